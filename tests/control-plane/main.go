@@ -33,7 +33,7 @@ func main() {
 
 func run(args []string) error {
 	flags := flag.NewFlagSet("control-plane", flag.ContinueOnError)
-	dataDir := flags.String("data-dir", "", "directory for the data, logs and `kubeconfig`; starting again over it keeps everything (required)")
+	dataDir := flags.String("data-dir", "", "`DIR` for data, logs and kubeconfig; starting again over it keeps everything (required)")
 	manager := flags.Bool("controller-manager", true, "run kube-controller-manager: garbage collection, namespace deletion, default ServiceAccounts")
 	stdin := flags.Bool("stop-on-stdin-eof", false, "stop as soon as standard input ends, so that a parent that was killed leaves nothing behind")
 	if err := flags.Parse(args); err != nil {
