@@ -1,5 +1,6 @@
 //! A Kubernetes controller that resets the logon passwords of Alibaba Cloud ECS instances.
 
+pub mod api;
 pub mod clock;
 pub mod ecs;
 pub mod leader;

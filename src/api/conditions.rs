@@ -1,0 +1,126 @@
+//! The condition types, and the one place where a list of conditions is changed.
+//!
+//! kube has no such helper. The rules are Kubernetes' own: one entry for each type, `lastTransitionTime` moves only when
+//! the status does, every entry carries the generation that it speaks of.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// The object's bottom line; what `kubectl wait --for=condition=Ready` waits for.
+pub const READY: &str = "Ready";
+/// kstatus: work is going on.
+pub const RECONCILING: &str = "Reconciling";
+/// kstatus: a person must act.
+pub const STALLED: &str = "Stalled";
+/// The convention's name for bounded work that is done.
+pub const SUCCEEDED: &str = "Succeeded";
+/// The account can be used.
+pub const ACCOUNT_READY: &str = "AccountReady";
+/// The password can be read and fits ECS's rules.
+pub const PASSWORD_READY: &str = "PasswordReady";
+/// Every instance was found.
+pub const TARGETS_RESOLVED: &str = "TargetsResolved";
+/// The instances that are done have the password that the Secret holds now.
+pub const SECRET_IN_SYNC: &str = "SecretInSync";
+
+/// A condition's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// `True`.
+    True,
+    /// `False`.
+    False,
+    /// `Unknown`.
+    Unknown,
+}
+
+impl Truth {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// What a condition says, without the bookkeeping that [`set`] adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The condition's type.
+    pub kind: &'static str,
+    /// Its status.
+    pub truth: Truth,
+    /// Its reason, one of [`super::reasons`].
+    pub reason: &'static str,
+    /// Its message for people.
+    pub message: String,
+}
+
+/// The whole list of conditions after `claims`: in their order, since kstatus reads in list order; types that are not
+/// claimed are removed; `lastTransitionTime` is kept where the status has not changed.
+#[must_use]
+pub fn set(before: &[Condition], claims: Vec<Claim>, generation: Option<i64>, now: &Time) -> Vec<Condition> {
+    claims
+        .into_iter()
+        .map(|Claim { kind, truth, reason, message }| {
+            let last_transition_time = before
+                .iter()
+                .find(|condition| condition.type_ == kind && condition.status == truth.as_str())
+                // The schema's default carries the year 1970: the first real write says when it was made.
+                .filter(|condition| condition.observed_generation.is_some())
+                .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone());
+            Condition {
+                type_: kind.to_owned(),
+                status: truth.as_str().to_owned(),
+                reason: reason.to_owned(),
+                message,
+                last_transition_time,
+                observed_generation: generation,
+            }
+        })
+        .collect()
+}
+
+/// The condition of a type, if the list has it.
+#[must_use]
+pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(second: i64) -> Time {
+        Time(jiff::Timestamp::from_second(second).unwrap())
+    }
+
+    fn ready(truth: Truth, message: &str) -> Claim {
+        Claim { kind: READY, truth, reason: "Pending", message: message.to_owned() }
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_status() {
+        let first = set(&[], vec![ready(Truth::Unknown, "one")], Some(1), &time(10));
+        let same = set(&first, vec![ready(Truth::Unknown, "two")], Some(2), &time(20));
+        assert_eq!(same[0].last_transition_time, time(10));
+        assert_eq!((same[0].message.as_str(), same[0].observed_generation), ("two", Some(2)));
+        let moved = set(&same, vec![ready(Truth::True, "three")], Some(2), &time(30));
+        assert_eq!(moved[0].last_transition_time, time(30));
+    }
+
+    #[test]
+    fn a_type_that_is_not_claimed_is_removed() {
+        let stalled = Claim { kind: STALLED, ..ready(Truth::True, "") };
+        let before = set(&[], vec![ready(Truth::False, ""), stalled], Some(1), &time(1));
+        let after = set(&before, vec![ready(Truth::True, "")], Some(1), &time(2));
+        assert!(find(&after, STALLED).is_none() && find(&after, READY).is_some());
+    }
+
+    #[test]
+    fn the_time_of_the_schema_default_is_not_kept() {
+        let default = Condition { observed_generation: None, ..set(&[], vec![ready(Truth::Unknown, "")], None, &time(0))[0].clone() };
+        let after = set(&[default], vec![ready(Truth::Unknown, "")], Some(1), &time(5));
+        assert_eq!(after[0].last_transition_time, time(5));
+    }
+}

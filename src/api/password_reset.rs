@@ -1,0 +1,473 @@
+//! `PasswordReset`: "these instances have the password that this Secret holds".
+//!
+//! The user writes `spec`, the controller writes `status`, and neither touches the other. No field of `spec` has a
+//! schema default, since a default inside an applied object is drift for `kubectl apply` and Argo CD; the accessors
+//! below apply the documented ones.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{DEFAULT_ACCOUNT, DEFAULT_PASSWORD_KEY};
+
+/// What a `PasswordReset` asks for.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[kube(
+    group = "ecs.password-reset.dev",
+    version = "v1alpha1",
+    kind = "PasswordReset",
+    shortname = "pwr",
+    category = "ecs-password-reset",
+    namespaced,
+    status = "PasswordResetStatus",
+    derive = "PartialEq",
+    doc = "PasswordReset resets the logon password of Alibaba Cloud ECS instances to the value that a Secret holds. Running instances are restarted so that it takes effect, Stopped ones take it at their next start. Each instance is reset once per run; a new `runID` or the annotation ecs.password-reset.dev/rerun-requested-at asks for another run.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress"),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".spec.passwordSecretRef.name"),
+    printcolumn(name = "Last Run", type_ = "date", json_path = ".status.run.startTime"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Account", type_ = "string", json_path = ".status.accountName", priority = 1),
+    printcolumn(name = "Region", type_ = "string", json_path = ".spec.regionID", priority = 1),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.counts.failed", priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
+    selectable = ".spec.regionID",
+    selectable = ".spec.passwordSecretRef.name",
+    selectable = ".status.accountName"
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(has(self.accountRef) ? self.accountRef.name : 'default') == (has(oldSelf.accountRef) ? oldSelf.accountRef.name : 'default')")
+        .message("must not change: `accountRef` is immutable; make a new PasswordReset for another account")
+)]
+pub struct PasswordResetSpec {
+    /// The ECSAccount whose credentials are used. Absent = the ECSAccount named `default`. Immutable.
+    /// Example: `{name: prod}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_ref: Option<AccountRef>,
+
+    /// The region of the instances, for example `cn-hangzhou`; not a zone such as `cn-hangzhou-h`. Required, immutable.
+    #[serde(rename = "regionID")]
+    #[schemars(length(max = 64))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-z]{2}(-[a-z0-9]+)+$') && !self.matches('(-[a-z]|[0-9][a-z])$')")
+            .message("must be a region ID such as 'cn-hangzhou', not a zone ID"),
+        validation = Rule::new("self == oldSelf")
+            .message("must not change: `regionID` is immutable; make a new PasswordReset for another region")
+    )]
+    pub region_id: String,
+
+    /// The instances to reset, 1 to 100 ids, each once, for example `[i-bp1a2b3c4d5e6f7g8h9i]`. An id that is added
+    /// later is reset then, and the others are left alone.
+    #[serde(rename = "instanceIDs")]
+    #[schemars(length(min = 1, max = 100), inner(length(max = 64)))]
+    #[x_kube(
+        validation = Rule::new("self.all(x, x.matches('^i-[a-z0-9]{8,30}$'))")
+            .message("must hold ECS instance IDs such as 'i-bp1a2b3c4d5e6f7g8h9i'"),
+        validation = Rule::new("self.all(x, self.exists_one(y, x == y))")
+            .message("must name each instance only once")
+    )]
+    pub instance_ids: Vec<String>,
+
+    /// The Secret that holds the password, in the same namespace. The controller needs leave to read it: a RoleBinding
+    /// to the ClusterRole `ecs-password-reset-secret-reader`.
+    pub password_secret_ref: PasswordSecretRef,
+
+    /// Names a run. An instance is reset once per value: another value that it has not seen yet runs again, the same or
+    /// an earlier one does not. Absent = the empty value. Quote numbers. Example: `"2026-11-rotation"`.
+    #[serde(rename = "runID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[A-Za-z0-9]([A-Za-z0-9._:+-]*[A-Za-z0-9])?$')")
+            .message("must start and end with a letter or digit and hold only letters, digits and . _ : + - between")
+    )]
+    pub run_id: Option<String>,
+
+    /// true: nothing new is started; what is in flight is finished. Absent = false. Leave it out of Git, so that it can
+    /// be patched by hand in an emergency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+
+    /// How Running instances are restarted. Absent = the defaults of each field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartSpec>,
+
+    /// How many instances may fail before the rest is left alone, 0 to 100. Absent = 0: the first failure pauses the
+    /// rest. The annotation ecs.password-reset.dev/retry-requested-at goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_failures: Option<u32>,
+
+    /// How long to wait for an instance to become Running or Stopped, in seconds, 1 to 86400. Absent = 600.
+    /// An instance that is not there, locked or in transition by then is Failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub stable_state_timeout_seconds: Option<u32>,
+}
+
+/// Names an ECSAccount.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct AccountRef {
+    /// The name of the ECSAccount, which is cluster-scoped.
+    #[schemars(length(max = 253))]
+    #[x_kube(
+        validation = Rule::new("!format.dns1123Subdomain().validate(self).hasValue()")
+            .message("must be the name of an ECSAccount: lower-case letters, digits, '-' and '.'")
+    )]
+    pub name: String,
+}
+
+/// Names one key of a Secret in the same namespace.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct PasswordSecretRef {
+    /// The name of the Secret, in the namespace of the PasswordReset.
+    #[schemars(length(max = 253))]
+    #[x_kube(
+        validation = Rule::new("!format.dns1123Subdomain().validate(self).hasValue()")
+            .message("must be the name of a Secret: lower-case letters, digits, '-' and '.'")
+    )]
+    pub name: String,
+
+    /// The key within the Secret. Absent = `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')")
+            .message("must be a key of a Secret: letters, digits, '-', '_' and '.'")
+    )]
+    pub key: Option<String>,
+}
+
+/// How Running instances are restarted.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestartSpec {
+    /// `IfRunning`: a Running instance is restarted so that the password takes effect. `Never`: no restart; the password
+    /// takes effect at the next start through ECS. Absent = `IfRunning`. A Stopped instance is never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<RestartPolicy>,
+
+    /// How many instances may be away at once because of this object: an integer from 1 to 100, or a percentage of all
+    /// instances such as `25%`, rounded down but at least 1. Absent = 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(
+        validation = Rule::new("type(self) == int ? self >= 1 && self <= 100 : self.matches('^([1-9][0-9]?|100)%$')")
+            .message("must be an integer from 1 to 100 or a percentage from '1%' to '100%'")
+    )]
+    pub max_unavailable: Option<IntOrString>,
+
+    /// How long a restarted instance has to stay Running before the next one starts, in seconds, 0 to 86400. Absent = 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub min_ready_seconds: Option<u32>,
+
+    /// How long a restart may take from its acceptance, in seconds, 60 to 86400. Absent = 900. A restart that is not
+    /// finished by then is Unknown; it is never forced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 60, max = 86400))]
+    pub timeout_seconds: Option<u32>,
+}
+
+/// Whether Running instances are restarted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum RestartPolicy {
+    /// Restart Running instances; leave Stopped ones as they are.
+    #[default]
+    IfRunning,
+    /// Restart nothing.
+    Never,
+    /// A value of another version of this API: treated as `Never`, which restarts nothing.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unrecognized,
+}
+
+/// What the controller has observed and done.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {
+    "observedGeneration": -1,
+    "conditions": [{
+        "type": "Ready", "status": "Unknown", "reason": "Pending",
+        "message": "waiting for the controller", "lastTransitionTime": "1970-01-01T00:00:00Z"
+    }]
+}))]
+pub struct PasswordResetStatus {
+    /// The generation of the spec that this status speaks of; -1 before the controller has seen the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Ready, Succeeded, Reconciling, Stalled, AccountReady, PasswordReady, TargetsResolved and SecretInSync. Wait with
+    /// `kubectl wait --for=condition=Ready`. Never both Reconciling and Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+
+    /// The run in progress, or the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+
+    /// The name of the ECSAccount in use, the default applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_name: Option<String>,
+
+    /// Instances done of all, for example `2/3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+
+    /// How many instances are in each state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+
+    /// The value of the annotation ecs.password-reset.dev/rerun-requested-at that the last run has taken up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_rerun: Option<String>,
+
+    /// One row for each instance, in the order of their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<InstanceRow>,
+}
+
+/// One run: why and when its instances were, or are being, reset. Together with the ended rows it is a second memory,
+/// should the records be lost.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Counts the runs of this object, from 1.
+    pub number: i64,
+    /// What asked for it.
+    pub trigger: Trigger,
+    /// Digests of the `runID` and the rerun annotation that this run answers.
+    pub tokens: Vec<String>,
+    /// Digest of the retry annotation that this run has taken up; absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+    /// When it began.
+    pub start_time: Time,
+    /// When its last instance ended; absent while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+}
+
+/// What asked for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Trigger {
+    /// The object is new.
+    Created,
+    /// A `runID` that was not run yet.
+    RunID,
+    /// The annotation ecs.password-reset.dev/rerun-requested-at.
+    RerunRequested,
+    /// The annotation ecs.password-reset.dev/retry-requested-at, or a changed password after a failure.
+    Retry,
+    /// An instance was added to the list.
+    InstanceAdded,
+    /// A value of another version of this API.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unrecognized,
+}
+
+/// How many instances are in each state; `inProgress` is everything between Pending and an end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// All instances.
+    pub total: u32,
+    /// Not begun.
+    pub pending: u32,
+    /// Being waited for, set or restarted.
+    pub in_progress: u32,
+    /// Done: the password is in effect.
+    pub in_effect: u32,
+    /// Done: the password takes effect at the next start.
+    pub effective_at_next_start: u32,
+    /// Done: another PasswordReset has since reset the instance.
+    pub superseded: u32,
+    /// Failed for a definite reason.
+    pub failed: u32,
+    /// The outcome of a request cannot be proven.
+    pub unknown: u32,
+}
+
+/// One instance's row.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceRow {
+    /// The instance's id.
+    #[serde(rename = "instanceID")]
+    pub instance_id: String,
+    /// Its `InstanceName`, as ECS last showed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `linux` or `windows`, as ECS says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_type: Option<String>,
+    /// The key pair bound to the instance. Resetting the password re-enables password logon beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_pair_name: Option<String>,
+    /// The instance's status when it was claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_status: Option<String>,
+    /// What the controller is going to do, as far as it can tell now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_action: Option<PlannedAction>,
+    /// Where the reset of this instance stands.
+    pub state: State,
+    /// Why, as one word for programs.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
+    /// When this state began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_time: Option<Time>,
+    /// When ECS acknowledged the password, on ECS's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_set_time: Option<Time>,
+    /// The RequestId of the `ModifyInstanceAttribute` call, which Alibaba's support and ActionTrail ask for.
+    #[serde(rename = "passwordRequestID", default, skip_serializing_if = "Option::is_none")]
+    pub password_request_id: Option<String>,
+    /// The RequestId of the `RebootInstance` call.
+    #[serde(rename = "restartRequestID", default, skip_serializing_if = "Option::is_none")]
+    pub restart_request_id: Option<String>,
+    /// How many attempts at setting the password or restarting were made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the shape that serde asks for
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// What the controller is going to do with an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum PlannedAction {
+    /// Set the password and restart.
+    ResetAndRestart,
+    /// Set the password only: the instance is Stopped or restarts are not wanted.
+    ResetOnly,
+    /// Nothing: it is done.
+    Nothing,
+    /// Nothing until what `reason` names is out of the way.
+    Blocked,
+    /// A value of another version of this API.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unrecognized,
+}
+
+/// Where the reset of one instance stands, in order of progress; the last five are ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub enum State {
+    /// Not begun.
+    Pending,
+    /// The instance is not there, locked or in transition; waited for until `stableStateTimeoutSeconds`.
+    WaitingForStableState,
+    /// Claimed; the password is being sent.
+    SettingPassword,
+    /// ECS has acknowledged the password.
+    PasswordSet,
+    /// A restart was requested.
+    Restarting,
+    /// End: the password is in effect, since a start of the instance after the password was set has been observed.
+    InEffect,
+    /// End: the password is set and takes effect at the next start through ECS.
+    EffectiveAtNextStart,
+    /// End: it failed, for a definite reason.
+    Failed,
+    /// End: the outcome of a request cannot be proven; a person decides.
+    Unknown,
+    /// End: another `PasswordReset` has since reset this instance.
+    Superseded,
+    /// A value of another version of this API.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unrecognized,
+}
+
+impl PasswordResetSpec {
+    /// The name of the `ECSAccount` in use.
+    #[must_use]
+    pub fn account_name(&self) -> &str {
+        self.account_ref.as_ref().map_or(DEFAULT_ACCOUNT, |account| &account.name)
+    }
+
+    /// How Running instances are restarted.
+    #[must_use]
+    pub fn restart_policy(&self) -> RestartPolicy {
+        self.restart.as_ref().and_then(|restart| restart.policy).unwrap_or_default()
+    }
+
+    /// How many instances may be away at once: an integer as it stands, a percentage of all instances rounded down,
+    /// at least 1 in either case.
+    #[must_use]
+    pub fn max_unavailable(&self) -> u32 {
+        let total = u32::try_from(self.instance_ids.len()).unwrap_or(u32::MAX);
+        let wanted = match self.restart.as_ref().and_then(|restart| restart.max_unavailable.as_ref()) {
+            None => 1,
+            Some(IntOrString::Int(n)) => u32::try_from(*n).unwrap_or(1),
+            Some(IntOrString::String(text)) => {
+                let percent: u32 = text.trim_end_matches('%').parse().unwrap_or(0);
+                total.saturating_mul(percent.min(100)) / 100
+            }
+        };
+        wanted.max(1)
+    }
+
+    /// How long a restarted instance has to stay Running before its slot is free.
+    #[must_use]
+    pub fn min_ready_seconds(&self) -> u32 {
+        self.restart.as_ref().and_then(|restart| restart.min_ready_seconds).unwrap_or(30)
+    }
+
+    /// How long a restart may take.
+    #[must_use]
+    pub fn timeout_seconds(&self) -> u32 {
+        self.restart.as_ref().and_then(|restart| restart.timeout_seconds).unwrap_or(900)
+    }
+
+    /// How many instances may fail before the rest is left alone.
+    #[must_use]
+    pub fn max_failures(&self) -> u32 {
+        self.max_failures.unwrap_or(0)
+    }
+
+    /// How long to wait for an instance to become Running or Stopped.
+    #[must_use]
+    pub fn stable_state_timeout_seconds(&self) -> u32 {
+        self.stable_state_timeout_seconds.unwrap_or(600)
+    }
+
+    /// Whether nothing new may be started.
+    #[must_use]
+    pub fn suspended(&self) -> bool {
+        self.suspend.unwrap_or(false)
+    }
+}
+
+impl PasswordSecretRef {
+    /// The key within the Secret.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or(DEFAULT_PASSWORD_KEY)
+    }
+}
+
+impl State {
+    /// Whether nothing more happens to the instance in this run.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        matches!(
+            self,
+            Self::InEffect | Self::EffectiveAtNextStart | Self::Failed | Self::Unknown | Self::Superseded
+        )
+    }
+}

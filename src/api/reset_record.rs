@@ -1,0 +1,242 @@
+//! `ResetRecord`: one object per physical instance, in the controller's namespace; the write-ahead ledger, the lock and
+//! the memory.
+//!
+//! `spec` is the last claim, `status` its progress. The kind has **no status subresource**: both are one document, so
+//! that one write is one atomic step. Only the controller writes it, by `create` or by `replace` with resourceVersion.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::password_reset::{InstanceRow, RestartPolicy};
+
+/// The last claim on an instance: everything that is needed to finish it, whatever becomes of the object behind it.
+#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[kube(
+    group = "ecs.password-reset.dev",
+    version = "v1alpha1",
+    kind = "ResetRecord",
+    plural = "resetrecords",
+    shortname = "rr",
+    category = "ecs-password-reset",
+    namespaced,
+    status = "ResetRecordStatus",
+    derive = "PartialEq",
+    doc = "ResetRecord is the controller's memory of one ECS instance: who last claimed it, how far that went, and which runs it has seen. It is written by the controller alone; deleting one makes the controller forget.",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Owner Namespace", type_ = "string", json_path = ".spec.owner.namespace"),
+    printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.name"),
+    printcolumn(name = "Claim", type_ = "integer", json_path = ".spec.claim"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ResetRecordSpec {
+    /// Counts the claims on this instance, from 1.
+    pub claim: i64,
+    /// When the claim was written, on ECS's clock.
+    pub claim_time: Time,
+    /// The PasswordReset that made it.
+    pub owner: Owner,
+    /// The ECSAccount through which the instance is reached.
+    pub account_name: String,
+    /// The instance's region.
+    #[serde(rename = "regionID")]
+    pub region_id: String,
+    /// The instance's id.
+    #[serde(rename = "instanceID")]
+    pub instance_id: String,
+    /// Digests of what asked for the run.
+    pub tokens: Vec<String>,
+    /// Digest of the owner's retry annotation at the claim; absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+    /// The keyed fingerprint of the password that this claim sends.
+    pub fingerprint: Fingerprint,
+    /// Where that password is read from.
+    pub password_secret_ref: ClaimedSecretRef,
+    /// Whether a Running instance is restarted.
+    pub restart_policy: RestartPolicy,
+    /// How many instances of the owner may be away at once, percentages resolved.
+    pub max_unavailable: u32,
+    /// How long the instance has to stay Running after its restart before the slot is free, in seconds.
+    pub min_ready_seconds: u32,
+    /// How long a restart may take, in seconds.
+    pub timeout_seconds: u32,
+    /// How long refusals for a state in transition are waited out, in seconds.
+    pub stable_state_timeout_seconds: u32,
+    /// The instance's status when it was claimed: `Running` or `Stopped`.
+    pub state_seen: String,
+}
+
+/// Who made a claim. The same namespace and name is the same owner, also after it was deleted and applied again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub struct Owner {
+    /// The namespace of the `PasswordReset`.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+/// A keyed digest of owner and password; fingerprints under different keys cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fingerprint {
+    /// The id of the key.
+    #[serde(rename = "keyID")]
+    pub key_id: String,
+    /// 128 bits in hex.
+    pub value: String,
+}
+
+/// Where a claimed password is read from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct ClaimedSecretRef {
+    /// The owner's namespace.
+    pub namespace: String,
+    /// The name of the Secret.
+    pub name: String,
+    /// The key within it.
+    pub key: String,
+}
+
+/// How far a claim has come, and what the instance has seen before.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResetRecordStatus {
+    /// Where the claim stands.
+    pub phase: Phase,
+    /// The last attempt at a changing call, written before the call is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
+    /// Until when, on ECS's clock, a copy of an unanswered call may still be carried out. Absent = drained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswered_until: Option<Time>,
+    /// When ECS acknowledged the password, on ECS's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_acknowledged_at: Option<Time>,
+    /// The instance's StartTime as it was read before the restart was requested; present once one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time_before: Option<Time>,
+    /// When ECS accepted the restart, on ECS's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<Time>,
+    /// Whether the instance was seen not Running after the restart was accepted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left_running: bool,
+    /// When this instance was last restarted by the controller, whichever claim asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_restart_time: Option<Time>,
+    /// When the instance had been Running for `minReadySeconds` after its restart; absent = the slot is still held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_time: Option<Time>,
+    /// This instance's row in the owner's status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<InstanceRow>,
+    /// What each owner has had done here; oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub completed: Vec<Completed>,
+}
+
+/// Where a claim stands; see the drawing in `decide::instance`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Phase {
+    /// No claim, or one that was given back before anything was sent.
+    #[default]
+    Idle,
+    /// The password may be sent.
+    SettingPassword,
+    /// ECS has acknowledged the password.
+    PasswordSet,
+    /// A restart may have been sent.
+    RestartRequested,
+    /// ECS has accepted the restart.
+    Restarting,
+    /// End: the password is in effect.
+    InEffect,
+    /// End: the password takes effect at the next start.
+    EffectiveAtNextStart,
+    /// End: it failed for a definite reason.
+    Failed,
+    /// End: the outcome of a request cannot be proven.
+    Unknown,
+    /// A value of another version of this API: nothing is sent, nothing is claimed.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unrecognized,
+}
+
+/// One attempt at a changing call, stored before anything is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// A random id, by which a write whose answer was lost is recognised.
+    pub id: String,
+    /// The process that wrote it; no other may send it.
+    pub process: String,
+    /// Counts the attempts of this phase in the claim, from 1.
+    pub number: u32,
+    /// The Timestamp that is signed, on ECS's clock.
+    pub timestamp: Time,
+    /// `unansweredUntil` as this attempt found it; put back once every send of the attempt was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_unanswered_until: Option<Time>,
+    /// Whether a send of this attempt was not answered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
+}
+
+/// What one owner has had done to the instance.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct Completed {
+    /// The owner; its uid is that of the claim.
+    pub owner: Owner,
+    /// Digests of all that was run, the newest last.
+    pub tokens: Vec<String>,
+    /// Digest of the owner's retry annotation at the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+    /// The fingerprint of the password that was set.
+    pub fingerprint: Fingerprint,
+    /// How it ended.
+    pub row: InstanceRow,
+}
+
+impl Owner {
+    /// Whether both are the same object by namespace and name.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.namespace == other.namespace && self.name == other.name
+    }
+}
+
+impl Phase {
+    /// Whether the claim has ended; `Idle` counts, since a new claim may follow.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        match self {
+            Self::Idle | Self::InEffect | Self::EffectiveAtNextStart | Self::Failed | Self::Unknown => true,
+            Self::SettingPassword
+            | Self::PasswordSet
+            | Self::RestartRequested
+            | Self::Restarting
+            | Self::Unrecognized => false,
+        }
+    }
+}
+
+impl ResetRecord {
+    /// The name of the record of an instance.
+    #[must_use]
+    pub fn name_of(region_id: &str, instance_id: &str) -> String {
+        format!("{region_id}.{instance_id}")
+    }
+
+    /// The progress; a record without one is Idle.
+    #[must_use]
+    pub fn progress(&self) -> ResetRecordStatus {
+        self.status.clone().unwrap_or_default()
+    }
+}
