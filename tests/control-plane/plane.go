@@ -128,7 +128,8 @@ func apiserverFlags(dir string, etcdPort, port int, withManager bool) []string {
 func managerFlags(kubeconfig string) []string {
 	return []string{
 		"--kubeconfig=" + kubeconfig,
-		"--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller",
+		// The last one fills the built-in roles view, edit and admin from the labelled ones.
+		"--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller,clusterrole-aggregation-controller",
 		"--leader-elect=false",
 		"--secure-port=0",
 	}
