@@ -402,7 +402,7 @@ mod tests {
         for argument in arguments() {
             let default = argument.get_default_values()[0].to_str().unwrap();
             let (_, rest) = help.split_once(&format!("--{}", argument.get_long().unwrap())).unwrap();
-            let (own, _) = rest.split_once("\n\n").unwrap_or((rest, ""));
+            let (own, _) = rest.split_once("\n      --").unwrap_or((rest, ""));
             assert!(own.contains(&format!("[default: {default}]")), "{own}");
         }
     }

@@ -56,3 +56,16 @@ impl Permit {
         let Self(()) = self;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_replica_always_gets_a_permit() {
+        let gate = Gate::always();
+        for _ in 0..2 {
+            gate.permit().unwrap().spend();
+        }
+    }
+}
