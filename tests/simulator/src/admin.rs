@@ -72,7 +72,7 @@ pub(crate) fn respond(shared: &Arc<Shared>, request: &http::Request<Bytes>) -> R
             done()
         }
         ("POST", ["instances", id, what]) => instance(&mut shared.core(), now, id, what, body),
-        _ => problem(404, "no such thing under /simulator/; see the README of the simulator"),
+        _ => problem(404, "no such thing under /simulator/: `ecs-simulator --help` lists what there is"),
     }
 }
 
@@ -135,7 +135,7 @@ fn list(core: &Core, query: &str) -> Response {
             "{id:<24} {name:<16} {region:<15} {status:<9} {start:<18} {pending:<8} {in_effect:<10} {locks}"
         );
     };
-    line(["INSTANCE", "NAME", "REGION", "STATUS", "STARTTIME", "PENDING", "INEFFECT", "LOCKS"]);
+    line(["INSTANCE", "NAME", "REGION", "STATUS", "STARTTIME", "PENDING", "IN EFFECT", "LOCKS"]);
     for machine in core.machines.values() {
         let (spec, yes_no) = (&machine.spec, |is: bool| if is { "yes" } else { "no" });
         let status = machine.status().to_string();

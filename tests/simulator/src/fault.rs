@@ -75,11 +75,12 @@ impl Fault {
     }
 }
 
-/// A fault and the calls that it meets. Rules wait in a queue; the first that fits a call is used up by one.
+/// A fault and the calls that it meets. Rules wait in a queue; the first that fits a call is used up by one,
+/// also if ECS then refuses that call.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
-    /// The action.
+    /// The action, or `*`.
     pub action: String,
     /// Only calls that name this instance; `None`: all.
     #[serde(default)]
@@ -96,7 +97,7 @@ fn once() -> u32 {
 }
 
 impl Rule {
-    /// The next call of `action`, on any instance.
+    /// The next call of `action` (`*`: of any), on any instance.
     #[must_use]
     pub fn once(action: &str, fault: Fault) -> Self {
         Self { action: action.to_owned(), instance_id: None, times: 1, fault }
@@ -117,7 +118,7 @@ impl Rule {
     }
 
     fn fits(&self, action: &str, ids: &[String]) -> bool {
-        self.action == action && self.instance_id.as_ref().is_none_or(|id| ids.contains(id))
+        (self.action == "*" || self.action == action) && self.instance_id.as_ref().is_none_or(|id| ids.contains(id))
     }
 }
 
@@ -159,6 +160,13 @@ mod tests {
         assert!(faults.take("RebootInstance", &ids("i-a")).is_some());
         assert!(faults.take("RebootInstance", &ids("i-a")).is_some());
         assert!(faults.take("RebootInstance", &ids("i-a")).is_none());
+    }
+
+    #[test]
+    fn a_star_means_any_action() {
+        let mut faults = Faults::default();
+        faults.push(Rule::once("*", Fault::LoseRequest));
+        assert!(faults.take("GetCallerIdentity", &[]).is_some());
     }
 
     #[test]

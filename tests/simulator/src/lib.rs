@@ -9,6 +9,18 @@
 //!                                                       journal ◀── every judgement and every effect ◀──────────┘
 //! ```
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), ecs_simulator::StartError> {
+//! use ecs_simulator::{Config, Fault, Instance, Rule, Simulator};
+//!
+//! let simulator = Simulator::start(Config::default().with(Instance::running("i-a", "cn-hangzhou"))).await?;
+//! simulator.core().inject(Rule::once("RebootInstance", Fault::LoseAnswerAfterEffect).on("i-a"));
+//! // … let the controller work against simulator.url(), then:
+//! assert_eq!(simulator.core().journal().reboots("i-a"), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What it may not do: print a password, or listen anywhere but on loopback.
 
 mod actions;

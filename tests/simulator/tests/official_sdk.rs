@@ -31,7 +31,11 @@ async fn the_official_sdk_works_and_is_refused_with_a_wrong_secret() {
         .with(quick(Instance::stopped("i-stopped", REGION)));
     let simulator = Simulator::start(config).await.unwrap();
 
-    let output = tokio::process::Command::new(python)
+    let mut command = tokio::process::Command::new(python);
+    for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+        command.env_remove(proxy);
+    }
+    let output = command
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/check.py"))
         .args([&simulator.url(), REGION, "i-running", "i-stopped", "testid", "testsecret"])
         .kill_on_drop(true)

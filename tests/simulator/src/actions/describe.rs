@@ -47,8 +47,8 @@ pub(crate) fn describe(
     }
     let found: Vec<(&Machine, Timestamp)> = match view {
         View::Nothing => Vec::new(),
-        View::At(at) => machines
-            .values()
+        View::At(at) => filter
+            .candidates(machines)
             .filter(|machine| machine.spec.region_id == region && key.may(ACTION, &machine.spec.instance_id))
             .filter(|machine| filter.takes(machine, machine.seen_at(at).status))
             .map(|machine| (machine, at))
@@ -59,7 +59,7 @@ pub(crate) fn describe(
 
 /// What the call asks for; all parts must hold.
 struct Filter {
-    ids: Option<Vec<String>>,
+    ids: Option<BTreeSet<String>>,
     name: Option<String>,
     resource_group: Option<String>,
     status: Option<Status>,
@@ -75,7 +75,7 @@ impl Filter {
                 if ids.len() > 100 {
                     return Err(Refusal::invalid("InstanceIds"));
                 }
-                Some(ids)
+                Some(ids.into_iter().collect())
             }
         };
         let status = match call.get("Status") {
@@ -94,10 +94,17 @@ impl Filter {
         })
     }
 
+    /// Those with the ids asked for, else all; sorted by id either way.
+    fn candidates<'a>(&'a self, machines: &'a BTreeMap<String, Machine>) -> Box<dyn Iterator<Item = &'a Machine> + 'a> {
+        match &self.ids {
+            Some(ids) => Box::new(ids.iter().filter_map(|id| machines.get(id))),
+            None => Box::new(machines.values()),
+        }
+    }
+
     fn takes(&self, machine: &Machine, status: Status) -> bool {
         let spec = &machine.spec;
-        self.ids.as_ref().is_none_or(|ids| ids.contains(&spec.instance_id))
-            && self.name.as_ref().is_none_or(|pattern| matches_pattern(pattern, &spec.instance_name))
+        self.name.as_ref().is_none_or(|pattern| matches_pattern(pattern, &spec.instance_name))
             && self.resource_group.as_ref().is_none_or(|group| *group == spec.resource_group_id)
             && self.status.is_none_or(|wanted| wanted == status)
             && self.tags.iter().all(|(key, value)| match spec.tags.get(key) {

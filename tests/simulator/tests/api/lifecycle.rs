@@ -194,6 +194,8 @@ fn the_journal_counts_how_many_were_away_at_once() {
     }
     world.pass(60.0);
     assert_eq!(world.core.journal().max_away(), 2);
+    let reboots = world.core.journal().executed_by_instance("RebootInstance");
+    assert_eq!(reboots.into_iter().collect::<Vec<_>>(), ids.map(|id| (id, 1)));
     assert_eq!(world.core.journal().away_over_time().last().unwrap().1, 0);
 }
 
