@@ -183,9 +183,8 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let service = service_fn(move |request| respond(Arc::clone(&shared), request));
-    // Every Date comes from ECS's clock, so hyper must not add its own. An error here is a client that left, or a
-    // fault that was ordered.
-    let connection = http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
+    // An error here is a client that left, or a fault that was ordered.
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     drop(connection.await);
 }
 
