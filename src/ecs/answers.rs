@@ -13,6 +13,7 @@ pub trait Answer: Sized + Send {
     fn read(body: &[u8]) -> Option<Self>;
 
     /// Some calls answer a success in the form of an error; by its code they know it again.
+    #[must_use]
     fn read_error_code(_code: &str) -> Option<Self> {
         None
     }
@@ -36,15 +37,6 @@ pub struct InstancePage {
     pub instances: Vec<Instance>,
     /// Present when there is another page.
     pub next_token: Option<String>,
-}
-
-/// Whose credentials these are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallerIdentity {
-    /// The Alibaba Cloud account.
-    pub account_id: String,
-    /// The user or role within it; empty when the answer does not say.
-    pub identity_arn: String,
 }
 
 /// An instance, as far as this program cares.
@@ -156,13 +148,6 @@ impl Answer for InstancePage {
     }
 }
 
-impl Answer for CallerIdentity {
-    fn read(body: &[u8]) -> Option<Self> {
-        let RawIdentity { account_id, arn } = serde_json::from_slice(body).ok()?;
-        Some(Self { account_id: account_id.filled()?, identity_arn: arn.good().unwrap_or_default() })
-    }
-}
-
 impl Instance {
     /// `None` only when it does not say which instance it is.
     fn from_raw(raw: RawInstance) -> Option<Self> {
@@ -229,15 +214,6 @@ struct RawAccepted {
     #[serde(default)]
     request_id: Lenient<String>,
     code: Option<Lenient<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RawIdentity {
-    #[serde(default)]
-    account_id: Lenient<String>,
-    #[serde(default)]
-    arn: Lenient<String>,
 }
 
 /// The list itself is not optional: its absence must never read as "no such instances".

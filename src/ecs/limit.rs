@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use super::Action;
 
 /// How long ECS counts; a throttled call is not tried again within it unless the answer says otherwise.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// No answer makes us probe more often than this …
 const COOLING_MIN: Duration = Duration::from_secs(1);
 /// … or keeps us away for longer.
-const COOLING_MAX: Duration = Duration::from_secs(600);
+const COOLING_MAX: Duration = Duration::from_mins(10);
 
 /// What is counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

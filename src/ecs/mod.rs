@@ -10,7 +10,7 @@
 //!
 //! - [`endpoint`]: where a region's ECS is
 //! - [`sign`]: credentials, and signature version 1.0
-//! - [`wire`]: the calls, as signed forms
+//! - [`wire`], [`sts`]: the calls, as signed forms
 //! - [`answers`], `refusal`: what came back, read defensively
 //! - [`error`]: what a refusal means, from the table `errors.tsv`
 //! - [`transport`]: the only network seam
@@ -28,10 +28,11 @@ pub mod limit;
 mod refusal;
 pub mod server_clock;
 pub mod sign;
+pub mod sts;
 pub mod transport;
 pub mod wire;
 
-pub use answers::{Accepted, Answer, CallerIdentity, DryRunPassed, Instance, InstancePage, InstanceStatus, OsType};
+pub use answers::{Accepted, Answer, DryRunPassed, Instance, InstancePage, InstanceStatus, OsType};
 pub use client::{Client, Reply};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{CallError, Class, Executed, Refusal, Verdict};
@@ -39,8 +40,8 @@ pub use instances::{Describe, DescribeError, Described, Instances, Observation, 
 pub use limit::{LimitKey, LimitPermit, Limiter};
 pub use server_clock::ServerClock;
 pub use sign::{Credentials, Stamp};
-pub use transport::{HttpTransport, SendError, Transport, TransportError};
-pub use wire::{
-    Action, Signed, describe_instances, describe_instances_dry_run, get_caller_identity, modify_password,
-    reboot_instance,
+pub use sts::{
+    CallerIdentity, RoleRequest, SessionCredentials, assume_role, assume_role_with_oidc, get_caller_identity,
 };
+pub use transport::{HttpTransport, SendError, Transport, TransportError};
+pub use wire::{Action, Signed, describe_instances, describe_instances_dry_run, modify_password, reboot_instance};

@@ -17,15 +17,15 @@ const MESSAGE_CHARS_MAX: usize = 300;
 /// A form value is encoded once, and once more in the string that is signed; one level more costs nothing.
 const ENCODINGS_MAX: usize = 3;
 
-/// Reads an answer that is not a 2xx. `password` is the one that the call carried.
+/// Reads an answer that is not a 2xx. `secret` is the password or token that the call carried.
 pub(super) fn read(
     status: http::StatusCode,
     headers: &HeaderMap,
     body: &[u8],
-    password: Option<&SecretString>,
+    secret: Option<&SecretString>,
 ) -> Refusal {
     let Envelope { code, request_id, message } = Envelope::read(body);
-    let unspoken = |text: &String| !password.is_some_and(|password| mentions(text, password));
+    let unspoken = |text: &String| !secret.is_some_and(|secret| mentions(text, secret));
     let code = code.filter(|code| is_word(code, CODE_CHARS_MAX)).filter(unspoken);
     let request_id = request_id.filter(|id| is_word(id, REQUEST_ID_CHARS_MAX)).filter(unspoken);
     let text = message.unwrap_or_default();
@@ -90,12 +90,12 @@ fn presentable(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).take(MESSAGE_CHARS_MAX).collect()
 }
 
-/// Whether the text holds the password, raw, percent-encoded (once or twice, in any case) or escaped for markup.
-fn mentions(text: &str, password: &SecretString) -> bool {
-    let password = password.expose_secret();
+/// Whether the text holds the secret, raw, percent-encoded (once or twice, in any case) or escaped for markup.
+fn mentions(text: &str, secret: &SecretString) -> bool {
+    let secret = secret.expose_secret();
     let mut level = Zeroizing::new(text.to_owned());
     for _ in 0..=ENCODINGS_MAX {
-        if level.contains(password) || Zeroizing::new(unescape(&level)).contains(password) {
+        if level.contains(secret) || Zeroizing::new(unescape(&level)).contains(secret) {
             return true;
         }
         level = percent_decoded(&level);
@@ -111,15 +111,12 @@ fn percent_decoded(text: &str) -> Zeroizing<String> {
     let mut index = 0;
     while let Some(byte) = bytes.get(index) {
         let escape = (*byte == b'%').then(|| Some((digit(bytes.get(index + 1))?, digit(bytes.get(index + 2))?)));
-        match escape.flatten().and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
-            Some(plain) => {
-                decoded.push(plain);
-                index += 3;
-            }
-            None => {
-                decoded.push(*byte);
-                index += 1;
-            }
+        if let Some(plain) = escape.flatten().and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
+            decoded.push(plain);
+            index += 3;
+        } else {
+            decoded.push(*byte);
+            index += 1;
         }
     }
     Zeroizing::new(String::from_utf8_lossy(&decoded).into_owned())

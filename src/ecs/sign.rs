@@ -31,6 +31,13 @@ pub struct Stamp {
     pub nonce: String,
 }
 
+impl Stamp {
+    /// The timestamp in the form that the API asks for: UTC, without fractions.
+    pub(super) fn timestamp(&self) -> String {
+        self.timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
 /// Room for `&Signature=` and a percent-encoded HMAC-SHA1.
 const SIGNATURE_ROOM: usize = 128;
 
@@ -64,13 +71,16 @@ pub fn string_to_sign(method: &http::Method, canonical_form: &str) -> Zeroizing<
 }
 
 /// The signature itself, in Base64.
+///
+/// # Panics
+/// Never: an HMAC takes a key of any length.
 #[must_use]
 pub fn signature(access_key_secret: &SecretString, string_to_sign: &str) -> String {
     let secret = access_key_secret.expose_secret();
     let mut key = Zeroizing::new(String::with_capacity(secret.len() + 1));
     key.push_str(secret);
     key.push('&');
-    // An HMAC takes a key of any length; the error exists for other constructions of the same trait.
+    // The error exists for other constructions of the same trait.
     #[allow(clippy::expect_used)]
     let mut mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC refused a key");
     mac.update(string_to_sign.as_bytes());

@@ -8,7 +8,7 @@ use super::*;
 use crate::ecs::{Class, Executed, InstanceStatus, OsType, Refusal};
 
 const INTERVAL: Duration = Duration::from_secs(3);
-const LAPSE: Duration = Duration::from_secs(60);
+const LAPSE: Duration = Duration::from_mins(1);
 
 #[derive(Default)]
 struct Script {
@@ -253,7 +253,7 @@ async fn an_instance_that_poisons_the_call_is_found_and_then_asked_for_alone() {
         world.ecs.set(id, Running);
     }
     world.ecs.script().poisonous.insert("i-042".into());
-    world.instances.ask("a", &world.scope, &ids, Some(second(3)), Duration::from_secs(600));
+    world.instances.ask("a", &world.scope, &ids, Some(second(3)), Duration::from_mins(10));
     world.pass(Duration::ZERO).await;
     assert_eq!(world.latest("i-042").unwrap().instance, None);
     assert_eq!((world.status("i-041"), world.status("i-043")), (Some(Running), Some(Running)));
