@@ -33,8 +33,9 @@ pub enum EndpointError {
 impl Endpoint {
     /// The address on the Internet.
     ///
-    /// The pattern is `ecs.<region>.aliyuncs.com`; the exceptions are those of the official SDK's endpoint map. STS is
-    /// the central one, which answers for every region.
+    /// The pattern is `ecs.<region>.aliyuncs.com`; the exceptions are those of the official SDK's endpoint map (the API
+    /// metadata has two more, us-east-1 and us-west-1, which the SDK reaches by the pattern). STS is the central one, which
+    /// answers for every region.
     pub fn public(region_id: &str) -> Result<Self, EndpointError> {
         let (ecs_url, names_region) = match check_region(region_id)? {
             "cn-hangzhou" | "cn-shanghai-finance-1" | "cn-shenzhen-finance-1" => {

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{CallError, Instance};
+use super::{CallError, Instance, InstanceStatus};
 
 /// What one poll task reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -248,10 +248,10 @@ impl<W: Clone + Eq + Hash> Polled<W> {
     /// Returns whether anything that waiters care about is new.
     fn observe(&mut self, id: &str, sent_at: Timestamp, instance: Option<Arc<Instance>>) -> bool {
         let before = self.observations.get(id);
-        let status = |instance: &Option<Arc<Instance>>| instance.as_ref().map(|instance| instance.status.clone());
-        let since = before.filter(|before| status(&before.instance) == status(&instance)).map(|before| before.since);
-        let changed = before.is_none_or(|before| differ(before.instance.as_deref(), instance.as_deref()));
-        let since = since.unwrap_or(sent_at);
+        let after = instance.as_deref();
+        let same_row = before.filter(|before| before.instance.as_deref().map(status) == after.map(status));
+        let since = same_row.map_or(sent_at, |before| before.since);
+        let changed = before.is_none_or(|before| before.instance.as_deref().map(cared_for) != after.map(cared_for));
         self.observations.insert(id.to_owned(), Observation { instance, sent_at, since });
         changed
     }
@@ -264,11 +264,13 @@ impl<W: Clone + Eq + Hash> Polled<W> {
     }
 }
 
-fn differ(before: Option<&Instance>, after: Option<&Instance>) -> bool {
-    let seen = |instance: &Instance| {
-        (instance.status.clone(), instance.start_time, instance.locks.clone(), instance.key_pair_name.clone())
-    };
-    before.map(seen) != after.map(seen)
+fn status(instance: &Instance) -> &InstanceStatus {
+    &instance.status
+}
+
+/// What a waiter is woken for.
+fn cared_for(instance: &Instance) -> (&InstanceStatus, Option<Timestamp>, &[String], Option<&str>) {
+    (&instance.status, instance.start_time, &instance.locks, instance.key_pair_name.as_deref())
 }
 
 /// Interests lapse on tokio's clock: it never jumps, and tests can pause it.

@@ -268,6 +268,7 @@ async fn an_instance_that_poisons_the_call_is_found_and_then_asked_for_alone() {
         world.pass(INTERVAL).await;
     }
     assert_eq!(world.status("i-042"), Some(Running), "it is tried again");
+    assert_eq!(world.ecs.calls().last().unwrap().len(), 100, "and then asked for with the others");
 }
 
 #[tokio::test(start_paused = true)]
