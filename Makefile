@@ -1,0 +1,116 @@
+# Thin: every target is a few commands that can be typed by hand. `make help` lists them.
+# Tools are installed or built by scripts/tools, pinned, into a cache outside the work tree.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+IMG ?= ecs-password-reset:0.1.0
+# Put in front of a command that needs the tools: $(call with-tools,kubectl).
+with-tools = tools=$$(scripts/tools env $(1)) && eval "$$tools" &&
+# Tools and workspace are built beside each other: a cold start costs the longer of the two. --all-targets, because
+# without the tests' features the shared dependencies would be compiled a second time for `make test`.
+prepare = scripts/tools $(1) & tools=$$!; cargo build --locked --workspace --all-targets; wait $$tools
+
+##@ Everyday
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Watch resets happen: a real API server, the controller, and a simulated ECS; ends by itself
+	@$(call prepare,control-plane kubectl)
+	@$(call with-tools,control-plane kubectl) scripts/demo
+
+.PHONY: demo-up
+demo-up: ## The same, left running to play with
+	@$(call prepare,control-plane kubectl)
+	@$(call with-tools,control-plane kubectl) scripts/demo --up
+
+.PHONY: test
+test: ## Run all tests, those on a real API server too (NEXTEST_ARGS narrows the run)
+	@$(call prepare,)
+	@cargo test --locked --workspace --doc --quiet
+	@$(call with-tools,) "$$NEXTEST" nextest run --locked --workspace $(NEXTEST_ARGS)
+
+.PHONY: check
+check: lint tree manifests-check ## What CI checks before the tests: format, clippy, dependency tree, generated files
+
+##@ Development
+
+.PHONY: fmt
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+.PHONY: vet
+vet: ## Run clippy, warnings as errors
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: lint
+lint: ## Check the format and run clippy
+	cargo fmt --all --check
+	@$(MAKE) vet
+
+.PHONY: tree
+tree: ## Check that no unwanted crate is compiled
+	scripts/check-tree
+
+.PHONY: manifests
+manifests: ## Write crds/ from the Rust types
+	cargo run --locked --quiet --bin crdgen -- crds
+
+.PHONY: generate
+generate: manifests ## The same as manifests
+
+.PHONY: manifests-check
+manifests-check: ## Check that crds/ is what the Rust types say
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+	cargo run --locked --quiet --bin crdgen -- "$$fresh" && \
+	diff --recursive --unified --exclude kustomization.yaml crds "$$fresh" || \
+	{ echo 'crds/ is not what the Rust types say: run `make manifests` and commit the result' >&2; exit 1; }
+
+.PHONY: deny
+deny: ## Check bans, licences and sources of all crates (needs cargo-deny)
+	cargo deny --locked check bans licenses sources
+
+.PHONY: clean
+clean: ## Remove what was built; the tools' cache stays
+	cargo clean
+	rm -rf dist
+
+##@ Build and run
+
+.PHONY: build
+build: ## Build the release binary
+	cargo build --locked --release
+
+.PHONY: run
+run: ## Run the controller here against the current kubeconfig (ARGS="--help" lists its settings)
+	cargo run --locked -- controller $(ARGS)
+
+##@ Cluster of the current kubeconfig (any kubectl; KUBECTL=... chooses one)
+
+KUBECTL ?= kubectl
+
+.PHONY: install
+install: ## Install the CRDs
+	$(KUBECTL) apply -k crds
+
+.PHONY: uninstall
+uninstall: ## Remove the CRDs, and with them every object and record
+	$(KUBECTL) delete -k crds --ignore-not-found
+
+.PHONY: deploy
+deploy: build-installer ## Install everything, with the image IMG
+	$(KUBECTL) apply -f dist/install.yaml
+
+.PHONY: undeploy
+undeploy: build-installer ## Remove everything, the records too
+	$(KUBECTL) delete -f dist/install.yaml --ignore-not-found
+
+.PHONY: build-installer
+build-installer: ## Write dist/install.yaml, one file that installs everything
+	mkdir -p dist
+	$(KUBECTL) kustomize deploy/base | sed 's|image: ecs-password-reset:.*|image: $(IMG)|' > dist/install.yaml

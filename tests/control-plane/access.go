@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// access is how this process, and everybody who reads the kubeconfig, reaches the API server as cluster admin.
+type access struct {
+	dir, kubeconfig, token string
+	port                   int
+}
+
+func certDir(dir string) string        { return filepath.Join(dir, "certificates") }
+func signingKeyFile(dir string) string { return filepath.Join(dir, "service-account.key") }
+func tokenFile(dir string) string      { return filepath.Join(dir, "tokens.csv") }
+
+// prepareAccess writes what kube-apiserver reads at its start. The signing key outlives a restart, else the
+// ServiceAccount tokens that were handed out would die with it; the admin's token need not.
+func prepareAccess(dir string, port int) (access, error) {
+	token := rand.Text()
+	if err := os.WriteFile(tokenFile(dir), []byte(token+",admin,admin,system:masters\n"), 0o600); err != nil {
+		return access{}, err
+	}
+	if _, err := os.Stat(signingKeyFile(dir)); err != nil {
+		if err := writeSigningKey(signingKeyFile(dir)); err != nil {
+			return access{}, err
+		}
+	}
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	// One of an earlier run names a port that may be somebody else's by now.
+	if err := os.RemoveAll(kubeconfig); err != nil {
+		return access{}, err
+	}
+	return access{dir: dir, kubeconfig: kubeconfig, token: token, port: port}, nil
+}
+
+func writeSigningKey(path string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600)
+}
+
+// ready asks /readyz with what the kubeconfig holds, and writes the kubeconfig when the answer is ok.
+func (a access) ready(ctx context.Context) bool {
+	// kube-apiserver makes this file itself: its leaf certificate, then the authority that signed it.
+	authority, err := os.ReadFile(filepath.Join(certDir(a.dir), "apiserver.crt"))
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(authority) {
+		return false
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}
+	client := http.Client{Transport: transport, Timeout: 5 * time.Second}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server()+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	request.Header.Set("Authorization", "Bearer "+a.token)
+	answer, err := client.Do(request)
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK || string(body) != "ok" {
+		return false
+	}
+	return a.writeKubeconfig(authority) == nil
+}
+
+func (a access) server() string { return fmt.Sprintf("https://127.0.0.1:%d", a.port) }
+
+func (a access) writeKubeconfig(authority []byte) error {
+	text := fmt.Sprintf(`apiVersion: v1
+kind: Config
+current-context: control-plane
+contexts:
+- name: control-plane
+  context: {cluster: control-plane, user: admin}
+clusters:
+- name: control-plane
+  cluster:
+    server: %s
+    certificate-authority-data: %s
+users:
+- name: admin
+  user: {token: %s}
+`, a.server(), base64.StdEncoding.EncodeToString(authority), a.token)
+	return os.WriteFile(a.kubeconfig, []byte(text), 0o600)
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+const (
+	// startTimeout is generous: several control planes may start at once on two cores.
+	startTimeout = 120 * time.Second
+	pollInterval = 25 * time.Millisecond
+	stopPatience = 15 * time.Second
+)
+
+// serve runs a control plane over `dir` until `ctx` ends. It prints `ready` once.
+func serve(ctx context.Context, dir string, from programs) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	ports, release, err := reservePorts(3)
+	if err != nil {
+		return err
+	}
+	defer release()
+	access, err := prepareAccess(dir, ports[2])
+	if err != nil {
+		return err
+	}
+
+	var running []*child
+	defer func() {
+		// Clients first: kube-apiserver waits for open watches, and etcd for nobody.
+		for i := len(running) - 1; i >= 0; i-- {
+			running[i].stop(stopPatience)
+		}
+	}()
+	start := func(name string, from program, flags []string) (*child, error) {
+		started, err := startChild(dir, name, from, flags...)
+		if err == nil {
+			running = append(running, started)
+		}
+		return started, err
+	}
+
+	etcd, err := start("etcd", from.etcd, etcdFlags(dir, ports[0], ports[1]))
+	if err != nil {
+		return err
+	}
+	apiserver, err := start("kube-apiserver", from.apiserver, apiserverFlags(dir, ports[0], ports[2], from.manager != nil))
+	if err != nil {
+		return err
+	}
+	if err := waitReady(ctx, access, etcd, apiserver); err != nil || ctx.Err() != nil {
+		return err
+	}
+	manager := &child{exited: make(chan struct{})} // never exits, unless a real one takes its place
+	if from.manager != nil {
+		if manager, err = start("kube-controller-manager", *from.manager, managerFlags(access.kubeconfig)); err != nil {
+			return err
+		}
+	}
+	fmt.Println("ready")
+
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-etcd.exited:
+		return etcd.died()
+	case <-apiserver.exited:
+		return apiserver.died()
+	case <-manager.exited:
+		return manager.died()
+	}
+}
+
+// waitReady returns when /readyz is ok through the kubeconfig: an open port means little.
+func waitReady(ctx context.Context, access access, etcd, apiserver *child) error {
+	deadline := time.After(startTimeout)
+	for !access.ready(ctx) {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-etcd.exited:
+			return etcd.died()
+		case <-apiserver.exited:
+			return apiserver.died()
+		case <-deadline:
+			return fmt.Errorf("not ready after %s; see %s", startTimeout, apiserver.logPath)
+		case <-time.After(pollInterval):
+		}
+	}
+	return nil
+}
+
+func etcdFlags(dir string, clientPort, peerPort int) []string {
+	client, peer := fmt.Sprintf("http://127.0.0.1:%d", clientPort), fmt.Sprintf("http://127.0.0.1:%d", peerPort)
+	return []string{
+		"--name=test", "--data-dir=" + filepath.Join(dir, "etcd"),
+		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
+		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=test=" + peer,
+		"--socket-reuse-port", "--unsafe-no-fsync", "--log-level=warn",
+	}
+}
+
+func apiserverFlags(dir string, etcdPort, port int, withManager bool) []string {
+	flags := []string{
+		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", etcdPort),
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--permit-port-sharing",
+		"--cert-dir=" + certDir(dir),
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + signingKeyFile(dir),
+		"--service-account-signing-key-file=" + signingKeyFile(dir),
+		"--token-auth-file=" + tokenFile(dir),
+		"--authorization-mode=RBAC",
+		"--service-cluster-ip-range=10.0.0.0/24",
+		"--endpoint-reconciler-type=none",
+	}
+	if !withManager {
+		// Nobody makes the default ServiceAccounts that this plug-in wants to see in every namespace.
+		flags = append(flags, "--disable-admission-plugins=ServiceAccount")
+	}
+	return flags
+}
+
+func managerFlags(kubeconfig string) []string {
+	return []string{
+		"--kubeconfig=" + kubeconfig,
+		// The last one fills the built-in roles view, edit and admin from the labelled ones.
+		"--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller,clusterrole-aggregation-controller",
+		"--leader-elect=false",
+		"--secure-port=0",
+	}
+}
