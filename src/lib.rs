@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod clock;
+pub mod decide;
 pub mod ecs;
 pub mod leader;
 

@@ -1,1 +1,363 @@
-//! To be written.
+//! What the process counts, under the names that controller-runtime's dashboards know, and under `passwordreset_…`.
+//!
+//! The registry is a value: whoever counts is handed a [`Metrics`], and two of them in one process (tests) never meet.
+//! Label values come from closed sets or are bounded here. No instance id, no object's name and no message is a label:
+//! their number grows with use, and metrics are read by people who may not read the objects.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, text};
+use prometheus_client::metrics::TypedMetric;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// The type of what [`Metrics::encode`] returns, for the `Content-Type` header.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing left to do until something changes.
+    Success,
+    /// Failed, and is tried again.
+    Error,
+    /// Panicked; counts as an error too, as in controller-runtime.
+    Panic,
+    /// Wants to run again at once.
+    Requeue,
+    /// Wants to run again after a while.
+    RequeueAfter,
+}
+
+impl Outcome {
+    const fn result(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error | Self::Panic => "error",
+            Self::Requeue => "requeue",
+            Self::RequeueAfter => "requeue_after",
+        }
+    }
+}
+
+/// All counters of one process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Family<ReconcileLabels, Counter>,
+    reconcile_errors: Family<ControllerLabels, Counter>,
+    reconcile_panics: Family<ControllerLabels, Counter>,
+    reconcile_time_seconds: Family<ControllerLabels, Histogram, fn() -> Histogram>,
+    max_concurrent_reconciles: Family<ControllerLabels, Gauge>,
+    active_workers: Family<ControllerLabels, Gauge>,
+    provider_calls: Family<CallLabels, Counter>,
+    provider_call_seconds: Family<ApiLabels, Histogram, fn() -> Histogram>,
+    provider_throttled: Family<ApiLabels, Counter>,
+    kube_writes: Family<WriteLabels, Counter>,
+    instances: Family<StateLabels, Gauge<u64, AtomicU64>>,
+    /// What `instances` is summed from, by owner.
+    rows: Mutex<BTreeMap<String, BTreeMap<&'static str, u64>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReconcileLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiLabels {
+    api: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    api: &'static str,
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteLabels {
+    kind: &'static str,
+    verb: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+impl Metrics {
+    /// Counters at zero, in a registry of their own.
+    #[must_use]
+    #[allow(clippy::new_without_default)] // A second set of counters is never what a derived `Default` should make.
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let r = &mut registry;
+        // `_total` and `_info` are appended by the encoder.
+        let build = Info::new(BuildLabels { version: env!("CARGO_PKG_VERSION") });
+        r.register("passwordreset_build", "The version that runs", build);
+        Self {
+            reconciles: family(r, "controller_runtime_reconcile", "Passes by how they ended"),
+            reconcile_errors: family(r, "controller_runtime_reconcile_errors", "Passes that failed"),
+            reconcile_panics: family(r, "controller_runtime_reconcile_panics", "Passes that panicked"),
+            reconcile_time_seconds: durations(r, "controller_runtime_reconcile_time_seconds", "Duration of a pass"),
+            max_concurrent_reconciles: family(
+                r,
+                "controller_runtime_max_concurrent_reconciles",
+                "Passes that may run at once",
+            ),
+            active_workers: family(r, "controller_runtime_active_workers", "Passes that run now"),
+            provider_calls: family(
+                r,
+                "passwordreset_provider_api_calls",
+                "Calls to Alibaba Cloud by API and error code, OK among them",
+            ),
+            provider_call_seconds: durations(
+                r,
+                "passwordreset_provider_api_duration_seconds",
+                "Duration of a call to Alibaba Cloud",
+            ),
+            provider_throttled: family(
+                r,
+                "passwordreset_provider_api_throttled",
+                "Calls that Alibaba Cloud refused because there were too many",
+            ),
+            kube_writes: family(r, "passwordreset_kube_writes", "Writes sent to the Kubernetes API server"),
+            instances: family(r, "passwordreset_instances", "Instances of all PasswordResets by state"),
+            rows: Mutex::default(),
+            registry,
+        }
+    }
+
+    /// A controller begins to run at most `concurrency` passes at once. Its counters appear at zero, so that a rate has
+    /// something to start from and a missing series means a missing controller.
+    pub fn controller_started(&self, controller: &'static str, concurrency: u16) {
+        let labels = ControllerLabels { controller };
+        self.max_concurrent_reconciles.get_or_create(&labels).set(concurrency.into());
+        for outcome in [Outcome::Success, Outcome::Error, Outcome::Requeue, Outcome::RequeueAfter] {
+            self.reconciles.get_or_create(&ReconcileLabels { controller, result: outcome.result() }).inc_by(0);
+        }
+        self.reconcile_errors.get_or_create(&labels).inc_by(0);
+        self.reconcile_panics.get_or_create(&labels).inc_by(0);
+        self.active_workers.get_or_create(&labels).inc_by(0);
+    }
+
+    /// A pass begins; it counts as active until the answer is dropped, also when the pass panics or is aborted.
+    pub fn reconciling(&self, controller: &'static str) -> ActiveWorker {
+        let active_workers = self.active_workers.get_or_create_owned(&ControllerLabels { controller });
+        active_workers.inc();
+        ActiveWorker { active_workers }
+    }
+
+    /// A pass ended after `took`.
+    pub fn reconciled(&self, controller: &'static str, outcome: Outcome, took: Duration) {
+        let labels = ControllerLabels { controller };
+        self.reconciles.get_or_create(&ReconcileLabels { controller, result: outcome.result() }).inc();
+        self.reconcile_time_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        match outcome {
+            Outcome::Panic => {
+                self.reconcile_errors.get_or_create(&labels).inc();
+                self.reconcile_panics.get_or_create(&labels).inc();
+            }
+            Outcome::Error => {
+                self.reconcile_errors.get_or_create(&labels).inc();
+            }
+            Outcome::Success | Outcome::Requeue | Outcome::RequeueAfter => {}
+        }
+    }
+
+    /// A call to Alibaba Cloud ended after `took`. `api` is the name of the action; `code` is the error code of the
+    /// answer, `OK`, or a word of ours where there was no answer. What does not look like a code counts as `other`.
+    pub fn provider_call(&self, api: &'static str, code: &str, took: Duration) {
+        self.provider_calls.get_or_create(&CallLabels { api, code: bounded(code).to_owned() }).inc();
+        self.provider_call_seconds.get_or_create(&ApiLabels { api }).observe(took.as_secs_f64());
+    }
+
+    /// Alibaba Cloud refused a call because there were too many: in addition to [`Self::provider_call`].
+    pub fn provider_throttled(&self, api: &'static str) {
+        self.provider_throttled.get_or_create(&ApiLabels { api }).inc();
+    }
+
+    /// A write was sent to the API server, whatever came of it: its cost is the server's either way.
+    pub fn kube_write(&self, kind: &'static str, verb: &'static str) {
+        self.kube_writes.get_or_create(&WriteLabels { kind, verb }).inc();
+    }
+
+    /// How many instances of `owner` (`namespace/name`) are in which state now; replaces what was said before.
+    pub fn set_rows(&self, owner: &str, counts: &BTreeMap<&'static str, u64>) {
+        self.rows().insert(owner.to_owned(), counts.clone());
+    }
+
+    /// `owner` is gone, and its instances are counted no more.
+    pub fn forget(&self, owner: &str) {
+        self.rows().remove(owner);
+    }
+
+    /// Everything in the `OpenMetrics` text format, see [`CONTENT_TYPE`].
+    #[must_use]
+    pub fn encode(&self) -> String {
+        // Held to the end: a second scrape must not see the series while they are rebuilt.
+        let rows = self.rows();
+        self.instances.clear();
+        for (state, count) in rows.values().flatten() {
+            self.instances.get_or_create(&StateLabels { state }).inc_by(*count);
+        }
+        let mut encoded = String::new();
+        // Writing to a String does not fail. Should it, then the closing "# EOF" is missing and the scraper says so.
+        let _ = text::encode(&mut encoded, &self.registry);
+        encoded
+    }
+
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<&'static str, u64>>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One pass that runs now.
+#[derive(Debug)]
+#[must_use = "the pass counts as ended as soon as this is dropped"]
+pub struct ActiveWorker {
+    active_workers: Gauge,
+}
+
+impl Drop for ActiveWorker {
+    fn drop(&mut self) {
+        self.active_workers.dec();
+    }
+}
+
+fn family<S, M>(registry: &mut Registry, name: &str, help: &str) -> Family<S, M>
+where
+    S: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
+    M: EncodeMetric + TypedMetric + Default + Debug + Send + Sync + 'static,
+{
+    let family = Family::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+/// From a cached answer to the slowest that anybody waits for, in seconds.
+fn durations<S>(registry: &mut Registry, name: &str, help: &str) -> Family<S, Histogram, fn() -> Histogram>
+where
+    S: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
+{
+    let histogram: fn() -> Histogram =
+        || Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]);
+    let family = Family::new_with_constructor(histogram);
+    registry.register(name, help, family.clone());
+    family
+}
+
+/// An error code looks like `IncorrectInstanceStatus.Initializing`; anything else may be a message, and has no bound.
+fn bounded(code: &str) -> &str {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
+    if (1..=64).contains(&code.len()) && code.bytes().all(letter) { code } else { "other" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_line(encoded: &str, line: &str) {
+        assert!(encoded.lines().any(|found| found == line), "no line {line} in\n{encoded}");
+    }
+
+    #[test]
+    fn every_metric_has_the_name_and_labels_that_dashboards_know() {
+        let metrics = Metrics::new();
+        metrics.controller_started("resetrecord", 16);
+        metrics.reconciled("resetrecord", Outcome::Success, Duration::from_millis(2));
+        metrics.provider_call("RebootInstance", "OK", Duration::from_secs(2));
+        metrics.provider_throttled("RebootInstance");
+        metrics.kube_write("ResetRecord", "replace");
+        metrics.set_rows("a/b", &[("InEffect", 2)].into());
+        let encoded = metrics.encode();
+        for line in [
+            r#"controller_runtime_reconcile_total{controller="resetrecord",result="success"} 1"#,
+            r#"controller_runtime_reconcile_total{controller="resetrecord",result="error"} 0"#,
+            r#"controller_runtime_reconcile_total{controller="resetrecord",result="requeue"} 0"#,
+            r#"controller_runtime_reconcile_total{controller="resetrecord",result="requeue_after"} 0"#,
+            r#"controller_runtime_reconcile_errors_total{controller="resetrecord"} 0"#,
+            r#"controller_runtime_reconcile_panics_total{controller="resetrecord"} 0"#,
+            r#"controller_runtime_reconcile_time_seconds_count{controller="resetrecord"} 1"#,
+            r#"controller_runtime_reconcile_time_seconds_bucket{le="0.005",controller="resetrecord"} 1"#,
+            r#"controller_runtime_max_concurrent_reconciles{controller="resetrecord"} 16"#,
+            r#"controller_runtime_active_workers{controller="resetrecord"} 0"#,
+            r#"passwordreset_provider_api_calls_total{api="RebootInstance",code="OK"} 1"#,
+            r#"passwordreset_provider_api_duration_seconds_count{api="RebootInstance"} 1"#,
+            r#"passwordreset_provider_api_throttled_total{api="RebootInstance"} 1"#,
+            r#"passwordreset_kube_writes_total{kind="ResetRecord",verb="replace"} 1"#,
+            r#"passwordreset_instances{state="InEffect"} 2"#,
+            concat!(r#"passwordreset_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+        ] {
+            assert_line(&encoded, line);
+        }
+        assert!(encoded.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_panic_counts_as_an_error_too() {
+        let metrics = Metrics::new();
+        metrics.reconciled("c", Outcome::Panic, Duration::ZERO);
+        metrics.reconciled("c", Outcome::Error, Duration::ZERO);
+        let encoded = metrics.encode();
+        assert_line(&encoded, r#"controller_runtime_reconcile_total{controller="c",result="error"} 2"#);
+        assert_line(&encoded, r#"controller_runtime_reconcile_errors_total{controller="c"} 2"#);
+        assert_line(&encoded, r#"controller_runtime_reconcile_panics_total{controller="c"} 1"#);
+    }
+
+    #[test]
+    fn a_pass_is_active_until_its_guard_is_dropped() {
+        let metrics = Metrics::new();
+        let (first, second) = (metrics.reconciling("c"), metrics.reconciling("c"));
+        assert_line(&metrics.encode(), r#"controller_runtime_active_workers{controller="c"} 2"#);
+        drop(first);
+        assert_line(&metrics.encode(), r#"controller_runtime_active_workers{controller="c"} 1"#);
+        drop(second);
+        assert_line(&metrics.encode(), r#"controller_runtime_active_workers{controller="c"} 0"#);
+    }
+
+    #[test]
+    fn what_does_not_look_like_an_error_code_counts_as_other() {
+        assert_eq!(bounded("IncorrectInstanceStatus.Initializing"), "IncorrectInstanceStatus.Initializing");
+        for code in ["", "Das war nichts", "zurück", "a\nb", "\"", &"a".repeat(65)] {
+            assert_eq!(bounded(code), "other", "{code:?}");
+        }
+    }
+
+    #[test]
+    fn instances_are_summed_over_owners_and_follow_deletes() {
+        let metrics = Metrics::new();
+        metrics.set_rows("a/one", &[("Pending", 2), ("InEffect", 1)].into());
+        metrics.set_rows("a/two", &[("Pending", 3)].into());
+        assert_line(&metrics.encode(), r#"passwordreset_instances{state="Pending"} 5"#);
+        metrics.set_rows("a/one", &[("InEffect", 3)].into());
+        let encoded = metrics.encode();
+        assert_line(&encoded, r#"passwordreset_instances{state="Pending"} 3"#);
+        assert_line(&encoded, r#"passwordreset_instances{state="InEffect"} 3"#);
+        metrics.forget("a/one");
+        metrics.forget("a/two");
+        assert!(!metrics.encode().contains("passwordreset_instances{"));
+    }
+}

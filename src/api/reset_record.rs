@@ -114,6 +114,10 @@ pub struct ResetRecordStatus {
     /// Until when, on ECS's clock, a copy of an unanswered call may still be carried out. Absent = drained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswered_until: Option<Time>,
+    /// A definite refusal of the password that came while an earlier copy was unanswered: nothing more is sent, and the
+    /// claim ends as Unknown once drained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
     /// When ECS acknowledged the password, on ECS's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_acknowledged_at: Option<Time>,
@@ -180,12 +184,9 @@ pub struct Attempt {
     pub number: u32,
     /// The Timestamp that is signed, on ECS's clock.
     pub timestamp: Time,
-    /// `unansweredUntil` as this attempt found it; put back once every send of the attempt was answered.
+    /// `unansweredUntil` as this attempt found it; put back once the attempt was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found_unanswered_until: Option<Time>,
-    /// Whether a send of this attempt was not answered.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub lost: bool,
 }
 
 /// What one owner has had done to the instance.

@@ -1,1 +1,47 @@
-//! To be written.
+//! A typed client for the few ECS and STS calls that this program makes.
+//!
+//! It knows nothing of Kubernetes and never imports `crate::api`. It holds no credentials: every call takes them as
+//! values, and signing is a step of its own, so that the caller can ask for leadership between it and the send.
+//!
+//! ```text
+//! modify_password(endpoint, credentials, …, stamp) ─▶ Signed<Accepted> ─▶ Client::send ─▶ Reply<Accepted>
+//!   wire: the form        sign: the signature           transport: one try     answers / refusal: bytes ─▶ types
+//! ```
+//!
+//! - [`endpoint`]: where a region's ECS is
+//! - [`sign`]: credentials, and signature version 1.0
+//! - [`wire`], [`sts`]: the calls, as signed forms
+//! - [`answers`], `refusal`: what came back, read defensively
+//! - [`error`]: what a refusal means, from the table `errors.tsv`
+//! - [`transport`]: the only network seam
+//! - [`client`]: one try of one call
+//! - [`limit`]: how often a call may be made
+//! - [`server_clock`]: what time it is for ECS
+//! - [`instances`]: the poll tasks, which are to ECS what an informer is to Kubernetes
+
+pub mod answers;
+pub mod client;
+pub mod endpoint;
+pub mod error;
+pub mod instances;
+pub mod limit;
+mod refusal;
+pub mod server_clock;
+pub mod sign;
+pub mod sts;
+pub mod transport;
+pub mod wire;
+
+pub use answers::{Accepted, Answer, DryRunPassed, Instance, InstancePage, InstanceStatus, OsType};
+pub use client::{Client, Reply};
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{CallError, Class, Executed, Refusal, Verdict};
+pub use instances::{Describe, DescribeError, Described, Instances, Observation, Scope};
+pub use limit::{LimitKey, LimitPermit, Limiter};
+pub use server_clock::ServerClock;
+pub use sign::{Credentials, Stamp};
+pub use sts::{
+    CallerIdentity, RoleRequest, SessionCredentials, assume_role, assume_role_with_oidc, get_caller_identity,
+};
+pub use transport::{HttpTransport, SendError, Transport, TransportError};
+pub use wire::{Action, Signed, describe_instances, describe_instances_dry_run, modify_password, reboot_instance};

@@ -1,1 +1,52 @@
-//! stub
+//! The ECS and STS API as `ecs-password-reset` sees it, for tests and the demo. Never shipped.
+//!
+//! [`Core`] holds all state and does no I/O: every call is handed the present moment on ECS's clock and randomness
+//! comes from a seed, so the same code serves a socket and a test in virtual time. [`Simulator`] puts it on a loopback
+//! socket. It shares no code with the controller on purpose: a mistake made in both would prove nothing.
+//!
+//! ```text
+//! request ─▶ call (parameters) ─▶ fault (network) ─▶ gate (who, when, signature, nonce) ─▶ quota ─▶ actions ─▶ machine
+//!                                                       journal ◀── every judgement and every effect ◀──────────┘
+//! ```
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), ecs_simulator::StartError> {
+//! use ecs_simulator::{Config, Fault, Instance, Rule, Simulator};
+//!
+//! let simulator = Simulator::start(Config::default().with(Instance::running("i-a", "cn-hangzhou"))).await?;
+//! simulator.core().inject(Rule::once("RebootInstance", Fault::LoseAnswerAfterEffect).on("i-a"));
+//! // … let the controller work against simulator.url(), then:
+//! assert_eq!(simulator.core().journal().reboots("i-a"), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What it may not do: print a password, or listen anywhere but on loopback.
+
+mod actions;
+mod admin;
+mod answer;
+mod call;
+mod config;
+mod core;
+mod fault;
+mod gate;
+mod instance;
+mod journal;
+mod listener;
+mod machine;
+mod outside;
+mod password;
+mod quota;
+mod random;
+mod signature;
+mod time;
+
+pub use answer::{Handling, Held, Refusal, Reply};
+pub use config::{AccessKey, Config, ConfigError, Denied};
+pub use core::Core;
+pub use fault::{Fault, Rule};
+pub use instance::{Instance, OsType, RebootShows, Status};
+pub use journal::{Effect, EffectEntry, Entry, Journal, Outcome, RequestEntry};
+pub use listener::{Simulator, StartError};
+pub use signature::{sign, string_to_sign};

@@ -1,0 +1,374 @@
+//! The restart rules, state by state.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ObjectMeta;
+
+use super::*;
+use crate::api::password_reset::{InstanceRow, State};
+use crate::api::reset_record::{ClaimedSecretRef, Fingerprint, Owner};
+
+/// A moment, in seconds from an arbitrary full minute.
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+pub(crate) fn timing() -> Timing {
+    Timing { request_validity: SignedDuration::from_secs(1_920), restart_settle: SignedDuration::from_secs(120) }
+}
+
+pub(crate) fn owner(name: &str) -> Owner {
+    Owner { namespace: "prod".to_owned(), name: name.to_owned(), uid: format!("uid-{name}") }
+}
+
+pub(crate) fn row(state: State) -> InstanceRow {
+    InstanceRow {
+        instance_id: "i-bp1a0000".to_owned(),
+        name: None,
+        os_type: None,
+        key_pair_name: None,
+        initial_status: None,
+        planned_action: None,
+        state,
+        reason: "Pending".to_owned(),
+        message: String::new(),
+        state_time: Some(Time(at(0))),
+        password_set_time: None,
+        password_request_id: None,
+        restart_request_id: None,
+        attempts: 1,
+    }
+}
+
+pub(crate) fn spec(owner_name: &str, instance_id: &str) -> ResetRecordSpec {
+    ResetRecordSpec {
+        claim: 1,
+        claim_time: Time(at(0)),
+        owner: owner(owner_name),
+        account_name: "default".to_owned(),
+        region_id: "cn-hangzhou".to_owned(),
+        instance_id: instance_id.to_owned(),
+        tokens: vec!["run:1".to_owned()],
+        retry: None,
+        fingerprint: Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() },
+        password_secret_ref: ClaimedSecretRef {
+            namespace: "prod".to_owned(),
+            name: "pw".to_owned(),
+            key: "password".to_owned(),
+        },
+        restart_policy: RestartPolicy::IfRunning,
+        max_unavailable: 1,
+        min_ready_seconds: 30,
+        timeout_seconds: 900,
+        stable_state_timeout_seconds: 600,
+        state_seen: "Running".to_owned(),
+    }
+}
+
+/// A record as the claim leaves it, at second 0 by process p1.
+pub(crate) fn claimed() -> ResetRecord {
+    let spec = spec("web", "i-bp1a0000");
+    ResetRecord {
+        metadata: ObjectMeta { name: Some("cn-hangzhou.i-bp1a0000".to_owned()), ..ObjectMeta::default() },
+        spec,
+        status: Some(ResetRecordStatus {
+            phase: Phase::SettingPassword,
+            attempt: Some(Attempt {
+                id: "a0".to_owned(),
+                process: "p1".to_owned(),
+                number: 1,
+                timestamp: Time(at(0)),
+                found_unanswered_until: None,
+            }),
+            unanswered_until: Some(Time(at(0) + timing().request_validity)),
+            row: Some(row(State::SettingPassword)),
+            ..ResetRecordStatus::default()
+        }),
+    }
+}
+
+/// The record in a later phase of an instance whose StartTime was `at(-600)` before.
+fn in_phase(phase: Phase) -> ResetRecord {
+    let mut record = claimed();
+    let status = record.status.as_mut().unwrap();
+    status.phase = phase;
+    status.unanswered_until = None;
+    status.password_acknowledged_at = Some(Time(at(30)));
+    if matches!(phase, Phase::RestartRequested | Phase::Restarting) || phase.has_ended() {
+        status.start_time_before = Some(Time(at(-600)));
+        status.attempt.as_mut().unwrap().timestamp = Time(at(40));
+    }
+    if phase == Phase::RestartRequested {
+        status.unanswered_until = Some(Time(at(40) + timing().request_validity));
+    }
+    if phase == Phase::Restarting || phase.has_ended() {
+        status.accepted_at = Some(Time(at(41)));
+    }
+    record
+}
+
+fn reading(sent: i64, since: i64, power: Power, start: i64) -> Reading {
+    Reading {
+        sent_at: at(sent),
+        since: at(since),
+        seen: Some(Seen {
+            power,
+            start_time: Some(at(start)),
+            name: "web-1".to_owned(),
+            os_type: "linux".to_owned(),
+            key_pair_name: None,
+            locks: Vec::new(),
+            expires: None,
+        }),
+    }
+}
+
+fn starting() -> Power {
+    Power::Transitional("Starting".to_owned())
+}
+
+fn look<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> Observed<'a> {
+    Observed {
+        record,
+        process: "p1",
+        unsent: false,
+        reading,
+        sendable: Sendable::Yes,
+        others_away: 0,
+        timing: timing(),
+    }
+}
+
+fn is_wait(step: &Step) -> bool {
+    matches!(step, Step::Wait { .. })
+}
+
+#[test]
+fn the_claims_own_attempt_is_sent_once_as_it_is_stored() {
+    let record = claimed();
+    let running = reading(0, -10, Power::Running, -600);
+    let observed = Observed { unsent: true, ..look(&record, Some(&running)) };
+    assert_eq!(next(&observed, at(1)), Step::Call(Call::SetPasswordAsStored));
+    assert!(is_wait(&next(&look(&record, Some(&running)), at(0))), "sent already: not again at once");
+    assert_eq!(next(&look(&record, Some(&running)), at(2)), Step::Call(Call::SetPassword), "then under a new attempt");
+}
+
+#[test]
+fn an_attempt_of_another_process_is_never_sent() {
+    let record = claimed();
+    let running = reading(0, -10, Power::Running, -600);
+    let observed = Observed { process: "p2", ..look(&record, Some(&running)) };
+    assert_eq!(next(&observed, at(1)), Step::Call(Call::SetPassword));
+}
+
+#[test]
+fn no_password_is_sent_without_a_fresh_reading_of_a_stable_unlocked_instance() {
+    let record = claimed();
+    let stale = reading(0, -10, Power::Running, -600);
+    let starting = reading(0, 0, starting(), -600);
+    let observed = |reading| Observed { unsent: true, ..look(&record, reading) };
+    assert!(is_wait(&next(&observed(None), at(1))));
+    assert!(is_wait(&next(&observed(Some(&stale)), at(61))));
+    assert!(is_wait(&next(&observed(Some(&starting)), at(1))));
+    let mut locked = stale.clone();
+    locked.seen.as_mut().unwrap().locks = vec!["security".to_owned()];
+    assert!(is_wait(&next(&observed(Some(&locked)), at(1))));
+}
+
+#[test]
+fn a_claim_whose_password_cannot_be_sent_is_given_back_or_becomes_unknown_once_drained() {
+    let record = claimed();
+    let never = || Sendable::Never("the Secret is gone".to_owned());
+    let unsent = Observed { unsent: true, sendable: never(), ..look(&record, None) };
+    assert_eq!(next(&unsent, at(1)), Step::Write(Change::GivenBack));
+    let sent = Observed { sendable: never(), ..look(&record, None) };
+    assert_eq!(next(&sent, at(1)), Step::Wait { until: at(1_920), fresh_after: None });
+    assert!(matches!(
+        next(&sent, at(1_920)),
+        Step::Write(Change::Unknown(reasons::PASSWORD_OUTCOME_UNKNOWN, _))
+    ));
+}
+
+#[test]
+fn a_password_that_is_refused_for_the_moment_fails_at_the_deadline() {
+    let mut record = claimed();
+    record.status.as_mut().unwrap().unanswered_until = None;
+    let running = reading(600, 0, Power::Running, -600);
+    assert!(matches!(next(&look(&record, Some(&running)), at(599)), Step::Call(Call::SetPassword)));
+    assert!(matches!(next(&look(&record, Some(&running)), at(601)), Step::Write(Change::Failed(..))));
+}
+
+#[test]
+fn a_running_instance_is_restarted_only_by_a_reading_sent_after_the_acknowledgement() {
+    let record = in_phase(Phase::PasswordSet);
+    let before = reading(30, 0, Power::Running, -600);
+    assert!(is_wait(&next(&look(&record, Some(&before)), at(31))));
+    let after = reading(31, 0, Power::Running, -600);
+    let restart = Step::Call(Call::Restart { start_time_before: at(-600) });
+    assert_eq!(next(&look(&record, Some(&after)), at(32)), restart);
+    assert!(is_wait(&next(&look(&record, Some(&after)), at(92))), "an old reading is not good enough");
+}
+
+#[test]
+fn a_restart_waits_until_the_minute_of_the_start_time_has_passed() {
+    let mut record = in_phase(Phase::PasswordSet);
+    record.status.as_mut().unwrap().password_acknowledged_at = Some(Time(at(5)));
+    let just_started = reading(20, 0, Power::Running, 0);
+    assert_eq!(next(&look(&record, Some(&just_started)), at(21)), Step::Wait { until: at(60), fresh_after: None });
+    assert!(matches!(next(&look(&record, Some(&just_started)), at(60)), Step::Call(Call::Restart { .. })));
+}
+
+#[test]
+fn somebody_elses_start_after_the_acknowledgement_spares_the_restart() {
+    let record = in_phase(Phase::PasswordSet);
+    let started = reading(125, 121, Power::Running, 60);
+    let in_effect = Step::Write(Change::InEffect { start_time: Some(at(60)) });
+    assert_eq!(next(&look(&record, Some(&started)), at(126)), in_effect);
+    let same_minute = reading(125, 121, Power::Running, 0);
+    assert!(matches!(next(&look(&record, Some(&same_minute)), at(126)), Step::Call(Call::Restart { .. })));
+}
+
+#[test]
+fn stopped_instances_and_policy_never_end_effective_at_next_start() {
+    let mut record = in_phase(Phase::PasswordSet);
+    let stopped = reading(31, 31, Power::Stopped, -600);
+    assert!(is_wait(&next(&look(&record, Some(&stopped)), at(32))), "it was Running at the claim: look twice");
+    let still = reading(151, 31, Power::Stopped, -600);
+    assert_eq!(
+        next(&look(&record, Some(&still)), at(152)),
+        Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART))
+    );
+    record.spec.state_seen = "Stopped".to_owned();
+    assert_eq!(
+        next(&look(&record, Some(&stopped)), at(32)),
+        Step::Write(Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED))
+    );
+    record.spec.restart_policy = RestartPolicy::Never;
+    let running = reading(31, 0, Power::Running, -600);
+    assert_eq!(
+        next(&look(&record, Some(&running)), at(32)),
+        Step::Write(Change::EffectiveAtNextStart(reasons::RESTART_POLICY_NEVER))
+    );
+    record.spec.restart_policy = RestartPolicy::Unrecognized;
+    assert!(!matches!(next(&look(&record, Some(&running)), at(32)), Step::Call(_)), "an unknown policy restarts nothing");
+}
+
+#[test]
+fn a_restart_waits_while_the_owners_slots_are_taken_by_others() {
+    let record = in_phase(Phase::PasswordSet);
+    let running = reading(31, 0, Power::Running, -600);
+    let observed = Observed { others_away: 1, ..look(&record, Some(&running)) };
+    assert!(is_wait(&next(&observed, at(32))));
+}
+
+#[test]
+fn a_restart_that_cannot_begin_in_time_fails_and_says_that_the_password_is_set() {
+    let record = in_phase(Phase::PasswordSet);
+    let running = reading(931, 0, Power::Running, -600);
+    for reading in [None, Some(&running)] {
+        let Step::Write(Change::Failed(reason, message)) = next(&look(&record, reading), at(931)) else {
+            panic!("not failed")
+        };
+        assert_eq!(reason, reasons::RESTART_REFUSED);
+        assert!(message.contains("takes effect at the next start"), "{message}");
+    }
+}
+
+#[test]
+fn an_unanswered_restart_is_never_sent_again() {
+    let record = in_phase(Phase::RestartRequested);
+    for second in [41, 100, 1_000, 2_079, 5_000] {
+        let running = reading(second, 0, Power::Running, -600);
+        let step = next(&look(&record, Some(&running)), at(second));
+        assert!(!matches!(step, Step::Call(_)), "{second}: {step:?}");
+    }
+    let late = reading(2_081, 0, Power::Running, -600);
+    assert!(matches!(
+        next(&look(&record, Some(&late)), at(2_082)),
+        Step::Write(Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, _))
+    ));
+}
+
+#[test]
+fn an_unanswered_restart_is_proven_by_a_start_time_that_moved() {
+    let record = in_phase(Phase::RestartRequested);
+    let moved = reading(90, 88, Power::Running, 60);
+    assert_eq!(
+        next(&look(&record, Some(&moved)), at(91)),
+        Step::Write(Change::InEffect { start_time: Some(at(60)) })
+    );
+}
+
+#[test]
+fn an_unanswered_restart_that_left_the_instance_stopped_ends_after_two_readings_far_apart() {
+    let record = in_phase(Phase::RestartRequested);
+    let once = reading(2_081, 2_081, Power::Stopped, -600);
+    assert!(is_wait(&next(&look(&record, Some(&once)), at(2_082))));
+    let twice = reading(2_201, 2_081, Power::Stopped, -600);
+    assert_eq!(
+        next(&look(&record, Some(&twice)), at(2_202)),
+        Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART))
+    );
+}
+
+#[test]
+fn a_start_time_before_the_minute_of_the_acknowledgement_proves_nothing() {
+    let record = in_phase(Phase::Restarting);
+    let stale_base = reading(50, 45, Power::Running, -60);
+    assert!(is_wait(&next(&look(&record, Some(&stale_base)), at(51))), "later than the stored one, yet too early");
+    let same_minute = reading(50, 45, Power::Running, 0);
+    assert!(matches!(next(&look(&record, Some(&same_minute)), at(51)), Step::Write(Change::InEffect { .. })));
+}
+
+#[test]
+fn still_running_after_the_acceptance_proves_nothing() {
+    let record = in_phase(Phase::Restarting);
+    let running = reading(42, 0, Power::Running, -600);
+    assert!(is_wait(&next(&look(&record, Some(&running)), at(43))));
+}
+
+#[test]
+fn leaving_running_and_returning_proves_a_restart_where_the_start_time_stands_still() {
+    let mut record = in_phase(Phase::Restarting);
+    let away = reading(45, 45, starting(), -600);
+    assert_eq!(next(&look(&record, Some(&away)), at(46)), Step::Write(Change::LeftRunning));
+    let early = reading(41, 41, starting(), -600);
+    assert!(is_wait(&next(&look(&record, Some(&early)), at(46))), "sent before the acceptance");
+    record.status.as_mut().unwrap().left_running = true;
+    let back = reading(50, 50, Power::Running, -600);
+    assert_eq!(next(&look(&record, Some(&back)), at(51)), Step::Write(Change::InEffect { start_time: None }));
+}
+
+#[test]
+fn a_restart_that_does_not_finish_in_time_is_stuck_and_not_forced() {
+    let mut record = in_phase(Phase::Restarting);
+    record.status.as_mut().unwrap().left_running = true;
+    let away = reading(941, 45, starting(), -600);
+    assert!(is_wait(&next(&look(&record, Some(&away)), at(941))));
+    assert!(matches!(
+        next(&look(&record, Some(&away)), at(942)),
+        Step::Write(Change::Unknown(reasons::RESTART_STUCK, _))
+    ));
+}
+
+#[test]
+fn a_slot_is_free_once_the_instance_was_running_for_min_ready_seconds() {
+    let mut record = in_phase(Phase::InEffect);
+    record.status.as_mut().unwrap().row.as_mut().unwrap().state_time = Some(Time(at(60)));
+    let soon = reading(89, 50, Power::Running, 0);
+    assert!(is_wait(&next(&look(&record, Some(&soon)), at(89))));
+    let available = reading(90, 50, Power::Running, 0);
+    assert_eq!(next(&look(&record, Some(&available)), at(90)), Step::Write(Change::Available));
+    let flapped = reading(90, 80, Power::Running, 0);
+    assert!(is_wait(&next(&look(&record, Some(&flapped)), at(90))), "counted from when it was last seen to return");
+    let gone = reading(500, 70, Power::Stopped, 0);
+    assert!(is_wait(&next(&look(&record, Some(&gone)), at(500))));
+    record.status.as_mut().unwrap().available_time = Some(Time(at(90)));
+    assert_eq!(next(&look(&record, Some(&gone)), at(500)), Step::Done);
+}
+
+#[test]
+fn an_end_without_a_restart_holds_nothing() {
+    let mut record = in_phase(Phase::Failed);
+    record.status.as_mut().unwrap().start_time_before = None;
+    assert_eq!(next(&look(&record, None), at(100)), Step::Done);
+}

@@ -1,0 +1,95 @@
+//! The decisions: pure functions from what was observed to what is to be done.
+//!
+//! Nothing here is async, does I/O, reads a clock or draws a random number; it imports `api` and plain time types only.
+//! A test reads the `use` lines. That is what makes the protocol testable state by state, and what a model search runs.
+
+pub mod backoff;
+pub mod instance;
+pub mod needed;
+pub mod password;
+pub mod progress;
+pub mod rollout;
+pub mod slots;
+pub mod summary;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// What one answer of `DescribeInstances` said of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// When the request was sent, on ECS's clock. A reading is "after t" only when it was *sent* after t.
+    pub sent_at: Timestamp,
+    /// When the first of the unbroken row of readings with this same status was sent.
+    pub since: Timestamp,
+    /// The instance; `None`: the answer did not hold it, which means "not found or not permitted", never "gone".
+    pub seen: Option<Seen>,
+}
+
+/// An instance as a reading shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its status, as far as the protocol is concerned.
+    pub power: Power,
+    /// The latest start, with minute precision.
+    pub start_time: Option<Timestamp>,
+    /// Its name.
+    pub name: String,
+    /// `linux` or `windows`.
+    pub os_type: String,
+    /// The key pair bound to it.
+    pub key_pair_name: Option<String>,
+    /// The reasons of its locks.
+    pub locks: Vec<String>,
+    /// When it expires, if it does.
+    pub expires: Option<Timestamp>,
+}
+
+/// The part of an instance's status that the protocol tells apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// Stable: running.
+    Running,
+    /// Stable: stopped.
+    Stopped,
+    /// In transition, by the name that ECS gives it: nothing may be sent.
+    Transitional(String),
+}
+
+impl Power {
+    /// The name that ECS gives the status.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Running => "Running",
+            Self::Stopped => "Stopped",
+            Self::Transitional(name) => name,
+        }
+    }
+}
+
+impl Seen {
+    /// Whether the instance runs Windows, whose passwords have a rule of their own.
+    #[must_use]
+    pub fn is_windows(&self) -> bool {
+        self.os_type.eq_ignore_ascii_case("windows")
+    }
+}
+
+/// The lengths of time that ECS's behaviour dictates; settings, so that tests on sockets can shorten them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// V: how long after its Timestamp a copy of a request may still be carried out.
+    pub request_validity: SignedDuration,
+    /// M: a bound on how late a read may lag plus how late an accepted reboot may begin.
+    pub restart_settle: SignedDuration,
+}
+
+/// How long after its Timestamp an attempt may be sent, and how old a reading may be when a changing call is signed.
+pub const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(60);
+
+/// The beginning of the minute that `time` falls in: StartTime has no finer precision.
+#[must_use]
+pub fn minute(time: Timestamp) -> Timestamp {
+    let second = time.as_second();
+    Timestamp::from_second(second - second.rem_euclid(60)).unwrap_or(time)
+}

@@ -1,0 +1,220 @@
+//! Whether an instance needs a run for an owner, and what is remembered of the runs that it had.
+//!
+//! This is why deleting and re-applying an object, removing an annotation, going back to an earlier `runID` or installing
+//! the controller anew restarts nothing: what was run is remembered by namespace and name, not by uid, and only a token
+//! that was not seen yet asks for more.
+
+use sha2::{Digest, Sha256};
+
+use crate::api::password_reset::{InstanceRow, State};
+use crate::api::reset_record::{Completed, Fingerprint, Owner, ResetRecordSpec};
+
+/// How many tokens an entry keeps; the oldest go first.
+const MAX_TOKENS: usize = 32;
+/// How many entries of owners that no longer exist a record keeps; the newest stay.
+const MAX_GONE_OWNERS: usize = 16;
+/// How many entries a record holds in all.
+const MAX_OWNERS: usize = 64;
+
+/// What an owner asks for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Who asks.
+    pub owner: Owner,
+    /// Digests of its `runID` and, when present, of its rerun annotation.
+    pub tokens: Vec<String>,
+    /// Digest of its retry annotation, when present.
+    pub retry: Option<String>,
+    /// The fingerprint of its password as it is now, when it could be read.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// A short digest of a value that asks for a run, with its kind in front.
+#[must_use]
+pub fn token(kind: &str, value: &str) -> String {
+    let digest = Sha256::digest(value.as_bytes());
+    let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{kind}:{hex}")
+}
+
+/// The tokens of an object: its `runID`, of which the empty one counts, and its rerun annotation unless empty.
+#[must_use]
+pub fn tokens(run_id: Option<&str>, rerun_requested_at: Option<&str>) -> Vec<String> {
+    let rerun = rerun_requested_at.filter(|value| !value.is_empty());
+    std::iter::once(token("run", run_id.unwrap_or_default()))
+        .chain(rerun.map(|value| token("rerun", value)))
+        .collect()
+}
+
+/// Whether an instance needs a run, given what it has had done for this owner.
+#[must_use]
+pub fn is_needed(entry: Option<&Completed>, wish: &Wish) -> bool {
+    let Some(entry) = entry else { return true };
+    if !covers(&entry.tokens, &wish.tokens) {
+        return true;
+    }
+    entry.row.state == State::Failed
+        && (entry.retry != wish.retry
+            || entry.owner.uid != wish.owner.uid
+            || wish.fingerprint.as_ref().is_some_and(|fingerprint| differs(fingerprint, &entry.fingerprint)))
+}
+
+/// Whether all of `asked` was run.
+#[must_use]
+pub fn covers(run: &[String], asked: &[String]) -> bool {
+    asked.iter().all(|token| run.contains(token))
+}
+
+/// Whether two fingerprints can be compared and differ.
+#[must_use]
+pub fn differs(a: &Fingerprint, b: &Fingerprint) -> bool {
+    a.key_id == b.key_id && a.value != b.value
+}
+
+/// The entry of an owner.
+#[must_use]
+pub fn entry_of<'a>(completed: &'a [Completed], owner: &Owner) -> Option<&'a Completed> {
+    completed.iter().find(|entry| entry.owner.is(owner))
+}
+
+/// The entries after the claim `spec` has ended with `row`: its owner's goes to the end. The tokens are joined to the
+/// earlier ones while the password stays the same; under another password they replace them, so that an earlier
+/// `runID` runs again.
+#[must_use]
+pub fn complete(completed: &[Completed], spec: &ResetRecordSpec, row: InstanceRow) -> Vec<Completed> {
+    let before = entry_of(completed, &spec.owner);
+    let kept = before.filter(|entry| entry.fingerprint == spec.fingerprint).map_or(&[][..], |entry| &entry.tokens);
+    let mut tokens: Vec<String> = kept.iter().filter(|token| !spec.tokens.contains(token)).cloned().collect();
+    tokens.extend(spec.tokens.iter().cloned());
+    let surplus = tokens.len().saturating_sub(MAX_TOKENS);
+    tokens.drain(..surplus);
+    let entry = Completed {
+        owner: spec.owner.clone(),
+        tokens,
+        retry: spec.retry.clone(),
+        fingerprint: spec.fingerprint.clone(),
+        row,
+    };
+    completed.iter().filter(|other| !other.owner.is(&spec.owner)).cloned().chain([entry]).collect()
+}
+
+/// The entries with room for one of `owner`: the entry of an owner that still exists is never evicted, of those that are
+/// gone the newest stay. `None`: there is no room, and no claim may be made.
+#[must_use]
+pub fn make_room(completed: &[Completed], owner: &Owner, exists: impl Fn(&Owner) -> bool) -> Option<Vec<Completed>> {
+    let lives = |entry: &&Completed| entry.owner.is(owner) || exists(&entry.owner);
+    let gone = completed.iter().filter(|entry| !lives(entry)).count();
+    let mut to_evict = gone.saturating_sub(MAX_GONE_OWNERS);
+    let kept: Vec<Completed> = completed
+        .iter()
+        .filter(|entry| {
+            let evict = to_evict > 0 && !lives(entry);
+            to_evict -= usize::from(evict);
+            !evict
+        })
+        .cloned()
+        .collect();
+    let has_entry = entry_of(&kept, owner).is_some();
+    (has_entry || kept.len() < MAX_OWNERS).then_some(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::instance::tests::{owner, row, spec};
+
+    fn fingerprint(value: &str) -> Fingerprint {
+        Fingerprint { key_id: "k1".to_owned(), value: value.to_owned() }
+    }
+
+    fn wish(run_id: &str) -> Wish {
+        Wish { owner: owner("web"), tokens: tokens(Some(run_id), None), retry: None, fingerprint: Some(fingerprint("f")) }
+    }
+
+    fn entry(run_id: &str, state: State) -> Completed {
+        Completed {
+            owner: owner("web"),
+            tokens: tokens(Some(run_id), None),
+            retry: None,
+            fingerprint: fingerprint("f"),
+            row: row(state),
+        }
+    }
+
+    #[test]
+    fn what_was_run_is_not_needed_again() {
+        assert!(is_needed(None, &wish("1")));
+        assert!(!is_needed(Some(&entry("1", State::InEffect)), &wish("1")));
+        assert!(is_needed(Some(&entry("1", State::InEffect)), &wish("2")));
+    }
+
+    #[test]
+    fn an_object_that_was_applied_again_needs_nothing_unless_it_had_failed() {
+        let mut again = wish("1");
+        again.owner.uid = "another".to_owned();
+        assert!(!is_needed(Some(&entry("1", State::InEffect)), &again));
+        assert!(!is_needed(Some(&entry("1", State::Unknown)), &again));
+        assert!(is_needed(Some(&entry("1", State::Failed)), &again));
+    }
+
+    #[test]
+    fn a_failed_instance_is_tried_again_for_a_retry_or_another_password_only() {
+        let failed = entry("1", State::Failed);
+        assert!(!is_needed(Some(&failed), &wish("1")));
+        assert!(is_needed(Some(&failed), &Wish { retry: Some("retry:1".to_owned()), ..wish("1") }));
+        assert!(is_needed(Some(&failed), &Wish { fingerprint: Some(fingerprint("g")), ..wish("1") }));
+        let other_key = Fingerprint { key_id: "k2".to_owned(), value: "g".to_owned() };
+        assert!(!is_needed(Some(&failed), &Wish { fingerprint: Some(other_key), ..wish("1") }), "cannot be compared");
+        let done = entry("1", State::InEffect);
+        assert!(!is_needed(Some(&done), &Wish { retry: Some("retry:1".to_owned()), ..wish("1") }));
+        assert!(!is_needed(Some(&done), &Wish { fingerprint: Some(fingerprint("g")), ..wish("1") }));
+    }
+
+    #[test]
+    fn removing_an_annotation_asks_for_nothing() {
+        let mut done = entry("1", State::InEffect);
+        done.tokens = tokens(Some("1"), Some("now"));
+        assert!(!is_needed(Some(&done), &wish("1")));
+        assert_eq!(tokens(Some("1"), Some("")), tokens(Some("1"), None));
+        assert_ne!(tokens(None, None), Vec::<String>::new(), "the empty runID counts");
+    }
+
+    #[test]
+    fn an_earlier_run_id_runs_again_only_after_the_password_has_changed() {
+        let mut claim = spec("web", "i-bp1a0000");
+        claim.fingerprint = fingerprint("f");
+        claim.tokens = tokens(Some("2"), None);
+        let joined = complete(&[entry("1", State::InEffect)], &claim, row(State::InEffect));
+        assert!(!is_needed(entry_of(&joined, &owner("web")), &wish("1")));
+        claim.fingerprint = fingerprint("g");
+        let replaced = complete(&joined, &claim, row(State::InEffect));
+        assert!(is_needed(entry_of(&replaced, &owner("web")), &wish("1")));
+        assert_eq!(replaced.len(), 1);
+    }
+
+    #[test]
+    fn no_more_than_32_tokens_stay_and_the_newest_do() {
+        let mut claim = spec("web", "i-bp1a0000");
+        let mut completed = Vec::new();
+        for run in 0..40 {
+            claim.tokens = vec![format!("run:{run}")];
+            completed = complete(&completed, &claim, row(State::InEffect));
+        }
+        assert_eq!(completed[0].tokens.len(), 32);
+        assert_eq!(completed[0].tokens.last().map(String::as_str), Some("run:39"));
+    }
+
+    #[test]
+    fn the_entry_of_a_living_owner_is_never_evicted() {
+        let of = |name: String| Completed { owner: owner(&name), ..entry("1", State::InEffect) };
+        let completed: Vec<_> = (0..40).map(|n| of(format!("o{n}"))).collect();
+        let lives = |owner: &Owner| owner.name == "o0";
+        let kept = make_room(&completed, &owner("new"), lives).unwrap();
+        assert_eq!(kept.len(), 17);
+        assert_eq!(kept[0].owner.name, "o0");
+        assert_eq!(kept[1].owner.name, "o24", "of those that are gone the newest stay");
+        let full: Vec<_> = (0..64).map(|n| of(format!("o{n}"))).collect();
+        assert!(make_room(&full, &owner("new"), |_| true).is_none());
+        assert!(make_room(&full, &owner("o7"), |_| true).is_some());
+    }
+}

@@ -1,0 +1,331 @@
+//! What a record is after a step: the only place where progress is computed.
+//!
+//! Three functions, one for each moment: [`intend`] before a call is sent, [`fold`] after its outcome is known, and
+//! [`apply`] for what was only observed. Each returns the whole status, so one write is one step.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::instance::{Call, Change};
+use super::{Reading, Timing, needed};
+use crate::api::password_reset::{InstanceRow, PlannedAction, State};
+use crate::api::reasons;
+use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
+
+/// Who makes an attempt, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAttempt {
+    /// A random id.
+    pub id: String,
+    /// The id of this process.
+    pub process: String,
+    /// The Timestamp to be signed, on ECS's clock.
+    pub timestamp: Timestamp,
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// ECS answered with success.
+    Accepted {
+        /// The answer's RequestId.
+        request_id: Option<String>,
+        /// When, on ECS's clock.
+        at: Timestamp,
+    },
+    /// ECS refused it before anything was carried out.
+    Refused {
+        /// Whether the same call may succeed later: a state in transition, throttling, credentials, the clock.
+        later: bool,
+        /// The reason for the row.
+        reason: &'static str,
+        /// What happened, in our own words with ECS's code and RequestId.
+        message: String,
+    },
+    /// It never left: as if refused for the moment.
+    NotSent(String),
+    /// It may have been carried out: no answer, or one that does not tell.
+    NoAnswer(String),
+}
+
+/// The status with a new attempt stored, before the call is sent.
+#[must_use]
+pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, timing: Timing) -> ResetRecordStatus {
+    let mut status = record.progress();
+    let NewAttempt { id, process, timestamp } = attempt;
+    let same_kind = match call {
+        Call::SetPassword | Call::SetPasswordAsStored => status.attempt.as_ref(),
+        Call::Restart { .. } => status.attempt.as_ref().filter(|_| status.start_time_before.is_some()),
+    };
+    status.attempt = Some(Attempt {
+        id,
+        process,
+        number: same_kind.map_or(0, |attempt| attempt.number) + 1,
+        timestamp: Time(timestamp),
+        found_unanswered_until: status.unanswered_until.clone(),
+    });
+    status.unanswered_until = Some(Time(timestamp + timing.request_validity));
+    if let Call::Restart { start_time_before } = call {
+        status.phase = Phase::RestartRequested;
+        status.start_time_before = Some(Time(start_time_before));
+        status.left_running = false;
+        show(&mut status, State::Restarting, reasons::RESTARTING, "requesting a restart".to_owned(), timestamp);
+    }
+    if let Some(row) = &mut status.row {
+        row.attempts += 1;
+    }
+    status
+}
+
+/// The status after the outcome of a call is known.
+#[must_use]
+pub fn fold(record: &ResetRecord, call: Call, outcome: &Outcome, now: Timestamp) -> ResetRecordStatus {
+    let mut status = record.progress();
+    if matches!(outcome, Outcome::NoAnswer(_)) {
+        // The record says so already: `unansweredUntil` stands since before the send.
+        return status;
+    }
+    // Answered, or never sent: no copy of this attempt is alive.
+    let found = status.attempt.as_ref().and_then(|attempt| attempt.found_unanswered_until.clone());
+    status.unanswered_until.clone_from(&found);
+    match call {
+        Call::SetPassword | Call::SetPasswordAsStored => {
+            password_answered(&mut status, &record.spec, outcome, found.is_some(), now);
+        }
+        Call::Restart { .. } => restart_answered(&mut status, &record.spec, outcome, now),
+    }
+    status
+}
+
+fn password_answered(
+    status: &mut ResetRecordStatus,
+    spec: &ResetRecordSpec,
+    outcome: &Outcome,
+    other_copies: bool,
+    now: Timestamp,
+) {
+    match outcome {
+        Outcome::Accepted { request_id, at } => {
+            status.phase = Phase::PasswordSet;
+            status.password_acknowledged_at = Some(Time(*at));
+            let message = format!("ECS acknowledged the password at {}", short(*at));
+            show(status, State::PasswordSet, reasons::PASSWORD_SET, message, now);
+            if let Some(row) = &mut status.row {
+                row.password_set_time = Some(Time(*at));
+                row.password_request_id.clone_from(request_id);
+            }
+        }
+        Outcome::Refused { later: true, reason, message } => {
+            show(status, State::SettingPassword, reason, message.clone(), now);
+        }
+        Outcome::NotSent(message) => {
+            show(status, State::SettingPassword, reasons::ECS_UNAVAILABLE, message.clone(), now);
+        }
+        Outcome::Refused { later: false, message, .. } if other_copies => status.refusal = Some(message.clone()),
+        Outcome::Refused { later: false, reason, message } => {
+            end(status, spec, Phase::Failed, reason, message.clone(), now);
+        }
+        Outcome::NoAnswer(_) => {}
+    }
+}
+
+fn restart_answered(status: &mut ResetRecordStatus, spec: &ResetRecordSpec, outcome: &Outcome, now: Timestamp) {
+    match outcome {
+        Outcome::Accepted { request_id, at } => {
+            status.phase = Phase::Restarting;
+            status.accepted_at = Some(Time(*at));
+            let message = format!("ECS accepted the restart at {}", short(*at));
+            show(status, State::Restarting, reasons::RESTARTING, message, now);
+            if let Some(row) = &mut status.row {
+                row.restart_request_id.clone_from(request_id);
+            }
+        }
+        Outcome::Refused { later: true, reason, message } => {
+            status.phase = Phase::PasswordSet;
+            show(status, State::PasswordSet, reason, message.clone(), now);
+        }
+        Outcome::NotSent(message) => {
+            status.phase = Phase::PasswordSet;
+            show(status, State::PasswordSet, reasons::ECS_UNAVAILABLE, message.clone(), now);
+        }
+        Outcome::Refused { later: false, message, .. } => {
+            let message = format!("{message}; the password takes effect at the next start");
+            end(status, spec, Phase::Failed, reasons::RESTART_REFUSED, message, now);
+        }
+        Outcome::NoAnswer(_) => {}
+    }
+}
+
+/// The status after something was observed.
+#[must_use]
+pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, now: Timestamp) -> ResetRecordStatus {
+    let mut status = record.progress();
+    let spec = &record.spec;
+    match change {
+        Change::InEffect { start_time } => {
+            let message = match start_time {
+                Some(start) => format!("password in effect since the start at {}", short(start)),
+                None => "password in effect: the instance was seen to leave Running and to return".to_owned(),
+            };
+            // A readiness of zero seconds is reached by the very reading that proves the start.
+            let requested = status.start_time_before.is_some();
+            if requested && spec.min_ready_seconds == 0 {
+                status.available_time = Some(Time(reading.map_or(now, |reading| reading.sent_at)));
+            }
+            end(&mut status, spec, Phase::InEffect, reasons::RESTART_PROVEN, message, now);
+        }
+        Change::EffectiveAtNextStart(reason) => {
+            let why = match reason {
+                reasons::SET_WHILE_STOPPED => "the instance is Stopped",
+                reasons::RESTART_POLICY_NEVER => "restart.policy is Never",
+                _ => "the instance was found Stopped",
+            };
+            let message = format!("password set; it takes effect at the next start through ECS, since {why}");
+            end(&mut status, spec, Phase::EffectiveAtNextStart, reason, message, now);
+        }
+        Change::Failed(reason, message) => end(&mut status, spec, Phase::Failed, reason, message, now),
+        Change::Unknown(reason, message) => end(&mut status, spec, Phase::Unknown, reason, message, now),
+        Change::LeftRunning => {
+            status.left_running = true;
+            show(&mut status, State::Restarting, reasons::RESTARTING, "the instance has left Running".to_owned(), now);
+        }
+        Change::Available => status.available_time = Some(Time(now)),
+        Change::GivenBack => {
+            status = ResetRecordStatus {
+                phase: Phase::Idle,
+                last_restart_time: status.last_restart_time,
+                completed: status.completed,
+                ..ResetRecordStatus::default()
+            };
+        }
+    }
+    status
+}
+
+fn end(
+    status: &mut ResetRecordStatus,
+    spec: &ResetRecordSpec,
+    phase: Phase,
+    reason: &str,
+    message: String,
+    now: Timestamp,
+) {
+    let state = match phase {
+        Phase::InEffect => State::InEffect,
+        Phase::EffectiveAtNextStart => State::EffectiveAtNextStart,
+        Phase::Failed => State::Failed,
+        _ => State::Unknown,
+    };
+    status.phase = phase;
+    show(status, state, reason, message, now);
+    if let Some(row) = &mut status.row {
+        row.planned_action = Some(PlannedAction::Nothing);
+        status.completed = needed::complete(&status.completed, spec, row.clone());
+    }
+    if status.start_time_before.is_some() {
+        let sent = status.attempt.as_ref().map(|attempt| attempt.timestamp.clone());
+        status.last_restart_time = status.accepted_at.clone().or(sent);
+    }
+}
+
+fn show(status: &mut ResetRecordStatus, state: State, reason: &str, message: String, now: Timestamp) {
+    if let Some(row) = &mut status.row {
+        advance(row, state, reason, message, now);
+    }
+}
+
+/// Puts a row into a state; its time moves only when the state does.
+pub(super) fn advance(row: &mut InstanceRow, state: State, reason: &str, message: String, now: Timestamp) {
+    if row.state != state || row.state_time.is_none() {
+        row.state_time = Some(Time(now));
+    }
+    row.state = state;
+    reason.clone_into(&mut row.reason);
+    row.message = message;
+}
+
+/// A time for people: to the minute where that is all there is.
+fn short(time: Timestamp) -> String {
+    let format = if time.as_second() % 60 == 0 { "%H:%MZ" } else { "%H:%M:%SZ" };
+    time.strftime(format).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::password_reset::State;
+    use crate::decide::instance::tests::{at, claimed, timing};
+
+    fn attempt(second: i64) -> NewAttempt {
+        NewAttempt { id: format!("a{second}"), process: "p1".to_owned(), timestamp: at(second) }
+    }
+
+    fn refused(later: bool) -> Outcome {
+        Outcome::Refused { later, reason: reasons::PASSWORD_REFUSED, message: "refused".to_owned() }
+    }
+
+    #[test]
+    fn an_answered_attempt_leaves_nothing_unanswered() {
+        let mut record = claimed();
+        assert!(record.progress().unanswered_until.is_some());
+        record.status = Some(fold(&record, Call::SetPasswordAsStored, &refused(true), at(1)));
+        let status = record.progress();
+        assert_eq!((status.phase, status.unanswered_until), (Phase::SettingPassword, None));
+    }
+
+    #[test]
+    fn a_later_answer_does_not_make_an_earlier_unanswered_copy_harmless() {
+        let mut record = claimed();
+        let unanswered = record.progress().unanswered_until;
+        record.status = Some(fold(&record, Call::SetPasswordAsStored, &Outcome::NoAnswer(String::new()), at(1)));
+        record.status = Some(intend(&record, Call::SetPassword, attempt(5), timing()));
+        let accepted = Outcome::Accepted { request_id: Some("R".to_owned()), at: at(6) };
+        let status = fold(&record, Call::SetPassword, &accepted, at(6));
+        assert_eq!(status.phase, Phase::PasswordSet);
+        assert_eq!(status.unanswered_until, unanswered);
+    }
+
+    #[test]
+    fn a_refusal_fails_only_when_nothing_is_unanswered() {
+        let record = claimed();
+        assert_eq!(fold(&record, Call::SetPasswordAsStored, &refused(false), at(1)).phase, Phase::Failed);
+        let mut again = claimed();
+        again.status = Some(intend(&again, Call::SetPassword, attempt(5), timing()));
+        let status = fold(&again, Call::SetPassword, &refused(false), at(6));
+        assert_eq!((status.phase, status.refusal.as_deref()), (Phase::SettingPassword, Some("refused")));
+    }
+
+    #[test]
+    fn the_number_of_restart_attempts_never_falls() {
+        let mut record = claimed();
+        let accepted = Outcome::Accepted { request_id: None, at: at(1) };
+        record.status = Some(fold(&record, Call::SetPasswordAsStored, &accepted, at(1)));
+        let restart = Call::Restart { start_time_before: at(-600) };
+        for number in 1..=3 {
+            record.status = Some(intend(&record, restart, attempt(number), timing()));
+            assert_eq!(record.progress().attempt.unwrap().number, u32::try_from(number).unwrap());
+            record.status = Some(fold(&record, restart, &refused(true), at(number)));
+            assert_eq!(record.progress().phase, Phase::PasswordSet);
+        }
+    }
+
+    #[test]
+    fn an_end_is_remembered_with_its_row() {
+        let record = claimed();
+        let status = apply(&record, Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED), None, at(9));
+        assert_eq!(status.completed.len(), 1);
+        assert_eq!(status.completed[0].row.state, State::EffectiveAtNextStart);
+        assert_eq!(status.completed[0].tokens, record.spec.tokens);
+        assert_eq!(status.last_restart_time, None, "nothing was restarted");
+    }
+
+    #[test]
+    fn what_is_given_back_is_as_if_never_claimed() {
+        let mut record = claimed();
+        let done = apply(&record, Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED), None, at(9));
+        record.status = Some(done.clone());
+        let status = apply(&record, Change::GivenBack, None, at(10));
+        assert_eq!((status.phase, status.attempt, status.row), (Phase::Idle, None, None));
+        assert_eq!(status.completed, done.completed);
+    }
+}

@@ -1,0 +1,375 @@
+//! One object's instances: which are done, which wait and for what, and which may be claimed now.
+//!
+//! Each target is judged by itself first ([`judge`]), then failures and slots are counted over all of them ([`plan`]).
+//! Nothing is claimed here: the shell writes each claim by compare-and-swap, and a lost race is looked at again.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::needed::{self, Wish};
+use super::password::Broken;
+use super::{Power, Reading, SEND_WINDOW, Seen, minute, progress, slots};
+use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, RestartPolicy, Run, State};
+use crate::api::reasons;
+use crate::api::reset_record::{Completed, Phase, ResetRecord};
+
+/// What the plan rests on.
+#[derive(Debug)]
+pub struct Object<'a> {
+    /// The object's spec, just read.
+    pub spec: &'a PasswordResetSpec,
+    /// What it asks for.
+    pub wish: &'a Wish,
+    /// The run in its status.
+    pub run: Option<&'a Run>,
+    /// What stands in the way of every new claim, if anything does.
+    pub block: Option<Block>,
+    /// What is wrong with the password for every instance.
+    pub broken: Option<Broken>,
+    /// What is wrong with it for Windows instances.
+    pub broken_on_windows: Option<Broken>,
+    /// Whether the account's identity may describe instances; `None`: not asked.
+    pub may_describe: Option<bool>,
+    /// How many slots its claims hold, those of instances that have left the list included.
+    pub slots_held: u32,
+    /// The account's pause between two restarts of one instance.
+    pub min_restart_interval_seconds: u32,
+}
+
+/// What stands in the way of every new claim of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Why, one of [`reasons`].
+    pub reason: &'static str,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// One instance of the list.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// Its id.
+    pub instance_id: &'a str,
+    /// Its record, if it has one.
+    pub record: Option<&'a ResetRecord>,
+    /// Its row in the object's status.
+    pub before: Option<&'a InstanceRow>,
+    /// Its latest reading.
+    pub reading: Option<&'a Reading>,
+}
+
+/// What was decided about all instances of an object.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// One row for each instance, in the order of the targets.
+    pub rows: Vec<InstanceRow>,
+    /// The instances to claim now.
+    pub claims: Vec<Claim>,
+    /// The instances of which readings are wanted.
+    pub watch: Vec<String>,
+    /// When to look again at the latest, if a moment is known.
+    pub wake: Option<Timestamp>,
+    /// Whether the rest is left alone because too many instances failed.
+    pub paused: bool,
+}
+
+/// An instance that may be claimed now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// Its id.
+    pub instance_id: String,
+    /// The status it was seen in: Running or Stopped.
+    pub state_seen: String,
+    /// The row to begin with.
+    pub row: InstanceRow,
+}
+
+/// What was decided about one instance.
+enum Verdict {
+    /// Done, failed or in flight: nothing for this reconciler to do.
+    Settled(InstanceRow),
+    /// Something is in the way, until the moment given at the latest; the flag says whether readings help.
+    Waits { row: InstanceRow, until: Option<Timestamp>, watch: bool },
+    /// It may be claimed.
+    Ready { row: InstanceRow, state_seen: String },
+}
+
+/// Decides about all instances. `targets` are in the order of their ids.
+#[must_use]
+pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
+    let verdicts: Vec<Verdict> = targets.iter().map(|target| judge(object, target, now)).collect();
+    let failures = verdicts.iter().filter(|verdict| is_failure(verdict)).count();
+    let mut plan = Plan { paused: failures > object.spec.max_failures() as usize, ..Plan::default() };
+    let mut free = object.spec.max_unavailable().saturating_sub(object.slots_held);
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Settled(row) => plan.rows.push(row),
+            Verdict::Waits { row, until, watch } => {
+                plan.wake = earliest(plan.wake, until);
+                if watch {
+                    plan.watch.push(row.instance_id.clone());
+                }
+                plan.rows.push(row);
+            }
+            Verdict::Ready { mut row, state_seen } => {
+                plan.watch.push(row.instance_id.clone());
+                if plan.paused {
+                    let message = "left alone, since more instances failed than maxFailures allows; see the annotation retry-requested-at";
+                    progress::advance(&mut row, State::Pending, reasons::PAUSED_ON_FAILURE, message.to_owned(), now);
+                } else if free == 0 {
+                    let message = format!("waiting for a slot; maxUnavailable allows {}", object.spec.max_unavailable());
+                    progress::advance(&mut row, State::Pending, reasons::WAITING_FOR_SLOT, message, now);
+                } else {
+                    free -= 1;
+                    plan.claims.push(Claim { instance_id: row.instance_id.clone(), state_seen, row: row.clone() });
+                }
+                plan.rows.push(row);
+            }
+        }
+    }
+    plan
+}
+
+fn is_failure(verdict: &Verdict) -> bool {
+    let Verdict::Settled(row) = verdict else { return false };
+    match row.state {
+        State::Failed | State::Unknown => true,
+        State::EffectiveAtNextStart => row.reason == reasons::STOPPED_AFTER_RESTART,
+        _ => false,
+    }
+}
+
+fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
+    if let Some(row) = in_flight(object, target) {
+        return Verdict::Settled(row);
+    }
+    if let Some(row) = done(object, target) {
+        return Verdict::Settled(row);
+    }
+    let run_goes_on = object.run.is_some_and(|run| {
+        needed::covers(&run.tokens, &object.wish.tokens) && run.retry == object.wish.retry
+    });
+    let before = target.before.filter(|_| run_goes_on);
+    let mut row = candidate_row(object, target, before);
+    if let Some(failed) = before.filter(|row| row.state == State::Failed && outlives_a_look(&row.reason)) {
+        return Verdict::Settled(failed.clone());
+    }
+    let mut pending = |reason, message: String, until| {
+        progress::advance(&mut row, State::Pending, reason, message, now);
+        Verdict::Waits { row: row.clone(), until, watch: false }
+    };
+    if let Some(record) = target.record {
+        let status = record.progress();
+        if !status.phase.has_ended() {
+            return pending(reasons::INSTANCE_BUSY, "another PasswordReset is at work on this instance".to_owned(), None);
+        }
+        if let Some(until) = status.unanswered_until.as_ref().filter(|_| !slots::is_drained(&status, now)) {
+            let message = format!("an earlier request was not answered and may be carried out until {until}", until = until.0);
+            return pending(reasons::ANSWER_OUTSTANDING, message, Some(until.0));
+        }
+        let interval = SignedDuration::from_secs(i64::from(object.min_restart_interval_seconds));
+        if let Some(then) = status.last_restart_time.map(|time| time.0 + interval).filter(|then| *then > now) {
+            let message = format!("restarted recently; the account's minRestartIntervalSeconds holds it back until {then}");
+            return pending(reasons::MIN_RESTART_INTERVAL, message, Some(then));
+        }
+    }
+    if let Some(Block { reason, message }) = &object.block {
+        return pending(reason, message.clone(), None);
+    }
+    look(object, target.reading, row, now)
+}
+
+/// The row of an instance that this object's own claim is at work on.
+fn in_flight(object: &Object, target: &Target) -> Option<InstanceRow> {
+    let record = target.record.filter(|record| record.spec.owner.is(&object.wish.owner))?;
+    let status = record.status.as_ref().filter(|status| !status.phase.has_ended())?;
+    status.row.clone().or_else(|| target.before.cloned())
+}
+
+/// The row of an instance that needs nothing.
+fn done(object: &Object, target: &Target) -> Option<InstanceRow> {
+    let Some(record) = target.record else {
+        // The record is lost, or there never was one: the object's own status is the second memory.
+        let run = object.run?;
+        let row = target.before.filter(|row| row.state.has_ended() && !is_judged_anew(&row.reason))?;
+        let remembered = needed::covers(&run.tokens, &object.wish.tokens)
+            && (row.state != State::Failed || run.retry == object.wish.retry);
+        return remembered.then(|| row.clone());
+    };
+    let completed = record.status.as_ref().map_or(&[][..], |status| &status.completed);
+    let entry = needed::entry_of(completed, &object.wish.owner);
+    if needed::is_needed(entry, object.wish) {
+        return None;
+    }
+    let entry = entry?;
+    let mut row = entry.row.clone();
+    if row.state != State::Failed && reset_since(record, completed, entry) {
+        row.state = State::Superseded;
+        reasons::SUPERSEDED.clone_into(&mut row.reason);
+        "another PasswordReset has since reset this instance".clone_into(&mut row.message);
+    }
+    Some(row)
+}
+
+/// Whether another owner has set a password after `entry`: by a later entry, or by the claim in progress.
+fn reset_since(record: &ResetRecord, completed: &[Completed], entry: &Completed) -> bool {
+    let in_progress = !record.spec.owner.is(&entry.owner)
+        && record.status.as_ref().is_some_and(|status| {
+            !status.phase.has_ended() && status.password_acknowledged_at.is_some()
+        });
+    let later = completed.iter().skip_while(|other| !other.owner.is(&entry.owner)).skip(1);
+    in_progress || later.into_iter().any(|other| other.row.password_set_time.is_some())
+}
+
+/// A failure before a claim that stands until something new is asked for: it came by a deadline.
+fn outlives_a_look(reason: &str) -> bool {
+    [
+        reasons::INSTANCE_NOT_FOUND,
+        reasons::NOT_PERMITTED,
+        reasons::STABLE_STATE_TIMEOUT,
+        reasons::INSTANCE_LOCKED,
+        reasons::INSTANCE_EXPIRED,
+    ]
+    .contains(&reason)
+}
+
+/// A failure that is judged anew at each look, by the password that the Secret holds then.
+fn is_judged_anew(reason: &str) -> bool {
+    reason == reasons::INVALID_PASSWORD
+}
+
+/// Looks at an instance that needs a run and that nothing but itself can hold back.
+fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Verdict {
+    let instance_id = row.instance_id.clone();
+    let broken = object
+        .broken
+        .or_else(|| reading?.seen.as_ref().filter(|seen| seen.is_windows()).and(object.broken_on_windows));
+    if let Some(broken) = broken {
+        progress::advance(&mut row, State::Failed, reasons::INVALID_PASSWORD, broken.to_string(), now);
+        row.planned_action = Some(PlannedAction::Blocked);
+        return Verdict::Settled(row);
+    }
+    let Some(reading) = reading.filter(|reading| reading.sent_at >= now - SEND_WINDOW) else {
+        let message = "waiting for ECS to show the instance".to_owned();
+        let state = if row.state == State::WaitingForStableState { row.state } else { State::Pending };
+        progress::advance(&mut row, state, reasons::PENDING, message, now);
+        return Verdict::Waits { row, until: None, watch: true };
+    };
+    let Err((reason, obstacle)) = stable(object, reading, &instance_id, now) else {
+        let state_seen = reading.seen.as_ref().map_or("", |seen| seen.power.as_str()).to_owned();
+        progress::advance(&mut row, State::Pending, reasons::PENDING, "ready to be reset".to_owned(), now);
+        return Verdict::Ready { row, state_seen };
+    };
+    let timeout_seconds = object.spec.stable_state_timeout_seconds();
+    progress::advance(&mut row, State::WaitingForStableState, reason, obstacle.clone(), now);
+    row.planned_action = Some(PlannedAction::Blocked);
+    let since = row.state_time.as_ref().map_or(now, |time| time.0);
+    let deadline = since + SignedDuration::from_secs(i64::from(timeout_seconds));
+    if now < deadline {
+        return Verdict::Waits { row, until: Some(deadline), watch: true };
+    }
+    progress::advance(&mut row, State::Failed, reason, format!("{obstacle}; waited {timeout_seconds} s"), now);
+    Verdict::Settled(row)
+}
+
+/// Whether a reading shows an instance that may be claimed; else why not.
+fn stable(
+    object: &Object,
+    reading: &Reading,
+    instance_id: &str,
+    now: Timestamp,
+) -> Result<(), (&'static str, String)> {
+    let region = &object.spec.region_id;
+    let account = object.spec.account_name();
+    let Some(seen) = &reading.seen else {
+        return Err(match object.may_describe {
+            Some(true) => (
+                reasons::INSTANCE_NOT_FOUND,
+                format!("{instance_id} was not found in {region} with ECSAccount {account}; check the id and the region"),
+            ),
+            Some(false) => (
+                reasons::NOT_PERMITTED,
+                format!("ECSAccount {account} may not call DescribeInstances in {region}; grant it ecs:DescribeInstances"),
+            ),
+            None => (
+                reasons::INSTANCE_NOT_FOUND,
+                format!("{instance_id} was not found in {region}, or ECSAccount {account} may not see it"),
+            ),
+        });
+    };
+    if let Power::Transitional(name) = &seen.power {
+        return Err((reasons::STABLE_STATE_TIMEOUT, format!("the instance is {name}, not Running or Stopped")));
+    }
+    if !seen.locks.is_empty() {
+        return Err((reasons::INSTANCE_LOCKED, format!("ECS has locked the instance: {}", seen.locks.join(", "))));
+    }
+    if let Some(expired) = seen.expires.filter(|expires| *expires <= now) {
+        return Err((reasons::INSTANCE_EXPIRED, format!("the instance expired at {}", minute(expired))));
+    }
+    Ok(())
+}
+
+/// A fresh row; where the run goes on, with the state and its time from before.
+fn candidate_row(object: &Object, target: &Target, before: Option<&InstanceRow>) -> InstanceRow {
+    let seen = target.reading.and_then(|reading| reading.seen.as_ref());
+    let planned_action = if object.block.is_some() {
+        Some(PlannedAction::Blocked)
+    } else {
+        seen.map(|seen| planned_action(object.spec.restart_policy(), seen))
+    };
+    InstanceRow {
+        instance_id: target.instance_id.to_owned(),
+        name: seen.map(|seen| seen.name.clone()).or_else(|| target.before?.name.clone()),
+        os_type: seen.map(|seen| seen.os_type.clone()).or_else(|| target.before?.os_type.clone()),
+        key_pair_name: seen.map_or_else(
+            || target.before.and_then(|row| row.key_pair_name.clone()),
+            |seen| seen.key_pair_name.clone(),
+        ),
+        initial_status: None,
+        planned_action,
+        state: before.map_or(State::Pending, |row| row.state),
+        reason: String::new(),
+        message: String::new(),
+        state_time: before.and_then(|row| row.state_time.clone()),
+        password_set_time: None,
+        password_request_id: None,
+        restart_request_id: None,
+        attempts: 0,
+    }
+}
+
+fn planned_action(policy: RestartPolicy, seen: &Seen) -> PlannedAction {
+    match (policy, &seen.power) {
+        (RestartPolicy::IfRunning, Power::Running) => PlannedAction::ResetAndRestart,
+        (_, Power::Running | Power::Stopped) => PlannedAction::ResetOnly,
+        (_, Power::Transitional(_)) => PlannedAction::Blocked,
+    }
+}
+
+/// The row that a claim begins with.
+#[must_use]
+pub fn claimed_row(claim: &Claim, now: Timestamp) -> InstanceRow {
+    let mut row = claim.row.clone();
+    row.initial_status = Some(claim.state_seen.clone());
+    row.attempts = 1;
+    row.state_time = Some(Time(now));
+    progress::advance(&mut row, State::SettingPassword, reasons::SETTING_PASSWORD, "setting the password".to_owned(), now);
+    row
+}
+
+/// Whether a record may be claimed as far as the record itself says; asked again on the record as just read.
+#[must_use]
+pub fn is_claimable(record: &ResetRecord, min_restart_interval_seconds: u32, now: Timestamp) -> bool {
+    let status = record.progress();
+    let interval = SignedDuration::from_secs(i64::from(min_restart_interval_seconds));
+    let rested = status.last_restart_time.as_ref().is_none_or(|time| time.0 + interval <= now);
+    status.phase.has_ended() && status.phase != Phase::Unrecognized && slots::is_drained(&status, now) && rested
+}
+
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    [a, b].into_iter().flatten().min()
+}
+
+#[cfg(test)]
+#[path = "rollout_tests.rs"]
+mod tests;

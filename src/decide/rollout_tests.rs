@@ -1,0 +1,315 @@
+//! Which instances may be claimed, and what the others wait for.
+
+use super::*;
+use crate::api::password_reset::{PasswordSecretRef, RestartSpec, Trigger};
+use crate::api::reset_record::Fingerprint;
+use crate::decide::instance::tests::{at, claimed, owner, row};
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+fn spec(instances: usize) -> PasswordResetSpec {
+    PasswordResetSpec {
+        account_ref: None,
+        region_id: "cn-hangzhou".to_owned(),
+        instance_ids: (0..instances).map(|n| format!("i-bp1a{n:04}")).collect(),
+        password_secret_ref: PasswordSecretRef { name: "pw".to_owned(), key: None },
+        run_id: None,
+        suspend: None,
+        restart: Some(RestartSpec { max_unavailable: Some(IntOrString::Int(2)), ..RestartSpec::default() }),
+        max_failures: None,
+        stable_state_timeout_seconds: Some(60),
+    }
+}
+
+fn wish() -> Wish {
+    Wish {
+        owner: owner("web"),
+        tokens: vec!["run:1".to_owned()],
+        retry: None,
+        fingerprint: Some(Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() }),
+    }
+}
+
+fn run() -> Run {
+    Run {
+        number: 1,
+        trigger: Trigger::Created,
+        tokens: vec!["run:1".to_owned()],
+        retry: None,
+        start_time: Time(at(0)),
+        completion_time: None,
+    }
+}
+
+fn object<'a>(spec: &'a PasswordResetSpec, wish: &'a Wish) -> Object<'a> {
+    Object {
+        spec,
+        wish,
+        run: None,
+        block: None,
+        broken: None,
+        broken_on_windows: None,
+        may_describe: None,
+        slots_held: 0,
+        min_restart_interval_seconds: 600,
+    }
+}
+
+fn reading(power: Power) -> Reading {
+    Reading {
+        sent_at: at(0),
+        since: at(0),
+        seen: Some(Seen {
+            power,
+            start_time: Some(at(-600)),
+            name: "web".to_owned(),
+            os_type: "linux".to_owned(),
+            key_pair_name: None,
+            locks: Vec::new(),
+            expires: None,
+        }),
+    }
+}
+
+fn targets<'a>(spec: &'a PasswordResetSpec, reading: Option<&'a Reading>) -> Vec<Target<'a>> {
+    spec.instance_ids
+        .iter()
+        .map(|instance_id| Target { instance_id, record: None, before: None, reading })
+        .collect()
+}
+
+fn claims(plan: &Plan) -> Vec<&str> {
+    plan.claims.iter().map(|claim| claim.instance_id.as_str()).collect()
+}
+
+#[test]
+fn as_many_are_claimed_as_there_are_free_slots() {
+    let (spec, wish, running) = (spec(4), wish(), reading(Power::Running));
+    let all_free = plan(&object(&spec, &wish), &targets(&spec, Some(&running)), at(1));
+    assert_eq!(claims(&all_free), ["i-bp1a0000", "i-bp1a0001"]);
+    assert_eq!(all_free.rows[2].reason, reasons::WAITING_FOR_SLOT);
+    let one_free = Object { slots_held: 1, ..object(&spec, &wish) };
+    assert_eq!(claims(&plan(&one_free, &targets(&spec, Some(&running)), at(1))), ["i-bp1a0000"]);
+    let none_free = Object { slots_held: 2, ..object(&spec, &wish) };
+    assert!(plan(&none_free, &targets(&spec, Some(&running)), at(1)).claims.is_empty());
+}
+
+#[test]
+fn a_percentage_rounds_down_but_not_to_nothing() {
+    let mut spec = spec(7);
+    let mut with = |text: &str| {
+        spec.restart = Some(RestartSpec {
+            max_unavailable: Some(IntOrString::String(text.to_owned())),
+            ..RestartSpec::default()
+        });
+        spec.max_unavailable()
+    };
+    assert_eq!((with("50%"), with("1%"), with("100%")), (3, 1, 7));
+}
+
+#[test]
+fn nothing_is_claimed_without_a_fresh_reading() {
+    let (spec, wish, running) = (spec(1), wish(), reading(Power::Running));
+    for (reading, now) in [(None, 1), (Some(&running), 61)] {
+        let plan = plan(&object(&spec, &wish), &targets(&spec, reading), at(now));
+        assert!(plan.claims.is_empty());
+        assert_eq!(plan.watch, ["i-bp1a0000"]);
+    }
+}
+
+#[test]
+fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
+    let (spec, wish, run) = (spec(1), wish(), run());
+    let starting = reading(Power::Transitional("Starting".to_owned()));
+    let object = Object { run: Some(&run), ..object(&spec, &wish) };
+    let first = plan(&object, &targets(&spec, Some(&starting)), at(1));
+    assert_eq!(first.rows[0].state, State::WaitingForStableState);
+    assert_eq!(first.wake, Some(at(61)));
+    let mut target = targets(&spec, Some(&starting));
+    target[0].before = Some(&first.rows[0]);
+    let late = Reading { sent_at: at(60), ..starting.clone() };
+    target[0].reading = Some(&late);
+    assert_eq!(plan(&object, &target, at(60)).rows[0].state, State::WaitingForStableState);
+    let failed = plan(&object, &target, at(61)).rows.remove(0);
+    assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::STABLE_STATE_TIMEOUT));
+    target[0].before = Some(&failed);
+    let running = reading(Power::Running);
+    target[0].reading = Some(&running);
+    assert_eq!(plan(&object, &target, at(70)).rows[0].state, State::Failed, "it stays failed in this run");
+    let retry = Wish { retry: Some("retry:1".to_owned()), ..wish.clone() };
+    let again = Object { wish: &retry, ..object };
+    assert_eq!(claims(&plan(&again, &target, at(59))), ["i-bp1a0000"]);
+}
+
+#[test]
+fn what_ecs_does_not_show_is_told_apart_by_what_the_identity_may() {
+    let (spec, wish, run) = (spec(1), wish(), run());
+    let nothing = Reading { seen: None, ..reading(Power::Running) };
+    for (may_describe, reason) in [
+        (None, reasons::INSTANCE_NOT_FOUND),
+        (Some(true), reasons::INSTANCE_NOT_FOUND),
+        (Some(false), reasons::NOT_PERMITTED),
+    ] {
+        let object = Object { run: Some(&run), may_describe, ..object(&spec, &wish) };
+        let row = plan(&object, &targets(&spec, Some(&nothing)), at(1)).rows.remove(0);
+        assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reason));
+        assert!(row.message.contains("cn-hangzhou"), "{}", row.message);
+    }
+}
+
+#[test]
+fn locked_and_expired_instances_are_named_and_not_claimed() {
+    let (spec, wish) = (spec(1), wish());
+    let mut locked = reading(Power::Running);
+    locked.seen.as_mut().unwrap().locks = vec!["security".to_owned()];
+    let mut expired = reading(Power::Stopped);
+    expired.seen.as_mut().unwrap().expires = Some(at(-60));
+    for (reading, reason) in [(locked, reasons::INSTANCE_LOCKED), (expired, reasons::INSTANCE_EXPIRED)] {
+        let plan = plan(&object(&spec, &wish), &targets(&spec, Some(&reading)), at(1));
+        assert!(plan.claims.is_empty());
+        assert_eq!(plan.rows[0].reason, reason);
+    }
+}
+
+#[test]
+fn more_failures_than_allowed_pause_the_rest() {
+    let (mut spec, wish, running, run) = (spec(3), wish(), reading(Power::Running), run());
+    let failed = InstanceRow { reason: reasons::INSTANCE_NOT_FOUND.to_owned(), ..row(State::Failed) };
+    let paused = |spec: &PasswordResetSpec| {
+        let object = Object { run: Some(&run), ..object(spec, &wish) };
+        let mut targets = targets(spec, Some(&running));
+        targets[0].before = Some(&failed);
+        plan(&object, &targets, at(1))
+    };
+    let plan = paused(&spec);
+    assert!(plan.paused && plan.claims.is_empty());
+    assert_eq!(plan.rows[1].reason, reasons::PAUSED_ON_FAILURE);
+    spec.max_failures = Some(1);
+    let plan = paused(&spec);
+    assert_eq!(claims(&plan), ["i-bp1a0001", "i-bp1a0002"]);
+}
+
+#[test]
+fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
+    let (spec, wish, running, run) = (spec(1), wish(), reading(Power::Running), run());
+    let bad = Object { broken: Some(Broken::TrailingNewline), run: Some(&run), ..object(&spec, &wish) };
+    let failed = plan(&bad, &targets(&spec, Some(&running)), at(1)).rows.remove(0);
+    assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::INVALID_PASSWORD));
+    let good = Object { run: Some(&run), ..object(&spec, &wish) };
+    let mut mended = targets(&spec, Some(&running));
+    mended[0].before = Some(&failed);
+    assert_eq!(claims(&plan(&good, &mended, at(2))), ["i-bp1a0000"]);
+}
+
+#[test]
+fn the_rule_for_windows_holds_for_windows_alone() {
+    let (spec, wish, linux) = (spec(1), wish(), reading(Power::Running));
+    let mut windows = linux.clone();
+    windows.seen.as_mut().unwrap().os_type = "windows".to_owned();
+    let object = Object { broken_on_windows: Some(Broken::LeadingSlash), ..object(&spec, &wish) };
+    assert_eq!(claims(&plan(&object, &targets(&spec, Some(&linux)), at(1))), ["i-bp1a0000"]);
+    let plan = plan(&object, &targets(&spec, Some(&windows)), at(1));
+    assert_eq!(plan.rows[0].reason, reasons::INVALID_PASSWORD);
+}
+
+#[test]
+fn objects_that_name_one_instance_take_turns() {
+    let (spec, running, record) = (spec(1), reading(Power::Running), claimed());
+    let other = Wish { owner: owner("other"), ..wish() };
+    let mut targets = targets(&spec, Some(&running));
+    targets[0].record = Some(&record);
+    let waits = plan(&object(&spec, &other), &targets, at(1));
+    assert_eq!(waits.rows[0].reason, reasons::INSTANCE_BUSY);
+    let own = wish();
+    let works = plan(&object(&spec, &own), &targets, at(1));
+    assert_eq!(works.rows[0].state, State::SettingPassword);
+    assert!(works.claims.is_empty() && waits.claims.is_empty());
+}
+
+/// The record of an instance that `web` has had reset, last restarted at second 0.
+fn completed() -> ResetRecord {
+    let mut record = claimed();
+    let done = InstanceRow { password_set_time: Some(Time(at(0))), ..row(State::InEffect) };
+    let status = record.status.as_mut().unwrap();
+    status.phase = Phase::InEffect;
+    status.unanswered_until = None;
+    status.last_restart_time = Some(Time(at(0)));
+    status.completed = needed::complete(&[], &record.spec, done);
+    record
+}
+
+#[test]
+fn a_second_run_waits_for_the_accounts_pause_between_restarts() {
+    let (spec, running, record) = (spec(1), reading(Power::Running), completed());
+    let second = Wish { tokens: vec!["run:2".to_owned()], ..wish() };
+    let mut targets = targets(&spec, Some(&running));
+    targets[0].record = Some(&record);
+    let early = plan(&object(&spec, &second), &targets, at(30));
+    assert_eq!((early.rows[0].reason.as_str(), early.wake), (reasons::MIN_RESTART_INTERVAL, Some(at(600))));
+    assert!(!is_claimable(&record, 600, at(599)) && is_claimable(&record, 600, at(600)));
+    let no_pause = Object { min_restart_interval_seconds: 0, ..object(&spec, &second) };
+    assert_eq!(claims(&plan(&no_pause, &targets, at(30))), ["i-bp1a0000"]);
+}
+
+#[test]
+fn an_unanswered_request_holds_back_the_next_claim() {
+    let (spec, running, mut record) = (spec(1), reading(Power::Running), completed());
+    record.status.as_mut().unwrap().unanswered_until = Some(Time(at(1_920)));
+    let second = Wish { tokens: vec!["run:2".to_owned()], ..wish() };
+    let mut targets = targets(&spec, Some(&running));
+    targets[0].record = Some(&record);
+    let no_pause = Object { min_restart_interval_seconds: 0, ..object(&spec, &second) };
+    let plan = plan(&no_pause, &targets, at(30));
+    assert_eq!((plan.rows[0].reason.as_str(), plan.wake), (reasons::ANSWER_OUTSTANDING, Some(at(1_920))));
+    assert!(!is_claimable(&record, 0, at(1_919)) && is_claimable(&record, 0, at(1_920)));
+}
+
+#[test]
+fn what_is_done_is_left_alone_and_shows_when_another_has_since_reset_it() {
+    let (spec, wish, running, mut record) = (spec(1), wish(), reading(Power::Running), completed());
+    let state = |record: &ResetRecord| {
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(record);
+        let plan = plan(&object(&spec, &wish), &targets, at(1));
+        assert!(plan.claims.is_empty() && plan.watch.is_empty());
+        plan.rows[0].state
+    };
+    assert_eq!(state(&record), State::InEffect);
+    record.spec.owner = owner("other");
+    assert_eq!(state(&record), State::InEffect, "the other has not set a password yet");
+    let status = record.status.as_mut().unwrap();
+    status.phase = Phase::PasswordSet;
+    status.password_acknowledged_at = Some(Time(at(1)));
+    assert_eq!(state(&record), State::Superseded);
+    let status = record.status.as_mut().unwrap();
+    status.phase = Phase::Failed;
+    assert_eq!(state(&record), State::InEffect, "it failed, with nothing set in its entry");
+    let done = InstanceRow { password_set_time: Some(Time(at(2))), ..row(State::InEffect) };
+    record.status.as_mut().unwrap().completed =
+        needed::complete(&record.progress().completed, &record.spec, done);
+    assert_eq!(state(&record), State::Superseded);
+}
+
+#[test]
+fn the_objects_own_status_remembers_when_the_record_is_lost() {
+    let (spec, wish, running, run, done) =
+        (spec(1), wish(), reading(Power::Running), run(), row(State::EffectiveAtNextStart));
+    let mut targets = targets(&spec, Some(&running));
+    targets[0].before = Some(&done);
+    let remembered = Object { run: Some(&run), ..object(&spec, &wish) };
+    assert!(plan(&remembered, &targets, at(1)).claims.is_empty());
+    let second = Wish { tokens: vec!["run:2".to_owned()], ..wish.clone() };
+    let asked_anew = Object { run: Some(&run), ..object(&spec, &second) };
+    assert_eq!(claims(&plan(&asked_anew, &targets, at(1))), ["i-bp1a0000"]);
+}
+
+#[test]
+fn a_block_holds_back_what_has_not_begun() {
+    let (spec, wish, running) = (spec(2), wish(), reading(Power::Running));
+    let block = Block { reason: reasons::SUSPENDED, message: "suspended".to_owned() };
+    let object = Object { block: Some(block), ..object(&spec, &wish) };
+    let plan = plan(&object, &targets(&spec, Some(&running)), at(1));
+    assert!(plan.claims.is_empty());
+    assert!(plan.rows.iter().all(|row| row.reason == reasons::SUSPENDED));
+    assert_eq!(plan.rows[0].planned_action, Some(PlannedAction::Blocked));
+}

@@ -1,0 +1,317 @@
+//! The status of an object as a projection of its rows: the one table from situations to conditions.
+//!
+//! | situation | Ready | Reconciling | Stalled | Succeeded |
+//! |---|---|---|---|---|
+//! | working, waiting, suspended, or trouble that is retried | Unknown | True | – | Unknown |
+//! | done | True | – | – | True |
+//! | a person must act | False | – | True | False |
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::needed::{self, Wish};
+use super::rollout::{Block, Plan};
+use crate::api::conditions::{self, Claim, Truth};
+use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, Run, State, Trigger};
+use crate::api::reasons;
+
+/// What the status is made of.
+#[derive(Debug)]
+pub struct Situation<'a> {
+    /// The object's generation.
+    pub generation: Option<i64>,
+    /// The status as it stands.
+    pub before: &'a PasswordResetStatus,
+    /// What the object asks for.
+    pub wish: &'a Wish,
+    /// The rerun annotation.
+    pub rerun_requested_at: Option<&'a str>,
+    /// The account's name, the default applied.
+    pub account_name: &'a str,
+    /// What is wrong with the account, if anything.
+    pub account_trouble: Option<&'a Block>,
+    /// What is wrong with the Secret or the password, if anything; `Err(None)`: not looked at.
+    pub password: Result<(), Option<&'a Block>>,
+    /// Whether `suspend` is set.
+    pub suspended: bool,
+    /// Instances that were reset with another password than the Secret holds now.
+    pub out_of_sync: &'a [String],
+    /// Trouble with looking at instances, in our own words.
+    pub poll_trouble: Option<&'a str>,
+    /// What was decided about the instances.
+    pub plan: &'a Plan,
+}
+
+/// The bottom line, before it is spread over conditions.
+struct Bottom {
+    truth: Truth,
+    reason: &'static str,
+    message: String,
+    retrying: bool,
+}
+
+/// The whole status.
+#[must_use]
+pub fn status(situation: &Situation, now: Timestamp) -> PasswordResetStatus {
+    let rows = &situation.plan.rows;
+    let counts = count(rows);
+    let bottom = bottom_line(situation, &counts);
+    let claims = spread(situation, &bottom);
+    let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
+    let run = run(situation, now);
+    PasswordResetStatus {
+        observed_generation: situation.generation,
+        conditions: conditions::set(&situation.before.conditions, claims, situation.generation, &Time(now)),
+        last_handled_rerun: if takes_up_rerun(situation, &run) {
+            situation.rerun_requested_at.map(str::to_owned)
+        } else {
+            situation.before.last_handled_rerun.clone()
+        },
+        run: Some(run),
+        account_name: Some(situation.account_name.to_owned()),
+        progress: Some(format!("{done}/{}", counts.total)),
+        counts: Some(counts),
+        instances: rows.clone(),
+    }
+}
+
+/// Counts the rows by state.
+#[must_use]
+pub fn count(rows: &[InstanceRow]) -> Counts {
+    let mut counts = Counts::default();
+    for row in rows {
+        counts.total += 1;
+        *match row.state {
+            State::Pending | State::Unrecognized => &mut counts.pending,
+            State::WaitingForStableState | State::SettingPassword | State::PasswordSet | State::Restarting => {
+                &mut counts.in_progress
+            }
+            State::InEffect => &mut counts.in_effect,
+            State::EffectiveAtNextStart => &mut counts.effective_at_next_start,
+            State::Superseded => &mut counts.superseded,
+            State::Failed => &mut counts.failed,
+            State::Unknown => &mut counts.unknown,
+        } += 1;
+    }
+    counts
+}
+
+fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
+    let rows = &situation.plan.rows;
+    let open: Vec<&InstanceRow> = rows.iter().filter(|row| !row.state.has_ended()).collect();
+    if open.is_empty() {
+        return ended(rows, counts);
+    }
+    let is_pending = |row: &&InstanceRow| row.state == State::Pending;
+    if situation.plan.paused && open.iter().all(is_pending) {
+        let message = format!(
+            "{}; the other {} are left alone (maxFailures). Mend the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
+            failures(rows),
+            open.len()
+        );
+        return Bottom { truth: Truth::False, reason: reasons::PAUSED_ON_FAILURE, message, retrying: false };
+    }
+    if situation.suspended && open.iter().all(is_pending) {
+        let message = format!("suspended; {} instances have not begun", open.len());
+        return Bottom { truth: Truth::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
+    }
+    if let Some(Block { reason, message }) = trouble(situation) {
+        let human = [reasons::NAMESPACE_NOT_ALLOWED, reasons::REGION_NOT_ALLOWED].contains(&reason);
+        let stalled = human && open.iter().all(is_pending);
+        let truth = if stalled { Truth::False } else { Truth::Unknown };
+        return Bottom { truth, reason, message, retrying: !stalled };
+    }
+    let at_work = |state| open.iter().find(|row| row.state == state);
+    let (reason, row) = if let Some(row) = at_work(State::Restarting) {
+        (reasons::RESTARTING, row)
+    } else if let Some(row) = at_work(State::SettingPassword).or_else(|| at_work(State::PasswordSet)) {
+        (reasons::SETTING_PASSWORDS, row)
+    } else if let Some(row) = at_work(State::WaitingForStableState) {
+        (reasons::WAITING_FOR_STABLE_STATE, row)
+    } else {
+        match open.first() {
+            Some(row) => (reasons::PENDING, row),
+            None => return ended(rows, counts),
+        }
+    };
+    let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
+    let message = format!("{done} of {} instances done; {}: {}", counts.total, row.instance_id, row.message);
+    Bottom { truth: Truth::Unknown, reason, message, retrying: false }
+}
+
+/// What is in the way of an object that is not done, whoever it may be.
+fn trouble(situation: &Situation) -> Option<Block> {
+    let of_row = |reason| {
+        let row = situation.plan.rows.iter().find(|row| !row.state.has_ended() && row.reason == reason)?;
+        Some(Block { reason, message: format!("{}: {}", row.instance_id, row.message) })
+    };
+    situation
+        .account_trouble
+        .or_else(|| situation.password.err().flatten())
+        .cloned()
+        .or_else(|| of_row(reasons::THROTTLED))
+        .or_else(|| of_row(reasons::ECS_UNAVAILABLE))
+        .or_else(|| {
+            let message = situation.poll_trouble?.to_owned();
+            Some(Block { reason: reasons::ECS_UNAVAILABLE, message })
+        })
+}
+
+/// The bottom line of an object all of whose instances have ended.
+fn ended(rows: &[InstanceRow], counts: &Counts) -> Bottom {
+    if counts.unknown == 0 && counts.failed == 0 {
+        let parts = [
+            (counts.in_effect, "in effect"),
+            (counts.effective_at_next_start, "effective at the next start"),
+            (counts.superseded, "superseded"),
+        ];
+        let parts: Vec<String> =
+            parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        let message = format!("{} of {} instances done: {}", counts.total, counts.total, parts.join(", "));
+        return Bottom { truth: Truth::True, reason: reasons::SUCCEEDED, message, retrying: false };
+    }
+    let failed_reasons: BTreeSet<&str> =
+        rows.iter().filter(|row| row.state == State::Failed).map(|row| row.reason.as_str()).collect();
+    let only = (failed_reasons.len() == 1).then(|| failed_reasons.first().copied()).flatten();
+    let known = only.and_then(|reason| reasons::ALL.iter().find(|known| **known == reason).copied());
+    let reason = if counts.unknown > 0 {
+        reasons::OUTCOME_UNKNOWN
+    } else if only == Some(reasons::INVALID_PASSWORD) {
+        reasons::INVALID_PASSWORD
+    } else if counts.failed < counts.total {
+        reasons::PARTIALLY_FAILED
+    } else {
+        known.unwrap_or(reasons::FAILED)
+    };
+    Bottom { truth: Truth::False, reason, message: failures(rows), retrying: false }
+}
+
+/// The instances that failed or whose outcome is unknown, by name; not more than three in full.
+fn failures(rows: &[InstanceRow]) -> String {
+    let bad: Vec<&InstanceRow> =
+        rows.iter().filter(|row| matches!(row.state, State::Failed | State::Unknown)).collect();
+    let mut parts: Vec<String> =
+        bad.iter().take(3).map(|row| format!("{}: {}", row.instance_id, row.message)).collect();
+    if bad.len() > parts.len() {
+        parts.push(format!("and {} more", bad.len() - parts.len()));
+    }
+    if parts.is_empty() { "instances were found Stopped after their restart".to_owned() } else { parts.join("; ") }
+}
+
+/// The conditions in the order in which kstatus should find them.
+fn spread(situation: &Situation, bottom: &Bottom) -> Vec<Claim> {
+    let claim = |kind, truth, reason, message: &str| Claim { kind, truth, reason, message: message.to_owned() };
+    let Bottom { truth, reason, message, retrying } = bottom;
+    let mut claims = vec![claim(conditions::READY, *truth, reason, message)];
+    match truth {
+        Truth::Unknown => {
+            let why = if *retrying { reasons::PROGRESSING_WITH_RETRY } else { reason };
+            claims.push(claim(conditions::RECONCILING, Truth::True, why, message));
+        }
+        Truth::False => claims.push(claim(conditions::STALLED, Truth::True, reason, message)),
+        Truth::True => {}
+    }
+    claims.push(claim(conditions::SUCCEEDED, *truth, reason, message));
+    claims.push(match situation.account_trouble {
+        None => claim(conditions::ACCOUNT_READY, Truth::True, reasons::ACCOUNT_READY, "the account can be used"),
+        Some(block) => claim(conditions::ACCOUNT_READY, Truth::False, block.reason, &block.message),
+    });
+    claims.push(match situation.password {
+        Ok(()) => claim(conditions::PASSWORD_READY, Truth::True, reasons::PASSWORD_READY, "the password fits ECS's rules"),
+        Err(Some(block)) => claim(conditions::PASSWORD_READY, Truth::False, block.reason, &block.message),
+        Err(None) => claim(conditions::PASSWORD_READY, Truth::Unknown, reasons::NOT_CHECKED, "not looked at yet"),
+    });
+    claims.push(targets_resolved(&situation.plan.rows));
+    claims.push(secret_in_sync(situation));
+    claims
+}
+
+fn targets_resolved(rows: &[InstanceRow]) -> Claim {
+    let missing: Vec<&str> = rows
+        .iter()
+        .filter(|row| [reasons::INSTANCE_NOT_FOUND, reasons::NOT_PERMITTED].contains(&row.reason.as_str()))
+        .map(|row| row.instance_id.as_str())
+        .collect();
+    let unseen = rows.iter().any(|row| row.state == State::Pending && row.name.is_none());
+    let (truth, reason, message) = if !missing.is_empty() {
+        (Truth::False, reasons::TARGETS_NOT_FOUND, format!("ECS does not show {}", missing.join(", ")))
+    } else if unseen {
+        (Truth::Unknown, reasons::NOT_CHECKED, "not all instances were looked at yet".to_owned())
+    } else {
+        (Truth::True, reasons::TARGETS_RESOLVED, format!("{} instances", rows.len()))
+    };
+    Claim { kind: conditions::TARGETS_RESOLVED, truth, reason, message }
+}
+
+fn secret_in_sync(situation: &Situation) -> Claim {
+    let (truth, reason, message) = if !situation.out_of_sync.is_empty() {
+        let ids = situation.out_of_sync.join(", ");
+        let message = format!("the Secret was changed since these were reset: {ids}; set a new runID to reset them");
+        (Truth::False, reasons::SECRET_CHANGED, message)
+    } else if situation.wish.fingerprint.is_none() {
+        (Truth::Unknown, reasons::NOT_CHECKED, "the Secret could not be compared".to_owned())
+    } else {
+        let message = "instances that are done have the password that the Secret holds".to_owned();
+        (Truth::True, reasons::SECRET_IN_SYNC, message)
+    };
+    Claim { kind: conditions::SECRET_IN_SYNC, truth, reason, message }
+}
+
+/// The run that the object is in.
+fn run(situation: &Situation, now: Timestamp) -> Run {
+    let Wish { tokens, retry, .. } = situation.wish;
+    let rows = &situation.plan.rows;
+    let ended = rows.iter().all(|row| row.state.has_ended());
+    let fresh = |number, trigger| Run {
+        number,
+        trigger,
+        tokens: tokens.clone(),
+        retry: retry.clone(),
+        start_time: Time(now),
+        completion_time: None,
+    };
+    let mut run = match &situation.before.run {
+        None => fresh(1, Trigger::Created),
+        Some(run) if ended || (run.completion_time.is_none() && needed::covers(&run.tokens, tokens)) => {
+            // The same run goes on, or nothing was needed: remember what was asked.
+            let mut run = run.clone();
+            let asked = tokens.iter().filter(|token| !run.tokens.contains(token)).cloned().collect::<Vec<_>>();
+            run.tokens.extend(asked);
+            run.retry.clone_from(retry);
+            run
+        }
+        Some(run) => fresh(run.number + 1, trigger(run, situation)),
+    };
+    if ended && run.completion_time.is_none() {
+        run.completion_time = Some(Time(now));
+    }
+    run
+}
+
+fn trigger(before: &Run, situation: &Situation) -> Trigger {
+    let asked = |kind: &str| {
+        situation.wish.tokens.iter().any(|token| token.starts_with(kind) && !before.tokens.contains(token))
+    };
+    let known = |row: &InstanceRow| {
+        situation.before.instances.iter().any(|before| before.instance_id == row.instance_id)
+    };
+    if asked("run:") {
+        Trigger::RunID
+    } else if asked("rerun:") {
+        Trigger::RerunRequested
+    } else if situation.plan.rows.iter().all(known) {
+        Trigger::Retry
+    } else {
+        Trigger::InstanceAdded
+    }
+}
+
+fn takes_up_rerun(situation: &Situation, run: &Run) -> bool {
+    situation.rerun_requested_at.is_some() && needed::covers(&run.tokens, &situation.wish.tokens)
+}
+
+#[cfg(test)]
+#[path = "summary_tests.rs"]
+mod tests;

@@ -1,0 +1,142 @@
+//! The table from situations to conditions, and the bookkeeping of runs.
+
+use super::*;
+use crate::api::conditions::find;
+use crate::decide::instance::tests::{at, owner, row};
+
+fn wish(run: &str) -> Wish {
+    Wish { owner: owner("web"), tokens: vec![format!("run:{run}")], retry: None, fingerprint: None }
+}
+
+fn plan(rows: Vec<InstanceRow>) -> Plan {
+    Plan { rows, ..Plan::default() }
+}
+
+fn situation<'a>(before: &'a PasswordResetStatus, wish: &'a Wish, plan: &'a Plan) -> Situation<'a> {
+    Situation {
+        generation: Some(1),
+        before,
+        wish,
+        rerun_requested_at: None,
+        account_name: "default",
+        account_trouble: None,
+        password: Ok(()),
+        suspended: false,
+        out_of_sync: &[],
+        poll_trouble: None,
+        plan,
+    }
+}
+
+fn with(state: State, reason: &str) -> InstanceRow {
+    InstanceRow { reason: reason.to_owned(), ..row(state) }
+}
+
+/// Ready, Reconciling, Stalled, Succeeded (empty: absent) and the reason of Ready.
+fn table(status: &PasswordResetStatus) -> [&str; 5] {
+    let truth = |kind| find(&status.conditions, kind).map_or("", |condition| condition.status.as_str());
+    [
+        truth(conditions::READY),
+        truth(conditions::RECONCILING),
+        truth(conditions::STALLED),
+        truth(conditions::SUCCEEDED),
+        find(&status.conditions, conditions::READY).map_or("", |condition| condition.reason.as_str()),
+    ]
+}
+
+#[test]
+fn every_situation_has_its_conditions() {
+    let before = PasswordResetStatus::default();
+    let wish = wish("1");
+    let show = |rows: Vec<InstanceRow>, change: &dyn Fn(&mut Situation)| {
+        let mut plan = plan(rows);
+        plan.paused = plan.rows.iter().any(|row| row.reason == reasons::PAUSED_ON_FAILURE);
+        let mut situation = situation(&before, &wish, &plan);
+        change(&mut situation);
+        table(&status(&situation, at(0))).map(str::to_owned)
+    };
+    let nothing = |_: &mut Situation| {};
+    let working = ["Unknown", "True", "", "Unknown"];
+    for (state, reason) in [
+        (State::Pending, reasons::PENDING),
+        (State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE),
+        (State::SettingPassword, reasons::SETTING_PASSWORDS),
+        (State::PasswordSet, reasons::SETTING_PASSWORDS),
+        (State::Restarting, reasons::RESTARTING),
+    ] {
+        let shown = show(vec![row(State::InEffect), row(state)], &nothing);
+        assert_eq!((&shown[..4], shown[4].as_str()), (&working.map(str::to_owned)[..], reason));
+    }
+    let done = show(vec![row(State::InEffect), row(State::EffectiveAtNextStart), row(State::Superseded)], &nothing);
+    assert_eq!(done, ["True", "", "", "True", "Succeeded"]);
+    let failed = |reason| with(State::Failed, reason);
+    let human = |rows, reason: &str| {
+        assert_eq!(show(rows, &nothing), ["False", "", "True", "False", reason]);
+    };
+    human(vec![failed(reasons::INSTANCE_NOT_FOUND)], "InstanceNotFound");
+    human(vec![row(State::InEffect), failed(reasons::INSTANCE_NOT_FOUND)], "PartiallyFailed");
+    human(vec![failed(reasons::NOT_PERMITTED), failed(reasons::INSTANCE_LOCKED)], "Failed");
+    human(vec![row(State::InEffect), failed(reasons::INVALID_PASSWORD)], "InvalidPassword");
+    human(vec![row(State::InEffect), row(State::Unknown)], "OutcomeUnknown");
+    human(vec![failed(reasons::RESTART_REFUSED), with(State::Pending, reasons::PAUSED_ON_FAILURE)], "PausedOnFailure");
+    let suspended = show(vec![row(State::Pending)], &|situation| situation.suspended = true);
+    assert_eq!(suspended, ["Unknown", "True", "", "Unknown", "Suspended"]);
+}
+
+#[test]
+fn trouble_that_is_retried_is_named_by_ready_and_flagged_by_reconciling() {
+    let (before, wish, plan) = (PasswordResetStatus::default(), wish("1"), plan(vec![row(State::Pending)]));
+    let block = Block { reason: reasons::SECRET_NOT_FOUND, message: "no Secret".to_owned() };
+    let situation = Situation { password: Err(Some(&block)), ..situation(&before, &wish, &plan) };
+    let status = status(&situation, at(0));
+    assert_eq!(table(&status), ["Unknown", "True", "", "Unknown", "SecretNotFound"]);
+    let reconciling = find(&status.conditions, conditions::RECONCILING).unwrap();
+    assert_eq!(reconciling.reason, reasons::PROGRESSING_WITH_RETRY);
+}
+
+#[test]
+fn a_namespace_that_is_not_allowed_needs_a_person() {
+    let (before, wish, plan) = (PasswordResetStatus::default(), wish("1"), plan(vec![row(State::Pending)]));
+    let block = Block { reason: reasons::NAMESPACE_NOT_ALLOWED, message: "not allowed".to_owned() };
+    let situation = Situation { account_trouble: Some(&block), ..situation(&before, &wish, &plan) };
+    assert_eq!(table(&status(&situation, at(0))), ["False", "", "True", "False", "NamespaceNotAllowed"]);
+}
+
+#[test]
+fn a_run_is_counted_when_something_new_is_needed_and_not_otherwise() {
+    let mut before = PasswordResetStatus::default();
+    let mut see = |wish: &Wish, state: State| {
+        let plan = plan(vec![row(state)]);
+        before = status(&situation(&before, wish, &plan), at(0));
+        let run = before.run.clone().unwrap();
+        (run.number, run.trigger, run.completion_time.is_some())
+    };
+    assert_eq!(see(&wish("1"), State::Pending), (1, Trigger::Created, false));
+    assert_eq!(see(&wish("1"), State::InEffect), (1, Trigger::Created, true));
+    assert_eq!(see(&wish("2"), State::Pending), (2, Trigger::RunID, false));
+    assert_eq!(see(&wish("2"), State::InEffect), (2, Trigger::RunID, true));
+    assert_eq!(see(&wish("1"), State::InEffect), (2, Trigger::RunID, true), "an earlier runID needs nothing");
+    let rerun = Wish { tokens: vec!["run:1".to_owned(), "rerun:a".to_owned()], ..wish("1") };
+    assert_eq!(see(&rerun, State::Pending), (3, Trigger::RerunRequested, false));
+    assert_eq!(see(&wish("1"), State::Pending), (3, Trigger::RerunRequested, false), "the annotation was removed");
+    assert_eq!(see(&wish("1"), State::Failed), (3, Trigger::RerunRequested, true));
+    let retry = Wish { retry: Some("retry:a".to_owned()), ..wish("1") };
+    assert_eq!(see(&retry, State::Pending), (4, Trigger::Retry, false));
+}
+
+#[test]
+fn nothing_new_means_the_very_same_status() {
+    let (wish, plan) = (wish("1"), plan(vec![row(State::Restarting)]));
+    let first = status(&situation(&PasswordResetStatus::default(), &wish, &plan), at(0));
+    assert_eq!(status(&situation(&first, &wish, &plan), at(50)), first);
+}
+
+#[test]
+fn counts_and_progress_follow_the_rows() {
+    let (before, wish) = (PasswordResetStatus::default(), wish("1"));
+    let plan = plan(vec![row(State::InEffect), row(State::Superseded), row(State::Failed), row(State::Restarting)]);
+    let status = status(&situation(&before, &wish, &plan), at(0));
+    assert_eq!(status.progress.as_deref(), Some("2/4"));
+    let counts = status.counts.unwrap();
+    assert_eq!((counts.total, counts.failed, counts.in_progress), (4, 1, 1));
+}

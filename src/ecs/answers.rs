@@ -1,0 +1,361 @@
+//! What a success answers, as lean types. Reads bytes from the network, so nothing here may fail on an odd field, and
+//! nothing may take a broken answer for an empty one.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// What a success of a call says.
+pub trait Answer: Sized + Send {
+    /// Reads the body of a 2xx answer; `None` when it is not what the call answers.
+    fn read(body: &[u8]) -> Option<Self>;
+
+    /// Some calls answer a success in the form of an error; by its code they know it again.
+    #[must_use]
+    fn read_error_code(_code: &str) -> Option<Self> {
+        None
+    }
+}
+
+/// A changing call was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// What Alibaba support and `ActionTrail` ask for.
+    pub request_id: String,
+}
+
+/// A dry run that found nothing to object to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DryRunPassed;
+
+/// One page of instances.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstancePage {
+    /// Those that exist and may be seen, in no promised order.
+    pub instances: Vec<Instance>,
+    /// Present when there is another page.
+    pub next_token: Option<String>,
+}
+
+/// An instance, as far as this program cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// For example `i-bp1…`.
+    pub instance_id: String,
+    /// What people call it; may be empty.
+    pub name: String,
+    /// Where it is in its life.
+    pub status: InstanceStatus,
+    /// Decides which passwords are allowed.
+    pub os_type: OsType,
+    /// The key pair bound by the platform, if any; keys put in by hand do not show.
+    pub key_pair_name: Option<String>,
+    /// The latest start, to the minute.
+    pub start_time: Option<Timestamp>,
+    /// When the subscription ends, to the minute; a far future for pay-as-you-go.
+    pub expired_time: Option<Timestamp>,
+    /// Why operations are locked, in ECS's words (`financial`, `security`, `Recycling` …); empty when they are not.
+    pub locks: Vec<String>,
+    /// Tags by key.
+    pub tags: BTreeMap<String, String>,
+    /// The password will be that of the image's own user, commonly `ecs-user`, and not of root.
+    pub login_as_non_root: bool,
+}
+
+/// Where an instance is in its life. Running and Stopped are stable, the others pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceStatus {
+    /// Being created.
+    Pending,
+    /// Being started or restarted.
+    Starting,
+    /// Powered on; the guest may still be booting.
+    Running,
+    /// Being stopped or restarted.
+    Stopping,
+    /// Powered off.
+    Stopped,
+    /// A status that this program does not know, or none at all: never a reason to act.
+    Other(String),
+}
+
+/// The family of the operating system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OsType {
+    /// Any Linux.
+    Linux,
+    /// Any Windows: a password may not begin with `/`.
+    Windows,
+    /// Not told.
+    Other,
+}
+
+impl InstanceStatus {
+    /// The API's own word.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Starting => "Starting",
+            Self::Running => "Running",
+            Self::Stopping => "Stopping",
+            Self::Stopped => "Stopped",
+            Self::Other(status) => status,
+        }
+    }
+}
+
+impl From<String> for InstanceStatus {
+    fn from(status: String) -> Self {
+        match status.as_str() {
+            "Pending" => Self::Pending,
+            "Starting" => Self::Starting,
+            "Running" => Self::Running,
+            "Stopping" => Self::Stopping,
+            "Stopped" => Self::Stopped,
+            _ => Self::Other(status),
+        }
+    }
+}
+
+impl Answer for Accepted {
+    fn read(body: &[u8]) -> Option<Self> {
+        let RawAccepted { request_id, code } = serde_json::from_slice(body).ok()?;
+        // A success has no code. One that does is something that nobody documented: not a success.
+        let request_id = request_id.good().filter(|id| !id.is_empty() && code.is_none())?;
+        Some(Self { request_id })
+    }
+}
+
+impl Answer for DryRunPassed {
+    fn read(body: &[u8]) -> Option<Self> {
+        let RawAccepted { code, .. } = serde_json::from_slice(body).ok()?;
+        Self::read_error_code(&code?.good()?)
+    }
+
+    fn read_error_code(code: &str) -> Option<Self> {
+        matches!(code, "DryRunOperation" | "DRYRUN.SUCCESS").then_some(Self)
+    }
+}
+
+impl Answer for InstancePage {
+    fn read(body: &[u8]) -> Option<Self> {
+        let RawPage { instances, next_token } = serde_json::from_slice(body).ok()?;
+        let instances = instances.instance.into_iter().filter_map(|raw| Instance::from_raw(raw.good()?)).collect();
+        Some(Self { instances, next_token: next_token.filled() })
+    }
+}
+
+impl Instance {
+    /// `None` only when it does not say which instance it is.
+    fn from_raw(raw: RawInstance) -> Option<Self> {
+        let locks = raw.operation_locks.good().unwrap_or_default().lock_reason;
+        let tags = raw.tags.good().unwrap_or_default().tag;
+        Some(Self {
+            instance_id: raw.instance_id.filled()?,
+            name: raw.instance_name.good().unwrap_or_default(),
+            status: raw.status.good().unwrap_or_default().into(),
+            os_type: match raw.os_type.good().unwrap_or_default().as_str() {
+                "linux" => OsType::Linux,
+                "windows" => OsType::Windows,
+                _ => OsType::Other,
+            },
+            key_pair_name: raw.key_pair_name.filled(),
+            start_time: raw.start_time.good().as_deref().and_then(parse_time),
+            expired_time: raw.expired_time.good().as_deref().and_then(parse_time),
+            // A lock whose reason cannot be read still locks.
+            locks: locks.into_iter().map(|lock| lock.good().unwrap_or_default().reason()).collect(),
+            tags: tags.into_iter().filter_map(|tag| tag.good()?.pair()).collect(),
+            login_as_non_root: raw.image_options.good().unwrap_or_default().login_as_non_root.good().unwrap_or(false),
+        })
+    }
+}
+
+/// ECS writes minutes (`2020-07-31T17:26Z`), its English documents say seconds: both are read.
+fn parse_time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+/// A field that may hold anything: what does not fit is as good as absent.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Lenient<T> {
+    Good(T),
+    Odd(#[allow(dead_code)] IgnoredAny),
+}
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Self::Odd(IgnoredAny)
+    }
+}
+
+impl<T> Lenient<T> {
+    fn good(self) -> Option<T> {
+        match self {
+            Self::Good(value) => Some(value),
+            Self::Odd(_) => None,
+        }
+    }
+}
+
+impl Lenient<String> {
+    /// The API writes "none" as an empty text too.
+    fn filled(self) -> Option<String> {
+        self.good().filter(|text| !text.is_empty())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawAccepted {
+    #[serde(default)]
+    request_id: Lenient<String>,
+    code: Option<Lenient<String>>,
+}
+
+/// The list itself is not optional: its absence must never read as "no such instances".
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawPage {
+    instances: RawInstances,
+    #[serde(default)]
+    next_token: Lenient<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawInstances {
+    instance: Vec<Lenient<RawInstance>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawInstance {
+    instance_id: Lenient<String>,
+    instance_name: Lenient<String>,
+    status: Lenient<String>,
+    #[serde(rename = "OSType")]
+    os_type: Lenient<String>,
+    key_pair_name: Lenient<String>,
+    start_time: Lenient<String>,
+    expired_time: Lenient<String>,
+    operation_locks: Lenient<RawLocks>,
+    tags: Lenient<RawTags>,
+    image_options: Lenient<RawImageOptions>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawLocks {
+    lock_reason: Vec<Lenient<RawLock>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawLock {
+    lock_reason: Lenient<String>,
+}
+
+impl RawLock {
+    fn reason(self) -> String {
+        self.lock_reason.filled().unwrap_or_else(|| "unknown".to_owned())
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawTags {
+    tag: Vec<Lenient<RawTag>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawTag {
+    tag_key: Lenient<String>,
+    tag_value: Lenient<String>,
+}
+
+impl RawTag {
+    fn pair(self) -> Option<(String, String)> {
+        Some((self.tag_key.filled()?, self.tag_value.good().unwrap_or_default()))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawImageOptions {
+    login_as_non_root: Lenient<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instances(items: &str) -> Vec<Instance> {
+        InstancePage::read(format!(r#"{{"Instances":{{"Instance":[{items}]}}}}"#).as_bytes()).unwrap().instances
+    }
+
+    #[test]
+    fn a_whole_instance_is_read() {
+        let read = instances(
+            r#"{"InstanceId":"i-1","InstanceName":"web","Status":"Running","OSType":"linux","KeyPairName":"ops",
+            "StartTime":"2020-07-31T17:26Z","ExpiredTime":"2099-12-31T15:59:00Z","Cpu":2,"Memory":4096,
+            "OperationLocks":{"LockReason":[{"LockReason":"financial","LockMsg":""}]},
+            "Tags":{"Tag":[{"TagKey":"password-reset","TagValue":"enabled"}]},"ImageOptions":{"LoginAsNonRoot":true}}"#,
+        );
+        let expected = Instance {
+            instance_id: "i-1".into(),
+            name: "web".into(),
+            status: InstanceStatus::Running,
+            os_type: OsType::Linux,
+            key_pair_name: Some("ops".into()),
+            start_time: Some("2020-07-31T17:26:00Z".parse().unwrap()),
+            expired_time: Some("2099-12-31T15:59:00Z".parse().unwrap()),
+            locks: vec!["financial".into()],
+            tags: [("password-reset".into(), "enabled".into())].into(),
+            login_as_non_root: true,
+        };
+        assert_eq!(read, [expected]);
+    }
+
+    #[test]
+    fn odd_fields_cost_only_themselves() {
+        let read = instances(
+            r#"{"InstanceId":"i-1","Status":7,"OSType":null,"KeyPairName":"","StartTime":"soon","Tags":[],
+            "OperationLocks":{"LockReason":[{"LockReason":3}]},"ImageOptions":""}, 5, {"InstanceId":null},
+            {"Status":"Running"}, {"InstanceId":"i-2","Status":"Hibernating"}"#,
+        );
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[0].status, InstanceStatus::Other(String::new()));
+        assert_eq!((read[0].os_type, &read[0].key_pair_name, read[0].start_time), (OsType::Other, &None, None));
+        assert_eq!(read[0].locks, ["unknown"], "a lock that cannot be read still locks");
+        assert_eq!(read[1].status, InstanceStatus::Other("Hibernating".into()));
+    }
+
+    #[test]
+    fn a_broken_list_is_not_an_empty_one() {
+        for body in ["", "{}", "[]", "null", r#"{"Instances":{}}"#, r#"{"Instances":{"Instance":[{"InstanceId":"i"#] {
+            assert_eq!(InstancePage::read(body.as_bytes()), None, "{body}");
+        }
+        assert_eq!(instances(""), []);
+    }
+
+    #[test]
+    fn an_acceptance_needs_a_request_id_and_no_code() {
+        assert!(Accepted::read(br#"{"RequestId":"A-1"}"#).is_some());
+        for body in [r#"{"RequestId":""}"#, r#"{"RequestId":"A","Code":"X"}"#, r#"{"RequestId":1}"#, "<html>", "{}"] {
+            assert_eq!(Accepted::read(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_dry_run_passes_by_its_code_only() {
+        assert_eq!(DryRunPassed::read(br#"{"Code":"DRYRUN.SUCCESS"}"#), Some(DryRunPassed));
+        assert_eq!(DryRunPassed::read_error_code("DryRunOperation"), Some(DryRunPassed));
+        assert_eq!(DryRunPassed::read(br#"{"Instances":{"Instance":[]}}"#), None, "an unread DryRun proves nothing");
+        assert_eq!(DryRunPassed::read_error_code("Forbidden.RAM"), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! One try of one call. Decides nothing: whether to call, and what follows from the answer, is the caller's.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::DATE;
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::{
+    Action, Answer, CallError, Credentials, Endpoint, HttpTransport, Instance, Signed, Stamp, Transport,
+    TransportError, describe_instances, refusal,
+};
+
+/// How long an idle connection of reads and password calls is kept. They may be repeated.
+const POOL_IDLE_SECONDS: u64 = 30;
+/// How long one of `RebootInstance` is kept. It may not be repeated, so its connections are kept fresh.
+const REBOOT_POOL_IDLE_SECONDS: u64 = 3;
+/// 100 ids fit one page; a gateway that keeps handing out tokens is not followed for ever.
+const PAGES_MAX: usize = 20;
+
+/// Makes calls.
+pub struct Client<T> {
+    general: T,
+    reboot: T,
+}
+
+/// What a call brought.
+#[derive(Debug)]
+pub struct Reply<A> {
+    /// The outcome.
+    pub result: Result<A, CallError>,
+    /// ECS's clock when it answered, to the second; errors tell it too. Absent when there was no answer.
+    pub server_time: Option<Timestamp>,
+}
+
+impl Client<HttpTransport> {
+    /// A client on the network. `allow_http` lets plain `http` addresses through: for tests.
+    pub fn connect(allow_http: bool) -> Result<Self, TransportError> {
+        Ok(Self {
+            general: HttpTransport::new(allow_http, Duration::from_secs(POOL_IDLE_SECONDS))?,
+            reboot: HttpTransport::new(allow_http, Duration::from_secs(REBOOT_POOL_IDLE_SECONDS))?,
+        })
+    }
+}
+
+impl<T: Transport> Client<T> {
+    /// `reboot` carries `RebootInstance` and nothing else.
+    #[must_use]
+    pub fn new(general: T, reboot: T) -> Self {
+        Self { general, reboot }
+    }
+
+    /// Sends a signed call, once.
+    pub async fn send<A: Answer>(&self, signed: Signed<A>) -> Reply<A> {
+        let action = signed.action();
+        let transport = if action == Action::RebootInstance { &self.reboot } else { &self.general };
+        let (request, secret) = signed.into_request();
+        let Ok(request) = request else {
+            let why = "the endpoint is no URL".to_owned();
+            return Reply { result: Err(CallError::NotSent(why)), server_time: None };
+        };
+        match transport.send(request, action.timeout()).await {
+            Ok(response) => Reply { server_time: server_time(&response), result: read(&response, secret.as_ref()) },
+            Err(error) => Reply { result: Err(error.into()), server_time: None },
+        }
+    }
+
+    /// [`describe_instances`] with every page of the answer; each page is a call with a stamp of its own.
+    pub async fn describe_all(
+        &self,
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        ids: &[String],
+        stamp: impl Fn() -> Stamp,
+    ) -> Reply<Vec<Instance>> {
+        let mut instances = Vec::new();
+        let mut next_token: Option<String> = None;
+        let mut server_time = None;
+        for _ in 0..PAGES_MAX {
+            let signed = describe_instances(endpoint, credentials, ids, next_token.as_deref(), &stamp());
+            let reply = self.send(signed).await;
+            server_time = reply.server_time.or(server_time);
+            let page = match reply.result {
+                Ok(page) => page,
+                Err(error) => return Reply { result: Err(error), server_time },
+            };
+            instances.extend(page.instances);
+            next_token = page.next_token;
+            if next_token.is_none() {
+                return Reply { result: Ok(instances), server_time };
+            }
+        }
+        let why = format!("the answer did not end after {PAGES_MAX} pages");
+        Reply { result: Err(CallError::Unknown(why)), server_time }
+    }
+}
+
+fn read<A: Answer>(response: &http::Response<Bytes>, secret: Option<&SecretString>) -> Result<A, CallError> {
+    if response.status().is_success() {
+        // Something answered, but nothing says that it was ECS, or what it did.
+        return A::read(response.body())
+            .ok_or_else(|| CallError::Unknown("a success was answered in a form that cannot be read".to_owned()));
+    }
+    let refusal = refusal::read(response.status(), response.headers(), response.body(), secret);
+    A::read_error_code(&refusal.code).ok_or(CallError::Refused(refusal))
+}
+
+fn server_time(response: &http::Response<Bytes>) -> Option<Timestamp> {
+    let date = response.headers().get(DATE)?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::ecs::{Accepted, SendError, Verdict, modify_password, reboot_instance};
+
+    /// Answers what it is told and remembers what it was sent.
+    struct Scripted {
+        answers: Mutex<Vec<(u16, &'static str)>>,
+        sent: Mutex<Vec<String>>,
+    }
+
+    impl Transport for Scripted {
+        async fn send(&self, request: http::Request<Bytes>, _: Duration) -> Result<http::Response<Bytes>, SendError> {
+            self.sent.lock().unwrap().push(String::from_utf8(request.into_body().to_vec()).unwrap());
+            let (status, body) = self.answers.lock().unwrap().remove(0);
+            let response = http::Response::builder().status(status).header("date", "Fri, 02 Jan 2026 03:04:06 GMT");
+            Ok(response.body(Bytes::from_static(body.as_bytes())).unwrap())
+        }
+    }
+
+    fn scripted(answers: &[(u16, &'static str)]) -> Scripted {
+        Scripted { answers: Mutex::new(answers.to_vec()), sent: Mutex::default() }
+    }
+
+    fn client(general: &[(u16, &'static str)], reboot: &[(u16, &'static str)]) -> Client<Scripted> {
+        Client::new(scripted(general), scripted(reboot))
+    }
+
+    fn endpoint() -> Endpoint {
+        Endpoint::public("eu-central-1").unwrap()
+    }
+
+    fn credentials() -> Credentials {
+        Credentials { access_key_id: "id".into(), access_key_secret: "secret".into(), security_token: None }
+    }
+
+    fn stamp() -> Stamp {
+        Stamp { timestamp: "2026-01-02T03:04:05Z".parse().unwrap(), nonce: "n".into() }
+    }
+
+    async fn modify(status: u16, body: &'static str) -> Reply<Accepted> {
+        let signed = modify_password(&endpoint(), &credentials(), "i-1", &"Passw0rd!".into(), &stamp());
+        client(&[(status, body)], &[]).send(signed).await
+    }
+
+    #[tokio::test]
+    async fn only_a_restart_uses_the_restart_transport() {
+        let client = client(&[], &[(200, r#"{"RequestId":"A-1"}"#)]);
+        let reply = client.send(reboot_instance(&endpoint(), &credentials(), "i-1", &stamp())).await;
+        assert_eq!(reply.result, Ok(Accepted { request_id: "A-1".into() }));
+        assert_eq!(client.reboot.sent.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_error_tells_the_time_too() {
+        let reply = modify(400, r#"{"Code":"InvalidTimeStamp.Expired"}"#).await;
+        assert_eq!(reply.server_time, Some("2026-01-02T03:04:06Z".parse().unwrap()));
+        assert_eq!(reply.result.unwrap_err().verdict(), Verdict::Later);
+    }
+
+    #[tokio::test]
+    async fn a_success_that_cannot_be_read_is_unknown_not_success() {
+        for body in ["", "<html>ok</html>", r#"{"RequestId":"A","#, r#"{"Code":"InternalError","RequestId":"A"}"#] {
+            assert_eq!(modify(200, body).await.result.unwrap_err().verdict(), Verdict::Unknown, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_gateway_error_and_a_redirect_are_unknown_not_refused() {
+        for status in [302, 403, 500, 502, 504] {
+            assert_eq!(modify(status, "<html>").await.result.unwrap_err().verdict(), Verdict::Unknown, "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_error_shows_the_password() {
+        let quoted = r#"{"Code":"InvalidPassword.Malformed","Message":"Passw0rd! is bad","RequestId":"Passw0rd"}"#;
+        let error = modify(400, quoted).await.result.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("Passw0rd!"));
+        assert_eq!(error.verdict(), Verdict::Definite);
+    }
+
+    #[tokio::test]
+    async fn every_page_is_read() {
+        let first = r#"{"Instances":{"Instance":[{"InstanceId":"i-1"}]},"NextToken":"t2"}"#;
+        let second = r#"{"Instances":{"Instance":[{"InstanceId":"i-2"}]},"NextToken":""}"#;
+        let client = client(&[(200, first), (200, second)], &[]);
+        let ids = ["i-1".to_owned(), "i-2".to_owned()];
+        let reply = client.describe_all(&endpoint(), &credentials(), &ids, stamp).await;
+        let read: Vec<_> = reply.result.unwrap().into_iter().map(|instance| instance.instance_id).collect();
+        assert_eq!(read, ids);
+        assert!(client.general.sent.lock().unwrap()[1].contains("NextToken=t2"));
+    }
+}

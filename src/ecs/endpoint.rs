@@ -1,0 +1,134 @@
+//! Where the ECS and the STS of a region are reached. Builds addresses only; opens nothing.
+//!
+//! A password is sent to the host that stands here, so a region ID that is not a plain word is refused: it would
+//! otherwise choose the host.
+
+use http::Uri;
+
+/// The addresses of one region.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The region, for example `cn-hangzhou`.
+    pub region_id: String,
+    /// Address of ECS: scheme and host, no path.
+    pub ecs_url: String,
+    /// Address of STS: scheme and host, no path.
+    pub sts_url: String,
+    /// Whether the address serves more than this region, or may do so: then every call must name its region.
+    /// `ModifyInstanceAttribute` and `RebootInstance` otherwise act on the region that the host stands for.
+    pub names_region: bool,
+}
+
+/// An endpoint that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// The region would not make a host name.
+    #[error("the region ID must consist of lower-case letters, digits and '-', as in cn-hangzhou")]
+    Region,
+    /// The address of a private gateway is not just scheme and host.
+    #[error("an endpoint must be https:// (or http://) and a host, without user, path or query")]
+    Url,
+}
+
+impl Endpoint {
+    /// The address on the Internet.
+    ///
+    /// The pattern is `ecs.<region>.aliyuncs.com`; the exceptions are those of the official SDK's endpoint map (the API
+    /// metadata has two more, us-east-1 and us-west-1, which the SDK reaches by the pattern). STS is the central one, which
+    /// answers for every region.
+    pub fn public(region_id: &str) -> Result<Self, EndpointError> {
+        let (ecs_url, names_region) = match check_region(region_id)? {
+            "cn-hangzhou" | "cn-shanghai-finance-1" | "cn-shenzhen-finance-1" => {
+                ("https://ecs-cn-hangzhou.aliyuncs.com".to_owned(), true)
+            }
+            "cn-north-2-gov-1" => ("https://ecs.aliyuncs.com".to_owned(), true),
+            region => (format!("https://ecs.{region}.aliyuncs.com"), false),
+        };
+        let sts_url = "https://sts.aliyuncs.com".to_owned();
+        Ok(Self { region_id: region_id.to_owned(), ecs_url, sts_url, names_region })
+    }
+
+    /// The address inside a VPC, which answers for its own region only.
+    pub fn vpc(region_id: &str) -> Result<Self, EndpointError> {
+        let region = check_region(region_id)?;
+        Ok(Self {
+            region_id: region.to_owned(),
+            ecs_url: format!("https://ecs-vpc.{region}.aliyuncs.com"),
+            sts_url: format!("https://sts-vpc.{region}.aliyuncs.com"),
+            names_region: false,
+        })
+    }
+
+    /// A private gateway; STS is asked at the same address unless it has one of its own.
+    ///
+    /// Whether plain `http` is really spoken is the transport's decision, not this one's.
+    pub fn custom(region_id: &str, url: &str, sts_url: Option<&str>) -> Result<Self, EndpointError> {
+        let region_id = check_region(region_id)?.to_owned();
+        let ecs_url = check_url(url)?;
+        let sts_url = sts_url.map_or_else(|| Ok(ecs_url.clone()), check_url)?;
+        Ok(Self { region_id, ecs_url, sts_url, names_region: true })
+    }
+}
+
+fn check_region(region_id: &str) -> Result<&str, EndpointError> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = (1..=63).contains(&region_id.len()) && region_id.bytes().all(plain);
+    if fits { Ok(region_id) } else { Err(EndpointError::Region) }
+}
+
+fn check_url(url: &str) -> Result<String, EndpointError> {
+    let uri: Uri = url.parse().map_err(|_| EndpointError::Url)?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(EndpointError::Url);
+    };
+    let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
+    if bare && matches!(scheme, "https" | "http") {
+        Ok(format!("{scheme}://{authority}"))
+    } else {
+        Err(EndpointError::Url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ecs_url(region_id: &str) -> String {
+        Endpoint::public(region_id).unwrap().ecs_url
+    }
+
+    #[test]
+    fn public_addresses_follow_the_pattern_and_its_exceptions() {
+        assert_eq!(ecs_url("eu-central-1"), "https://ecs.eu-central-1.aliyuncs.com");
+        assert_eq!(ecs_url("us-east-1"), "https://ecs.us-east-1.aliyuncs.com");
+        assert_eq!(ecs_url("cn-hangzhou"), "https://ecs-cn-hangzhou.aliyuncs.com");
+        assert_eq!(ecs_url("cn-shanghai-finance-1"), "https://ecs-cn-hangzhou.aliyuncs.com");
+        assert_eq!(ecs_url("cn-north-2-gov-1"), "https://ecs.aliyuncs.com");
+    }
+
+    #[test]
+    fn only_addresses_of_several_regions_name_the_region() {
+        assert!(Endpoint::public("cn-shenzhen-finance-1").unwrap().names_region);
+        assert!(!Endpoint::public("eu-central-1").unwrap().names_region);
+        assert!(!Endpoint::vpc("cn-hangzhou").unwrap().names_region);
+        assert!(Endpoint::custom("cn-hangzhou", "https://gateway.example", None).unwrap().names_region);
+    }
+
+    #[test]
+    fn a_region_cannot_choose_the_host() {
+        for region in ["", "evil.example/", "x.evil", "a@b", "CN-HANGZHOU", "a#", "a:1"] {
+            assert_eq!(Endpoint::public(region), Err(EndpointError::Region), "{region}");
+            assert_eq!(Endpoint::vpc(region), Err(EndpointError::Region), "{region}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_is_scheme_and_host_only() {
+        let endpoint = Endpoint::custom("cn-hangzhou", "https://gateway.example:8443/", None).unwrap();
+        assert_eq!(endpoint.ecs_url, "https://gateway.example:8443");
+        assert_eq!(endpoint.sts_url, endpoint.ecs_url);
+        for url in ["gateway", "ftp://a", "https://u:p@a", "https://a/path", "https://a/?x", "https://", "/"] {
+            assert_eq!(Endpoint::custom("cn-hangzhou", url, None), Err(EndpointError::Url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! How often a call may be made. Waits for nobody: a caller is told when to come back, since a pass never sleeps.
+//!
+//! ECS counts calls per account, region and API, and so do the buckets here (a GCRA: one instant per bucket, no timer).
+//! When ECS throttles all the same, it does so until its fixed minute ends. Calls then stop for everybody, and one
+//! probe per window goes out until one is not throttled.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Action;
+
+/// How long ECS counts; a throttled call is not tried again within it unless the answer says otherwise.
+const WINDOW: Duration = Duration::from_mins(1);
+/// No answer makes us probe more often than this …
+const COOLING_MIN: Duration = Duration::from_secs(1);
+/// … or keeps us away for longer.
+const COOLING_MAX: Duration = Duration::from_mins(10);
+
+/// What is counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LimitKey {
+    /// The account's name in this program.
+    pub account: String,
+    /// The region.
+    pub region_id: String,
+    /// The API.
+    pub action: Action,
+}
+
+/// Leave to make one call. It cannot be given back: a call that is not made after all was merely counted.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub struct LimitPermit(());
+
+/// Counts calls.
+pub struct Limiter {
+    default_per_second: NonZeroU32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    per_second: HashMap<String, NonZeroU32>,
+    buckets: HashMap<LimitKey, Bucket>,
+}
+
+struct Bucket {
+    /// When the calls made so far would have been made at an even pace.
+    paced_until: Instant,
+    cooling: Option<Cooling>,
+}
+
+struct Cooling {
+    until: Instant,
+    /// The one call of this window is out.
+    probing: bool,
+}
+
+impl Limiter {
+    /// `default_per_second` holds for accounts without a rate of their own. ECS publishes no numbers; 5 is careful.
+    #[must_use]
+    pub fn new(default_per_second: NonZeroU32) -> Self {
+        Self { default_per_second, state: Mutex::default() }
+    }
+
+    /// Sets an account's rate, from the next call on. A second's worth may be used at once.
+    pub fn set_rate(&self, account: &str, requests_per_second: NonZeroU32) {
+        self.lock().per_second.insert(account.to_owned(), requests_per_second);
+    }
+
+    /// Leave to make one call now, or when to ask again.
+    pub fn try_acquire(&self, key: &LimitKey) -> Result<LimitPermit, Instant> {
+        let now = now();
+        let mut state = self.lock();
+        let per_second = *state.per_second.get(&key.account).unwrap_or(&self.default_per_second);
+        let pace = Duration::from_secs(1) / per_second.get();
+        let bucket = state.buckets.entry(key.clone()).or_insert_with(|| Bucket { paced_until: now, cooling: None });
+        bucket.try_acquire(now, pace)
+    }
+
+    /// The call was refused for being one too many. `retry_after` is what the answer said, and the least time to wait.
+    pub fn throttled(&self, key: &LimitKey, retry_after: Option<Duration>) {
+        let now = now();
+        let mut state = self.lock();
+        let Some(bucket) = state.buckets.get_mut(key) else { return };
+        // The answer is believed once. If its own probe was throttled too, it did not know better than the window.
+        let probed_in_vain = bucket.cooling.as_ref().is_some_and(|cooling| cooling.probing);
+        let least = if probed_in_vain { WINDOW } else { COOLING_MIN };
+        let until = now + retry_after.unwrap_or(WINDOW).clamp(least, COOLING_MAX);
+        let until = match &bucket.cooling {
+            // One of several that were under way together.
+            Some(cooling) if !cooling.probing => until.max(cooling.until),
+            _ => until,
+        };
+        bucket.cooling = Some(Cooling { until, probing: false });
+    }
+
+    /// The call was answered, and not with a throttling. Ends the cooling if it was the probe.
+    pub fn succeeded(&self, key: &LimitKey) {
+        if let Some(bucket) = self.lock().buckets.get_mut(key) {
+            // A call from before the throttling says nothing about now.
+            bucket.cooling = bucket.cooling.take().filter(|cooling| !cooling.probing);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bucket {
+    fn try_acquire(&mut self, now: Instant, pace: Duration) -> Result<LimitPermit, Instant> {
+        let burst = Duration::from_secs(1).saturating_sub(pace);
+        let paced = self.paced_until.checked_sub(burst).unwrap_or(now);
+        let again_at = self.cooling.as_ref().map_or(paced, |cooling| cooling.until.max(paced));
+        if again_at > now {
+            return Err(again_at);
+        }
+        if let Some(cooling) = &mut self.cooling {
+            // A probe that never reports back costs one window.
+            *cooling = Cooling { until: now + WINDOW, probing: true };
+        }
+        self.paced_until = self.paced_until.max(now) + pace;
+        Ok(LimitPermit(()))
+    }
+}
+
+/// Permits are counted on tokio's clock: it never jumps, and tests can pause it.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn limiter(per_second: u32) -> Limiter {
+        Limiter::new(NonZeroU32::new(per_second).unwrap())
+    }
+
+    fn key(account: &str) -> LimitKey {
+        LimitKey { account: account.into(), region_id: "eu-central-1".into(), action: Action::DescribeInstances }
+    }
+
+    fn granted(limiter: &Limiter, account: &str) -> usize {
+        (0..100).take_while(|_| limiter.try_acquire(&key(account)).is_ok()).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_s_worth_at_once_and_then_an_even_pace() {
+        let limiter = limiter(5);
+        assert_eq!(granted(&limiter, "a"), 5);
+        let again = limiter.try_acquire(&key("a")).unwrap_err();
+        assert_eq!(again - now(), Duration::from_millis(200));
+        advance(Duration::from_millis(400)).await;
+        assert_eq!(granted(&limiter, "a"), 2);
+        advance(Duration::from_hours(1)).await;
+        assert_eq!(granted(&limiter, "a"), 5, "idle time is not saved up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accounts_do_not_share_and_have_rates_of_their_own() {
+        let limiter = limiter(1);
+        limiter.set_rate("b", NonZeroU32::new(10).unwrap());
+        assert_eq!((granted(&limiter, "a"), granted(&limiter, "b")), (1, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_throttling_one_probe_goes_out_per_window() {
+        let limiter = limiter(5);
+        assert_eq!(granted(&limiter, "a"), 5);
+        limiter.throttled(&key("a"), None);
+        assert_eq!(limiter.try_acquire(&key("a")), Err(now() + WINDOW));
+        advance(WINDOW).await;
+        assert_eq!(granted(&limiter, "a"), 1);
+        limiter.throttled(&key("a"), Some(Duration::from_millis(10)));
+        assert_eq!(limiter.try_acquire(&key("a")), Err(now() + WINDOW), "its probe failed: a window at least");
+        advance(WINDOW).await;
+        assert_eq!(granted(&limiter, "a"), 1);
+        limiter.succeeded(&key("a"));
+        advance(WINDOW).await;
+        assert_eq!(granted(&limiter, "a"), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_answer_says_is_the_least_time_to_wait() {
+        let limiter = limiter(5);
+        assert_eq!(granted(&limiter, "a"), 5);
+        limiter.throttled(&key("a"), Some(Duration::from_secs(12)));
+        limiter.throttled(&key("a"), Some(Duration::from_secs(3)));
+        assert_eq!(limiter.try_acquire(&key("a")), Err(now() + Duration::from_secs(12)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_from_before_the_throttling_does_not_end_it() {
+        let limiter = limiter(5);
+        assert_eq!(granted(&limiter, "a"), 5);
+        limiter.throttled(&key("a"), None);
+        limiter.succeeded(&key("a"));
+        advance(WINDOW / 2).await;
+        assert_eq!(granted(&limiter, "a"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_never_reports_back_costs_one_window() {
+        let limiter = limiter(5);
+        assert_eq!(granted(&limiter, "a"), 5);
+        limiter.throttled(&key("a"), None);
+        advance(WINDOW).await;
+        assert_eq!(granted(&limiter, "a"), 1);
+        advance(WINDOW).await;
+        assert_eq!(granted(&limiter, "a"), 1);
+    }
+}

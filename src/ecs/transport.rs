@@ -1,0 +1,128 @@
+//! The only network seam: one request, one answer, and on failure the one fact that matters, whether a byte may have
+//! left. Never repeats a request, never follows a redirect, never uses a proxy.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::uri::Scheme;
+
+/// Connecting, TLS included; part of a call's own timeout.
+pub const CONNECT_TIMEOUT_SECONDS: u64 = 5;
+/// A page of 100 instances has some 300 KB.
+pub const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Sends one request.
+pub trait Transport: Send + Sync + 'static {
+    /// Sends the request once. Every answer is a success here, whatever its status.
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<http::Response<Bytes>, SendError>> + Send;
+}
+
+/// No answer. The texts are our own: nothing of the request or of an answer is in them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// No byte of the request left this machine.
+    #[error("not sent: {0}")]
+    NotSent(String),
+    /// The request may have arrived.
+    #[error("no answer: {0}")]
+    Unknown(String),
+}
+
+/// The HTTP client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("could not set up HTTPS: check that this image has CA certificates")]
+pub struct TransportError(#[source] reqwest::Error);
+
+/// HTTP/1.1 over TLS with a pool of kept-alive connections. HTTP/2 is left out: its clients repeat a request after a
+/// GOAWAY.
+pub struct HttpTransport {
+    client: reqwest::Client,
+    allow_http: bool,
+}
+
+impl HttpTransport {
+    /// `allow_http` lets plain `http` addresses through: for tests. An idle connection is kept for `pool_idle_timeout`;
+    /// one that has gone stale is the commonest way to an outcome that nobody knows.
+    pub fn new(allow_http: bool, pool_idle_timeout: Duration) -> Result<Self, TransportError> {
+        let client = reqwest::Client::builder()
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .https_only(!allow_http)
+            .connect_timeout(Duration::from_secs(CONNECT_TIMEOUT_SECONDS))
+            .pool_idle_timeout(pool_idle_timeout)
+            .tcp_keepalive(Duration::from_secs(30))
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(TransportError)?;
+        Ok(Self { client, allow_http })
+    }
+}
+
+impl Transport for HttpTransport {
+    async fn send(&self, request: http::Request<Bytes>, timeout: Duration) -> Result<http::Response<Bytes>, SendError> {
+        if request.uri().scheme() != Some(&Scheme::HTTPS) && !self.allow_http {
+            return Err(SendError::NotSent("the endpoint is not https".to_owned()));
+        }
+        let mut request =
+            reqwest::Request::try_from(request).map_err(|_| SendError::NotSent("the endpoint is no URL".to_owned()))?;
+        *request.timeout_mut() = Some(timeout);
+        let mut answer = self.client.execute(request).await.map_err(|error| describe(&error))?;
+
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| cut_off(&error))? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(SendError::Unknown(format!("the answer has more than {ANSWER_BYTES_MAX} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = http::Response::new(body.freeze());
+        *response.status_mut() = answer.status();
+        *response.headers_mut() = std::mem::take(answer.headers_mut());
+        Ok(response)
+    }
+}
+
+/// Only a failure to connect (TLS included) or to build the request proves that nothing left.
+fn describe(error: &reqwest::Error) -> SendError {
+    let not_sent = |text: &str| SendError::NotSent(text.to_owned());
+    if error.is_builder() {
+        not_sent("the request could not be built: check the endpoint")
+    } else if error.is_dns() {
+        not_sent("the endpoint's name could not be resolved: check the region and DNS")
+    } else if error.is_connect() && error.is_timeout() {
+        not_sent("no connection to the endpoint in time: check routes and network policies")
+    } else if error.is_connect() {
+        not_sent(connect_failure(error))
+    } else if error.is_timeout() {
+        SendError::Unknown("no answer in time".to_owned())
+    } else {
+        SendError::Unknown("the connection broke before an answer came".to_owned())
+    }
+}
+
+/// A refused connection and an untrusted certificate are mended by different people.
+fn connect_failure(error: &reqwest::Error) -> &'static str {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => "the endpoint refused the connection",
+                std::io::ErrorKind::InvalidData => "TLS failed: check the CA certificates and the endpoint's name",
+                _ => "no connection to the endpoint: check routes, network policies and TLS",
+            };
+        }
+        source = error.source();
+    }
+    "no connection to the endpoint: check routes, network policies and TLS"
+}
+
+fn cut_off(error: &reqwest::Error) -> SendError {
+    let text = if error.is_timeout() { "the answer did not end in time" } else { "the answer was cut off" };
+    SendError::Unknown(text.to_owned())
+}

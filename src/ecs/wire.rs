@@ -1,0 +1,229 @@
+//! The calls to ECS, as signed forms (those to STS stand in `sts`). Reads no answer (`answers` does) and sends nothing (`client` does).
+//!
+//! Everything travels in the body of a POST to `/`, the signature too: the address then holds nothing that a proxy or
+//! an error text could show.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::answers::{Accepted, DryRunPassed, InstancePage};
+use super::sign::signed_form;
+use super::{Credentials, Endpoint, Stamp};
+
+/// The most instances that one `DescribeInstances` takes and that one page of its answer holds.
+pub const INSTANCES_PER_CALL_MAX: usize = 100;
+
+/// The calls that this program makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// ECS: reads up to 100 instances.
+    DescribeInstances,
+    /// ECS: sets the password; it takes effect at the next start that the platform drives.
+    ModifyInstanceAttribute,
+    /// ECS: restarts a running instance.
+    RebootInstance,
+    /// STS: whose credentials these are.
+    GetCallerIdentity,
+    /// STS: other credentials, vouched for by those that one has.
+    AssumeRole,
+    /// STS: credentials, vouched for by a token of the cluster.
+    AssumeRoleWithOidc,
+}
+
+impl Action {
+    /// The name that the API knows, also fit for a metric label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DescribeInstances => "DescribeInstances",
+            Self::ModifyInstanceAttribute => "ModifyInstanceAttribute",
+            Self::RebootInstance => "RebootInstance",
+            Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::AssumeRole => "AssumeRole",
+            Self::AssumeRoleWithOidc => "AssumeRoleWithOIDC",
+        }
+    }
+
+    /// The API's version: ECS has one, STS another.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::DescribeInstances | Self::ModifyInstanceAttribute | Self::RebootInstance => "2014-05-26",
+            Self::GetCallerIdentity | Self::AssumeRole | Self::AssumeRoleWithOidc => "2015-04-01",
+        }
+    }
+
+    /// How long one try may take. The figures are the official SDK's read timeouts.
+    #[must_use]
+    pub fn timeout(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::DescribeInstances | Self::GetCallerIdentity | Self::AssumeRole | Self::AssumeRoleWithOidc => 10,
+            Self::ModifyInstanceAttribute => 22,
+            Self::RebootInstance => 27,
+        })
+    }
+}
+
+/// A call that is signed and not yet sent; `A` is what a success answers. Sending consumes it, since its nonce is good
+/// for one send. No `Debug`: the body may hold a password or a token.
+#[must_use = "a signed call does nothing until it is sent"]
+pub struct Signed<A> {
+    action: Action,
+    url: String,
+    body: Bytes,
+    secret: Option<SecretString>,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl<A> Signed<A> {
+    pub(super) fn new(action: Action, url: String, form: Zeroizing<String>, secret: Option<SecretString>) -> Self {
+        // The last clone of the body wipes it.
+        Self { action, url, body: Bytes::from_owner(form), secret, answer: PhantomData }
+    }
+
+    /// What is called.
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The request, and the secret in it, which no text of the answer may repeat.
+    pub(super) fn into_request(self) -> (http::Result<http::Request<Bytes>>, Option<SecretString>) {
+        let request = http::Request::post(self.url)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT, "application/json")
+            .body(self.body);
+        (request, self.secret)
+    }
+}
+
+/// Sets the password of the default logon user. The same value may be sent again.
+pub fn modify_password(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    instance_id: &str,
+    password: &SecretString,
+    stamp: &Stamp,
+) -> Signed<Accepted> {
+    let mut parameters = vec![("InstanceId", instance_id), ("Password", password.expose_secret())];
+    push_region(&mut parameters, endpoint);
+    let signed = sign(Action::ModifyInstanceAttribute, &endpoint.ecs_url, credentials, stamp, &parameters);
+    Signed { secret: Some(password.clone()), ..signed }
+}
+
+/// Restarts a running instance, gently: a forced stop is never asked for. Twice sent is twice restarted.
+pub fn reboot_instance(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    instance_id: &str,
+    stamp: &Stamp,
+) -> Signed<Accepted> {
+    let mut parameters = vec![("InstanceId", instance_id)];
+    push_region(&mut parameters, endpoint);
+    sign(Action::RebootInstance, &endpoint.ecs_url, credentials, stamp, &parameters)
+}
+
+/// Reads the named instances, at most [`INSTANCES_PER_CALL_MAX`]. Those that do not exist and those that these
+/// credentials may not see are both just missing from the answer.
+pub fn describe_instances(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    ids: &[String],
+    next_token: Option<&str>,
+    stamp: &Stamp,
+) -> Signed<InstancePage> {
+    let ids = json_array(ids);
+    let mut parameters = vec![("RegionId", endpoint.region_id.as_str()), ("InstanceIds", &ids), ("MaxResults", "100")];
+    parameters.extend(next_token.map(|token| ("NextToken", token)));
+    sign(Action::DescribeInstances, &endpoint.ecs_url, credentials, stamp, &parameters)
+}
+
+/// Asks whether [`describe_instances`] is permitted: the one way to tell "not found" from "not permitted".
+pub fn describe_instances_dry_run(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    ids: &[String],
+    stamp: &Stamp,
+) -> Signed<DryRunPassed> {
+    let ids = json_array(ids);
+    let parameters = vec![("RegionId", endpoint.region_id.as_str()), ("InstanceIds", &ids), ("DryRun", "true")];
+    sign(Action::DescribeInstances, &endpoint.ecs_url, credentials, stamp, &parameters)
+}
+
+/// These two calls have no region of their own: the host decides it, unless the host serves several.
+fn push_region<'a>(parameters: &mut Vec<(&'a str, &'a str)>, endpoint: &'a Endpoint) {
+    if endpoint.names_region {
+        parameters.push(("RegionId", &endpoint.region_id));
+    }
+}
+
+fn json_array(ids: &[String]) -> String {
+    serde_json::Value::from(ids).to_string()
+}
+
+/// Adds the common parameters and signs.
+pub(super) fn sign<A>(
+    action: Action,
+    url: &str,
+    credentials: &Credentials,
+    stamp: &Stamp,
+    parameters: &[(&str, &str)],
+) -> Signed<A> {
+    let timestamp = stamp.timestamp();
+    let mut all = vec![
+        ("AccessKeyId", credentials.access_key_id.as_str()),
+        ("Action", action.as_str()),
+        ("Format", "JSON"),
+        ("SignatureMethod", "HMAC-SHA1"),
+        ("SignatureNonce", &stamp.nonce),
+        ("SignatureVersion", "1.0"),
+        ("Timestamp", &timestamp),
+        ("Version", action.version()),
+    ];
+    all.extend_from_slice(parameters);
+    all.extend(credentials.security_token.as_ref().map(|token| ("SecurityToken", token.expose_secret())));
+    let form = signed_form(all, &credentials.access_key_secret);
+    Signed::new(action, url.to_owned(), form, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body<A>(signed: &Signed<A>) -> String {
+        String::from_utf8(signed.body.to_vec()).unwrap()
+    }
+
+    fn credentials() -> Credentials {
+        Credentials { access_key_id: "id".into(), access_key_secret: "secret".into(), security_token: None }
+    }
+
+    fn stamp() -> Stamp {
+        Stamp { timestamp: "2026-01-02T03:04:05.9Z".parse().unwrap(), nonce: "n".into() }
+    }
+
+    #[test]
+    fn a_restart_never_asks_for_a_forced_stop_and_names_the_region_only_where_it_must() {
+        let regional = Endpoint::public("eu-central-1").unwrap();
+        let sent = body(&reboot_instance(&regional, &credentials(), "i-1", &stamp()));
+        assert!(sent.contains("Action=RebootInstance&") && sent.contains("InstanceId=i-1&"), "{sent}");
+        assert!(!sent.contains("Force") && !sent.contains("RegionId"), "{sent}");
+        let central = Endpoint::public("cn-north-2-gov-1").unwrap();
+        let sent = body(&reboot_instance(&central, &credentials(), "i-1", &stamp()));
+        assert!(sent.contains("RegionId=cn-north-2-gov-1&"), "{sent}");
+    }
+
+    #[test]
+    fn a_read_sends_the_ids_as_a_json_array_and_follows_the_token() {
+        let endpoint = Endpoint::public("eu-central-1").unwrap();
+        let ids = ["i-1".to_owned(), "i-2".to_owned()];
+        let sent = body(&describe_instances(&endpoint, &credentials(), &ids, Some("t/1"), &stamp()));
+        assert!(sent.contains("InstanceIds=%5B%22i-1%22%2C%22i-2%22%5D&"), "{sent}");
+        assert!(sent.contains("MaxResults=100&") && sent.contains("NextToken=t%2F1&"), "{sent}");
+        assert!(sent.contains("Timestamp=2026-01-02T03%3A04%3A05Z&"), "fractions are not sent: {sent}");
+    }
+}

@@ -1,0 +1,298 @@
+//! The way to the API server: each request once, with a timeout, and with an error that holds no body.
+//!
+//! Records are written by `create` and by `replace` with resourceVersion, statuses by `replace` of the status of an object
+//! as just read: a write on a stale base is refused, and that ends the pass.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::core::DeserializeGuard;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::ecs_account::ECSAccount;
+use crate::api::password_reset::PasswordReset;
+use crate::api::reset_record::ResetRecord;
+use crate::clock;
+use crate::metrics::Metrics;
+use jiff::Timestamp;
+
+/// Why a request to the API server brought nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// There is no such object.
+    #[error("{what} does not exist")]
+    NotFound {
+        /// The object.
+        what: String,
+    },
+    /// The object was changed in the meantime, or exists already.
+    #[error("{what} was changed in the meantime")]
+    Conflict {
+        /// The object.
+        what: String,
+    },
+    /// The controller may not do this.
+    #[error("the controller may not {verb} {what}; check its Role and RoleBindings")]
+    Forbidden {
+        /// The object.
+        what: String,
+        /// What was tried.
+        verb: &'static str,
+    },
+    /// The API server refused it.
+    #[error("the API server refused to {verb} {what} (HTTP {code}, {reason})")]
+    Refused {
+        /// The object.
+        what: String,
+        /// What was tried.
+        verb: &'static str,
+        /// The HTTP status.
+        code: u16,
+        /// The API server's one-word reason.
+        reason: String,
+    },
+    /// No usable answer; a write may have been made.
+    #[error("the API server did not answer the request to {verb} {what}; it is tried again")]
+    Unanswered {
+        /// The object.
+        what: String,
+        /// What was tried.
+        verb: &'static str,
+    },
+    /// The object is stored in a form that this version cannot read.
+    #[error("{what} is stored in a form that this version cannot read: {why}")]
+    Unreadable {
+        /// The object.
+        what: String,
+        /// Why, by field and type; never a value of a Secret.
+        why: String,
+    },
+}
+
+/// The API server, as one process sees it.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    namespace: String,
+    timeout: Duration,
+    metrics: Arc<Metrics>,
+}
+
+impl Cluster {
+    /// `client` must not retry by itself; `namespace` is the controller's own.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, timeout: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { client, namespace: namespace.to_owned(), timeout, metrics }
+    }
+
+    /// The controller's own namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// A `PasswordReset` as it is now.
+    ///
+    /// # Errors
+    /// Among others `Unreadable`, for one stored under another version of its kind.
+    pub async fn password_reset(&self, namespace: &str, name: &str) -> Result<PasswordReset, ClusterError> {
+        self.read(Api::namespaced(self.client.clone(), namespace), name).await
+    }
+
+    /// An `ECSAccount` as it is now.
+    ///
+    /// # Errors
+    /// As [`Self::password_reset`].
+    pub async fn ecs_account(&self, name: &str) -> Result<ECSAccount, ClusterError> {
+        self.read(Api::all(self.client.clone()), name).await
+    }
+
+    /// The record of an instance as it is now; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::password_reset`].
+    pub async fn record(&self, name: &str) -> Result<Option<ResetRecord>, ClusterError> {
+        match self.read(self.own(), name).await {
+            Ok(record) => Ok(Some(record)),
+            Err(ClusterError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a record: creates it when it has no resourceVersion yet, else replaces exactly the version that was read.
+    ///
+    /// # Errors
+    /// `Conflict` when somebody else was quicker; `Unanswered` when the write may have been made all the same.
+    pub async fn write_record(&self, record: &ResetRecord) -> Result<ResetRecord, ClusterError> {
+        let api = self.own::<ResetRecord>();
+        let name = record.name_any();
+        if record.metadata.resource_version.is_none() {
+            let write = self.timed("create", describe::<ResetRecord>(&name), api.create(&PostParams::default(), record));
+            return self.counted("ResetRecord", "create", write.await);
+        }
+        let write = api.replace(&name, &PostParams::default(), record);
+        let written = self.timed("replace", describe::<ResetRecord>(&name), write).await;
+        self.counted("ResetRecord", "replace", written)
+    }
+
+    /// Replaces the status of a `PasswordReset` exactly as it was read.
+    ///
+    /// # Errors
+    /// `Conflict` when the object was changed in the meantime.
+    pub async fn write_password_reset_status(&self, object: &PasswordReset) -> Result<PasswordReset, ClusterError> {
+        let namespace = object.namespace().unwrap_or_default();
+        self.write_status(Api::namespaced(self.client.clone(), &namespace), "PasswordReset", object).await
+    }
+
+    /// Replaces the status of an `ECSAccount` exactly as it was read.
+    ///
+    /// # Errors
+    /// `Conflict` when the object was changed in the meantime.
+    pub async fn write_ecs_account_status(&self, object: &ECSAccount) -> Result<ECSAccount, ClusterError> {
+        self.write_status(Api::all(self.client.clone()), "ECSAccount", object).await
+    }
+
+    /// Reads any object of a namespaced kind, for example a view of a Secret.
+    ///
+    /// # Errors
+    /// As [`Self::password_reset`].
+    pub async fn get<K>(&self, namespace: &str, name: &str) -> Result<K, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        self.timed("get", describe::<K>(name), api.get(name)).await
+    }
+
+    /// Replaces an object of the controller's own namespace exactly as it was read.
+    ///
+    /// # Errors
+    /// `Conflict` when it was changed in the meantime.
+    pub async fn replace<K>(&self, object: &K) -> Result<K, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+    {
+        let name = object.name_any();
+        let api: Api<K> = self.own();
+        let written = api.replace(&name, &PostParams::default(), object);
+        let written = self.timed("replace", describe::<K>(&name), written).await;
+        self.counted("Secret", "replace", written)
+    }
+
+    /// Publishes an event about an object. It is written as one object of its own, since a recorder that aggregates
+    /// by reason would repeat the first note for every later one.
+    ///
+    /// # Errors
+    /// As any write; an event that is lost stops nothing.
+    pub async fn publish(
+        &self,
+        object: &PasswordReset,
+        kind: &str,
+        reason: &str,
+        note: &str,
+        now: Timestamp,
+    ) -> Result<(), ClusterError> {
+        let namespace = object.namespace().unwrap_or_default();
+        let name = object.name_any();
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{name}.{}", clock::nonce())),
+                namespace: Some(namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            action: Some("Reconcile".to_owned()),
+            event_time: Some(MicroTime(now)),
+            note: Some(note.chars().take(1_000).collect()),
+            reason: Some(reason.to_owned()),
+            regarding: Some(ObjectReference {
+                api_version: Some(PasswordReset::api_version(&()).into_owned()),
+                kind: Some(PasswordReset::kind(&()).into_owned()),
+                name: Some(name),
+                namespace: Some(namespace.clone()),
+                uid: object.uid(),
+                ..ObjectReference::default()
+            }),
+            reporting_controller: Some("ecs.password-reset.dev/controller".to_owned()),
+            reporting_instance: Some("ecs-password-reset".to_owned()),
+            type_: Some(kind.to_owned()),
+            ..Event::default()
+        };
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        let written = self.timed("create", "an event".to_owned(), api.create(&PostParams::default(), &event)).await;
+        self.counted("Event", "create", written).map(|_| ())
+    }
+
+    fn own<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    async fn read<K>(&self, api: Api<DeserializeGuard<K>>, name: &str) -> Result<K, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let what = describe::<K>(name);
+        let DeserializeGuard(object) = self.timed("get", what.clone(), api.get(name)).await?;
+        object.map_err(|invalid| ClusterError::Unreadable { what, why: invalid.error })
+    }
+
+    async fn write_status<K>(&self, api: Api<K>, kind: &'static str, object: &K) -> Result<K, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Debug + Serialize + DeserializeOwned,
+    {
+        let name = object.name_any();
+        let write = api.replace_status(&name, &PostParams::default(), object);
+        let written = self.timed("write the status of", describe::<K>(&name), write).await;
+        self.counted(kind, "status", written)
+    }
+
+    async fn timed<V>(
+        &self,
+        verb: &'static str,
+        what: String,
+        request: impl Future<Output = Result<V, kube::Error>>,
+    ) -> Result<V, ClusterError> {
+        match tokio::time::timeout(self.timeout, request).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(classify(&error, verb, what)),
+            Err(_) => Err(ClusterError::Unanswered { what, verb }),
+        }
+    }
+
+    fn counted<V>(
+        &self,
+        kind: &'static str,
+        verb: &'static str,
+        written: Result<V, ClusterError>,
+    ) -> Result<V, ClusterError> {
+        if written.is_ok() {
+            self.metrics.kube_write(kind, verb);
+        }
+        written
+    }
+}
+
+fn describe<K: Resource<DynamicType = ()>>(name: &str) -> String {
+    format!("{} {name}", K::kind(&()))
+}
+
+/// Our own words: kube's errors may show what was sent or received.
+fn classify(error: &kube::Error, verb: &'static str, what: String) -> ClusterError {
+    match error {
+        kube::Error::Api(status) => match status.code {
+            404 => ClusterError::NotFound { what },
+            409 => ClusterError::Conflict { what },
+            403 => ClusterError::Forbidden { what, verb },
+            code => ClusterError::Refused { what, verb, code, reason: status.reason.clone() },
+        },
+        kube::Error::SerdeError(_) => ClusterError::Unreadable { what, why: "it cannot be parsed".to_owned() },
+        _ => ClusterError::Unanswered { what, verb },
+    }
+}

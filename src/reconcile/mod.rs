@@ -1,0 +1,114 @@
+//! The shell around the decisions: reads, asks [`crate::decide`], writes, calls.
+//!
+//! ```text
+//! watch ─▶ trigger ─▶ observe ─▶ decide ─▶ record(intent, CAS) ─▶ act ─▶ fold ─▶ record(outcome, CAS) ─▶ requeue
+//! ```
+//! Three reconcilers share that shape: [`password_reset`] decides which instances may start now and writes claims,
+//! [`reset_record`] drives one claimed instance, [`ecs_account`] looks after credentials. Status flows back up.
+
+pub mod accounts;
+pub mod calls;
+pub mod cluster;
+pub mod ecs_account;
+pub mod fingerprint;
+pub mod ledger;
+pub mod pass;
+pub mod password_reset;
+pub mod passwords;
+pub mod readings;
+pub mod reset_record;
+pub mod wake;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::Store;
+
+use crate::api::ecs_account::ECSAccount;
+use crate::api::password_reset::PasswordReset;
+use crate::cli::Settings;
+use crate::clock::Clock;
+use crate::decide::Timing;
+use crate::ecs::Instances;
+use crate::leader::Gate;
+use crate::metrics::Metrics;
+use accounts::Accounts;
+use calls::Calls;
+use cluster::Cluster;
+use fingerprint::FingerprintKey;
+use ledger::Ledger;
+use wake::Waiter;
+
+/// What every pass works with.
+pub struct Context<T> {
+    /// The settings.
+    pub settings: Settings,
+    /// The clock.
+    pub clock: Clock,
+    /// The random id of this process: an attempt is sent by the process that wrote it and by no other.
+    pub process: String,
+    /// The way to the API server.
+    pub cluster: Cluster,
+    /// Asked for leave immediately before each changing call.
+    pub gate: Gate,
+    /// The way to ECS.
+    pub calls: Arc<Calls<T>>,
+    /// The readings of instances.
+    pub instances: Instances<Waiter>,
+    /// The accounts as last checked.
+    pub accounts: Arc<Accounts>,
+    /// The records as far as this process knows them.
+    pub ledger: Ledger,
+    /// The `PasswordReset` objects as last watched.
+    pub password_resets: Store<DeserializeGuard<PasswordReset>>,
+    /// The `ECSAccount` objects as last watched.
+    pub ecs_accounts: Store<DeserializeGuard<ECSAccount>>,
+    /// The key of the fingerprints.
+    pub fingerprint_key: FingerprintKey,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// When each object's status was last written: not more than once a second.
+    pub status_writes: Recent<jiff::Timestamp>,
+    /// The attempt that this process last sent for each record: an attempt is sent once.
+    pub sent: Recent<String>,
+}
+
+impl<T> Context<T> {
+    /// The lengths of time that ECS's behaviour dictates, as set.
+    pub fn timing(&self) -> Timing {
+        let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        Timing {
+            request_validity: signed(self.settings.request_validity),
+            restart_settle: signed(self.settings.restart_settle),
+        }
+    }
+}
+
+/// One remembered value for each object, by its key.
+pub struct Recent<V>(Mutex<HashMap<String, V>>);
+
+impl<V> Default for Recent<V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<V: Clone> Recent<V> {
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Option<V> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Remembers `value` for `key`.
+    pub fn set(&self, key: &str, value: V) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), value);
+    }
+
+    /// Forgets `key`.
+    pub fn forget(&self, key: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}

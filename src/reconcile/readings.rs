@@ -1,0 +1,93 @@
+//! How instances are read: `DescribeInstances` for the poll tasks, and the translation of what it shows for `decide`.
+
+use std::sync::Arc;
+
+use super::accounts::Accounts;
+use super::calls::{Calls, prepare};
+use crate::clock::Clock;
+use crate::decide::{Power, Reading, Seen};
+use crate::ecs::{
+    Action, CallError, Describe, DescribeError, Described, Instance, InstanceStatus, Observation, Scope, Transport,
+    describe_instances,
+};
+
+/// 100 ids fit one page; a gateway that keeps handing out tokens is not followed for ever.
+const PAGES_MAX: usize = 20;
+
+/// Reads instances for the poll tasks.
+pub struct Reader<T> {
+    /// The way to ECS.
+    pub calls: Arc<Calls<T>>,
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl<T: Transport + Send + Sync + 'static> Describe for Reader<T> {
+    async fn describe(&self, scope: &Scope, ids: Vec<String>) -> Described {
+        let Some(account) = self.accounts.get(&scope.account) else {
+            let error = DescribeError::NotReady(format!("ECSAccount {} does not exist", scope.account));
+            return Described { sent_at: self.clock.now(), result: Err(error) };
+        };
+        let sent_at = self.calls.now(&account);
+        let result = self.pages(&account, scope, &ids).await;
+        Described { sent_at, result }
+    }
+}
+
+impl<T: Transport> Reader<T> {
+    async fn pages(
+        &self,
+        account: &super::accounts::Account,
+        scope: &Scope,
+        ids: &[String],
+    ) -> Result<Vec<Instance>, DescribeError> {
+        let (endpoint, credentials, destination) =
+            prepare(account, &scope.region_id).map_err(DescribeError::NotReady)?;
+        let mut instances = Vec::new();
+        let mut next_token: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let permit = self
+                .calls
+                .permit(&scope.account, &scope.region_id, Action::DescribeInstances)
+                .map_err(DescribeError::NotBefore)?;
+            let stamp = self.calls.stamp(&account.clock);
+            let signed = describe_instances(&endpoint, credentials, ids, next_token.as_deref(), &stamp);
+            let page = self.calls.send(destination, permit, signed).await.result?;
+            instances.extend(page.instances);
+            next_token = page.next_token;
+            if next_token.is_none() {
+                return Ok(instances);
+            }
+        }
+        Err(CallError::Unknown(format!("DescribeInstances did not end after {PAGES_MAX} pages")).into())
+    }
+}
+
+/// An observation as the decisions take it.
+#[must_use]
+pub fn reading(observation: &Observation) -> Reading {
+    Reading {
+        sent_at: observation.sent_at,
+        since: observation.since,
+        seen: observation.instance.as_deref().map(seen),
+    }
+}
+
+fn seen(instance: &Instance) -> Seen {
+    let power = match &instance.status {
+        InstanceStatus::Running => Power::Running,
+        InstanceStatus::Stopped => Power::Stopped,
+        other => Power::Transitional(other.as_str().to_owned()),
+    };
+    Seen {
+        power,
+        start_time: instance.start_time,
+        name: instance.name.clone(),
+        os_type: instance.os_type.as_str().to_owned(),
+        key_pair_name: instance.key_pair_name.clone(),
+        locks: instance.locks.clone(),
+        expires: instance.expired_time,
+    }
+}

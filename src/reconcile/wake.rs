@@ -1,0 +1,84 @@
+//! Who is to look again: the one type of wake-up, and the channels that carry it to the three controllers.
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::api::ecs_account::ECSAccount;
+use crate::api::password_reset::PasswordReset;
+use crate::api::reset_record::{Owner, ResetRecord};
+
+/// An object that has a reason to look again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Waiter {
+    /// A `PasswordReset`.
+    Object {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// A `ResetRecord`, by name.
+    Record(String),
+    /// An `ECSAccount`, by name.
+    Account(String),
+}
+
+impl Waiter {
+    /// The object that owns a claim.
+    #[must_use]
+    pub fn owner(owner: &Owner) -> Self {
+        Self::Object { namespace: owner.namespace.clone(), name: owner.name.clone() }
+    }
+}
+
+type Wakes<K> = UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>;
+
+/// Carries wake-ups to the controllers. They are deduplicated by the controllers' schedulers.
+#[derive(Clone)]
+pub struct Waker {
+    namespace: String,
+    password_resets: UnboundedSender<ObjectRef<DeserializeGuard<PasswordReset>>>,
+    reset_records: UnboundedSender<ObjectRef<DeserializeGuard<ResetRecord>>>,
+    ecs_accounts: UnboundedSender<ObjectRef<DeserializeGuard<ECSAccount>>>,
+}
+
+/// The ends that the controllers listen to.
+pub struct Listeners {
+    /// For `PasswordReset`s.
+    pub password_resets: Wakes<PasswordReset>,
+    /// For `ResetRecord`s.
+    pub reset_records: Wakes<ResetRecord>,
+    /// For `ECSAccount`s.
+    pub ecs_accounts: Wakes<ECSAccount>,
+}
+
+impl Waker {
+    /// The channels; records live in `namespace`.
+    #[must_use]
+    pub fn new(namespace: &str) -> (Self, Listeners) {
+        let (password_resets, objects) = unbounded();
+        let (reset_records, records) = unbounded();
+        let (ecs_accounts, accounts) = unbounded();
+        (
+            Self { namespace: namespace.to_owned(), password_resets, reset_records, ecs_accounts },
+            Listeners { password_resets: objects, reset_records: records, ecs_accounts: accounts },
+        )
+    }
+
+    /// Has an object looked at again. A controller that has stopped listens no more, which is no error.
+    pub fn wake(&self, waiter: &Waiter) {
+        match waiter {
+            Waiter::Object { namespace, name } => {
+                let object = ObjectRef::new(name).within(namespace);
+                let _ = self.password_resets.unbounded_send(object);
+            }
+            Waiter::Record(name) => {
+                let _ = self.reset_records.unbounded_send(ObjectRef::new(name).within(&self.namespace));
+            }
+            Waiter::Account(name) => {
+                let _ = self.ecs_accounts.unbounded_send(ObjectRef::new(name));
+            }
+        }
+    }
+}

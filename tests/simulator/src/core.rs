@@ -1,0 +1,247 @@
+//! The whole of ECS as one value: requests in, answers out, time as an argument.
+//!
+//! `now` is ECS's clock. It never goes back: an earlier moment than the last one counts as the last one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::actions::change::{self, Power};
+use crate::actions::describe::{self, View};
+use crate::actions::{check_version, forbidden, identity};
+use crate::answer::{self, Body, Format, Handling, Held, Refusal, Reply};
+use crate::call::Call;
+use crate::config::{AccessKey, Config};
+use crate::fault::{Fault, Faults};
+use crate::gate::Gate;
+use crate::journal::{EffectEntry, Entry, Journal, Outcome, RequestEntry};
+use crate::machine::{Effects, Machine};
+use crate::quota::Quotas;
+use crate::random::Random;
+
+/// All state of the simulated ECS. No `Debug`: it holds secrets and passwords.
+pub struct Core {
+    pub(crate) now: Timestamp,
+    pub(crate) gate: Gate,
+    pub(crate) quotas: Quotas,
+    pub(crate) faults: Faults,
+    pub(crate) machines: BTreeMap<String, Machine>,
+    pub(crate) regions: BTreeSet<String>,
+    pub(crate) journal: Journal,
+    random: Random,
+    /// When something happens by itself. An item may be stale: the machine has the last word.
+    agenda: BTreeSet<(Timestamp, Due)>,
+    late: BTreeMap<u64, Call>,
+    late_count: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Machine(String),
+    Late(u64),
+}
+
+impl Core {
+    /// Begins at `now`.
+    #[must_use]
+    pub fn new(config: Config, now: Timestamp) -> Self {
+        let mut core = Self {
+            now,
+            gate: Gate::new(config.access_keys, config.request_validity_seconds),
+            quotas: Quotas::new(config.quotas_per_minute, config.tell_retry_after),
+            faults: Faults::default(),
+            machines: BTreeMap::new(),
+            regions: config.regions.into_iter().collect(),
+            journal: Journal::default(),
+            random: Random::new(config.seed),
+            agenda: BTreeSet::new(),
+            late: BTreeMap::new(),
+            late_count: 0,
+        };
+        config.instances.into_iter().for_each(|instance| core.add_instance(now, instance));
+        core
+    }
+
+    /// Takes a request as it leaves the client; faults of the network are decided here.
+    pub fn handle(&mut self, now: Timestamp, request: &http::Request<Bytes>) -> Handling {
+        self.run_until(now);
+        let call = Call::read(request);
+        let ids = call.named_ids().unwrap_or_default();
+        match self.faults.take(call.action(), &ids) {
+            Some(Fault::Delay { milliseconds }) => {
+                Handling::Later { delay: Duration::from_millis(milliseconds), held: Held(call) }
+            }
+            Some(Fault::LateEffect { after_seconds }) => {
+                self.late_count += 1;
+                let due = crate::time::after(self.now, after_seconds);
+                self.agenda.insert((due, Due::Late(self.late_count)));
+                self.late.insert(self.late_count, call);
+                Handling::Now(Reply::CloseConnection)
+            }
+            fault => Handling::Now(self.judge(&call, fault.as_ref())),
+        }
+    }
+
+    /// Takes a request that the network held back.
+    pub fn arrive(&mut self, now: Timestamp, held: &Held) -> Reply {
+        self.run_until(now);
+        self.judge(&held.0, Some(&Fault::Delay { milliseconds: 0 }))
+    }
+
+    /// Lets everything happen that is due by `now`, each at its own moment.
+    pub fn run_until(&mut self, now: Timestamp) {
+        while let Some((due, what)) = self.agenda.first().filter(|(due, _)| *due <= now).cloned() {
+            self.agenda.remove(&(due, what.clone()));
+            self.now = self.now.max(due);
+            match what {
+                Due::Late(number) => {
+                    if let Some(call) = self.late.remove(&number) {
+                        self.judge(&call, Some(&Fault::LateEffect { after_seconds: 0.0 }));
+                    }
+                }
+                Due::Machine(id) => {
+                    let step = self.machines.get_mut(&id).filter(|machine| machine.next_at() == Some(due));
+                    if let Some(effects) = step.map(|machine| machine.step(due)) {
+                        self.note(&id, effects);
+                    }
+                }
+            }
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// When something happens next without a request; what a test in virtual time may jump to.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.agenda.first().map(|(due, _)| *due)
+    }
+
+    /// ECS judges a request that has reached it.
+    fn judge(&mut self, call: &Call, fault: Option<&Fault>) -> Reply {
+        let request_id = self.random.request_id();
+        let reaches_ecs = !matches!(fault, Some(Fault::LoseRequest | Fault::RawAnswer { after_effect: false, .. }));
+        let mut effects = Effects::new();
+        let result = if reaches_ecs { Some(self.perform(call, fault, &request_id, &mut effects)) } else { None };
+        let reply = match (fault, result.clone()) {
+            (Some(Fault::RawAnswer { http, body, .. }), _) => Reply::Answer(answer::raw(self.now, *http, body)),
+            (Some(Fault::LoseAnswerAfterEffect | Fault::LateEffect { .. }), _) | (_, None) => Reply::CloseConnection,
+            (_, Some(result)) => {
+                Reply::Answer(answer::write(self.now, Format::of(call), call.action(), &request_id, result))
+            }
+        };
+        self.note_request(call, fault, request_id, result.as_ref(), matches!(reply, Reply::Answer(_)));
+        let id = call.get("InstanceId").unwrap_or_default().to_owned();
+        self.note(&id, effects);
+        reply
+    }
+
+    fn perform(
+        &mut self,
+        call: &Call,
+        fault: Option<&Fault>,
+        request_id: &str,
+        effects: &mut Effects,
+    ) -> Result<Body, Refusal> {
+        let key = self.gate.admit(self.now, call)?;
+        check_version(call)?;
+        match fault {
+            Some(Fault::Refuse { code, http, message }) => return Err(Refusal::new(code, *http, message)),
+            Some(Fault::Throttle { retry_after_milliseconds }) => {
+                return Err(Refusal::throttled(*retry_after_milliseconds));
+            }
+            _ => {}
+        }
+        let region = self.region_of(call);
+        self.quotas.take(self.now, call.action(), &region)?;
+        match call.action() {
+            "DescribeInstances" => {
+                let view = match fault {
+                    Some(Fault::EmptyDescribe) => View::Nothing,
+                    Some(Fault::StaleDescribe { seconds }) => View::At(before(self.now, *seconds)),
+                    _ => View::At(self.now),
+                };
+                describe::describe(&self.machines, &self.regions, call, &key, view)
+            }
+            "GetCallerIdentity" if !key.may(call.action(), "") => Err(forbidden()),
+            "GetCallerIdentity" => Ok(identity::get_caller_identity(&key)),
+            _ => {
+                *effects = self.change(call, &key, request_id)?;
+                Ok(Body::new())
+            }
+        }
+    }
+
+    fn change(&mut self, call: &Call, key: &Arc<AccessKey>, request_id: &str) -> Result<Effects, Refusal> {
+        let machine = change::find(&mut self.machines, call, key)?;
+        let power = match call.action() {
+            "ModifyInstanceAttribute" => return change::modify(machine, call, request_id),
+            "RebootInstance" => Power::Reboot,
+            "StartInstance" => Power::Start,
+            _ => Power::Stop,
+        };
+        change::power(machine, power, self.now, call.is_on("DryRun"), Some(request_id.to_owned()))
+    }
+
+    /// Journals what happened to an instance, and looks anew at what it does next.
+    pub(crate) fn note(&mut self, instance_id: &str, effects: Effects) {
+        for (effect, cause) in effects {
+            let entry = EffectEntry { seq: 0, at: self.now, instance_id: instance_id.to_owned(), effect, cause };
+            self.journal.push(Entry::Effect(entry));
+        }
+        if let Some(due) = self.machines.get(instance_id).and_then(Machine::next_at) {
+            self.agenda.insert((due, Due::Machine(instance_id.to_owned())));
+        }
+    }
+
+    fn note_request(
+        &mut self,
+        call: &Call,
+        fault: Option<&Fault>,
+        request_id: String,
+        result: Option<&Result<Body, Refusal>>,
+        answered: bool,
+    ) {
+        let text = |name| call.get(name).unwrap_or_default().to_owned();
+        let fault = fault.map(Fault::name);
+        let entry = RequestEntry {
+            seq: 0,
+            at: self.now,
+            action: text("Action"),
+            region_id: self.region_of(call),
+            instance_ids: call.named_ids().unwrap_or_default(),
+            access_key_id: text("AccessKeyId"),
+            timestamp: text("Timestamp"),
+            nonce: text("SignatureNonce"),
+            outcome: match result {
+                Some(Ok(_)) => Outcome::Executed,
+                Some(Err(refusal)) => Outcome::Refused(refusal.code.clone()),
+                None => Outcome::Faulted(fault.unwrap_or_default().to_owned()),
+            },
+            fault,
+            request_id,
+            url: call.target.clone(),
+            answered,
+            dry_run: call.is_on("DryRun"),
+            force_stop: call.is_on("ForceStop"),
+        };
+        self.journal.push(Entry::Request(entry));
+    }
+
+    /// `RegionId`, else the region of the instance: behind one socket the endpoint cannot tell.
+    fn region_of(&self, call: &Call) -> String {
+        let of_instance = || {
+            call.get("InstanceId").and_then(|id| self.machines.get(id)).map(|machine| machine.spec.region_id.as_str())
+        };
+        call.get("RegionId").or_else(of_instance).unwrap_or_default().to_owned()
+    }
+}
+
+fn before(now: Timestamp, seconds: f64) -> Timestamp {
+    Duration::try_from_secs_f64(seconds.max(0.0))
+        .ok()
+        .and_then(|age| now.checked_sub(age).ok())
+        .unwrap_or(Timestamp::MIN)
+}

@@ -1,0 +1,140 @@
+//! Who asks, and may this copy of the request still be believed? Everything before ECS looks at the action itself.
+//!
+//! The nonce is looked at last and kept only when all else was right, so a refused request does not use it up.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::answer::Refusal;
+use crate::call::Call;
+use crate::config::AccessKey;
+use crate::signature;
+use crate::time::{from_request, whole_seconds};
+
+/// How far a Timestamp may lie ahead of ECS's clock. The pages name 15 minutes for both directions; the longer 31
+/// hold for the past only.
+const AHEAD_SECONDS: u32 = 15 * 60;
+
+const COMMON: [&str; 8] = [
+    "Action",
+    "Version",
+    "AccessKeyId",
+    "SignatureMethod",
+    "SignatureVersion",
+    "SignatureNonce",
+    "Timestamp",
+    "Signature",
+];
+
+/// The `AccessKeys` and the nonces that were used.
+pub(crate) struct Gate {
+    keys: BTreeMap<String, Arc<AccessKey>>,
+    validity_seconds: u32,
+    used: HashSet<(String, String)>,
+    /// The same pairs with the time from which a replay would be too old anyway.
+    forget: VecDeque<(Timestamp, (String, String))>,
+}
+
+impl Gate {
+    pub(crate) fn new(keys: Vec<AccessKey>, validity_seconds: u32) -> Self {
+        let keys = keys.into_iter().map(|key| (key.access_key_id.clone(), Arc::new(key))).collect();
+        Self { keys, validity_seconds, used: HashSet::new(), forget: VecDeque::new() }
+    }
+
+    pub(crate) fn put(&mut self, key: AccessKey) {
+        self.keys.insert(key.access_key_id.clone(), Arc::new(key));
+    }
+
+    pub(crate) fn remove(&mut self, access_key_id: &str) {
+        self.keys.remove(access_key_id);
+    }
+
+    /// Lets a request in and says in whose name.
+    pub(crate) fn admit(&mut self, now: Timestamp, call: &Call) -> Result<Arc<AccessKey>, Refusal> {
+        if !matches!(call.method.as_str(), "GET" | "POST") {
+            return Err(Refusal::new("UnsupportedHTTPMethod", 403, "This http method is not supported."));
+        }
+        if let Some(name) = COMMON.into_iter().find(|name| call.get(name).is_none()) {
+            return Err(Refusal::missing(name));
+        }
+        let wanted = |name: &str| call.get(name).ok_or_else(|| Refusal::missing(name));
+        self.check_time(now, wanted("Timestamp")?)?;
+        let access_key_id = wanted("AccessKeyId")?;
+        let key =
+            self.keys.get(access_key_id).cloned().ok_or_else(|| {
+                Refusal::new("InvalidAccessKeyId.NotFound", 404, "Specified access key is not found.")
+            })?;
+        if key.inactive {
+            return Err(Refusal::new("InvalidAccessKeyId.Inactive", 400, "Specified access key is disabled."));
+        }
+        check_token(now, &key, call.get("SecurityToken"))?;
+        check_signature(&key, call)?;
+        self.use_up(now, access_key_id, wanted("SignatureNonce")?)?;
+        Ok(key)
+    }
+
+    fn check_time(&self, now: Timestamp, text: &str) -> Result<(), Refusal> {
+        let Some(at) = from_request(text) else {
+            return Err(Refusal::new("InvalidTimeStamp.Format", 400, "Specified time stamp is not well formatted."));
+        };
+        let age = now.duration_since(at);
+        if age > whole_seconds(self.validity_seconds) || -age > whole_seconds(AHEAD_SECONDS) {
+            let message = "Specified time stamp or date value is expired.";
+            return Err(Refusal::new("InvalidTimeStamp.Expired", 400, message));
+        }
+        Ok(())
+    }
+
+    fn use_up(&mut self, now: Timestamp, access_key_id: &str, nonce: &str) -> Result<(), Refusal> {
+        while self.forget.front().is_some_and(|(until, _)| *until < now) {
+            if let Some((_, pair)) = self.forget.pop_front() {
+                self.used.remove(&pair);
+            }
+        }
+        let pair = (access_key_id.to_owned(), nonce.to_owned());
+        if !self.used.insert(pair.clone()) {
+            return Err(Refusal::new("SignatureNonceUsed", 400, "Specified signature nonce was used already."));
+        }
+        let lasts = whole_seconds(self.validity_seconds.saturating_add(AHEAD_SECONDS));
+        self.forget.push_back((now.checked_add(lasts).unwrap_or(Timestamp::MAX), pair));
+        Ok(())
+    }
+}
+
+fn check_token(now: Timestamp, key: &AccessKey, token: Option<&str>) -> Result<(), Refusal> {
+    let refuse = |code, message| Err(Refusal::new(code, 400, message));
+    match (key.security_token.as_deref(), token) {
+        (None, None) => Ok(()),
+        (Some(_), None) => refuse("MissingSecurityToken", "SecurityToken is mandatory for this action."),
+        (Some(known), Some(given)) if known == given => match key.security_token_expires {
+            Some(end) if end <= now => refuse("InvalidSecurityToken.Expired", "Specified SecurityToken is expired."),
+            _ => Ok(()),
+        },
+        _ => {
+            refuse("InvalidSecurityToken.MismatchWithAccessKey", "Specified SecurityToken mismatch with the AccessKey.")
+        }
+    }
+}
+
+fn check_signature(key: &AccessKey, call: &Call) -> Result<(), Refusal> {
+    if call.get("SignatureMethod") != Some("HMAC-SHA1") {
+        return Err(Refusal::new("InvalidSignatureMethod", 400, "Specified signature method is not valid."));
+    }
+    if call.get("SignatureVersion") != Some("1.0") {
+        // Spelt as ECS spells it.
+        return Err(Refusal::new(
+            "InvalidParamater",
+            400,
+            "The specified parameter \"SignatureVersion\" is not valid.",
+        ));
+    }
+    let expected = signature::string_to_sign(&call.method, call.all());
+    if signature::matches(&key.access_key_secret, &expected, call.get("Signature").unwrap_or_default()) {
+        return Ok(());
+    }
+    // ECS echoes what it signed, the password too. So does this, to prove that clients never copy it.
+    let message = format!("Specified signature does not match our calculation. server string to sign is:{expected}");
+    Err(Refusal::new("SignatureDoesNotMatch", 400, message))
+}

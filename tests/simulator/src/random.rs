@@ -1,0 +1,48 @@
+//! `RequestIds` from a seed: the same run gives the same ids. Not for anything that must be hard to guess.
+
+/// `SplitMix64`, chosen because it is five lines and needs no crate.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// An upper-case UUID, the look of ECS's `RequestIds`.
+    pub(crate) fn request_id(&mut self) -> String {
+        let bits = (u128::from(self.next()) << 64) | u128::from(self.next());
+        format!(
+            "{:08X}-{:04X}-{:04X}-{:04X}-{:012X}",
+            bits >> 96,
+            (bits >> 80) & 0xFFFF,
+            (bits >> 64) & 0xFFFF,
+            (bits >> 48) & 0xFFFF,
+            bits & 0xFFFF_FFFF_FFFF
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_ids_and_no_id_twice() {
+        let ids = |seed| {
+            let mut random = Random::new(seed);
+            (0..100).map(|_| random.request_id()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(7), ids(7));
+        assert_ne!(ids(7), ids(8));
+        assert_eq!(ids(7).iter().collect::<std::collections::BTreeSet<_>>().len(), 100);
+        assert_eq!(ids(7)[0].len(), 36);
+    }
+}

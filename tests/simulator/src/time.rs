@@ -1,0 +1,56 @@
+//! Points in time in the forms that the API uses. Reads no clock.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// `seconds` after `at`; a length that no clock can reach stands for "never".
+pub(crate) fn after(at: Timestamp, seconds: f64) -> Timestamp {
+    Duration::try_from_secs_f64(seconds.max(0.0))
+        .ok()
+        .and_then(|length| at.checked_add(length).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+/// A whole number of seconds as the type that `jiff` subtracts.
+pub(crate) fn whole_seconds(seconds: u32) -> SignedDuration {
+    SignedDuration::from_secs(i64::from(seconds))
+}
+
+/// `2026-11-24T05:21Z`: the minute precision of every time in `DescribeInstances`.
+pub(crate) fn to_minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%MZ").to_string()
+}
+
+/// The `Date` header of an answer.
+pub(crate) fn to_http_date(at: Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// Reads a request's `Timestamp`: `YYYY-MM-DDThh:mm:ssZ` and nothing looser.
+pub(crate) fn from_request(text: &str) -> Option<Timestamp> {
+    let parsed: Timestamp = text.parse().ok()?;
+    (parsed.strftime("%Y-%m-%dT%H:%M:%SZ").to_string() == text).then_some(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_time_has_exactly_one_form() {
+        assert!(from_request("2026-11-24T05:21:07Z").is_some());
+        for loose in
+            ["2026-11-24T05:21Z", "2026-11-24T05:21:07.5Z", "2026-11-24T05:21:07+00:00", "2026-11-24 05:21:07Z", ""]
+        {
+            assert!(from_request(loose).is_none(), "{loose}");
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_ecs_writes_them() {
+        let at: Timestamp = "2026-11-24T05:21:07Z".parse().unwrap();
+        assert_eq!(to_minute(at), "2026-11-24T05:21Z");
+        assert_eq!(to_http_date(at), "Tue, 24 Nov 2026 05:21:07 GMT");
+    }
+}
