@@ -11,7 +11,7 @@ use super::password::Broken;
 use super::{Power, Reading, SEND_WINDOW, Seen, minute, progress, slots};
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, RestartPolicy, Run, State};
 use crate::api::reasons;
-use crate::api::reset_record::{Completed, Phase, ResetRecord};
+use crate::api::reset_record::{Completed, ResetRecord};
 
 /// What the plan rests on.
 #[derive(Debug)]
@@ -355,15 +355,6 @@ pub fn claimed_row(claim: &Claim, now: Timestamp) -> InstanceRow {
     row.state_time = Some(Time(now));
     progress::advance(&mut row, State::SettingPassword, reasons::SETTING_PASSWORD, "setting the password".to_owned(), now);
     row
-}
-
-/// Whether a record may be claimed as far as the record itself says; asked again on the record as just read.
-#[must_use]
-pub fn is_claimable(record: &ResetRecord, min_restart_interval_seconds: u32, now: Timestamp) -> bool {
-    let status = record.progress();
-    let interval = SignedDuration::from_secs(i64::from(min_restart_interval_seconds));
-    let rested = status.last_restart_time.as_ref().is_none_or(|time| time.0 + interval <= now);
-    status.phase.has_ended() && status.phase != Phase::Unrecognized && slots::is_drained(&status, now) && rested
 }
 
 fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

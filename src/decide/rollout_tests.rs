@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::password_reset::{PasswordSecretRef, RestartSpec, Trigger};
-use crate::api::reset_record::Fingerprint;
+use crate::api::reset_record::{Fingerprint, Phase};
 use crate::decide::instance::tests::{at, claimed, owner, row};
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -246,7 +246,6 @@ fn a_second_run_waits_for_the_accounts_pause_between_restarts() {
     targets[0].record = Some(&record);
     let early = plan(&object(&spec, &second), &targets, at(30));
     assert_eq!((early.rows[0].reason.as_str(), early.wake), (reasons::MIN_RESTART_INTERVAL, Some(at(600))));
-    assert!(!is_claimable(&record, 600, at(599)) && is_claimable(&record, 600, at(600)));
     let no_pause = Object { min_restart_interval_seconds: 0, ..object(&spec, &second) };
     assert_eq!(claims(&plan(&no_pause, &targets, at(30))), ["i-bp1a0000"]);
 }
@@ -261,7 +260,6 @@ fn an_unanswered_request_holds_back_the_next_claim() {
     let no_pause = Object { min_restart_interval_seconds: 0, ..object(&spec, &second) };
     let plan = plan(&no_pause, &targets, at(30));
     assert_eq!((plan.rows[0].reason.as_str(), plan.wake), (reasons::ANSWER_OUTSTANDING, Some(at(1_920))));
-    assert!(!is_claimable(&record, 0, at(1_919)) && is_claimable(&record, 0, at(1_920)));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -150,6 +150,22 @@ impl Cluster {
     pub async fn write_password_reset_status(&self, object: &PasswordReset) -> Result<PasswordReset, ClusterError> {
         let namespace = object.namespace().unwrap_or_default();
         self.write_status(Api::namespaced(self.client.clone(), &namespace), "PasswordReset", object).await
+    }
+
+    /// Merges into the status of a `PasswordReset` that cannot be read as one.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn merge_password_reset_status(
+        &self,
+        namespace: &str,
+        name: &str,
+        patch: &serde_json::Value,
+    ) -> Result<(), ClusterError> {
+        let api: Api<DeserializeGuard<PasswordReset>> = Api::namespaced(self.client.clone(), namespace);
+        let write = api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch));
+        let written = self.timed("write the status of", describe::<PasswordReset>(name), write).await;
+        self.counted("PasswordReset", "status", written).map(|_| ())
     }
 
     /// Replaces the status of an `ECSAccount` exactly as it was read.
