@@ -36,9 +36,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),
-            Self::Tokio { start, origin } => {
-                start.saturating_add(origin.elapsed()).unwrap_or(*start)
-            }
+            Self::Tokio { start, origin } => start.saturating_add(origin.elapsed()).unwrap_or(*start),
         }
     }
 }

@@ -8,8 +8,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config as ControllerConfig, Controller, Error as ControllerError};
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::{WatchStreamExt, predicates};
-use kube::runtime::predicates::{Predicate, PredicateConfig};
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +64,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunE
     let server = tokio::spawn(admin::serve(listener, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
 
     let client = client(&settings).await?;
-    let cluster = Cluster::new(client.clone(), &settings.namespace, settings.kube_request_timeout, Arc::clone(&metrics));
+    let cluster =
+        Cluster::new(client.clone(), &settings.namespace, settings.kube_request_timeout, Arc::clone(&metrics));
     let Some(fingerprint_key) = fingerprint_key(&cluster, &stop).await? else { return Ok(()) };
     readiness.fingerprint_key_present();
 
@@ -99,7 +99,9 @@ async fn fingerprint_key(cluster: &Cluster, stop: &CancellationToken) -> Result<
     loop {
         match FingerprintKey::load(cluster).await {
             Ok(key) => return Ok(Some(key)),
-            Err(error @ (KeyError::Malformed | KeyError::Cluster(ClusterError::Unreadable { .. }))) => return Err(error),
+            Err(error @ (KeyError::Malformed | KeyError::Cluster(ClusterError::Unreadable { .. }))) => {
+                return Err(error);
+            }
             Err(error) => tracing::warn!(%error, "waiting for the fingerprint key"),
         }
         tokio::select! {
@@ -233,7 +235,9 @@ fn controllers(
         move |account, context| ecs_account::reconcile(context, accounts_waker.clone(), account.name_any()),
         |context, gone| context.accounts.forget(&gone.name),
     );
-    async { drop(future::join3(password_resets, reset_records, ecs_accounts).await) }
+    async {
+        let ((), (), ()) = future::join3(password_resets, reset_records, ecs_accounts).await;
+    }
 }
 
 fn controller<K>(

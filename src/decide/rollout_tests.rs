@@ -72,10 +72,7 @@ fn reading(power: Power) -> Reading {
 }
 
 fn targets<'a>(spec: &'a PasswordResetSpec, reading: Option<&'a Reading>) -> Vec<Target<'a>> {
-    spec.instance_ids
-        .iter()
-        .map(|instance_id| Target { instance_id, record: None, before: None, reading })
-        .collect()
+    spec.instance_ids.iter().map(|instance_id| Target { instance_id, record: None, before: None, reading }).collect()
 }
 
 fn claims(plan: &Plan) -> Vec<&str> {
@@ -98,10 +95,8 @@ fn as_many_are_claimed_as_there_are_free_slots() {
 fn a_percentage_rounds_down_but_not_to_nothing() {
     let mut spec = spec(7);
     let mut with = |text: &str| {
-        spec.restart = Some(RestartSpec {
-            max_unavailable: Some(IntOrString::String(text.to_owned())),
-            ..RestartSpec::default()
-        });
+        spec.restart =
+            Some(RestartSpec { max_unavailable: Some(IntOrString::String(text.to_owned())), ..RestartSpec::default() });
         spec.max_unavailable()
     };
     assert_eq!((with("50%"), with("1%"), with("100%")), (3, 1, 7));
@@ -283,8 +278,7 @@ fn what_is_done_is_left_alone_and_shows_when_another_has_since_reset_it() {
     status.phase = Phase::Failed;
     assert_eq!(state(&record), State::InEffect, "it failed, with nothing set in its entry");
     let done = InstanceRow { password_set_time: Some(Time(at(2))), ..row(State::InEffect) };
-    record.status.as_mut().unwrap().completed =
-        needed::complete(&record.progress().completed, &record.spec, done);
+    record.status.as_mut().unwrap().completed = needed::complete(&record.progress().completed, &record.spec, done);
     assert_eq!(state(&record), State::Superseded);
 }
 

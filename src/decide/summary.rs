@@ -170,8 +170,7 @@ fn ended(rows: &[InstanceRow], counts: &Counts) -> Bottom {
             (counts.effective_at_next_start, "effective at the next start"),
             (counts.superseded, "superseded"),
         ];
-        let parts: Vec<String> =
-            parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         let message = format!("{} of {} instances done: {}", counts.total, counts.total, parts.join(", "));
         return Bottom { truth: Truth::True, reason: reasons::SUCCEEDED, message, retrying: false };
     }
@@ -301,9 +300,8 @@ fn trigger(before: &Run, situation: &Situation) -> Trigger {
     let asked = |kind: &str| {
         situation.wish.tokens.iter().any(|token| token.starts_with(kind) && !before.tokens.contains(token))
     };
-    let known = |row: &InstanceRow| {
-        situation.before.instances.iter().any(|before| before.instance_id == row.instance_id)
-    };
+    let known =
+        |row: &InstanceRow| situation.before.instances.iter().any(|before| before.instance_id == row.instance_id);
     if asked("run:") {
         Trigger::RunID
     } else if asked("rerun:") {

@@ -21,7 +21,9 @@ use crate::api::ecs_account::{ECSAccount, ECSAccountSpec, ECSAccountStatus};
 use crate::api::reasons;
 use crate::credentials;
 use crate::decide::rollout::Block;
-use crate::ecs::{Action as EcsAction, CallerIdentity, Class, Credentials, ServerClock, Transport, get_caller_identity};
+use crate::ecs::{
+    Action as EcsAction, CallerIdentity, Class, Credentials, ServerClock, Transport, get_caller_identity,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// How soon an account that is not ready is looked at again.
@@ -130,8 +132,11 @@ async fn load<T>(context: &Context<T>, spec: &ECSAccountSpec) -> Result<Credenti
         return credentials::from_environment(|name| std::env::var(name).ok()).map_err(|error| error.to_string());
     };
     let namespace = context.cluster.namespace();
-    let secret: RawSecret =
-        context.cluster.get(namespace, &reference.name).await.map_err(|error| format!("{error} (namespace {namespace})"))?;
+    let secret: RawSecret = context
+        .cluster
+        .get(namespace, &reference.name)
+        .await
+        .map_err(|error| format!("{error} (namespace {namespace})"))?;
     credentials::from_secret(&reference.name, |key| secret.text(key)).map_err(|error| error.to_string())
 }
 

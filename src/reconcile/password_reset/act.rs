@@ -13,9 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::observe::Sight;
 use crate::api::password_reset::{PasswordReset, State};
 use crate::api::reasons;
-use crate::api::reset_record::{
-    Attempt, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
-};
+use crate::api::reset_record::{Attempt, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 use crate::clock;
 use crate::decide::needed;
 use crate::decide::rollout::{self, Claim, Object, Plan};

@@ -33,8 +33,7 @@ const LAPSE_GRACE: Duration = Duration::from_secs(60);
 
 /// One pass over an object.
 pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String, name: String) -> Action {
-    let subject =
-        Subject { controller: "password_reset", kind: "PasswordReset", namespace: &namespace, name: &name };
+    let subject = Subject { controller: "password_reset", kind: "PasswordReset", namespace: &namespace, name: &name };
     pass::run(&context, subject, step(&context, &namespace, &name)).await
 }
 

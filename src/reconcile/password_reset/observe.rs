@@ -165,9 +165,9 @@ fn out_of_sync(instances: &[Seen], wish: &Wish) -> Vec<String> {
     let Some(fingerprint) = &wish.fingerprint else { return Vec::new() };
     let differs = |seen: &&Seen| {
         let status = seen.record.as_ref().and_then(|record| record.status.as_ref());
-        status
-            .and_then(|status| needed::entry_of(&status.completed, &wish.owner))
-            .is_some_and(|entry| entry.row.password_set_time.is_some() && needed::differs(fingerprint, &entry.fingerprint))
+        status.and_then(|status| needed::entry_of(&status.completed, &wish.owner)).is_some_and(|entry| {
+            entry.row.password_set_time.is_some() && needed::differs(fingerprint, &entry.fingerprint)
+        })
     };
     instances.iter().filter(differs).map(|seen| seen.instance_id.clone()).collect()
 }
@@ -175,10 +175,11 @@ fn out_of_sync(instances: &[Seen], wish: &Wish) -> Vec<String> {
 impl Sight {
     /// What the plan takes.
     pub(super) fn object_view(&self) -> Object<'_> {
-        let suspended = self.object.spec.suspended().then(|| Block {
-            reason: reasons::SUSPENDED,
-            message: "suspended; nothing new is started".to_owned(),
-        });
+        let suspended = self
+            .object
+            .spec
+            .suspended()
+            .then(|| Block { reason: reasons::SUSPENDED, message: "suspended; nothing new is started".to_owned() });
         let block = suspended.or_else(|| self.account_trouble.clone()).or_else(|| self.secret_trouble.clone());
         let account = self.account.as_ref();
         Object {
@@ -200,11 +201,7 @@ impl Sight {
     }
 
     /// One instance with its record as it was just read, for a second judgement before its claim.
-    pub(super) fn target_again<'a>(
-        &'a self,
-        instance_id: &str,
-        record: Option<&'a ResetRecord>,
-    ) -> Option<Target<'a>> {
+    pub(super) fn target_again<'a>(&'a self, instance_id: &str, record: Option<&'a ResetRecord>) -> Option<Target<'a>> {
         let seen = self.instances.iter().find(|seen| seen.instance_id == instance_id)?;
         Some(self.target(seen, record))
     }

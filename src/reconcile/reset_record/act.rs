@@ -73,11 +73,9 @@ fn outcome(reply: Reply<Accepted>, now: jiff::Timestamp) -> Outcome {
     match (error.verdict(), &error) {
         (Verdict::Unknown, _) => Outcome::NoAnswer(error.to_string()),
         (_, CallError::NotSent(_)) => Outcome::NotSent(error.to_string()),
-        (verdict, _) => Outcome::Refused {
-            later: verdict == Verdict::Later,
-            reason: reason(&error),
-            message: error.to_string(),
-        },
+        (verdict, _) => {
+            Outcome::Refused { later: verdict == Verdict::Later, reason: reason(&error), message: error.to_string() }
+        }
     }
 }
 
@@ -110,7 +108,9 @@ fn log(record: &ResetRecord, call: Call, outcome: &Outcome) {
         Outcome::Refused { later, message, .. } => {
             tracing::warn!(api, instanceID = instance_id, later, error = message.as_str(), "ECS refused the call");
         }
-        Outcome::NotSent(why) => tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the call was not sent"),
+        Outcome::NotSent(why) => {
+            tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the call was not sent")
+        }
         Outcome::NoAnswer(why) => {
             tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the outcome of the call is not known");
         }

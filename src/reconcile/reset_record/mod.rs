@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
+use super::Context;
 use super::cluster::ClusterError;
 use super::pass::{self, Subject};
 use super::wake::Waiter;
-use super::Context;
 use crate::api::reset_record::ResetRecord;
 use crate::clock;
 use crate::decide::instance::{Call, Step, next};
@@ -108,11 +108,8 @@ async fn make<T: Transport>(
     let intent = match call {
         Call::SetPasswordAsStored => Intent::as_stored(record, call),
         _ => {
-            let attempt = progress::NewAttempt {
-                id: clock::nonce(),
-                process: context.process.clone(),
-                timestamp: sight.now,
-            };
+            let attempt =
+                progress::NewAttempt { id: clock::nonce(), process: context.process.clone(), timestamp: sight.now };
             Intent::propose(record, call, attempt, context.timing()).store(context).await?
         }
     };
