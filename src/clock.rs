@@ -25,18 +25,18 @@ pub enum Clock {
 impl Clock {
     /// A clock that follows tokio's, beginning at `start`.
     #[must_use]
+    #[allow(clippy::disallowed_methods)] // the one reader
     pub fn paused(start: Timestamp) -> Self {
         Self::Tokio { start, origin: tokio::time::Instant::now() }
     }
 
     /// The present moment on this machine. ECS's own clock is another one: see `ecs::ServerClock`.
     #[must_use]
+    #[allow(clippy::disallowed_methods)] // the one reader
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),
-            Self::Tokio { start, origin } => {
-                start.saturating_add(origin.elapsed()).unwrap_or(*start)
-            }
+            Self::Tokio { start, origin } => start.saturating_add(origin.elapsed()).unwrap_or(*start),
         }
     }
 }
@@ -45,6 +45,13 @@ impl Clock {
 #[must_use]
 pub fn until(now: Timestamp, then: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
+/// How long until a moment of tokio's clock, which the limiter speaks in.
+#[must_use]
+#[allow(clippy::disallowed_methods)] // the one reader
+pub fn until_instant(then: tokio::time::Instant) -> Duration {
+    then.saturating_duration_since(tokio::time::Instant::now())
 }
 
 /// Whole seconds as a signed duration, the form in which `jiff` adds to a timestamp.
@@ -67,7 +74,7 @@ pub fn nonce() -> String {
 /// # Panics
 /// When the operating system has no randomness to give.
 #[must_use]
-#[allow(clippy::expect_used)]
+#[allow(clippy::expect_used, clippy::disallowed_methods)] // a predictable nonce or key is worse than a stop
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gave no random bytes");

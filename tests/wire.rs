@@ -234,9 +234,8 @@ proptest! {
 
     #[test]
     fn no_message_lets_a_password_through(
-        before in "[ -~]{0,8}", after in "[ -~]{0,8}", encodings in 0usize..=2, password in "[!-~]{8,12}",
+        before in "[ -~]{0,8}|%0|%25|%|&lt", after in "[ -~]{0,8}", encodings in 0usize..=2, password in r"[!#-\[\]-~]{8,12}",
     ) {
-        prop_assume!(!password.contains(['"', '\\']) && !"InvalidPassword.Malformed".contains(&password));
         let mut quoted = password.clone();
         for _ in 0..encodings {
             quoted = canonical_form(vec![("", &quoted)]).trim_start_matches('=').to_owned();

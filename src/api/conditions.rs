@@ -119,7 +119,10 @@ mod tests {
 
     #[test]
     fn the_time_of_the_schema_default_is_not_kept() {
-        let default = Condition { observed_generation: None, ..set(&[], vec![ready(Truth::Unknown, "")], None, &time(0))[0].clone() };
+        let default = Condition {
+            observed_generation: None,
+            ..set(&[], vec![ready(Truth::Unknown, "")], None, &time(0))[0].clone()
+        };
         let after = set(&[default], vec![ready(Truth::Unknown, "")], Some(1), &time(5));
         assert_eq!(after[0].last_transition_time, time(5));
     }

@@ -465,9 +465,6 @@ impl State {
     /// Whether nothing more happens to the instance in this run.
     #[must_use]
     pub fn has_ended(self) -> bool {
-        matches!(
-            self,
-            Self::InEffect | Self::EffectiveAtNextStart | Self::Failed | Self::Unknown | Self::Superseded
-        )
+        matches!(self, Self::InEffect | Self::EffectiveAtNextStart | Self::Failed | Self::Unknown | Self::Superseded)
     }
 }

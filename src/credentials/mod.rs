@@ -29,9 +29,7 @@ pub fn from_secret(
     secret: &str,
     value: impl Fn(&str) -> Option<SecretString>,
 ) -> Result<Credentials, CredentialsError> {
-    let need = |key: &'static str| {
-        value(key).ok_or_else(|| CredentialsError::Key { secret: secret.to_owned(), key })
-    };
+    let need = |key: &'static str| value(key).ok_or_else(|| CredentialsError::Key { secret: secret.to_owned(), key });
     Ok(credentials(&need("accessKeyID")?, need("accessKeySecret")?, value("securityToken")))
 }
 

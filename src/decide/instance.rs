@@ -263,12 +263,7 @@ fn restart(
 }
 
 /// A restart whose answer is not known: never sent again; proven by a reading, or Unknown once no copy can be alive.
-fn prove_unanswered_restart(
-    o: &Observed,
-    _spec: &ResetRecordSpec,
-    status: &ResetRecordStatus,
-    now: Timestamp,
-) -> Step {
+fn prove_unanswered_restart(o: &Observed, _spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
     if let Some(start_time) = moved(o.reading, status) {
         return Step::Write(Change::InEffect { start_time: Some(start_time) });
     }
@@ -326,12 +321,7 @@ fn prove_restart(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatu
 }
 
 /// An ended claim whose restart still holds a slot: until the instance was Running for `minReadySeconds`.
-fn await_availability(
-    o: &Observed,
-    spec: &ResetRecordSpec,
-    status: &ResetRecordStatus,
-    now: Timestamp,
-) -> Step {
+fn await_availability(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
     if !slots::awaits_availability(status) {
         return Step::Done;
     }

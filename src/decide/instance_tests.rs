@@ -182,10 +182,7 @@ fn a_claim_whose_password_cannot_be_sent_is_given_back_or_becomes_unknown_once_d
     assert_eq!(next(&unsent, at(1)), Step::Write(Change::GivenBack));
     let sent = Observed { sendable: never(), ..look(&record, None) };
     assert_eq!(next(&sent, at(1)), Step::Wait { until: at(1_920), fresh_after: None });
-    assert!(matches!(
-        next(&sent, at(1_920)),
-        Step::Write(Change::Unknown(reasons::PASSWORD_OUTCOME_UNKNOWN, _))
-    ));
+    assert!(matches!(next(&sent, at(1_920)), Step::Write(Change::Unknown(reasons::PASSWORD_OUTCOME_UNKNOWN, _))));
 }
 
 #[test]
@@ -249,7 +246,10 @@ fn stopped_instances_and_policy_never_end_effective_at_next_start() {
         Step::Write(Change::EffectiveAtNextStart(reasons::RESTART_POLICY_NEVER))
     );
     record.spec.restart_policy = RestartPolicy::Unrecognized;
-    assert!(!matches!(next(&look(&record, Some(&running)), at(32)), Step::Call(_)), "an unknown policy restarts nothing");
+    assert!(
+        !matches!(next(&look(&record, Some(&running)), at(32)), Step::Call(_)),
+        "an unknown policy restarts nothing"
+    );
 }
 
 #[test]
@@ -292,10 +292,7 @@ fn an_unanswered_restart_is_never_sent_again() {
 fn an_unanswered_restart_is_proven_by_a_start_time_that_moved() {
     let record = in_phase(Phase::RestartRequested);
     let moved = reading(90, 88, Power::Running, 60);
-    assert_eq!(
-        next(&look(&record, Some(&moved)), at(91)),
-        Step::Write(Change::InEffect { start_time: Some(at(60)) })
-    );
+    assert_eq!(next(&look(&record, Some(&moved)), at(91)), Step::Write(Change::InEffect { start_time: Some(at(60)) }));
 }
 
 #[test]

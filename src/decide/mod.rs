@@ -4,6 +4,7 @@
 //! A test reads the `use` lines. That is what makes the protocol testable state by state, and what a model search runs.
 
 pub mod backoff;
+pub mod events;
 pub mod instance;
 pub mod needed;
 pub mod password;

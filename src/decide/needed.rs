@@ -41,9 +41,7 @@ pub fn token(kind: &str, value: &str) -> String {
 #[must_use]
 pub fn tokens(run_id: Option<&str>, rerun_requested_at: Option<&str>) -> Vec<String> {
     let rerun = rerun_requested_at.filter(|value| !value.is_empty());
-    std::iter::once(token("run", run_id.unwrap_or_default()))
-        .chain(rerun.map(|value| token("rerun", value)))
-        .collect()
+    std::iter::once(token("run", run_id.unwrap_or_default())).chain(rerun.map(|value| token("rerun", value))).collect()
 }
 
 /// Whether an instance needs a run, given what it has had done for this owner.
@@ -128,7 +126,12 @@ mod tests {
     }
 
     fn wish(run_id: &str) -> Wish {
-        Wish { owner: owner("web"), tokens: tokens(Some(run_id), None), retry: None, fingerprint: Some(fingerprint("f")) }
+        Wish {
+            owner: owner("web"),
+            tokens: tokens(Some(run_id), None),
+            retry: None,
+            fingerprint: Some(fingerprint("f")),
+        }
     }
 
     fn entry(run_id: &str, state: State) -> Completed {

@@ -14,9 +14,7 @@ pub enum Broken {
     #[error("the password is empty; put 8 to 30 characters into the Secret")]
     Empty,
     /// A newline at the end, which editors and `echo` add.
-    #[error(
-        "the password ends with a newline; write the Secret without it, for example with `printf %s` or `echo -n`"
-    )]
+    #[error("the password ends with a newline; write the Secret without it, for example with `printf %s` or `echo -n`")]
     TrailingNewline,
     /// Not 8 to 30 characters.
     #[error("the password must have 8 to 30 characters")]
@@ -52,12 +50,8 @@ pub fn check(password: &[u8]) -> Result<(), Broken> {
     if !(8..=30).contains(&password.len()) {
         return Err(Broken::Length);
     }
-    let classes: [fn(&u8) -> bool; 4] = [
-        u8::is_ascii_uppercase,
-        u8::is_ascii_lowercase,
-        u8::is_ascii_digit,
-        |byte| SPECIALS.contains(byte),
-    ];
+    let classes: [fn(&u8) -> bool; 4] =
+        [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit, |byte| SPECIALS.contains(byte)];
     if classes.iter().filter(|class| password.iter().any(|byte| class(byte))).count() < 3 {
         return Err(Broken::Classes);
     }

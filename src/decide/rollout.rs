@@ -11,7 +11,7 @@ use super::password::Broken;
 use super::{Power, Reading, SEND_WINDOW, Seen, minute, progress, slots};
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, RestartPolicy, Run, State};
 use crate::api::reasons;
-use crate::api::reset_record::{Completed, Phase, ResetRecord};
+use crate::api::reset_record::{Completed, ResetRecord};
 
 /// What the plan rests on.
 #[derive(Debug)]
@@ -117,7 +117,8 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
                     let message = "left alone, since more instances failed than maxFailures allows; see the annotation retry-requested-at";
                     progress::advance(&mut row, State::Pending, reasons::PAUSED_ON_FAILURE, message.to_owned(), now);
                 } else if free == 0 {
-                    let message = format!("waiting for a slot; maxUnavailable allows {}", object.spec.max_unavailable());
+                    let message =
+                        format!("waiting for a slot; maxUnavailable allows {}", object.spec.max_unavailable());
                     progress::advance(&mut row, State::Pending, reasons::WAITING_FOR_SLOT, message, now);
                 } else {
                     free -= 1;
@@ -146,9 +147,9 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     if let Some(row) = done(object, target) {
         return Verdict::Settled(row);
     }
-    let run_goes_on = object.run.is_some_and(|run| {
-        needed::covers(&run.tokens, &object.wish.tokens) && run.retry == object.wish.retry
-    });
+    let run_goes_on = object
+        .run
+        .is_some_and(|run| needed::covers(&run.tokens, &object.wish.tokens) && run.retry == object.wish.retry);
     let before = target.before.filter(|_| run_goes_on);
     let mut row = candidate_row(object, target, before);
     if let Some(failed) = before.filter(|row| row.state == State::Failed && outlives_a_look(&row.reason)) {
@@ -161,15 +162,21 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     if let Some(record) = target.record {
         let status = record.progress();
         if !status.phase.has_ended() {
-            return pending(reasons::INSTANCE_BUSY, "another PasswordReset is at work on this instance".to_owned(), None);
+            return pending(
+                reasons::INSTANCE_BUSY,
+                "another PasswordReset is at work on this instance".to_owned(),
+                None,
+            );
         }
         if let Some(until) = status.unanswered_until.as_ref().filter(|_| !slots::is_drained(&status, now)) {
-            let message = format!("an earlier request was not answered and may be carried out until {until}", until = until.0);
+            let message =
+                format!("an earlier request was not answered and may be carried out until {until}", until = until.0);
             return pending(reasons::ANSWER_OUTSTANDING, message, Some(until.0));
         }
         let interval = SignedDuration::from_secs(i64::from(object.min_restart_interval_seconds));
         if let Some(then) = status.last_restart_time.map(|time| time.0 + interval).filter(|then| *then > now) {
-            let message = format!("restarted recently; the account's minRestartIntervalSeconds holds it back until {then}");
+            let message =
+                format!("restarted recently; the account's minRestartIntervalSeconds holds it back until {then}");
             return pending(reasons::MIN_RESTART_INTERVAL, message, Some(then));
         }
     }
@@ -214,9 +221,10 @@ fn done(object: &Object, target: &Target) -> Option<InstanceRow> {
 /// Whether another owner has set a password after `entry`: by a later entry, or by the claim in progress.
 fn reset_since(record: &ResetRecord, completed: &[Completed], entry: &Completed) -> bool {
     let in_progress = !record.spec.owner.is(&entry.owner)
-        && record.status.as_ref().is_some_and(|status| {
-            !status.phase.has_ended() && status.password_acknowledged_at.is_some()
-        });
+        && record
+            .status
+            .as_ref()
+            .is_some_and(|status| !status.phase.has_ended() && status.password_acknowledged_at.is_some());
     let later = completed.iter().skip_while(|other| !other.owner.is(&entry.owner)).skip(1);
     in_progress || later.into_iter().any(|other| other.row.password_set_time.is_some())
 }
@@ -241,9 +249,8 @@ fn is_judged_anew(reason: &str) -> bool {
 /// Looks at an instance that needs a run and that nothing but itself can hold back.
 fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Verdict {
     let instance_id = row.instance_id.clone();
-    let broken = object
-        .broken
-        .or_else(|| reading?.seen.as_ref().filter(|seen| seen.is_windows()).and(object.broken_on_windows));
+    let broken =
+        object.broken.or_else(|| reading?.seen.as_ref().filter(|seen| seen.is_windows()).and(object.broken_on_windows));
     if let Some(broken) = broken {
         progress::advance(&mut row, State::Failed, reasons::INVALID_PASSWORD, broken.to_string(), now);
         row.planned_action = Some(PlannedAction::Blocked);
@@ -273,23 +280,22 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
 }
 
 /// Whether a reading shows an instance that may be claimed; else why not.
-fn stable(
-    object: &Object,
-    reading: &Reading,
-    instance_id: &str,
-    now: Timestamp,
-) -> Result<(), (&'static str, String)> {
+fn stable(object: &Object, reading: &Reading, instance_id: &str, now: Timestamp) -> Result<(), (&'static str, String)> {
     let region = &object.spec.region_id;
     let account = object.spec.account_name();
     let Some(seen) = &reading.seen else {
         return Err(match object.may_describe {
             Some(true) => (
                 reasons::INSTANCE_NOT_FOUND,
-                format!("{instance_id} was not found in {region} with ECSAccount {account}; check the id and the region"),
+                format!(
+                    "{instance_id} was not found in {region} with ECSAccount {account}; check the id and the region"
+                ),
             ),
             Some(false) => (
                 reasons::NOT_PERMITTED,
-                format!("ECSAccount {account} may not call DescribeInstances in {region}; grant it ecs:DescribeInstances"),
+                format!(
+                    "ECSAccount {account} may not call DescribeInstances in {region}; grant it ecs:DescribeInstances"
+                ),
             ),
             None => (
                 reasons::INSTANCE_NOT_FOUND,
@@ -321,10 +327,8 @@ fn candidate_row(object: &Object, target: &Target, before: Option<&InstanceRow>)
         instance_id: target.instance_id.to_owned(),
         name: seen.map(|seen| seen.name.clone()).or_else(|| target.before?.name.clone()),
         os_type: seen.map(|seen| seen.os_type.clone()).or_else(|| target.before?.os_type.clone()),
-        key_pair_name: seen.map_or_else(
-            || target.before.and_then(|row| row.key_pair_name.clone()),
-            |seen| seen.key_pair_name.clone(),
-        ),
+        key_pair_name: seen
+            .map_or_else(|| target.before.and_then(|row| row.key_pair_name.clone()), |seen| seen.key_pair_name.clone()),
         initial_status: None,
         planned_action,
         state: before.map_or(State::Pending, |row| row.state),
@@ -353,17 +357,14 @@ pub fn claimed_row(claim: &Claim, now: Timestamp) -> InstanceRow {
     row.initial_status = Some(claim.state_seen.clone());
     row.attempts = 1;
     row.state_time = Some(Time(now));
-    progress::advance(&mut row, State::SettingPassword, reasons::SETTING_PASSWORD, "setting the password".to_owned(), now);
+    progress::advance(
+        &mut row,
+        State::SettingPassword,
+        reasons::SETTING_PASSWORD,
+        "setting the password".to_owned(),
+        now,
+    );
     row
-}
-
-/// Whether a record may be claimed as far as the record itself says; asked again on the record as just read.
-#[must_use]
-pub fn is_claimable(record: &ResetRecord, min_restart_interval_seconds: u32, now: Timestamp) -> bool {
-    let status = record.progress();
-    let interval = SignedDuration::from_secs(i64::from(min_restart_interval_seconds));
-    let rested = status.last_restart_time.as_ref().is_none_or(|time| time.0 + interval <= now);
-    status.phase.has_ended() && status.phase != Phase::Unrecognized && slots::is_drained(&status, now) && rested
 }
 
 fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

@@ -23,9 +23,7 @@ pub fn holds_slot(status: &ResetRecordStatus, now: Timestamp) -> bool {
         | Phase::Restarting
         | Phase::Unrecognized => true,
         Phase::Idle | Phase::EffectiveAtNextStart => !is_drained(status, now),
-        Phase::InEffect | Phase::Failed | Phase::Unknown => {
-            !is_drained(status, now) || awaits_availability(status)
-        }
+        Phase::InEffect | Phase::Failed | Phase::Unknown => !is_drained(status, now) || awaits_availability(status),
     }
 }
 

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::needed::{self, Wish};
+use super::password::Broken;
 use super::rollout::{Block, Plan};
 use crate::api::conditions::{self, Claim, Truth};
 use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, Run, State, Trigger};
@@ -32,8 +33,10 @@ pub struct Situation<'a> {
     pub account_name: &'a str,
     /// What is wrong with the account, if anything.
     pub account_trouble: Option<&'a Block>,
-    /// What is wrong with the Secret or the password, if anything; `Err(None)`: not looked at.
-    pub password: Result<(), Option<&'a Block>>,
+    /// What is wrong with the Secret, if anything.
+    pub secret_trouble: Option<&'a Block>,
+    /// What is wrong with the password for every instance.
+    pub broken: Option<Broken>,
     /// Whether `suspend` is set.
     pub suspended: bool,
     /// Instances that were reset with another password than the Secret holds now.
@@ -149,7 +152,7 @@ fn trouble(situation: &Situation) -> Option<Block> {
     };
     situation
         .account_trouble
-        .or_else(|| situation.password.err().flatten())
+        .or(situation.secret_trouble)
         .cloned()
         .or_else(|| of_row(reasons::THROTTLED))
         .or_else(|| of_row(reasons::ECS_UNAVAILABLE))
@@ -167,8 +170,7 @@ fn ended(rows: &[InstanceRow], counts: &Counts) -> Bottom {
             (counts.effective_at_next_start, "effective at the next start"),
             (counts.superseded, "superseded"),
         ];
-        let parts: Vec<String> =
-            parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         let message = format!("{} of {} instances done: {}", counts.total, counts.total, parts.join(", "));
         return Bottom { truth: Truth::True, reason: reasons::SUCCEEDED, message, retrying: false };
     }
@@ -218,10 +220,14 @@ fn spread(situation: &Situation, bottom: &Bottom) -> Vec<Claim> {
         None => claim(conditions::ACCOUNT_READY, Truth::True, reasons::ACCOUNT_READY, "the account can be used"),
         Some(block) => claim(conditions::ACCOUNT_READY, Truth::False, block.reason, &block.message),
     });
-    claims.push(match situation.password {
-        Ok(()) => claim(conditions::PASSWORD_READY, Truth::True, reasons::PASSWORD_READY, "the password fits ECS's rules"),
-        Err(Some(block)) => claim(conditions::PASSWORD_READY, Truth::False, block.reason, &block.message),
-        Err(None) => claim(conditions::PASSWORD_READY, Truth::Unknown, reasons::NOT_CHECKED, "not looked at yet"),
+    claims.push(match (situation.secret_trouble, situation.broken) {
+        (Some(block), _) => claim(conditions::PASSWORD_READY, Truth::False, block.reason, &block.message),
+        (None, Some(broken)) => {
+            claim(conditions::PASSWORD_READY, Truth::False, reasons::INVALID_PASSWORD, &broken.to_string())
+        }
+        (None, None) => {
+            claim(conditions::PASSWORD_READY, Truth::True, reasons::PASSWORD_READY, "the password fits ECS's rules")
+        }
     });
     claims.push(targets_resolved(&situation.plan.rows));
     claims.push(secret_in_sync(situation));
@@ -294,9 +300,8 @@ fn trigger(before: &Run, situation: &Situation) -> Trigger {
     let asked = |kind: &str| {
         situation.wish.tokens.iter().any(|token| token.starts_with(kind) && !before.tokens.contains(token))
     };
-    let known = |row: &InstanceRow| {
-        situation.before.instances.iter().any(|before| before.instance_id == row.instance_id)
-    };
+    let known =
+        |row: &InstanceRow| situation.before.instances.iter().any(|before| before.instance_id == row.instance_id);
     if asked("run:") {
         Trigger::RunID
     } else if asked("rerun:") {

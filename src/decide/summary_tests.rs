@@ -20,7 +20,8 @@ fn situation<'a>(before: &'a PasswordResetStatus, wish: &'a Wish, plan: &'a Plan
         rerun_requested_at: None,
         account_name: "default",
         account_trouble: None,
-        password: Ok(()),
+        secret_trouble: None,
+        broken: None,
         suspended: false,
         out_of_sync: &[],
         poll_trouble: None,
@@ -87,7 +88,7 @@ fn every_situation_has_its_conditions() {
 fn trouble_that_is_retried_is_named_by_ready_and_flagged_by_reconciling() {
     let (before, wish, plan) = (PasswordResetStatus::default(), wish("1"), plan(vec![row(State::Pending)]));
     let block = Block { reason: reasons::SECRET_NOT_FOUND, message: "no Secret".to_owned() };
-    let situation = Situation { password: Err(Some(&block)), ..situation(&before, &wish, &plan) };
+    let situation = Situation { secret_trouble: Some(&block), ..situation(&before, &wish, &plan) };
     let status = status(&situation, at(0));
     assert_eq!(table(&status), ["Unknown", "True", "", "Unknown", "SecretNotFound"]);
     let reconciling = find(&status.conditions, conditions::RECONCILING).unwrap();

@@ -92,6 +92,18 @@ pub enum OsType {
     Other,
 }
 
+impl OsType {
+    /// The API's own word; empty where it was not told.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Windows => "windows",
+            Self::Other => "",
+        }
+    }
+}
+
 impl InstanceStatus {
     /// The API's own word.
     #[must_use]

@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use super::error::classify;
 use super::{Class, Refusal};
@@ -16,6 +15,10 @@ const REQUEST_ID_CHARS_MAX: usize = 64;
 const MESSAGE_CHARS_MAX: usize = 300;
 /// A form value is encoded once, and once more in the string that is signed; one level more costs nothing.
 const ENCODINGS_MAX: usize = 3;
+/// Nobody explains anything at greater length; it is not looked at.
+const TEXT_BYTES_MAX: usize = 16 << 10;
+const ESCAPES: [(&str, &str); 6] =
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")];
 
 /// Reads an answer that is not a 2xx. `secret` is the password or token that the call carried.
 pub(super) fn read(
@@ -25,7 +28,7 @@ pub(super) fn read(
     secret: Option<&SecretString>,
 ) -> Refusal {
     let Envelope { code, request_id, message } = Envelope::read(body);
-    let unspoken = |text: &String| !secret.is_some_and(|secret| mentions(text, secret));
+    let unspoken = |text: &String| text.len() <= TEXT_BYTES_MAX && !secret.is_some_and(|secret| mentions(text, secret));
     let code = code.filter(|code| is_word(code, CODE_CHARS_MAX)).filter(unspoken);
     let request_id = request_id.filter(|id| is_word(id, REQUEST_ID_CHARS_MAX)).filter(unspoken);
     let text = message.unwrap_or_default();
@@ -76,8 +79,8 @@ fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn unescape(text: &str) -> String {
-    let named = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")];
-    named.into_iter().fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+    // `&amp;` comes last: undone first, it would make new escapes.
+    ESCAPES.into_iter().fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
 }
 
 /// Codes and request IDs are plain words; anything else in their place is somebody else's answer.
@@ -90,36 +93,45 @@ fn presentable(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).take(MESSAGE_CHARS_MAX).collect()
 }
 
-/// Whether the text holds the secret, raw, percent-encoded (once or twice, in any case) or escaped for markup.
+/// Whether the text holds the secret, each of its characters raw, percent-encoded or escaped for markup. Follows all
+/// readings at once: an encoding may be ambiguous, and the text before it may run into it. Makes no copy of the secret.
 fn mentions(text: &str, secret: &SecretString) -> bool {
-    let secret = secret.expose_secret();
-    let mut level = Zeroizing::new(text.to_owned());
-    for _ in 0..=ENCODINGS_MAX {
-        if level.contains(secret) || Zeroizing::new(unescape(&level)).contains(secret) {
-            return true;
-        }
-        level = percent_decoded(&level);
+    let text = text.as_bytes();
+    let mut reached: Vec<usize> = (0..text.len()).collect();
+    for byte in secret.expose_secret().bytes() {
+        reached = reached.into_iter().flat_map(|at| ends_of(byte, text, at)).collect();
+        reached.sort_unstable();
+        reached.dedup();
     }
-    false
+    !reached.is_empty()
 }
 
-/// Leaves alone what is not an escape.
-fn percent_decoded(text: &str) -> Zeroizing<String> {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let bytes = text.as_bytes();
-    let mut decoded = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    let mut index = 0;
-    while let Some(byte) = bytes.get(index) {
-        let escape = (*byte == b'%').then(|| Some((digit(bytes.get(index + 1))?, digit(bytes.get(index + 2))?)));
-        if let Some(plain) = escape.flatten().and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
-            decoded.push(plain);
-            index += 3;
-        } else {
-            decoded.push(*byte);
-            index += 1;
+/// Where in `text` an encoding of `byte` may end that begins at `at`.
+fn ends_of(byte: u8, text: &[u8], at: usize) -> Vec<usize> {
+    let rest = text.get(at..).unwrap_or_default();
+    let mut ends = Vec::new();
+    if rest.first() == Some(&byte) {
+        ends.push(at + 1);
+    }
+    let escapes = ESCAPES
+        .into_iter()
+        .filter(|(escaped, plain)| plain.as_bytes() == [byte] && rest.starts_with(escaped.as_bytes()));
+    ends.extend(escapes.map(|(escaped, _)| at + escaped.len()));
+    if let Some(mut digits) = rest.strip_prefix(b"%") {
+        // Every further encoding turns the `%` into `%25`.
+        for _ in 0..ENCODINGS_MAX {
+            if hex_pair(digits) == Some(byte) {
+                ends.push(text.len() - digits.len() + 2);
+            }
+            let Some(inner) = digits.strip_prefix(b"25") else { break };
+            digits = inner;
         }
     }
-    Zeroizing::new(String::from_utf8_lossy(&decoded).into_owned())
+    ends
+}
+
+fn hex_pair(digits: &[u8]) -> Option<u8> {
+    u8::from_str_radix(str::from_utf8(digits.get(..2)?).ok()?, 16).ok()
 }
 
 /// Milliseconds, in a header that the official SDK reads on throttled answers.
@@ -182,6 +194,8 @@ mod tests {
             "aB3%253C%2526%2525%252Fx",
             "aB3&lt;&amp;%/x",
             "%61B3<&%/x",
+            "aB3&lt;%2526%%2Fx",
+            "%aB3<&%/x",
         ] {
             assert_eq!(message_for(password, &format!("The value '{repeated}' is wrong.")), None, "{repeated}");
         }
@@ -200,6 +214,13 @@ mod tests {
         for code in ["<b>", "a b", &"x".repeat(101), ""] {
             assert_eq!(refusal(&serde_json::json!({ "Code": code }).to_string()).code, "HTTP 403", "{code}");
         }
+    }
+
+    #[test]
+    fn neither_code_nor_request_id_repeats_the_password() {
+        let body = br#"{"Code":"Passw0rd-1","RequestId":"x.Passw0rd-1"}"#;
+        let refusal = read(StatusCode::BAD_REQUEST, &HeaderMap::new(), body, Some(&"Passw0rd-1".into()));
+        assert_eq!((refusal.code.as_str(), refusal.request_id), ("HTTP 400", None));
     }
 
     #[test]

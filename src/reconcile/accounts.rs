@@ -65,11 +65,14 @@ impl Account {
     pub fn block(&self, namespace: &str, region: &str) -> Option<Block> {
         let name = &self.name;
         if !self.spec.allows_namespace(namespace) {
-            let message = format!("ECSAccount {name} does not allow namespace {namespace}; its administrator can add it to allowedNamespaces");
+            let message = format!(
+                "ECSAccount {name} does not allow namespace {namespace}; its administrator can add it to allowedNamespaces"
+            );
             return Some(Block { reason: reasons::NAMESPACE_NOT_ALLOWED, message });
         }
         if !self.spec.allows_region(region) {
-            let message = format!("ECSAccount {name} does not allow region {region}; its administrator can add it to regions");
+            let message =
+                format!("ECSAccount {name} does not allow region {region}; its administrator can add it to regions");
             return Some(Block { reason: reasons::REGION_NOT_ALLOWED, message });
         }
         let block = self.credentials.as_ref().err()?;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::accounts::Account;
 use crate::clock::{self, Clock};
 use crate::ecs::{
-    Action, Answer, CallError, Class, Client, Credentials, Endpoint, LimitKey, LimitPermit, Limiter, Reply, ServerClock,
-    Signed, Stamp, Transport,
+    Action, Answer, CallError, Class, Client, Credentials, Endpoint, LimitKey, LimitPermit, Limiter, Reply,
+    ServerClock, Signed, Stamp, Transport,
 };
 use crate::metrics::Metrics;
 use jiff::Timestamp;
@@ -97,7 +97,10 @@ pub struct Destination<'a> {
 ///
 /// # Errors
 /// In words for people.
-pub fn prepare<'a>(account: &'a Account, region: &'a str) -> Result<(Endpoint, &'a Credentials, Destination<'a>), String> {
+pub fn prepare<'a>(
+    account: &'a Account,
+    region: &'a str,
+) -> Result<(Endpoint, &'a Credentials, Destination<'a>), String> {
     let credentials = account.credentials.as_ref().map_err(|block| block.message.clone())?;
     let endpoint = account.endpoint(region).map_err(|error| error.to_string())?;
     let destination = Destination { account: &account.name, region, server_clock: &account.clock };

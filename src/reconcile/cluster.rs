@@ -7,11 +7,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -135,10 +135,12 @@ impl Cluster {
         let api = self.own::<ResetRecord>();
         let name = record.name_any();
         if record.metadata.resource_version.is_none() {
-            let write = self.timed("create", describe::<ResetRecord>(&name), api.create(&PostParams::default(), record));
-            return self.counted("ResetRecord", "create", write.await);
+            let written =
+                self.timed("create", describe::<ResetRecord>(&name), api.create(&PostParams::default(), record)).await;
+            return self.counted("ResetRecord", "create", written);
         }
-        let write = api.replace(&name, &PostParams::default(), record);
+        let post = PostParams::default();
+        let write = api.replace(&name, &post, record);
         let written = self.timed("replace", describe::<ResetRecord>(&name), write).await;
         self.counted("ResetRecord", "replace", written)
     }
@@ -150,6 +152,23 @@ impl Cluster {
     pub async fn write_password_reset_status(&self, object: &PasswordReset) -> Result<PasswordReset, ClusterError> {
         let namespace = object.namespace().unwrap_or_default();
         self.write_status(Api::namespaced(self.client.clone(), &namespace), "PasswordReset", object).await
+    }
+
+    /// Merges into the status of a `PasswordReset` that cannot be read as one.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn merge_password_reset_status(
+        &self,
+        namespace: &str,
+        name: &str,
+        patch: &serde_json::Value,
+    ) -> Result<(), ClusterError> {
+        let api: Api<DeserializeGuard<PasswordReset>> = Api::namespaced(self.client.clone(), namespace);
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        let write = api.patch_status(name, &params, &patch);
+        let written = self.timed("write the status of", describe::<PasswordReset>(name), write).await;
+        self.counted("PasswordReset", "status", written).map(|_| ())
     }
 
     /// Replaces the status of an `ECSAccount` exactly as it was read.
@@ -182,8 +201,9 @@ impl Cluster {
     {
         let name = object.name_any();
         let api: Api<K> = self.own();
-        let written = api.replace(&name, &PostParams::default(), object);
-        let written = self.timed("replace", describe::<K>(&name), written).await;
+        let post = PostParams::default();
+        let write = api.replace(&name, &post, object);
+        let written = self.timed("replace", describe::<K>(&name), write).await;
         self.counted("Secret", "replace", written)
     }
 
@@ -248,7 +268,8 @@ impl Cluster {
         K: Resource<DynamicType = ()> + Debug + Serialize + DeserializeOwned,
     {
         let name = object.name_any();
-        let write = api.replace_status(&name, &PostParams::default(), object);
+        let post = PostParams::default();
+        let write = api.replace_status(&name, &post, object);
         let written = self.timed("write the status of", describe::<K>(&name), write).await;
         self.counted(kind, "status", written)
     }

@@ -32,7 +32,7 @@ use crate::api::password_reset::PasswordReset;
 use crate::cli::Settings;
 use crate::clock::Clock;
 use crate::decide::Timing;
-use crate::ecs::Instances;
+use crate::ecs::{Instances, LimitPermit};
 use crate::leader::Gate;
 use crate::metrics::Metrics;
 use accounts::Accounts;
@@ -72,6 +72,8 @@ pub struct Context<T> {
     pub metrics: Arc<Metrics>,
     /// When each object's status was last written: not more than once a second.
     pub status_writes: Recent<jiff::Timestamp>,
+    /// The leave that a claim took of the rate limiter, by the attempt that it stored.
+    pub permits: Recent<LimitPermit>,
     /// The attempt that this process last sent for each record: an attempt is sent once.
     pub sent: Recent<String>,
 }
@@ -96,19 +98,22 @@ impl<V> Default for Recent<V> {
     }
 }
 
-impl<V: Clone> Recent<V> {
+impl<V> Recent<V> {
     /// The value of `key`.
-    pub fn get(&self, key: &str) -> Option<V> {
+    pub fn get(&self, key: &str) -> Option<V>
+    where
+        V: Clone,
+    {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// The value of `key`, which is forgotten.
+    pub fn take(&self, key: &str) -> Option<V> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
     }
 
     /// Remembers `value` for `key`.
     pub fn set(&self, key: &str, value: V) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), value);
-    }
-
-    /// Forgets `key`.
-    pub fn forget(&self, key: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }

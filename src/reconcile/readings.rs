@@ -68,11 +68,7 @@ impl<T: Transport> Reader<T> {
 /// An observation as the decisions take it.
 #[must_use]
 pub fn reading(observation: &Observation) -> Reading {
-    Reading {
-        sent_at: observation.sent_at,
-        since: observation.since,
-        seen: observation.instance.as_deref().map(seen),
-    }
+    Reading { sent_at: observation.sent_at, since: observation.since, seen: observation.instance.as_deref().map(seen) }
 }
 
 fn seen(instance: &Instance) -> Seen {

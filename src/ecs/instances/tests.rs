@@ -17,6 +17,8 @@ struct Script {
     poisonous: BTreeSet<String>,
     not_ready: Option<&'static str>,
     not_before: Option<Instant>,
+    start_time: Option<Timestamp>,
+    panics: bool,
     calls: Vec<(Instant, Vec<String>)>,
 }
 
@@ -39,6 +41,7 @@ impl Ecs {
 
 impl Describe for Ecs {
     async fn describe(&self, _: &Scope, ids: Vec<String>) -> Described {
+        assert!(!std::mem::take(&mut self.script().panics), "scripted");
         let mut script = self.script();
         let result = if let Some(again_at) = script.not_before.take() {
             Err(DescribeError::NotBefore(again_at))
@@ -47,7 +50,7 @@ impl Describe for Ecs {
         } else if ids.iter().any(|id| script.poisonous.contains(id)) {
             Err(CallError::Refused(gone()).into())
         } else {
-            let found = |id: &String| script.instances.get(id).map(|status| instance(id, status.clone()));
+            let found = |id: &String| script.instances.get(id).map(|status| instance(id, status, script.start_time));
             Ok(ids.iter().filter_map(found).collect())
         };
         script.calls.push((now(), ids));
@@ -67,14 +70,14 @@ fn gone() -> Refusal {
     }
 }
 
-fn instance(id: &str, status: InstanceStatus) -> Instance {
+fn instance(id: &str, status: &InstanceStatus, start_time: Option<Timestamp>) -> Instance {
     Instance {
         instance_id: id.into(),
         name: String::new(),
-        status,
+        status: status.clone(),
         os_type: OsType::Linux,
         key_pair_name: None,
-        start_time: None,
+        start_time,
         expired_time: None,
         locks: Vec::new(),
         tags: BTreeMap::new(),
@@ -193,6 +196,26 @@ async fn since_is_the_first_read_of_an_unbroken_row() {
     world.ecs.script().instances.clear();
     world.pass(INTERVAL).await;
     assert_eq!(world.latest("i-1").unwrap(), Observation { instance: None, sent_at: second(9), since: second(9) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_was_not_seen_wakes_but_is_the_same_status() {
+    let mut world = World::new(&[("i-1", Running)]);
+    world.ask("a", &["i-1"], None);
+    world.pass(Duration::ZERO).await;
+    world.ecs.script().start_time = Some(second(0));
+    assert_eq!(world.pass(INTERVAL).await, ["a"]);
+    assert_eq!(world.latest("i-1").unwrap().since, second(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_panicked_is_started_again_by_the_next_ask() {
+    let mut world = World::new(&[("i-1", Running)]);
+    world.ecs.script().panics = true;
+    world.ask("a", &["i-1"], None);
+    assert_eq!(world.pass(INTERVAL).await, [""; 0]);
+    world.ask("a", &["i-1"], None);
+    assert_eq!(world.pass(Duration::ZERO).await, ["a"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,94 @@
+//! Events, as the differences between two statuses: one for each turn of the object, never one for each instance.
+
+use crate::api::conditions::{self, find};
+use crate::api::password_reset::{InstanceRow, PasswordResetStatus};
+use crate::api::reasons;
+
+/// What is to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// `Normal` or `Warning`.
+    pub kind: &'static str,
+    /// One of [`reasons`].
+    pub reason: &'static str,
+    /// The text.
+    pub note: String,
+}
+
+/// The events between two statuses of an object.
+#[must_use]
+pub fn between(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Vec<Event> {
+    turn(before, after).into_iter().chain(password_logon(before, after)).collect()
+}
+
+/// The object has taken a turn: Ready has another reason.
+fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Event> {
+    let ready = find(&after.conditions, conditions::READY)?;
+    if find(&before.conditions, conditions::READY).is_some_and(|before| before.reason == ready.reason) {
+        return None;
+    }
+    let reason = reasons::ALL.iter().find(|reason| **reason == ready.reason)?;
+    let is_trouble = ready.status == "False"
+        || find(&after.conditions, conditions::RECONCILING)
+            .is_some_and(|reconciling| reconciling.reason == reasons::PROGRESSING_WITH_RETRY);
+    let kind = if is_trouble { "Warning" } else { "Normal" };
+    Some(Event { kind, reason, note: ready.message.clone() })
+}
+
+/// Passwords were set on instances with a key pair, which re-enables password logon beside it.
+fn password_logon(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Event> {
+    let was_set = |row: &InstanceRow| {
+        let earlier = before.instances.iter().find(|earlier| earlier.instance_id == row.instance_id);
+        row.password_set_time.is_some()
+            && earlier.is_none_or(|earlier| earlier.password_set_time != row.password_set_time)
+    };
+    let keyed: Vec<&str> = after
+        .instances
+        .iter()
+        .filter(|row| row.key_pair_name.is_some() && was_set(row))
+        .map(|row| row.instance_id.as_str())
+        .collect();
+    (!keyed.is_empty()).then(|| Event {
+        kind: "Normal",
+        reason: reasons::PASSWORD_LOGON_ENABLED,
+        note: format!("setting a password re-enables password logon beside the key pair on {}", keyed.join(", ")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::api::conditions::{Claim, Truth, set};
+    use crate::api::password_reset::State;
+    use crate::decide::instance::tests::{at, row};
+
+    fn status(truth: Truth, reason: &'static str) -> PasswordResetStatus {
+        let claim = Claim { kind: conditions::READY, truth, reason, message: format!("because of {reason}") };
+        let conditions = set(&[], vec![claim], Some(1), &Time(at(0)));
+        PasswordResetStatus { conditions, ..PasswordResetStatus::default() }
+    }
+
+    #[test]
+    fn a_turn_is_told_once() {
+        let (working, failed) = (status(Truth::Unknown, "Restarting"), status(Truth::False, "PartiallyFailed"));
+        assert!(between(&working, &working).is_empty());
+        let events = between(&working, &failed);
+        assert_eq!((events.len(), events[0].kind, events[0].reason), (1, "Warning", "PartiallyFailed"));
+        assert_eq!(between(&failed, &working)[0].kind, "Normal");
+    }
+
+    #[test]
+    fn a_password_beside_a_key_pair_is_told() {
+        let before = status(Truth::Unknown, "Restarting");
+        let mut after = before.clone();
+        let mut keyed = row(State::PasswordSet);
+        keyed.key_pair_name = Some("ops".to_owned());
+        keyed.password_set_time = Some(Time(at(0)));
+        after.instances = vec![keyed, row(State::PasswordSet)];
+        let events = between(&before, &after);
+        assert_eq!((events.len(), events[0].reason), (1, reasons::PASSWORD_LOGON_ENABLED));
+        assert!(between(&after, &after).is_empty());
+    }
+}

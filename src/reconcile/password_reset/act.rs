@@ -1,0 +1,150 @@
+//! The act step of an object: it writes claims, each by compare-and-swap on the record as just read.
+//!
+//! The claim is also the first attempt: it stores the Timestamp under which the password is going to be sent. The call
+//! itself is made by the record's reconciler.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ObjectMeta;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+
+use super::observe::Sight;
+use crate::api::password_reset::{PasswordReset, State};
+use crate::api::reasons;
+use crate::api::reset_record::{Attempt, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
+use crate::clock;
+use crate::decide::needed;
+use crate::decide::rollout::{self, Claim, Object, Plan};
+use crate::ecs::{Action as EcsAction, Transport};
+use crate::reconcile::Context;
+use crate::reconcile::cluster::ClusterError;
+
+/// How soon to look again after a claim that somebody else was quicker to make, or that was not answered.
+const AFTER_LOST_CLAIM: Duration = Duration::from_millis(500);
+
+/// Makes the plan's claims, and shows them in its rows. Returns when to look again if not all could be made.
+pub(super) async fn claim<T: Transport>(context: &Context<T>, sight: &Sight, plan: &mut Plan) -> Option<Duration> {
+    let fingerprint = sight.wish.fingerprint.as_ref()?;
+    for claim in std::mem::take(&mut plan.claims) {
+        let action = EcsAction::ModifyInstanceAttribute;
+        let permit = match context.calls.permit(&sight.scope.account, &sight.scope.region_id, action) {
+            Ok(permit) => permit,
+            Err(at) => return Some(clock::until_instant(at)),
+        };
+        let attempt_id = clock::nonce();
+        context.permits.set(&attempt_id, permit);
+        match claim_one(context, sight, &claim, fingerprint, &attempt_id).await {
+            Ok(Some(record)) => {
+                let row = plan.rows.iter_mut().find(|row| row.instance_id == claim.instance_id);
+                if let (Some(row), Some(claimed)) = (row, record.progress().row) {
+                    *row = claimed;
+                }
+            }
+            // Not needed, or not possible, by the record as it is now: the watch will show why.
+            Ok(None) => {
+                context.permits.take(&attempt_id);
+            }
+            Err(error) => {
+                context.permits.take(&attempt_id);
+                tracing::info!(instanceID = claim.instance_id, %error, "the claim was not made; looking again");
+                return Some(AFTER_LOST_CLAIM);
+            }
+        }
+    }
+    None
+}
+
+/// Claims one instance, if the record as it is now allows it. `None`: it does not.
+async fn claim_one<T: Transport>(
+    context: &Context<T>,
+    sight: &Sight,
+    claim: &Claim,
+    fingerprint: &Fingerprint,
+    attempt_id: &str,
+) -> Result<Option<ResetRecord>, ClusterError> {
+    let name = ResetRecord::name_of(&sight.scope.region_id, &claim.instance_id);
+    let found = context.cluster.record(&name).await?;
+    match &found {
+        Some(record) => context.ledger.put(record.clone()),
+        None => context.ledger.forget(&name),
+    }
+    let Some(target) = sight.target_again(&claim.instance_id, found.as_ref()) else { return Ok(None) };
+    // The caches may lag behind: what they allowed is judged again. The slot was counted for this claim already.
+    let again = rollout::plan(&Object { slots_held: 0, ..sight.object_view() }, &[target], sight.now);
+    if again.claims.is_empty() {
+        return Ok(None);
+    }
+    let Some(record) = claimed(context, sight, claim, fingerprint, attempt_id, found.as_ref()) else {
+        tracing::warn!(instanceID = claim.instance_id, reason = reasons::TOO_MANY_OWNERS, "the record is full");
+        return Ok(None);
+    };
+    let written = context.cluster.write_record(&record).await?;
+    context.ledger.put(written.clone());
+    tracing::info!(instanceID = claim.instance_id, claim = written.spec.claim, "claimed the instance");
+    Ok(Some(written))
+}
+
+/// The record with the claim: one document, so that claim and attempt are one atomic step.
+fn claimed<T: Transport>(
+    context: &Context<T>,
+    sight: &Sight,
+    claim: &Claim,
+    fingerprint: &Fingerprint,
+    attempt_id: &str,
+    found: Option<&ResetRecord>,
+) -> Option<ResetRecord> {
+    let exists = |owner: &Owner| {
+        let object = ObjectRef::<DeserializeGuard<PasswordReset>>::new(&owner.name).within(&owner.namespace);
+        context.password_resets.get(&object).is_some()
+    };
+    let before = found.map(ResetRecord::progress).unwrap_or_default();
+    let completed = needed::make_room(&before.completed, &sight.wish.owner, exists)?;
+    // The present moment, not the pass's: earlier claims of this pass have taken their time.
+    let now = sight.account.as_ref().map_or(sight.now, |account| context.calls.now(account));
+    let object = &sight.object.spec;
+    let spec = ResetRecordSpec {
+        claim: found.map_or(0, |record| record.spec.claim) + 1,
+        claim_time: Time(now),
+        owner: sight.wish.owner.clone(),
+        account_name: sight.scope.account.clone(),
+        region_id: sight.scope.region_id.clone(),
+        instance_id: claim.instance_id.clone(),
+        tokens: sight.wish.tokens.clone(),
+        retry: sight.wish.retry.clone(),
+        fingerprint: fingerprint.clone(),
+        password_secret_ref: sight.secret.clone(),
+        restart_policy: object.restart_policy(),
+        max_unavailable: object.max_unavailable(),
+        min_ready_seconds: object.min_ready_seconds(),
+        timeout_seconds: object.timeout_seconds(),
+        stable_state_timeout_seconds: object.stable_state_timeout_seconds(),
+        state_seen: claim.state_seen.clone(),
+    };
+    let status = ResetRecordStatus {
+        phase: Phase::SettingPassword,
+        attempt: Some(Attempt {
+            id: attempt_id.to_owned(),
+            process: context.process.clone(),
+            number: 1,
+            timestamp: Time(now),
+            found_unanswered_until: None,
+        }),
+        unanswered_until: Some(Time(now + context.timing().request_validity)),
+        last_restart_time: before.last_restart_time,
+        row: Some(rollout::claimed_row(claim, now)),
+        completed,
+        ..ResetRecordStatus::default()
+    };
+    debug_assert!(status.row.as_ref().is_some_and(|row| row.state == State::SettingPassword));
+    let metadata = found.map_or_else(
+        || ObjectMeta {
+            name: Some(ResetRecord::name_of(&spec.region_id, &spec.instance_id)),
+            namespace: Some(context.settings.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        |record| record.metadata.clone(),
+    );
+    Some(ResetRecord { metadata, spec, status: Some(status) })
+}

@@ -1,0 +1,98 @@
+//! One object: resolves its instances, claims those that may start now, and shows where all of them stand.
+//!
+//! ```text
+//! observe (reads) ─▶ decide::rollout::plan (pure) ─▶ act (claims, CAS) ─▶ decide::summary (pure) ─▶ record (status)
+//! ```
+//! It never calls ECS with a change: a claim is a write of a record, and the record's reconciler takes it from there.
+
+mod act;
+mod observe;
+mod record;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+
+use super::Context;
+use super::cluster::ClusterError;
+use super::pass::{self, Subject};
+use super::wake::Waiter;
+use crate::api::reasons;
+use crate::clock;
+use crate::decide::rollout::Plan;
+use crate::decide::{rollout, summary};
+use crate::ecs::Transport;
+use observe::Sight;
+
+/// How soon to look again while the account is being looked at for the first time.
+const AFTER_START: Duration = Duration::from_millis(300);
+/// How long an interest in readings outlives the next pass that is due anyway.
+const LAPSE_GRACE: Duration = Duration::from_secs(60);
+
+/// One pass over an object.
+pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String, name: String) -> Action {
+    let subject = Subject { controller: "password_reset", kind: "PasswordReset", namespace: &namespace, name: &name };
+    pass::run(&context, subject, step(&context, &namespace, &name)).await
+}
+
+/// What is to be forgotten about an object that is gone. Its claims in flight are driven to their ends all the same.
+pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
+    context.instances.forget(&waiter(namespace, name));
+    context.status_writes.take(&key(namespace, name));
+    context.metrics.forget(&key(namespace, name));
+}
+
+fn key(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+fn waiter(namespace: &str, name: &str) -> Waiter {
+    Waiter::Object { namespace: namespace.to_owned(), name: name.to_owned() }
+}
+
+async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -> Result<Action, ClusterError> {
+    context.ledger.ready().await;
+    let object = match context.cluster.password_reset(namespace, name).await {
+        Ok(object) if object.metadata.deletion_timestamp.is_none() => object,
+        Ok(_) | Err(ClusterError::NotFound { .. }) => {
+            forget(context, namespace, name);
+            return Ok(Action::await_change());
+        }
+        Err(ClusterError::Unreadable { why, .. }) => {
+            record::write_invalid(context, namespace, name, &why).await?;
+            return Ok(Action::await_change());
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(sight) = observe::observe(context, object).await else {
+        return Ok(Action::requeue(AFTER_START));
+    };
+    let mut plan = rollout::plan(&sight.object_view(), &sight.targets(), sight.now);
+    let claimed = act::claim(context, &sight, &mut plan).await;
+    let status = summary::status(&sight.situation(&plan), sight.now);
+    let written = record::write(context, &sight, status).await?;
+    let pause = [claimed, written, next_look(context, &sight, &plan)].into_iter().flatten().min();
+    ask(context, &sight, &plan, pause);
+    Ok(pause.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// When to look again by itself: at the next deadline, and while work is open for the sake of the Secret.
+fn next_look<T>(context: &Context<T>, sight: &Sight, plan: &Plan) -> Option<Duration> {
+    let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.reason == reasons::INVALID_PASSWORD);
+    let deadline = plan.wake.map(|wake: Timestamp| clock::until(sight.now, wake) + Duration::from_millis(50));
+    let secret = is_open.then_some(context.settings.secret_poll);
+    [deadline, secret].into_iter().flatten().min()
+}
+
+/// Asks for readings of the instances that wait for one.
+fn ask<T>(context: &Context<T>, sight: &Sight, plan: &Plan, pause: Option<Duration>) {
+    let waiter = waiter(&sight.wish.owner.namespace, &sight.wish.owner.name);
+    if plan.watch.is_empty() {
+        context.instances.forget(&waiter);
+        return;
+    }
+    let lapse = pause.unwrap_or_default() + context.settings.secret_poll + LAPSE_GRACE;
+    context.instances.ask(waiter, &sight.scope, &plan.watch, None, lapse);
+}

@@ -1,0 +1,235 @@
+//! The observe step: everything that the plan of one object rests on. Reads only.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use secrecy::ExposeSecret;
+
+use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
+use crate::api::reset_record::{ClaimedSecretRef, Owner, ResetRecord};
+use crate::api::{RERUN_REQUESTED_AT, RETRY_REQUESTED_AT, reasons};
+use crate::decide::needed::{self, Wish};
+use crate::decide::password::{self, Broken};
+use crate::decide::rollout::{Block, Object, Plan, Target};
+use crate::decide::summary::Situation;
+use crate::decide::{Reading, slots};
+use crate::ecs::{Action as EcsAction, Class, Scope, Transport, describe_instances_dry_run};
+use crate::reconcile::accounts::Account;
+use crate::reconcile::calls::prepare;
+use crate::reconcile::{Context, passwords, readings};
+
+/// What was seen of one object. It holds no password: only its fingerprint and what is wrong with it.
+pub(super) struct Sight {
+    /// The object, just read.
+    pub(super) object: PasswordReset,
+    /// Its status as it stands.
+    pub(super) before: PasswordResetStatus,
+    /// What it asks for.
+    pub(super) wish: Wish,
+    /// The moment, on ECS's clock.
+    pub(super) now: Timestamp,
+    /// The account, where it can be used.
+    pub(super) account: Option<Arc<Account>>,
+    /// Where its instances are read.
+    pub(super) scope: Scope,
+    /// Where its password is.
+    pub(super) secret: ClaimedSecretRef,
+    /// One for each instance, in the order of their ids.
+    instances: Vec<Seen>,
+    account_trouble: Option<Block>,
+    secret_trouble: Option<Block>,
+    broken: Option<Broken>,
+    broken_on_windows: Option<Broken>,
+    may_describe: Option<bool>,
+    slots_held: u32,
+    out_of_sync: Vec<String>,
+    poll_trouble: Option<String>,
+}
+
+struct Seen {
+    instance_id: String,
+    record: Option<Arc<ResetRecord>>,
+    reading: Option<Reading>,
+}
+
+/// `None`: the account exists but was not looked at yet, which happens at the start only.
+pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Sight> {
+    let namespace = object.namespace().unwrap_or_default();
+    let account_name = object.spec.account_name().to_owned();
+    let account = account(context, &account_name).await?;
+    let region = &object.spec.region_id;
+    let account_trouble = match &account {
+        Some(account) => account.block(&namespace, region),
+        None => Some(Block {
+            reason: reasons::ACCOUNT_NOT_FOUND,
+            message: format!("there is no ECSAccount {account_name}"),
+        }),
+    };
+    let account = account.filter(|_| account_trouble.is_none());
+    let local = context.clock.now();
+    let now = account.as_ref().map_or(local, |account| account.clock.now(local));
+
+    let owner = Owner { namespace, name: object.name_any(), uid: object.uid().unwrap_or_default() };
+    let reference = &object.spec.password_secret_ref;
+    let secret = ClaimedSecretRef {
+        namespace: owner.namespace.clone(),
+        name: reference.name.clone(),
+        key: reference.key().to_owned(),
+    };
+    let password = passwords::read(&context.cluster, &secret).await;
+    let annotation = |name: &str| object.annotations().get(name).filter(|value| !value.is_empty());
+    let wish = Wish {
+        tokens: needed::tokens(object.spec.run_id.as_deref(), annotation(RERUN_REQUESTED_AT).map(String::as_str)),
+        retry: annotation(RETRY_REQUESTED_AT).map(|value| needed::token("retry", value)),
+        fingerprint: password.as_ref().ok().map(|password| context.fingerprint_key.of(&owner, password)),
+        owner,
+    };
+    let bytes = password.as_ref().ok().map(|password| password.expose_secret().as_bytes());
+
+    let scope = Scope { account: account_name, region_id: region.clone() };
+    let mut ids = object.spec.instance_ids.clone();
+    ids.sort_unstable();
+    let instances: Vec<Seen> = ids
+        .into_iter()
+        .map(|instance_id| Seen {
+            record: context.ledger.get(&ResetRecord::name_of(region, &instance_id)),
+            reading: context.instances.latest(&scope, &instance_id).as_ref().map(readings::reading),
+            instance_id,
+        })
+        .collect();
+    let missing = instances.iter().find(|seen| seen.reading.as_ref().is_some_and(|reading| reading.seen.is_none()));
+    let may_describe = match (missing, &account) {
+        (Some(missing), Some(account)) => may_describe(context, account, region, &missing.instance_id, now).await,
+        _ => None,
+    };
+    let records = context.ledger.of_owner(&wish.owner);
+    Some(Sight {
+        slots_held: slots::held(records.iter().map(AsRef::as_ref), &wish.owner, now),
+        out_of_sync: out_of_sync(&instances, &wish),
+        poll_trouble: context.instances.trouble(&scope),
+        broken: bytes.and_then(|bytes| password::check(bytes).err()),
+        broken_on_windows: bytes.and_then(|bytes| password::check_windows(bytes).err()),
+        secret_trouble: password.err(),
+        before: object.status.clone().unwrap_or_default(),
+        object,
+        wish,
+        now,
+        account,
+        scope,
+        secret,
+        instances,
+        account_trouble,
+        may_describe,
+    })
+}
+
+/// The account as last checked; `Some(None)`: there is none of that name.
+async fn account<T>(context: &Context<T>, name: &str) -> Option<Option<Arc<Account>>> {
+    // The writer is dropped only when the process stops.
+    let _ = context.ecs_accounts.wait_until_ready().await;
+    let exists = context.ecs_accounts.get(&ObjectRef::new(name)).is_some();
+    match context.accounts.get(name).filter(|_| exists) {
+        None if exists => None,
+        account => Some(account),
+    }
+}
+
+/// Asks ECS, with a dry run, whether the identity may describe instances: an empty answer does not tell.
+async fn may_describe<T: Transport>(
+    context: &Context<T>,
+    account: &Account,
+    region: &str,
+    instance_id: &str,
+    now: Timestamp,
+) -> Option<bool> {
+    if let Some(known) = account.may_describe(region, now) {
+        return Some(known);
+    }
+    let (endpoint, credentials, destination) = prepare(account, region).ok()?;
+    let permit = context.calls.permit(&account.name, region, EcsAction::DescribeInstances).ok()?;
+    let stamp = context.calls.stamp(&account.clock);
+    let signed = describe_instances_dry_run(&endpoint, credentials, &[instance_id.to_owned()], &stamp);
+    let may = match context.calls.send(destination, permit, signed).await.result {
+        Ok(_) => true,
+        Err(error) if error.class() == Class::Denied => false,
+        Err(_) => return None,
+    };
+    account.set_may_describe(region, may, now);
+    Some(may)
+}
+
+/// The instances that were reset with another password than the Secret holds now.
+fn out_of_sync(instances: &[Seen], wish: &Wish) -> Vec<String> {
+    let Some(fingerprint) = &wish.fingerprint else { return Vec::new() };
+    let differs = |seen: &&Seen| {
+        let status = seen.record.as_ref().and_then(|record| record.status.as_ref());
+        status.and_then(|status| needed::entry_of(&status.completed, &wish.owner)).is_some_and(|entry| {
+            entry.row.password_set_time.is_some() && needed::differs(fingerprint, &entry.fingerprint)
+        })
+    };
+    instances.iter().filter(differs).map(|seen| seen.instance_id.clone()).collect()
+}
+
+impl Sight {
+    /// What the plan takes.
+    pub(super) fn object_view(&self) -> Object<'_> {
+        let suspended = self
+            .object
+            .spec
+            .suspended()
+            .then(|| Block { reason: reasons::SUSPENDED, message: "suspended; nothing new is started".to_owned() });
+        let block = suspended.or_else(|| self.account_trouble.clone()).or_else(|| self.secret_trouble.clone());
+        let account = self.account.as_ref();
+        Object {
+            spec: &self.object.spec,
+            wish: &self.wish,
+            run: self.before.run.as_ref(),
+            block,
+            broken: self.broken,
+            broken_on_windows: self.broken_on_windows,
+            may_describe: self.may_describe,
+            slots_held: self.slots_held,
+            min_restart_interval_seconds: account.map_or(0, |account| account.spec.min_restart_interval_seconds()),
+        }
+    }
+
+    /// The instances, for the plan.
+    pub(super) fn targets(&self) -> Vec<Target<'_>> {
+        self.instances.iter().map(|seen| self.target(seen, seen.record.as_deref())).collect()
+    }
+
+    /// One instance with its record as it was just read, for a second judgement before its claim.
+    pub(super) fn target_again<'a>(&'a self, instance_id: &str, record: Option<&'a ResetRecord>) -> Option<Target<'a>> {
+        let seen = self.instances.iter().find(|seen| seen.instance_id == instance_id)?;
+        Some(self.target(seen, record))
+    }
+
+    fn target<'a>(&'a self, seen: &'a Seen, record: Option<&'a ResetRecord>) -> Target<'a> {
+        Target {
+            instance_id: &seen.instance_id,
+            record,
+            before: self.before.instances.iter().find(|row| row.instance_id == seen.instance_id),
+            reading: seen.reading.as_ref(),
+        }
+    }
+
+    /// What the status is made of.
+    pub(super) fn situation<'a>(&'a self, plan: &'a Plan) -> Situation<'a> {
+        Situation {
+            generation: self.object.metadata.generation,
+            before: &self.before,
+            wish: &self.wish,
+            rerun_requested_at: self.object.annotations().get(RERUN_REQUESTED_AT).map(String::as_str),
+            account_name: self.object.spec.account_name(),
+            account_trouble: self.account_trouble.as_ref(),
+            secret_trouble: self.secret_trouble.as_ref(),
+            broken: self.broken,
+            suspended: self.object.spec.suspended(),
+            out_of_sync: &self.out_of_sync,
+            poll_trouble: self.poll_trouble.as_deref(),
+            plan,
+        }
+    }
+}

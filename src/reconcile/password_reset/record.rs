@@ -1,0 +1,89 @@
+//! The record step of an object: its status, at most once a second and only when something changed, and its events,
+//! which are the differences between two statuses.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use super::key;
+use super::observe::Sight;
+use crate::api::conditions::{self, Claim, Truth};
+use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
+use crate::api::reasons;
+use crate::clock;
+use crate::decide::events;
+use crate::reconcile::Context;
+use crate::reconcile::cluster::ClusterError;
+
+/// No status is written more often.
+const PACE: SignedDuration = SignedDuration::from_secs(1);
+
+/// Writes the status where it has changed. Returns when to come back if it was too soon.
+pub(super) async fn write<T>(
+    context: &Context<T>,
+    sight: &Sight,
+    status: PasswordResetStatus,
+) -> Result<Option<Duration>, ClusterError> {
+    let key = key(&sight.wish.owner.namespace, &sight.wish.owner.name);
+    measure(context, &key, &status);
+    if status == sight.before {
+        return Ok(None);
+    }
+    let now = context.clock.now();
+    if let Some(next) = context.status_writes.get(&key).map(|last| last + PACE).filter(|next| *next > now) {
+        return Ok(Some(clock::until(now, next)));
+    }
+    let mut object = sight.object.clone();
+    object.status = Some(status);
+    let written = context.cluster.write_password_reset_status(&object).await?;
+    context.status_writes.set(&key, now);
+    publish(context, &sight.before, &written).await;
+    Ok(None)
+}
+
+async fn publish<T>(context: &Context<T>, before: &PasswordResetStatus, written: &PasswordReset) {
+    let Some(after) = &written.status else { return };
+    for event in events::between(before, after) {
+        let now = context.clock.now();
+        let published = context.cluster.publish(written, event.kind, event.reason, &event.note, now).await;
+        if let Err(error) = published {
+            tracing::warn!(%error, reason = event.reason, "an event was lost");
+        }
+    }
+}
+
+fn measure<T>(context: &Context<T>, key: &str, status: &PasswordResetStatus) {
+    let Some(counts) = status.counts else { return };
+    let counts = BTreeMap::from([
+        ("Pending", u64::from(counts.pending)),
+        ("InProgress", u64::from(counts.in_progress)),
+        ("InEffect", u64::from(counts.in_effect)),
+        ("EffectiveAtNextStart", u64::from(counts.effective_at_next_start)),
+        ("Superseded", u64::from(counts.superseded)),
+        ("Failed", u64::from(counts.failed)),
+        ("Unknown", u64::from(counts.unknown)),
+    ]);
+    context.metrics.set_rows(key, &counts);
+}
+
+/// Says on an object that this version cannot read that it is so.
+pub(super) async fn write_invalid<T>(
+    context: &Context<T>,
+    namespace: &str,
+    name: &str,
+    why: &str,
+) -> Result<(), ClusterError> {
+    tracing::warn!(error = why, "the object is stored in a form that this version cannot read");
+    let message = format!("this version of the controller cannot read the object: {why}; apply it again");
+    let claim = |kind, truth| Claim { kind, truth, reason: reasons::INVALID_SPEC, message: message.clone() };
+    let claims = vec![
+        claim(conditions::READY, Truth::False),
+        claim(conditions::STALLED, Truth::True),
+        claim(conditions::SUCCEEDED, Truth::False),
+    ];
+    let conditions = conditions::set(&[], claims, None, &Time(context.clock.now()));
+    context.cluster.merge_password_reset_status(namespace, name, &json!({"status": {"conditions": conditions}})).await
+}

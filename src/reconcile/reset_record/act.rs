@@ -1,0 +1,118 @@
+//! The act step: one changing call, for an attempt that is stored. Decides nothing.
+//!
+//! In this order: sign under the stored Timestamp, note that the attempt is being sent, ask for leadership, send once.
+
+use kube::ResourceExt;
+use secrecy::SecretString;
+
+use super::observe::Sight;
+use super::record::{Intent, Stored};
+use crate::api::reasons;
+use crate::api::reset_record::{Attempt, ResetRecord};
+use crate::clock;
+use crate::decide::SEND_WINDOW;
+use crate::decide::instance::Call;
+use crate::decide::progress::Outcome;
+use crate::ecs::{Accepted, CallError, Class, LimitPermit, Refusal, Reply, Signed, Stamp, Transport, Verdict};
+use crate::ecs::{Action, modify_password, reboot_instance};
+use crate::reconcile::Context;
+use crate::reconcile::calls::prepare;
+
+/// Makes the call, and says what became of it.
+pub(super) async fn perform<T: Transport>(
+    context: &Context<T>,
+    sight: &Sight,
+    intent: Intent<Stored>,
+    permit: LimitPermit,
+) -> (ResetRecord, Outcome) {
+    let (record, call, attempt) = intent.spend();
+    let outcome = match send(context, sight, &record, call, &attempt, permit).await {
+        Ok(reply) => outcome(reply, sight.later(context)),
+        Err(why) => Outcome::NotSent(why),
+    };
+    log(&record, call, &outcome);
+    (record, outcome)
+}
+
+async fn send<T: Transport>(
+    context: &Context<T>,
+    sight: &Sight,
+    record: &ResetRecord,
+    call: Call,
+    attempt: &Attempt,
+    permit: LimitPermit,
+) -> Result<Reply<Accepted>, String> {
+    let spec = &record.spec;
+    let account = sight.account.as_deref().ok_or("the account is not known")?;
+    let (endpoint, credentials, destination) = prepare(account, &spec.region_id)?;
+    let stamp = Stamp { timestamp: attempt.timestamp.0, nonce: clock::nonce() };
+    let signed: Signed<Accepted> = match call {
+        Call::Restart { .. } => reboot_instance(&endpoint, credentials, &spec.instance_id, &stamp),
+        Call::SetPassword | Call::SetPasswordAsStored => {
+            let password: &SecretString = sight.password.as_ref().ok_or("the password was not read")?;
+            modify_password(&endpoint, credentials, &spec.instance_id, password, &stamp)
+        }
+    };
+    if attempt.process != context.process || sight.later(context) > attempt.timestamp.0 + SEND_WINDOW {
+        return Err("the attempt is too old to be sent, or another process's".to_owned());
+    }
+    context.sent.set(&record.name_any(), attempt.id.clone());
+    let Some(leave) = context.gate.permit() else { return Err("this process is not the leader".to_owned()) };
+    leave.spend();
+    Ok(context.calls.send(destination, permit, signed).await)
+}
+
+/// What an answer means for the protocol.
+fn outcome(reply: Reply<Accepted>, now: jiff::Timestamp) -> Outcome {
+    let error = match reply.result {
+        Ok(Accepted { request_id }) => {
+            return Outcome::Accepted { request_id: Some(request_id), at: reply.server_time.unwrap_or(now) };
+        }
+        Err(error) => error,
+    };
+    match (error.verdict(), &error) {
+        (Verdict::Unknown, _) => Outcome::NoAnswer(error.to_string()),
+        (_, CallError::NotSent(_)) => Outcome::NotSent(error.to_string()),
+        (verdict, _) => {
+            Outcome::Refused { later: verdict == Verdict::Later, reason: reason(&error), message: error.to_string() }
+        }
+    }
+}
+
+/// The reason that a row shows for a refusal.
+fn reason(error: &CallError) -> &'static str {
+    let code = if let CallError::Refused(Refusal { code, .. }) = error { code.as_str() } else { "" };
+    match error.class() {
+        Class::Throttled => reasons::THROTTLED,
+        Class::WaitState => reasons::WAITING_FOR_STABLE_STATE,
+        Class::Transient | Class::Unknown => reasons::ECS_UNAVAILABLE,
+        Class::Auth => reasons::ACCOUNT_NOT_READY,
+        Class::Gone => reasons::INSTANCE_NOT_FOUND,
+        Class::Denied if code.starts_with("InstanceLocked") => reasons::INSTANCE_LOCKED,
+        Class::Denied if code.starts_with("InstanceExpired") => reasons::INSTANCE_EXPIRED,
+        Class::Denied => reasons::NOT_PERMITTED,
+        Class::Invalid => reasons::PASSWORD_REFUSED,
+    }
+}
+
+fn log(record: &ResetRecord, call: Call, outcome: &Outcome) {
+    let api = match call {
+        Call::Restart { .. } => Action::RebootInstance.as_str(),
+        Call::SetPassword | Call::SetPasswordAsStored => Action::ModifyInstanceAttribute.as_str(),
+    };
+    let instance_id = record.spec.instance_id.as_str();
+    match outcome {
+        Outcome::Accepted { request_id, .. } => {
+            tracing::info!(api, instanceID = instance_id, requestID = request_id.as_deref(), "ECS accepted the call");
+        }
+        Outcome::Refused { later, message, .. } => {
+            tracing::warn!(api, instanceID = instance_id, later, error = message.as_str(), "ECS refused the call");
+        }
+        Outcome::NotSent(why) => {
+            tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the call was not sent")
+        }
+        Outcome::NoAnswer(why) => {
+            tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the outcome of the call is not known");
+        }
+    }
+}

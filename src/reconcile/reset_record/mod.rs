@@ -1,0 +1,137 @@
+//! One claimed instance: a pass takes one step of the protocol.
+//!
+//! ```text
+//! observe (reads) ─▶ decide::instance::next (pure) ─▶ record (CAS) ─▶ act (one call) ─▶ fold (pure) ─▶ record (CAS)
+//! ```
+//! Each pass begins with a GET of the record; the watch and the readings only wake it. A pass makes at most one changing
+//! call, under an attempt that was stored first; whatever goes wrong afterwards, the record says what may have happened.
+
+mod act;
+mod observe;
+mod record;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+
+use super::Context;
+use super::cluster::ClusterError;
+use super::pass::{self, Subject};
+use super::wake::Waiter;
+use crate::api::reset_record::ResetRecord;
+use crate::clock;
+use crate::decide::instance::{Call, Step, next};
+use crate::decide::progress;
+use crate::ecs::{Action as EcsAction, LimitPermit, Transport};
+use observe::Sight;
+use record::Intent;
+
+/// How long an interest in readings outlives the moment at which the pass comes back by itself.
+const LAPSE_GRACE: Duration = Duration::from_secs(60);
+/// A pass that has written is woken by the watch; this is for the case that the watch is behind.
+const AFTER_WRITE: Duration = Duration::from_secs(5);
+
+/// One pass over a record.
+pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Context<T>>, name: String) -> Action {
+    let subject = Subject {
+        controller: "reset_record",
+        kind: "ResetRecord",
+        namespace: &context.settings.namespace,
+        name: &name,
+    };
+    pass::run(&context, subject, step(&context, &name)).await
+}
+
+/// What is to be forgotten about a record that is gone.
+pub fn forget<T>(context: &Context<T>, name: &str) {
+    context.instances.forget(&Waiter::Record(name.to_owned()));
+    context.ledger.forget(name);
+    context.sent.take(name);
+}
+
+async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, ClusterError> {
+    context.ledger.ready().await;
+    let Some(record) = context.cluster.record(name).await? else {
+        forget(context, name);
+        return Ok(Action::await_change());
+    };
+    context.ledger.put(record.clone());
+    let sight = observe::observe(context, &record).await;
+    match next(&sight.observed(context, &record), sight.now) {
+        Step::Done => {
+            context.instances.forget(&Waiter::Record(name.to_owned()));
+            Ok(Action::await_change())
+        }
+        Step::Wait { until, fresh_after } => {
+            let pause = clock::until(sight.now, until).max(Duration::from_millis(100));
+            Ok(wait(context, &record, &sight, fresh_after, pause))
+        }
+        Step::Write(change) => {
+            let status = progress::apply(&record, change, sight.reading.as_ref(), sight.now);
+            record::write(context, record, status).await?;
+            Ok(Action::requeue(AFTER_WRITE))
+        }
+        Step::Call(call) => make(context, record, &sight, call).await,
+    }
+}
+
+/// Waits for a reading, a change or the time. What is known already wakes nobody, so it is looked at once more.
+fn wait<T>(
+    context: &Context<T>,
+    record: &ResetRecord,
+    sight: &Sight,
+    fresh_after: Option<jiff::Timestamp>,
+    pause: Duration,
+) -> Action {
+    let spec = &record.spec;
+    let scope = observe::scope(spec);
+    let waiter = Waiter::Record(ResetRecord::name_of(&spec.region_id, &spec.instance_id));
+    let ids = std::slice::from_ref(&spec.instance_id);
+    context.instances.ask(waiter, &scope, ids, fresh_after, pause + LAPSE_GRACE);
+    let seen = sight.reading.as_ref().map(|reading| reading.sent_at);
+    let latest = context.instances.latest(&scope, &spec.instance_id).map(|observation| observation.sent_at);
+    if latest > seen { Action::requeue(Duration::from_millis(10)) } else { Action::requeue(pause) }
+}
+
+/// Stores the attempt unless it is stored already, makes the call, and writes down what became of it.
+async fn make<T: Transport>(
+    context: &Context<T>,
+    record: ResetRecord,
+    sight: &Sight,
+    call: Call,
+) -> Result<Action, ClusterError> {
+    let permit = match permit(context, &record, call) {
+        Ok(permit) => permit,
+        Err(pause) => return Ok(Action::requeue(pause)),
+    };
+    let intent = match call {
+        Call::SetPasswordAsStored => Intent::as_stored(record, call),
+        _ => {
+            let attempt =
+                progress::NewAttempt { id: clock::nonce(), process: context.process.clone(), timestamp: sight.now };
+            Intent::propose(record, call, attempt, context.timing()).store(context).await?
+        }
+    };
+    let (record, outcome) = act::perform(context, sight, intent, permit).await;
+    let status = progress::fold(&record, call, &outcome, sight.later(context));
+    record::write(context, record, status).await?;
+    Ok(Action::requeue(AFTER_WRITE))
+}
+
+/// Leave of the rate limiter, taken before an attempt is stored. The claim took it for the attempt that it stored.
+fn permit<T: Transport>(context: &Context<T>, record: &ResetRecord, call: Call) -> Result<LimitPermit, Duration> {
+    let action = match call {
+        Call::Restart { .. } => EcsAction::RebootInstance,
+        Call::SetPassword | Call::SetPasswordAsStored => EcsAction::ModifyInstanceAttribute,
+    };
+    let attempt = record.status.as_ref().and_then(|status| status.attempt.as_ref());
+    let taken = attempt.filter(|_| call == Call::SetPasswordAsStored).and_then(|it| context.permits.take(&it.id));
+    match taken {
+        Some(permit) => Ok(permit),
+        None => context
+            .calls
+            .permit(&record.spec.account_name, &record.spec.region_id, action)
+            .map_err(clock::until_instant),
+    }
+}

@@ -1,0 +1,117 @@
+//! The observe step: everything that the next step of one instance is decided by. Reads only.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use secrecy::SecretString;
+
+use crate::api::reasons;
+use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
+use crate::decide::instance::{Observed, Sendable};
+use crate::decide::{Reading, slots};
+use crate::ecs::{Scope, Transport};
+use crate::reconcile::accounts::Account;
+use crate::reconcile::{Context, passwords, readings};
+
+/// What was seen. It has no Debug, since it holds the password on its way to the call.
+pub(super) struct Sight {
+    /// The moment of the decision, on ECS's clock.
+    pub(super) now: Timestamp,
+    /// The claim's account, if it is known.
+    pub(super) account: Option<Arc<Account>>,
+    /// The latest reading of the instance.
+    pub(super) reading: Option<Reading>,
+    /// The claimed password, where it is to be sent.
+    pub(super) password: Option<SecretString>,
+    sendable: Sendable,
+    others_away: u32,
+}
+
+impl Sight {
+    /// What the decision takes.
+    pub(super) fn observed<'a, T>(&'a self, context: &'a Context<T>, record: &'a ResetRecord) -> Observed<'a> {
+        Observed {
+            record,
+            process: &context.process,
+            unsent: is_unsent(context, record),
+            reading: self.reading.as_ref(),
+            sendable: self.sendable.clone(),
+            others_away: self.others_away,
+            timing: context.timing(),
+        }
+    }
+
+    /// The moment now, on ECS's clock, after a call.
+    pub(super) fn later<T>(&self, context: &Context<T>) -> Timestamp {
+        let local = context.clock.now();
+        self.account.as_ref().map_or(local, |account| account.clock.now(local))
+    }
+}
+
+pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRecord) -> Sight {
+    let spec = &record.spec;
+    let account = context.accounts.get(&spec.account_name);
+    let local = context.clock.now();
+    let now = account.as_ref().map_or(local, |account| account.clock.now(local));
+    let (sendable, password) = if record.progress().phase == Phase::SettingPassword {
+        sendable(context, spec, account.as_deref()).await
+    } else {
+        (Sendable::NotNow("the password is not looked at in this phase".to_owned()), None)
+    };
+    let observation = context.instances.latest(&scope(spec), &spec.instance_id);
+    let records = context.ledger.of_owner(&spec.owner);
+    Sight {
+        now,
+        reading: observation.as_ref().map(readings::reading),
+        password,
+        sendable,
+        others_away: slots::others_away(records.iter().map(AsRef::as_ref), record, now),
+        account,
+    }
+}
+
+/// Where the claim's instance is read.
+pub(super) fn scope(spec: &ResetRecordSpec) -> Scope {
+    Scope { account: spec.account_name.clone(), region_id: spec.region_id.clone() }
+}
+
+/// Whether the record's attempt is this process's own and was never sent.
+fn is_unsent<T>(context: &Context<T>, record: &ResetRecord) -> bool {
+    let attempt = record.status.as_ref().and_then(|status| status.attempt.as_ref());
+    attempt.is_some_and(|attempt| {
+        attempt.process == context.process && context.sent.get(&record.name_any()).as_ref() != Some(&attempt.id)
+    })
+}
+
+/// Whether the claimed password can be sent, and the password where it can. A password with the claimed fingerprint is
+/// the right one, whenever it was read.
+async fn sendable<T>(
+    context: &Context<T>,
+    spec: &ResetRecordSpec,
+    account: Option<&Account>,
+) -> (Sendable, Option<SecretString>) {
+    let Some(account) = account else {
+        // Accounts are looked at again after a start; one that is gone keeps the claim until its deadline.
+        return (Sendable::NotNow(format!("ECSAccount {} does not exist", spec.account_name)), None);
+    };
+    match account.block(&spec.owner.namespace, &spec.region_id) {
+        Some(block) if block.reason == reasons::ACCOUNT_NOT_READY => return (Sendable::NotNow(block.message), None),
+        Some(block) => return (Sendable::Never(block.message), None),
+        None => {}
+    }
+    let password = match passwords::read(&context.cluster, &spec.password_secret_ref).await {
+        Ok(password) => password,
+        Err(block) if [reasons::SECRET_NOT_FOUND, reasons::SECRET_KEY_NOT_FOUND].contains(&block.reason) => {
+            return (Sendable::Never(block.message), None);
+        }
+        Err(block) => return (Sendable::NotNow(block.message), None),
+    };
+    if spec.fingerprint.key_id != context.fingerprint_key.id() {
+        return (Sendable::Never("the fingerprint key was replaced".to_owned()), None);
+    }
+    if context.fingerprint_key.of(&spec.owner, &password) != spec.fingerprint {
+        return (Sendable::Never("the Secret was changed after the claim".to_owned()), None);
+    }
+    (Sendable::Yes, Some(password))
+}

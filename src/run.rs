@@ -1,0 +1,301 @@
+//! Wiring only: clients, streams, controllers, the admin server, and the order of shutdown. Decides nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, TryStreamExt, future};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Config as ControllerConfig, Controller, Error as ControllerError};
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates};
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Readiness};
+use crate::api::ecs_account::ECSAccount;
+use crate::api::password_reset::PasswordReset;
+use crate::api::reset_record::ResetRecord;
+use crate::cli::Settings;
+use crate::clock::{self, Clock};
+use crate::ecs::{Client as EcsClient, HttpTransport, Instances, TransportError};
+use crate::leader::Gate;
+use crate::metrics::Metrics;
+use crate::reconcile::accounts::Accounts;
+use crate::reconcile::calls::Calls;
+use crate::reconcile::cluster::{Cluster, ClusterError};
+use crate::reconcile::fingerprint::{FingerprintKey, KeyError};
+use crate::reconcile::ledger::{Ledger, OwnWrites};
+use crate::reconcile::readings::Reader;
+use crate::reconcile::wake::{Listeners, Waiter, Waker};
+use crate::reconcile::{Context, Recent, ecs_account, password_reset, reset_record};
+
+/// Wake-ups of the poll tasks that may be under way at once.
+const WAKE_CAPACITY: usize = 1_024;
+/// How soon a start that met trouble is tried again.
+const START_RETRY: Duration = Duration::from_secs(2);
+
+type Guarded<K> = DeserializeGuard<K>;
+
+/// Why the controller could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no usable kubeconfig or in-cluster configuration.
+    #[error("no way to the API server: {0}; run in a cluster, or set KUBECONFIG")]
+    Kubeconfig(String),
+    /// The client for ECS cannot be built.
+    #[error("the client for ECS cannot be built: {0}")]
+    Ecs(#[from] TransportError),
+    /// The admin address cannot be bound.
+    #[error(transparent)]
+    Admin(#[from] admin::BindError),
+    /// There is no fingerprint key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Runs the controller until `stop` is cancelled, and lets passes in flight finish.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunError> {
+    let (metrics, readiness) = (Arc::new(Metrics::new()), Arc::new(Readiness::default()));
+    let listener = admin::bind(settings.listen_address).await?;
+    let server = tokio::spawn(admin::serve(listener, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
+
+    let client = client(&settings).await?;
+    let cluster =
+        Cluster::new(client.clone(), &settings.namespace, settings.kube_request_timeout, Arc::clone(&metrics));
+    let Some(fingerprint_key) = fingerprint_key(&cluster, &stop).await? else { return Ok(()) };
+    readiness.fingerprint_key_present();
+
+    let (waker, listeners) = Waker::new(&settings.namespace);
+    let (context, streams) = build(settings, client, cluster, fingerprint_key, Arc::clone(&metrics), &waker)?;
+    let controllers = controllers(&context, streams, listeners, &waker, &stop);
+    let synced = announce_sync(Arc::clone(&context), readiness);
+    let deadline = async {
+        stop.cancelled().await;
+        timer(context.settings.shutdown_timeout).await;
+    };
+    tokio::select! {
+        () = controllers => tracing::info!("stopped"),
+        () = deadline => tracing::warn!("stopped although passes were still in flight; their records say how far they came"),
+    }
+    synced.abort();
+    let _ = server.await;
+    Ok(())
+}
+
+async fn client(settings: &Settings) -> Result<Client, RunError> {
+    let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(error.to_string()))?;
+    // A write that is repeated behind our back is a write whose outcome we do not know.
+    config.default_retry = false;
+    config.connect_timeout = Some(settings.kube_request_timeout);
+    Client::try_from(config).map_err(|error| RunError::Kubeconfig(error.to_string()))
+}
+
+/// The key; `None`: stopped before there was one. An API server that is not there yet is waited for.
+async fn fingerprint_key(cluster: &Cluster, stop: &CancellationToken) -> Result<Option<FingerprintKey>, KeyError> {
+    loop {
+        match FingerprintKey::load(cluster).await {
+            Ok(key) => return Ok(Some(key)),
+            Err(error @ (KeyError::Malformed | KeyError::Cluster(ClusterError::Unreadable { .. }))) => {
+                return Err(error);
+            }
+            Err(error) => tracing::warn!(%error, "waiting for the fingerprint key"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = timer(START_RETRY) => {}
+        }
+    }
+}
+
+/// The watches, before they are given to the controllers.
+struct Streams {
+    password_resets: Watched<PasswordReset>,
+    reset_records: Watched<ResetRecord>,
+    ecs_accounts: Watched<ECSAccount>,
+}
+
+type Watched<K> = (Store<Guarded<K>>, futures::stream::BoxStream<'static, watcher::Result<Guarded<K>>>);
+
+type HttpContext = Context<HttpTransport>;
+
+fn build(
+    settings: Settings,
+    client: Client,
+    cluster: Cluster,
+    fingerprint_key: FingerprintKey,
+    metrics: Arc<Metrics>,
+    waker: &Waker,
+) -> Result<(Arc<HttpContext>, Streams), RunError> {
+    let clock = Clock::System;
+    let own_writes = OwnWrites::default();
+    let streams = streams(&client, &settings.namespace, own_writes.clone(), waker);
+    let ecs = EcsClient::connect(settings.allow_http_endpoints)?;
+    let calls = Arc::new(Calls::new(ecs, clock, Arc::clone(&metrics)));
+    let accounts = Arc::new(Accounts::default());
+    let reader = Reader { calls: Arc::clone(&calls), accounts: Arc::clone(&accounts), clock };
+    let (wake, mut woken) = tokio::sync::mpsc::channel(WAKE_CAPACITY);
+    let forward = waker.clone();
+    tokio::spawn(async move {
+        while let Some(waiter) = woken.recv().await {
+            forward.wake(&waiter);
+        }
+    });
+    let context = Context {
+        instances: Instances::new(reader, wake, settings.describe_interval),
+        ledger: Ledger::new(&settings.namespace, streams.reset_records.0.clone(), own_writes),
+        password_resets: streams.password_resets.0.clone(),
+        ecs_accounts: streams.ecs_accounts.0.clone(),
+        process: clock::nonce(),
+        gate: Gate::always(),
+        status_writes: Recent::default(),
+        permits: Recent::default(),
+        sent: Recent::default(),
+        settings,
+        clock,
+        cluster,
+        calls,
+        accounts,
+        fingerprint_key,
+        metrics,
+    };
+    Ok((Arc::new(context), streams))
+}
+
+fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, waker: &Waker) -> Streams {
+    let owners = waker.clone();
+    let on_record = move |event: &Event<Guarded<ResetRecord>>| {
+        own_writes.seen(event);
+        if let Event::Apply(guard) | Event::InitApply(guard) | Event::Delete(guard) = event
+            && let Ok(record) = &guard.0
+        {
+            owners.wake(&Waiter::owner(&record.spec.owner));
+        }
+    };
+    Streams {
+        password_resets: watch(Api::all(client.clone()), |_| {}),
+        reset_records: watch(Api::namespaced(client.clone(), namespace), on_record),
+        ecs_accounts: watch(Api::all(client.clone()), |_| {}),
+    }
+}
+
+/// One watch: list and follow, drop what is not needed, keep a cache, and pass on what was touched.
+fn watch<K>(api: Api<Guarded<K>>, on_event: impl Fn(&Event<Guarded<K>>) + Send + 'static) -> Watched<K>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
+{
+    let (reader, writer) = store();
+    let stream = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|object| object.meta_mut().managed_fields = None)
+        .inspect_ok(on_event)
+        .reflect(writer)
+        .touched_objects()
+        .boxed();
+    (reader, stream)
+}
+
+/// The three controllers, until all of them have stopped.
+fn controllers(
+    context: &Arc<HttpContext>,
+    streams: Streams,
+    listeners: Listeners,
+    waker: &Waker,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let Streams { password_resets, reset_records, ecs_accounts } = streams;
+    for controller in ["password_reset", "reset_record", "ecs_account"] {
+        context.metrics.controller_started(controller, context.settings.concurrency);
+    }
+    // A change of status is no reason to look; the annotations of our own group are.
+    let touched = predicates::generation.combine(predicates::annotations);
+    let (objects, stream) = password_resets;
+    let stream = stream.predicate_filter(touched, PredicateConfig::default());
+    let password_resets = drive(
+        controller(context, (objects, stream.boxed()), listeners.password_resets, stop),
+        Arc::clone(context),
+        |object, context| password_reset::reconcile(context, object.namespace().unwrap_or_default(), object.name_any()),
+        |context, gone| password_reset::forget(context, gone.namespace.as_deref().unwrap_or_default(), &gone.name),
+    );
+    let reset_records = drive(
+        controller(context, reset_records, listeners.reset_records, stop),
+        Arc::clone(context),
+        |record, context| reset_record::reconcile(context, record.name_any()),
+        |context, gone| reset_record::forget(context, &gone.name),
+    );
+    let (accounts, stream) = ecs_accounts;
+    let stream = stream.predicate_filter(predicates::generation, PredicateConfig::default());
+    let accounts_waker = waker.clone();
+    let ecs_accounts = drive(
+        controller(context, (accounts, stream.boxed()), listeners.ecs_accounts, stop),
+        Arc::clone(context),
+        move |account, context| ecs_account::reconcile(context, accounts_waker.clone(), account.name_any()),
+        |context, gone| context.accounts.forget(&gone.name),
+    );
+    async {
+        let ((), (), ()) = future::join3(password_resets, reset_records, ecs_accounts).await;
+    }
+}
+
+fn controller<K>(
+    context: &HttpContext,
+    (reader, stream): Watched<K>,
+    wakes: impl Stream<Item = ObjectRef<Guarded<K>>> + Send + 'static,
+    stop: &CancellationToken,
+) -> Controller<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
+{
+    Controller::for_stream(stream, reader)
+        .with_config(ControllerConfig::default().concurrency(context.settings.concurrency))
+        .reconcile_on(wakes)
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+}
+
+async fn drive<K, F>(
+    controller: Controller<Guarded<K>>,
+    context: Arc<HttpContext>,
+    mut reconcile: impl FnMut(Arc<Guarded<K>>, Arc<HttpContext>) -> F,
+    forget: impl Fn(&HttpContext, &ObjectRef<kube::api::DynamicObject>),
+) where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
+    F: Future<Output = Action> + Send + 'static,
+{
+    let passes = controller.run(
+        |object, context| {
+            let pass = reconcile(object, context);
+            async move { Ok::<Action, std::convert::Infallible>(pass.await) }
+        },
+        |_, never, _| match *never {},
+        Arc::clone(&context),
+    );
+    passes
+        .for_each(|pass| {
+            match pass {
+                Ok(_) => {}
+                Err(ControllerError::ObjectNotFound(gone)) => forget(&context, &gone),
+                Err(error) => tracing::warn!(%error, "a watch was interrupted; it is begun again"),
+            }
+            future::ready(())
+        })
+        .await;
+}
+
+/// Says on `/readyz` when the three caches hold a full list.
+fn announce_sync(context: Arc<HttpContext>, readiness: Arc<Readiness>) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        context.ledger.ready().await;
+        let _ = context.password_resets.wait_until_ready().await;
+        let _ = context.ecs_accounts.wait_until_ready().await;
+        readiness.caches_synced();
+        tracing::info!(process = context.process, "ready");
+    })
+}
+
+#[allow(clippy::disallowed_methods)] // the timers of start and stop
+async fn timer(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
