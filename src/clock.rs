@@ -66,7 +66,7 @@ pub fn seconds(seconds: u32) -> SignedDuration {
 /// When the operating system has no randomness to give: nothing may be signed then.
 #[must_use]
 pub fn nonce() -> String {
-    random_bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(random_bytes()))
 }
 
 /// Random bytes for a key.

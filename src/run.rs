@@ -71,7 +71,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunE
     readiness.fingerprint_key_present();
 
     let (waker, listeners) = Waker::new(&settings.namespace);
-    let (context, streams) = build(settings, client, cluster, fingerprint_key, Arc::clone(&metrics), &waker)?;
+    let (context, streams) = build(settings, &client, cluster, fingerprint_key, Arc::clone(&metrics), &waker)?;
     let controllers = controllers(&context, streams, listeners, &waker, &stop);
     let synced = announce_sync(Arc::clone(&context), readiness);
     let deadline = async {
@@ -138,7 +138,7 @@ type HttpContext = Context<HttpTransport>;
 
 fn build(
     settings: Settings,
-    client: Client,
+    client: &Client,
     cluster: Cluster,
     fingerprint_key: FingerprintKey,
     metrics: Arc<Metrics>,
@@ -146,7 +146,7 @@ fn build(
 ) -> Result<(Arc<HttpContext>, Streams), RunError> {
     let clock = Clock::System;
     let own_writes = OwnWrites::default();
-    let streams = streams(&client, &settings.namespace, own_writes.clone(), waker);
+    let streams = streams(client, &settings.namespace, own_writes.clone(), waker);
     let ecs = EcsClient::connect(settings.allow_http_endpoints)?;
     let calls = Arc::new(Calls::new(ecs, clock, Arc::clone(&metrics)));
     let accounts = Arc::new(Accounts::default());

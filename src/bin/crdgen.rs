@@ -1,4 +1,4 @@
-//! Prints the three CustomResourceDefinitions into a directory: `crdgen crds`.
+//! Prints the `CustomResourceDefinition` of each kind into a directory: `crdgen crds`.
 //!
 //! The Rust types are the source; CI regenerates `crds/` and compares. What the derive cannot say is corrected here:
 //! an optional field is absent rather than null, no list in a spec has a default, and `ResetRecord` has no status

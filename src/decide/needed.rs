@@ -33,8 +33,8 @@ pub struct Wish {
 #[must_use]
 pub fn token(kind: &str, value: &str) -> String {
     let digest = Sha256::digest(value.as_bytes());
-    let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{kind}:{hex}")
+    let short = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    format!("{kind}:{short:016x}")
 }
 
 /// The tokens of an object: its `runID`, of which the empty one counts, and its rerun annotation unless empty.

@@ -52,7 +52,7 @@ pub fn check(password: &[u8]) -> Result<(), Broken> {
     }
     let classes: [fn(&u8) -> bool; 4] =
         [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit, |byte| SPECIALS.contains(byte)];
-    if classes.iter().filter(|class| password.iter().any(|byte| class(byte))).count() < 3 {
+    if classes.iter().filter(|class| password.iter().any(class)).count() < 3 {
         return Err(Broken::Classes);
     }
     Ok(())

@@ -46,8 +46,8 @@ impl FingerprintKey {
     pub async fn load(cluster: &Cluster) -> Result<Self, KeyError> {
         // Kept as plain `Secret`: it is the controller's own, and its base64 was checked when it was written.
         let mut secret: Secret = cluster.get(cluster.namespace(), SECRET_NAME).await?;
-        if let Some(key) = Self::read(&secret) {
-            return key.ok_or(KeyError::Malformed);
+        if let Some(key) = Self::read(&secret)? {
+            return Ok(key);
         }
         let (id, key) = (clock::nonce(), Zeroizing::new(clock::random_bytes::<KEY_BYTES>().to_vec()));
         let data = secret.data.get_or_insert_default();
@@ -58,12 +58,13 @@ impl FingerprintKey {
         Ok(Self { id, key })
     }
 
-    /// `None`: the Secret is empty. `Some(None)`: it holds no key.
-    fn read(secret: &Secret) -> Option<Option<Self>> {
-        let data = secret.data.as_ref().filter(|data| !data.is_empty())?;
+    /// `None`: the Secret is empty.
+    fn read(secret: &Secret) -> Result<Option<Self>, KeyError> {
+        let Some(data) = secret.data.as_ref().filter(|data| !data.is_empty()) else { return Ok(None) };
         let id = data.get(KEY_ID).and_then(|id| String::from_utf8(id.0.clone()).ok()).filter(|id| !id.is_empty());
         let key = data.get(KEY).filter(|key| key.0.len() == KEY_BYTES);
-        Some(id.zip(key).map(|(id, key)| Self { id, key: Zeroizing::new(key.0.clone()) }))
+        let (id, key) = id.zip(key).ok_or(KeyError::Malformed)?;
+        Ok(Some(Self { id, key: Zeroizing::new(key.0.clone()) }))
     }
 
     /// The fingerprint of a password for its owner: the same password of two owners has two.
@@ -79,8 +80,8 @@ impl FingerprintKey {
         }
         mac.update(password.expose_secret().as_bytes());
         let digest = mac.finalize().into_bytes();
-        let value = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Fingerprint { key_id: self.id.clone(), value }
+        let short = digest.first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes));
+        Fingerprint { key_id: self.id.clone(), value: format!("{short:032x}") }
     }
 
     /// The id of the key: fingerprints under another one cannot be compared.
@@ -119,9 +120,9 @@ mod tests {
 
     #[test]
     fn an_empty_secret_has_no_key_yet_and_a_broken_one_is_not_overwritten() {
-        assert!(FingerprintKey::read(&Secret::default()).is_none());
+        assert!(matches!(FingerprintKey::read(&Secret::default()), Ok(None)));
         let mut secret = Secret::default();
         secret.data.get_or_insert_default().insert(KEY.to_owned(), ByteString(vec![1; 5]));
-        assert!(matches!(FingerprintKey::read(&secret), Some(None)));
+        assert!(matches!(FingerprintKey::read(&secret), Err(KeyError::Malformed)));
     }
 }

@@ -20,7 +20,7 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// How soon a pass that met trouble with the API server looks again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// How soon an object whose pass panicked is looked at again.
-const AFTER_PANIC: Duration = Duration::from_secs(60);
+const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// What a pass is about.
 pub struct Subject<'a> {

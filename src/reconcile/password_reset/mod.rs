@@ -29,7 +29,7 @@ use observe::Sight;
 /// How soon to look again while the account is being looked at for the first time.
 const AFTER_START: Duration = Duration::from_millis(300);
 /// How long an interest in readings outlives the next pass that is due anyway.
-const LAPSE_GRACE: Duration = Duration::from_secs(60);
+const LAPSE_GRACE: Duration = Duration::from_mins(1);
 
 /// One pass over an object.
 pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String, name: String) -> Action {

@@ -58,7 +58,7 @@ struct Seen {
 pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Sight> {
     let namespace = object.namespace().unwrap_or_default();
     let account_name = object.spec.account_name().to_owned();
-    let account = account(context, &account_name)?;
+    let account = account(context, &account_name).ok()?;
     let region = &object.spec.region_id;
     let account_trouble = match &account {
         Some(account) => account.block(&namespace, region),
@@ -125,12 +125,15 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     })
 }
 
-/// The account as last checked; `Some(None)`: there is none of that name.
-fn account<T>(context: &Context<T>, name: &str) -> Option<Option<Arc<Account>>> {
+/// The account exists, but this process has not looked at it yet.
+struct NotCheckedYet;
+
+/// The account as last checked; `None`: there is none of that name.
+fn account<T>(context: &Context<T>, name: &str) -> Result<Option<Arc<Account>>, NotCheckedYet> {
     let exists = context.ecs_accounts.get(&ObjectRef::new(name)).is_some();
     match context.accounts.get(name).filter(|_| exists) {
-        None if exists => None,
-        account => Some(account),
+        None if exists => Err(NotCheckedYet),
+        account => Ok(account),
     }
 }
 

@@ -109,7 +109,7 @@ fn log(record: &ResetRecord, call: Call, outcome: &Outcome) {
             tracing::warn!(api, instanceID = instance_id, later, error = message.as_str(), "ECS refused the call");
         }
         Outcome::NotSent(why) => {
-            tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the call was not sent")
+            tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the call was not sent");
         }
         Outcome::NoAnswer(why) => {
             tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the outcome of the call is not known");

@@ -28,7 +28,7 @@ use observe::Sight;
 use record::Intent;
 
 /// How long an interest in readings outlives the moment at which the pass comes back by itself.
-const LAPSE_GRACE: Duration = Duration::from_secs(60);
+const LAPSE_GRACE: Duration = Duration::from_mins(1);
 /// A pass that has written is woken by the watch; this is for the case that the watch is behind.
 const AFTER_WRITE: Duration = Duration::from_secs(5);
 
@@ -105,13 +105,12 @@ async fn make<T: Transport>(
         Ok(permit) => permit,
         Err(pause) => return Ok(Action::requeue(pause)),
     };
-    let intent = match call {
-        Call::SetPasswordAsStored => Intent::as_stored(record, call),
-        _ => {
-            let attempt =
-                progress::NewAttempt { id: clock::nonce(), process: context.process.clone(), timestamp: sight.now };
-            Intent::propose(record, call, attempt, context.timing()).store(context).await?
-        }
+    let intent = if call == Call::SetPasswordAsStored {
+        Intent::as_stored(record, call)
+    } else {
+        let (id, process) = (clock::nonce(), context.process.clone());
+        let attempt = progress::NewAttempt { id, process, timestamp: sight.now };
+        Intent::propose(record, call, attempt, context.timing()).store(context).await?
     };
     let (record, outcome) = act::perform(context, sight, intent, permit).await;
     let status = progress::fold(&record, call, &outcome, sight.later(context));
