@@ -31,7 +31,7 @@ pub fn account(name: &str, ecs_url: &str) -> Value {
 }
 
 /// A Secret.
-pub fn secret(namespace: &str, name: &str, data: Value) -> Value {
+pub fn secret(namespace: &str, name: &str, data: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Secret",

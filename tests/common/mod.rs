@@ -1,5 +1,5 @@
 //! The world of a test on real parts: a control plane, the simulated ECS, and the controller's own binary, which signs
-//! in with the ServiceAccount that `deploy/base` gives it.
+//! in with the `ServiceAccount` that `deploy/base` gives it.
 //!
 //! ```text
 //! test ─ kubectl (admin) ─▶ kube-apiserver ◀─ ServiceAccount's token ─ controller ─▶ simulator ◀─ test (journal, faults)

@@ -89,7 +89,7 @@ impl World {
         let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir };
         world.install();
         let credentials = json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"});
-        world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", credentials));
+        world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
         world.apply(&world.account());
         world.create_namespace(NAMESPACE);
         world.set_password(PASSWORD);
@@ -139,7 +139,9 @@ impl World {
 
     /// Makes a namespace whose Secrets the controller may read by name.
     pub fn create_namespace(&self, name: &str) {
-        manifests::namespace(name).iter().for_each(|object| drop(self.apply(object)));
+        for object in manifests::namespace(name) {
+            self.apply(&object);
+        }
     }
 
     /// The `ECSAccount` that the world began with, to be changed and applied.
@@ -155,7 +157,12 @@ impl World {
 
     /// Puts a password into the Secret `root-password`.
     pub fn set_password(&self, password: &str) {
-        self.apply(&manifests::secret(NAMESPACE, SECRET, json!({"password": password})));
+        self.apply_secret(SECRET, &json!({"password": password}));
+    }
+
+    /// Applies a Secret of the user.
+    pub fn apply_secret(&self, name: &str, data: &Value) {
+        self.apply(&manifests::secret(NAMESPACE, name, data));
     }
 
     // === PasswordResets ===
@@ -209,7 +216,7 @@ impl World {
         })
     }
 
-    /// Waits until the row of an instance, or else the object's Ready condition, gives `reason`; returns that object.
+    /// Waits until the object's Ready condition gives `reason`; returns the condition.
     pub fn wait_for_reason(&self, name: &str, reason: &str) -> Value {
         self.wait_for_reset(name, &format!("Ready gives the reason {reason}"), |object| {
             let ready = condition(&object["status"], "Ready");
@@ -287,12 +294,17 @@ impl World {
         ask(self.simulator.core().journal())
     }
 
-    /// Moves ECS's clock forward and waits until the controller has heard of it.
+    /// Moves ECS's clock forward and waits until the controller has heard of it. Its timers run on this machine's clock,
+    /// which no test waits for: every record is touched, so that it is looked at by the new time.
     pub fn advance(&self, seconds: u64) {
         self.simulator.advance(Duration::from_secs(seconds));
-        if self.controller.is_some() {
-            self.wait_for_look_at_account();
+        if self.controller.is_none() {
+            return;
         }
+        self.wait_for_look_at_account();
+        let touch = format!("test/touched={}", self.simulator.now().as_millisecond());
+        let records = ["resetrecords", "--all", "--namespace", SYSTEM_NAMESPACE];
+        self.kubectl(&[&["annotate", "--overwrite"], &records[..], &[&touch]].concat());
     }
 
     /// Waits until the controller has asked anew who the account's credentials speak for, and handled the answer.
