@@ -29,6 +29,10 @@ demo-up: ## The same, left running to play with
 	@$(call prepare,control-plane kubectl)
 	@$(call with-tools,control-plane kubectl) scripts/demo --up
 
+.PHONY: demo-down
+demo-down: ## Stop what demo-up has left running
+	@scripts/demo --down
+
 .PHONY: test
 test: ## Run all tests, those on a real API server too (NEXTEST_ARGS narrows the run)
 	@$(call prepare,)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config as ControllerConfig, Controller, Error as ControllerError};
@@ -28,7 +29,7 @@ use crate::reconcile::fingerprint::{FingerprintKey, KeyError};
 use crate::reconcile::ledger::{Ledger, OwnWrites};
 use crate::reconcile::readings::Reader;
 use crate::reconcile::wake::{Listeners, Waiter, Waker};
-use crate::reconcile::{Context, Recent, ecs_account, password_reset, reset_record};
+use crate::reconcile::{Context, Recent, Synced, ecs_account, password_reset, reset_record};
 
 /// Wake-ups of the poll tasks that may be under way at once.
 const WAKE_CAPACITY: usize = 1_024;
@@ -118,7 +119,20 @@ struct Streams {
     ecs_accounts: Watched<ECSAccount>,
 }
 
-type Watched<K> = (Store<Guarded<K>>, futures::stream::BoxStream<'static, watcher::Result<Guarded<K>>>);
+/// One watch with its cache.
+struct Watched<K: Resource<DynamicType = ()> + 'static> {
+    reader: Store<Guarded<K>>,
+    stream: BoxStream<'static, watcher::Result<Guarded<K>>>,
+    /// Whether the cache holds a full list.
+    synced: tokio::sync::watch::Receiver<bool>,
+}
+
+impl<K: Resource<DynamicType = ()> + Send + Sync + 'static> Watched<K> {
+    /// Passes on only what `predicate` finds changed; the cache follows everything.
+    fn filtered(self, predicate: impl Predicate<Guarded<K>> + Send + 'static) -> Self {
+        Self { stream: self.stream.predicate_filter(predicate, PredicateConfig::default()).boxed(), ..self }
+    }
+}
 
 type HttpContext = Context<HttpTransport>;
 
@@ -146,9 +160,14 @@ fn build(
     });
     let context = Context {
         instances: Instances::new(reader, wake, settings.describe_interval),
-        ledger: Ledger::new(&settings.namespace, streams.reset_records.0.clone(), own_writes),
-        password_resets: streams.password_resets.0.clone(),
-        ecs_accounts: streams.ecs_accounts.0.clone(),
+        ledger: Ledger::new(&settings.namespace, streams.reset_records.reader.clone(), own_writes),
+        password_resets: streams.password_resets.reader.clone(),
+        ecs_accounts: streams.ecs_accounts.reader.clone(),
+        synced: Synced::new([
+            streams.password_resets.synced.clone(),
+            streams.reset_records.synced.clone(),
+            streams.ecs_accounts.synced.clone(),
+        ]),
         process: clock::nonce(),
         gate: Gate::always(),
         status_writes: Recent::default(),
@@ -188,14 +207,20 @@ where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
 {
     let (reader, writer) = store();
+    let (listed, synced) = tokio::sync::watch::channel(false);
     let stream = watcher(api, watcher::Config::default())
         .default_backoff()
         .modify(|object| object.meta_mut().managed_fields = None)
         .inspect_ok(on_event)
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, Event::InitDone) {
+                listed.send_replace(true);
+            }
+        })
         .touched_objects()
         .boxed();
-    (reader, stream)
+    Watched { reader, stream, synced }
 }
 
 /// The three controllers, until all of them have stopped.
@@ -211,11 +236,9 @@ fn controllers(
         context.metrics.controller_started(controller, context.settings.concurrency);
     }
     // A change of status is no reason to look; the annotations of our own group are.
-    let touched = predicates::generation.combine(predicates::annotations);
-    let (objects, stream) = password_resets;
-    let stream = stream.predicate_filter(touched, PredicateConfig::default());
+    let password_resets = password_resets.filtered(predicates::generation.combine(predicates::annotations));
     let password_resets = drive(
-        controller(context, (objects, stream.boxed()), listeners.password_resets, stop),
+        controller(context, password_resets, listeners.password_resets, stop),
         Arc::clone(context),
         |object, context| password_reset::reconcile(context, object.namespace().unwrap_or_default(), object.name_any()),
         |context, gone| password_reset::forget(context, gone.namespace.as_deref().unwrap_or_default(), &gone.name),
@@ -226,11 +249,9 @@ fn controllers(
         |record, context| reset_record::reconcile(context, record.name_any()),
         |context, gone| reset_record::forget(context, &gone.name),
     );
-    let (accounts, stream) = ecs_accounts;
-    let stream = stream.predicate_filter(predicates::generation, PredicateConfig::default());
     let accounts_waker = waker.clone();
     let ecs_accounts = drive(
-        controller(context, (accounts, stream.boxed()), listeners.ecs_accounts, stop),
+        controller(context, ecs_accounts.filtered(predicates::generation), listeners.ecs_accounts, stop),
         Arc::clone(context),
         move |account, context| ecs_account::reconcile(context, accounts_waker.clone(), account.name_any()),
         |context, gone| context.accounts.forget(&gone.name),
@@ -242,7 +263,7 @@ fn controllers(
 
 fn controller<K>(
     context: &HttpContext,
-    (reader, stream): Watched<K>,
+    Watched { reader, stream, .. }: Watched<K>,
     wakes: impl Stream<Item = ObjectRef<Guarded<K>>> + Send + 'static,
     stop: &CancellationToken,
 ) -> Controller<Guarded<K>>
@@ -287,9 +308,7 @@ async fn drive<K, F>(
 /// Says on `/readyz` when the three caches hold a full list.
 fn announce_sync(context: Arc<HttpContext>, readiness: Arc<Readiness>) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
-        context.ledger.ready().await;
-        let _ = context.password_resets.wait_until_ready().await;
-        let _ = context.ecs_accounts.wait_until_ready().await;
+        context.synced.wait().await;
         readiness.caches_synced();
         tracing::info!(process = context.process, "ready");
     })

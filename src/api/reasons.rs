@@ -140,6 +140,8 @@ reasons! {
     CLOCK_SKEW = "ClockSkew";
 
     // Events.
+    /// A run has begun.
+    RESET_RUN_STARTED = "ResetRunStarted";
     /// Resetting the password has re-enabled password logon beside a key pair.
     PASSWORD_LOGON_ENABLED = "PasswordLogonEnabled";
 }

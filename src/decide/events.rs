@@ -18,21 +18,30 @@ pub struct Event {
 /// The events between two statuses of an object.
 #[must_use]
 pub fn between(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Vec<Event> {
-    turn(before, after).into_iter().chain(password_logon(before, after)).collect()
+    [run_started(before, after), turn(before, after), password_logon(before, after)].into_iter().flatten().collect()
 }
 
-/// The object has taken a turn: Ready has another reason.
+fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Event> {
+    let number = |status: &PasswordResetStatus| status.run.as_ref().map(|run| run.number);
+    let run = after.run.as_ref().filter(|_| number(before) != number(after))?;
+    let note = format!("run {} of {} instances ({:?})", run.number, after.instances.len(), run.trigger);
+    Some(Event { kind: "Normal", reason: reasons::RESET_RUN_STARTED, note })
+}
+
+/// The object has ended, or has met trouble. Progress is for the status: it would be an event for each instance.
 fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Event> {
     let ready = find(&after.conditions, conditions::READY)?;
     if find(&before.conditions, conditions::READY).is_some_and(|before| before.reason == ready.reason) {
         return None;
     }
     let reason = reasons::ALL.iter().find(|reason| **reason == ready.reason)?;
-    let is_trouble = ready.status == "False"
-        || find(&after.conditions, conditions::RECONCILING)
-            .is_some_and(|reconciling| reconciling.reason == reasons::PROGRESSING_WITH_RETRY);
-    let kind = if is_trouble { "Warning" } else { "Normal" };
-    Some(Event { kind, reason, note: ready.message.clone() })
+    let is_retried = find(&after.conditions, conditions::RECONCILING)
+        .is_some_and(|reconciling| reconciling.reason == reasons::PROGRESSING_WITH_RETRY);
+    match ready.status.as_str() {
+        "True" => Some(Event { kind: "Normal", reason, note: ready.message.clone() }),
+        "Unknown" if !is_retried => None,
+        _ => Some(Event { kind: "Warning", reason, note: ready.message.clone() }),
+    }
 }
 
 /// Passwords were set on instances with a key pair, which re-enables password logon beside it.
@@ -76,7 +85,9 @@ mod tests {
         assert!(between(&working, &working).is_empty());
         let events = between(&working, &failed);
         assert_eq!((events.len(), events[0].kind, events[0].reason), (1, "Warning", "PartiallyFailed"));
-        assert_eq!(between(&failed, &working)[0].kind, "Normal");
+        assert!(between(&failed, &working).is_empty(), "progress is not an event");
+        let done = status(Truth::True, "Succeeded");
+        assert_eq!(between(&working, &done)[0].kind, "Normal");
     }
 
     #[test]

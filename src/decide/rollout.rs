@@ -248,7 +248,6 @@ fn is_judged_anew(reason: &str) -> bool {
 
 /// Looks at an instance that needs a run and that nothing but itself can hold back.
 fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Verdict {
-    let instance_id = row.instance_id.clone();
     let broken =
         object.broken.or_else(|| reading?.seen.as_ref().filter(|seen| seen.is_windows()).and(object.broken_on_windows));
     if let Some(broken) = broken {
@@ -262,7 +261,7 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
         progress::advance(&mut row, state, reasons::PENDING, message, now);
         return Verdict::Waits { row, until: None, watch: true };
     };
-    let Err((reason, obstacle)) = stable(object, reading, &instance_id, now) else {
+    let Err((reason, obstacle)) = stable(object, reading, now) else {
         let state_seen = reading.seen.as_ref().map_or("", |seen| seen.power.as_str()).to_owned();
         progress::advance(&mut row, State::Pending, reasons::PENDING, "ready to be reset".to_owned(), now);
         return Verdict::Ready { row, state_seen };
@@ -280,16 +279,14 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
 }
 
 /// Whether a reading shows an instance that may be claimed; else why not.
-fn stable(object: &Object, reading: &Reading, instance_id: &str, now: Timestamp) -> Result<(), (&'static str, String)> {
+fn stable(object: &Object, reading: &Reading, now: Timestamp) -> Result<(), (&'static str, String)> {
     let region = &object.spec.region_id;
     let account = object.spec.account_name();
     let Some(seen) = &reading.seen else {
         return Err(match object.may_describe {
             Some(true) => (
                 reasons::INSTANCE_NOT_FOUND,
-                format!(
-                    "{instance_id} was not found in {region} with ECSAccount {account}; check the id and the region"
-                ),
+                format!("not found in {region} with ECSAccount {account}; check the id and the region"),
             ),
             Some(false) => (
                 reasons::NOT_PERMITTED,
@@ -297,10 +294,9 @@ fn stable(object: &Object, reading: &Reading, instance_id: &str, now: Timestamp)
                     "ECSAccount {account} may not call DescribeInstances in {region}; grant it ecs:DescribeInstances"
                 ),
             ),
-            None => (
-                reasons::INSTANCE_NOT_FOUND,
-                format!("{instance_id} was not found in {region}, or ECSAccount {account} may not see it"),
-            ),
+            None => {
+                (reasons::INSTANCE_NOT_FOUND, format!("not found in {region}, or ECSAccount {account} may not see it"))
+            }
         });
     };
     if let Power::Transitional(name) = &seen.power {

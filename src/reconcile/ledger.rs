@@ -64,12 +64,6 @@ impl Ledger {
         Self { namespace: namespace.to_owned(), watched, own }
     }
 
-    /// Returns once a consistent list of all records was read: no slot may be counted before.
-    pub async fn ready(&self) {
-        // The writer is dropped only when the process stops, and then nothing is started either.
-        let _ = self.watched.wait_until_ready().await;
-    }
-
     /// Remembers a record as this process has just written or read it.
     pub fn put(&self, record: ResetRecord) {
         let name = record.name_any();

@@ -26,6 +26,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
+use tokio::sync::watch;
 
 use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
@@ -66,6 +67,8 @@ pub struct Context<T> {
     pub password_resets: Store<DeserializeGuard<PasswordReset>>,
     /// The `ECSAccount` objects as last watched.
     pub ecs_accounts: Store<DeserializeGuard<ECSAccount>>,
+    /// Whether the caches hold full lists.
+    pub synced: Synced,
     /// The key of the fingerprints.
     pub fingerprint_key: FingerprintKey,
     /// The metrics.
@@ -85,6 +88,27 @@ impl<T> Context<T> {
         Timing {
             request_validity: signed(self.settings.request_validity),
             restart_settle: signed(self.settings.restart_settle),
+        }
+    }
+}
+
+/// Whether the caches hold full lists: no slot may be counted, and no account called missing, before.
+///
+/// kube's own `Store::wait_until_ready` remembers one waiter only: of several, all but the last wait for ever.
+pub struct Synced([watch::Receiver<bool>; 3]);
+
+impl Synced {
+    /// One flag for each cache.
+    #[must_use]
+    pub fn new(caches: [watch::Receiver<bool>; 3]) -> Self {
+        Self(caches)
+    }
+
+    /// Returns once every cache holds a full list.
+    pub async fn wait(&self) {
+        for cache in &self.0 {
+            // The sender goes only when the process stops, and then nothing is started either.
+            let _ = cache.clone().wait_for(|synced| *synced).await;
         }
     }
 }

@@ -53,7 +53,7 @@ fn waiter(namespace: &str, name: &str) -> Waiter {
 }
 
 async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -> Result<Action, ClusterError> {
-    context.ledger.ready().await;
+    context.synced.wait().await;
     let object = match context.cluster.password_reset(namespace, name).await {
         Ok(object) if object.metadata.deletion_timestamp.is_none() => object,
         Ok(_) | Err(ClusterError::NotFound { .. }) => {

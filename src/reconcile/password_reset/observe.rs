@@ -58,7 +58,7 @@ struct Seen {
 pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Sight> {
     let namespace = object.namespace().unwrap_or_default();
     let account_name = object.spec.account_name().to_owned();
-    let account = account(context, &account_name).await?;
+    let account = account(context, &account_name)?;
     let region = &object.spec.region_id;
     let account_trouble = match &account {
         Some(account) => account.block(&namespace, region),
@@ -126,9 +126,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
 }
 
 /// The account as last checked; `Some(None)`: there is none of that name.
-async fn account<T>(context: &Context<T>, name: &str) -> Option<Option<Arc<Account>>> {
-    // The writer is dropped only when the process stops.
-    let _ = context.ecs_accounts.wait_until_ready().await;
+fn account<T>(context: &Context<T>, name: &str) -> Option<Option<Arc<Account>>> {
     let exists = context.ecs_accounts.get(&ObjectRef::new(name)).is_some();
     match context.accounts.get(name).filter(|_| exists) {
         None if exists => None,

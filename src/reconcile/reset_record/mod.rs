@@ -51,7 +51,7 @@ pub fn forget<T>(context: &Context<T>, name: &str) {
 }
 
 async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, ClusterError> {
-    context.ledger.ready().await;
+    context.synced.wait().await;
     let Some(record) = context.cluster.record(name).await? else {
         forget(context, name);
         return Ok(Action::await_change());

@@ -91,7 +91,7 @@ pub struct Instance {
     /// `ImageOptions.LoginAsNonRoot`: the default logon user is ecs-user and not root.
     #[serde(default)]
     pub login_as_non_root: bool,
-    /// Default: an hour before it was added; for Pending and Starting none.
+    /// Default: an hour before it was added; for Pending and Starting none. For Starting: when that start was begun.
     #[serde(default)]
     pub start_time: Option<Timestamp>,
     /// Pending to Starting. Default 1.

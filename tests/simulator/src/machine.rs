@@ -21,6 +21,8 @@ pub(crate) struct Machine {
     status: Status,
     since: Timestamp,
     start_time: Option<Timestamp>,
+    /// When the start in progress was begun, where the seed says so; it is the StartTime that this start leads to.
+    start_begun: Option<Timestamp>,
     /// When a transitional status ends.
     leaves_at: Timestamp,
     /// The transition under way is a reboot.
@@ -68,6 +70,7 @@ impl Machine {
             status,
             since: now,
             start_time,
+            start_begun: spec.start_time.filter(|_| status == Status::Starting),
             leaves_at: after(now, lasts),
             rebooting: false,
             held: spec.held,
@@ -148,7 +151,7 @@ impl Machine {
     /// The platform has powered it on.
     fn reach_running(&mut self, at: Timestamp, effects: &mut Effects) {
         if !self.rebooting || self.spec.start_time_follows_reboot {
-            self.start_time = Some(at);
+            self.start_time = Some(self.start_begun.take().unwrap_or(at));
         }
         if let Some(password) = self.pending.take() {
             self.in_effect = Some(password);
