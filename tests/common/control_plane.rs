@@ -1,0 +1,100 @@
+//! A real API server of the test's own, and `kubectl` for it.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::wait::eventually;
+
+/// The control plane's process. It stops when its standard input ends, so also when the test is killed.
+pub struct ControlPlane {
+    process: Child,
+    kubectl: Kubectl,
+}
+
+/// `kubectl` as cluster admin.
+pub struct Kubectl {
+    program: PathBuf,
+    kubeconfig: PathBuf,
+    cache: PathBuf,
+}
+
+impl ControlPlane {
+    /// Starts one with its data in `dir`.
+    pub fn start(dir: &Path) -> Self {
+        let (program, kubectl) = (tool("CONTROL_PLANE"), tool("KUBECTL"));
+        std::fs::create_dir_all(dir).unwrap();
+        let output = dir.join("output.log");
+        let process = Command::new(&program)
+            .arg("--data-dir")
+            .arg(dir)
+            .arg("--stop-on-stdin-eof")
+            .stdin(Stdio::piped())
+            .stdout(File::create(&output).unwrap())
+            .stderr(File::create(dir.join("errors.log")).unwrap())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
+        let kubectl =
+            Kubectl { program: kubectl, kubeconfig: dir.join("kubeconfig"), cache: dir.join("kubectl-cache") };
+        let mut plane = Self { process, kubectl };
+        eventually("the control plane says that it is ready", || {
+            let ended = plane.process.try_wait().unwrap();
+            assert!(ended.is_none(), "the control plane ended: {}", read(&dir.join("errors.log")));
+            read(&output).lines().any(|line| line == "ready").then_some(())
+        });
+        plane
+    }
+
+    /// `kubectl` for it.
+    pub fn kubectl(&self) -> &Kubectl {
+        &self.kubectl
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+impl Kubectl {
+    /// Runs it with `input` as standard input. An error holds what it said on standard error.
+    pub fn run(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        let mut process = Command::new(&self.program)
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments)
+            .env("KUBECACHEDIR", &self.cache)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // kubectl may end without having read all of it; what counts is how it ends.
+        let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = process.wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// Writes a kubeconfig for the same API server that signs in with `token`.
+    pub fn write_kubeconfig(&self, path: &Path, token: &str) {
+        let config = self.run(&["config", "view", "--raw", "--output=json"], "").unwrap();
+        let mut config: Value = serde_json::from_str(&config).unwrap();
+        config["users"][0]["user"] = json!({"token": token});
+        std::fs::write(path, config.to_string()).unwrap();
+    }
+}
+
+fn tool(variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} is not set: run `make test`"));
+    PathBuf::from(path)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}

@@ -1,0 +1,92 @@
+//! The controller's process: the binary that ships, started as its Deployment would start it.
+
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::wait::eventually;
+
+/// How a controller is started.
+pub struct Launch {
+    /// With whose rights.
+    pub kubeconfig: PathBuf,
+    /// Where its log goes; a second start appends.
+    pub log: PathBuf,
+    /// Flags.
+    pub flags: Vec<String>,
+}
+
+/// A running controller; dropping it kills it.
+pub struct Controller {
+    process: Child,
+    admin: SocketAddr,
+}
+
+impl Controller {
+    /// Starts it and waits until `/readyz` says that it can work.
+    pub fn start(launch: &Launch) -> Self {
+        let Launch { kubeconfig, log, flags } = launch;
+        let admin = free_address();
+        let file = OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_ecs-password-reset"))
+            .arg("controller")
+            .arg(format!("--listen-address={admin}"))
+            .args(flags)
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        let mut controller = Self { process, admin };
+        eventually("the controller is ready", || {
+            let ended = controller.process.try_wait().unwrap();
+            assert!(ended.is_none(), "the controller ended: {}", tail(log, 20));
+            controller.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")).then_some(())
+        });
+        controller
+    }
+
+    /// Asks it to stop, as the kubelet does, and waits for its end.
+    pub fn terminate(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
+        self.process.wait().unwrap()
+    }
+
+    /// What `/metrics` says.
+    pub fn metrics(&self) -> String {
+        self.get("/metrics").expect("the controller answers on its admin port")
+    }
+
+    /// One answer of the admin port, headers and all; `None`: there is none.
+    fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.admin).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        // It may have ended already, which is all that is wanted.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The last `count` lines of a log.
+pub fn tail(log: &Path, count: usize) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}

@@ -1,0 +1,21 @@
+//! Waiting for something to become true: the one place of these tests that knows a clock.
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take. It bounds a hanging test and is no measure of speed.
+const LIMIT: Duration = Duration::from_mins(2);
+/// Pause between two looks.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Looks again and again until `look` finds something, and returns it. Panics with `what` when it never does.
+#[allow(clippy::disallowed_methods, reason = "a bounded poll needs a clock and a pause; no test has another")]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < LIMIT, "waited {} s in vain: {what}", LIMIT.as_secs());
+        std::thread::sleep(INTERVAL);
+    }
+}

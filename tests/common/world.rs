@@ -1,0 +1,381 @@
+//! [`World`]: the parts put together, and the words in which tests speak about them.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ecs_simulator::{Config, Instance, Journal, Outcome, Simulator, Status};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::control_plane::ControlPlane;
+use super::controller::{Controller, Launch, tail};
+use super::manifests::{self, ACCOUNT, NAMESPACE, PASSWORD, REGION, SECRET, SYSTEM_NAMESPACE};
+use super::wait::eventually;
+
+/// What a world begins with.
+pub struct Setup {
+    /// The simulated ECS; the tests' validity of requests is set on top.
+    pub ecs: Config,
+    /// V, for ECS and the controller alike, in seconds. Default 60: what is shorter makes a slow machine fail.
+    pub request_validity_seconds: u32,
+    /// M, in seconds. Default 2.
+    pub restart_settle_seconds: u32,
+    /// The controller's log filter. Default: its own modules at debug.
+    pub log_filter: &'static str,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            ecs: Config::default(),
+            request_validity_seconds: 60,
+            restart_settle_seconds: 2,
+            log_filter: "info,ecs_password_reset=debug",
+        }
+    }
+}
+
+/// A cluster with everything that a reset needs: the controller installed and running, the account `default`, the
+/// namespace `prod` with the Secret `root-password`. `PasswordReset`s are named without their namespace, `prod`.
+pub struct World {
+    // Dropped in this order: first who works, then what it works with.
+    controller: Option<Controller>,
+    simulator: Simulator,
+    control_plane: ControlPlane,
+    _runtime: Runtime,
+    launch: Launch,
+    dir: PathBuf,
+}
+
+impl World {
+    /// A world with these instances and every default.
+    pub fn with(instances: impl IntoIterator<Item = Instance>) -> Self {
+        let ecs = Config { instances: instances.into_iter().collect(), ..Config::default() };
+        Self::start(Setup { ecs, ..Setup::default() })
+    }
+
+    /// A world with the controller running and its account Ready.
+    pub fn start(setup: Setup) -> Self {
+        let mut world = Self::without_controller(setup);
+        world.start_controller();
+        world.wait_for_account("Ready");
+        world
+    }
+
+    /// A world in which everything is installed but the controller does not run yet.
+    pub fn without_controller(setup: Setup) -> Self {
+        let Setup { ecs, request_validity_seconds, restart_settle_seconds, log_filter } = setup;
+        let dir = new_dir();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let ecs = Config { request_validity_seconds, ..ecs };
+        let simulator = runtime.block_on(Simulator::start(ecs)).unwrap();
+        let control_plane = ControlPlane::start(&dir.join("control-plane"));
+        let flags = [
+            "--allow-http-endpoints".to_owned(),
+            format!("--request-validity-seconds={request_validity_seconds}"),
+            format!("--restart-settle-seconds={restart_settle_seconds}"),
+            "--describe-interval-milliseconds=50".to_owned(),
+            "--secret-poll-seconds=1".to_owned(),
+            "--account-check-seconds=1".to_owned(),
+            // Tests move ECS's clock and not this machine's.
+            "--clock-skew-limit-seconds=900".to_owned(),
+            format!("--log-filter={log_filter}"),
+        ];
+        let launch =
+            Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags: flags.to_vec() };
+        let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir };
+        world.install();
+        let credentials = json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"});
+        world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
+        world.apply(&world.account());
+        world.create_namespace(NAMESPACE);
+        world.set_password(PASSWORD);
+        world
+    }
+
+    // === Cluster ===
+
+    /// Installs the controller as its documentation says, `kubectl apply -k deploy/base`, and takes a token of its
+    /// `ServiceAccount` for the next [`World::start_controller`]. Installing again is allowed.
+    pub fn install(&self) {
+        self.kubectl(&["apply", "--kustomize", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base")]);
+        self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
+        let token = ["create", "token", "ecs-password-reset", "--namespace", SYSTEM_NAMESPACE, "--duration=1h"];
+        self.control_plane.kubectl().write_kubeconfig(&self.launch.kubeconfig, self.kubectl(&token).trim());
+    }
+
+    /// Runs `kubectl` as cluster admin and returns what it printed. Panics when it fails.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        self.try_kubectl(arguments, "").unwrap_or_else(|error| panic!("kubectl {}: {error}", arguments.join(" ")))
+    }
+
+    /// Runs `kubectl` with `input` as standard input. An error holds what it said.
+    pub fn try_kubectl(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        self.control_plane.kubectl().run(arguments, input)
+    }
+
+    /// `kubectl apply` of one object; returns what it printed, such as `… created`.
+    pub fn apply(&self, object: &Value) -> String {
+        self.try_apply(object).unwrap_or_else(|error| panic!("kubectl apply: {error}"))
+    }
+
+    /// `kubectl apply` of one object that may be refused.
+    pub fn try_apply(&self, object: &Value) -> Result<String, String> {
+        self.try_kubectl(&["apply", "--filename=-"], &object.to_string())
+    }
+
+    /// One object; `kind` and `name` as `kubectl get` takes them, in the namespace `prod`.
+    pub fn get(&self, kind: &str, name: &str) -> Value {
+        self.get_in(NAMESPACE, kind, name)
+    }
+
+    /// One object of a namespace.
+    pub fn get_in(&self, namespace: &str, kind: &str, name: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", kind, name, "--namespace", namespace, "--output=json"])).unwrap()
+    }
+
+    /// Makes a namespace whose Secrets the controller may read by name.
+    pub fn create_namespace(&self, name: &str) {
+        for object in manifests::namespace(name) {
+            self.apply(&object);
+        }
+    }
+
+    /// The `ECSAccount` that the world began with, to be changed and applied.
+    pub fn account(&self) -> Value {
+        manifests::account(ACCOUNT, &self.simulator.url())
+    }
+
+    /// Waits for a condition of the account.
+    pub fn wait_for_account(&self, condition: &str) {
+        let condition = format!("--for=condition={condition}");
+        self.kubectl(&["wait", &condition, "--timeout=120s", "ecsaccount", ACCOUNT]);
+    }
+
+    /// Puts a password into the Secret `root-password`.
+    pub fn set_password(&self, password: &str) {
+        self.apply_secret(SECRET, &json!({"password": password}));
+    }
+
+    /// Applies a Secret of the user.
+    pub fn apply_secret(&self, name: &str, data: &Value) {
+        self.apply(&manifests::secret(NAMESPACE, name, data));
+    }
+
+    // === PasswordResets ===
+
+    /// Applies a `PasswordReset`: `spec` on top of region, Secret and `minReadySeconds: 0`. Returns what kubectl printed.
+    pub fn apply_reset(&self, name: &str, spec: Value) -> String {
+        self.apply(&manifests::password_reset(NAMESPACE, name, spec))
+    }
+
+    /// Sets an annotation of the group on a `PasswordReset`; `None` removes it.
+    pub fn annotate(&self, name: &str, annotation: &str, value: Option<&str>) {
+        let key = format!("ecs.password-reset.dev/{annotation}");
+        let change = value.map_or_else(|| format!("{key}-"), |value| format!("{key}={value}"));
+        self.kubectl(&["annotate", "--overwrite", "passwordreset", name, &change, "--namespace", NAMESPACE]);
+    }
+
+    /// Deletes a `PasswordReset` and waits until it is gone, which a finalizer would prevent.
+    pub fn delete_reset(&self, name: &str) {
+        self.kubectl(&["delete", "--timeout=30s", "passwordreset", name, "--namespace", NAMESPACE]);
+    }
+
+    /// `kubectl wait` for a condition of a `PasswordReset`; returns its status then.
+    pub fn wait_for(&self, name: &str, condition: &str) -> Value {
+        let condition = format!("--for=condition={condition}");
+        let wait = ["wait", &condition, "--timeout=120s", "passwordreset", name, "--namespace", NAMESPACE];
+        if let Err(error) = self.try_kubectl(&wait, "") {
+            panic!("{error}\nits status: {:#}", self.status(name));
+        }
+        self.status(name)
+    }
+
+    /// Waits until the controller has answered the present spec and the object is Ready; returns its status.
+    pub fn wait_until_done(&self, name: &str) -> Value {
+        self.wait_for_reset(name, "it is Ready for its newest generation", |object| {
+            let status = &object["status"];
+            let current = status["observedGeneration"] == object["metadata"]["generation"];
+            (current && condition(status, "Ready")["status"] == "True").then(|| status.clone())
+        })
+    }
+
+    /// Waits until `look` finds something in a `PasswordReset`.
+    pub fn wait_for_reset<T>(&self, name: &str, what: &str, mut look: impl FnMut(&Value) -> Option<T>) -> T {
+        eventually(&format!("PasswordReset {name}: {what}"), || look(&self.get("passwordreset", name)))
+    }
+
+    /// Waits until the row of an instance is in `state`; returns the row.
+    pub fn wait_for_state(&self, name: &str, instance_id: &str, state: &str) -> Value {
+        self.wait_for_reset(name, &format!("{instance_id} is {state}"), |object| {
+            let row = row(&object["status"], instance_id);
+            (row["state"] == state).then(|| row.clone())
+        })
+    }
+
+    /// Waits until the object's Ready condition gives `reason`; returns the condition.
+    pub fn wait_for_reason(&self, name: &str, reason: &str) -> Value {
+        self.wait_for_reset(name, &format!("Ready gives the reason {reason}"), |object| {
+            let ready = condition(&object["status"], "Ready");
+            (ready["reason"] == reason).then(|| ready.clone())
+        })
+    }
+
+    /// The status of a `PasswordReset`.
+    pub fn status(&self, name: &str) -> Value {
+        self.get("passwordreset", name)["status"].take()
+    }
+
+    /// The events of a `PasswordReset`, in no order.
+    pub fn events(&self, name: &str) -> Vec<Value> {
+        let all = self.kubectl(&["get", "events.events.k8s.io", "--namespace", NAMESPACE, "--output=json"]);
+        let mut all: Value = serde_json::from_str(&all).unwrap();
+        let Value::Array(items) = all["items"].take() else { return Vec::new() };
+        items.into_iter().filter(|event| event["regarding"]["name"] == name).collect()
+    }
+
+    /// The record of an instance; null if there is none.
+    pub fn record(&self, instance_id: &str) -> Value {
+        let name = format!("{REGION}.{instance_id}");
+        let get = ["get", "resetrecord", &name, "--namespace", SYSTEM_NAMESPACE, "--output=json", "--ignore-not-found"];
+        serde_json::from_str(&self.kubectl(&get)).unwrap_or(Value::Null)
+    }
+
+    // === The controller's process ===
+
+    /// Starts the controller; one that runs is killed.
+    pub fn start_controller(&mut self) {
+        self.kill_controller();
+        self.controller = Some(Controller::start(&self.launch));
+    }
+
+    /// `kill -9`.
+    pub fn kill_controller(&mut self) {
+        drop(self.controller.take());
+    }
+
+    /// SIGTERM, and its end.
+    pub fn stop_controller(&mut self) -> ExitStatus {
+        self.controller.take().expect("the controller runs").terminate()
+    }
+
+    /// Everything that the controller has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.launch.log).unwrap()
+    }
+
+    /// Everything that `/metrics` says.
+    pub fn metrics(&self) -> String {
+        self.controller.as_ref().expect("the controller runs").metrics()
+    }
+
+    /// The sum of a metric over those of its series whose labels contain `labels`, such as `kind="Event"`.
+    pub fn metric(&self, name: &str, labels: &str) -> f64 {
+        let metrics = self.metrics();
+        let series = metrics.lines().filter_map(|line| line.rsplit_once(' ')).filter(|(series, _)| {
+            let (metric, of) = series.split_once('{').unwrap_or((series, ""));
+            metric == name && of.contains(labels)
+        });
+        series.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+    }
+
+    // === ECS ===
+
+    /// The simulator, for faults, outsiders and keys.
+    pub fn ecs(&self) -> &Simulator {
+        &self.simulator
+    }
+
+    /// Asks the journal.
+    pub fn journal<T>(&self, ask: impl FnOnce(&Journal) -> T) -> T {
+        ask(self.simulator.core().journal())
+    }
+
+    /// Moves ECS's clock forward and waits until the controller has heard of it. Its timers run on this machine's clock,
+    /// which no test waits for: every record is touched, so that it is looked at by the new time.
+    pub fn advance(&self, seconds: u64) {
+        self.simulator.advance(Duration::from_secs(seconds));
+        if self.controller.is_none() {
+            return;
+        }
+        self.wait_for_look_at_account();
+        let touch = format!("test/touched={}", self.simulator.now().as_millisecond());
+        let records = ["resetrecords", "--all", "--namespace", SYSTEM_NAMESPACE];
+        self.kubectl(&[&["annotate", "--overwrite"], &records[..], &[&touch]].concat());
+    }
+
+    /// Waits until the controller has asked anew who the account's credentials speak for, and handled the answer.
+    pub fn wait_for_look_at_account(&self) {
+        let looks = || self.journal(|journal| journal.requests().filter(|it| it.action == "GetCallerIdentity").count());
+        let before = looks();
+        // The second request shows that the answer to the first was handled.
+        eventually("the controller looks at its account", || (looks() >= before + 2).then_some(()));
+    }
+
+    /// Keeps an instance from leaving transitional states.
+    pub fn hold(&self, instance_id: &str) {
+        self.simulator.with_core(|core, now| core.hold(now, instance_id)).unwrap();
+    }
+
+    /// Ends [`World::hold`].
+    pub fn release(&self, instance_id: &str) {
+        self.simulator.with_core(|core, now| core.release(now, instance_id)).unwrap();
+    }
+
+    /// How many passwords were set on an instance through the API.
+    pub fn modifies(&self, instance_id: &str) -> usize {
+        self.journal(|journal| journal.modifies(instance_id))
+    }
+
+    /// How many reboots of an instance were accepted through the API.
+    pub fn reboots(&self, instance_id: &str) -> usize {
+        self.journal(|journal| journal.reboots(instance_id))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // What is left over costs disk, and the next `cargo clean` finds it.
+            let _ = std::fs::remove_dir_all(&self.dir);
+            return;
+        }
+        let mut story = String::new();
+        for entry in self.simulator.core().journal().requests().filter(|it| it.action != "GetCallerIdentity") {
+            if entry.action != "DescribeInstances" {
+                let _ = writeln!(story, "{} {} {:?} {:?}", entry.at, entry.action, entry.instance_ids, entry.outcome);
+            }
+        }
+        eprintln!("--- what ECS was asked to change\n{story}--- the end of {}", self.launch.log.display());
+        eprintln!("{}", tail(&self.launch.log, 60));
+    }
+}
+
+/// A condition of a status; null if it has none of that type.
+pub fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
+    find(&status["conditions"], "type", kind)
+}
+
+/// The row of an instance; null if there is none.
+pub fn row<'a>(status: &'a Value, instance_id: &str) -> &'a Value {
+    find(&status["instances"], "instanceID", instance_id)
+}
+
+fn find<'a>(list: &'a Value, key: &str, value: &str) -> &'a Value {
+    let found = list.as_array().and_then(|items| items.iter().find(|item| item[key] == value));
+    found.unwrap_or(&Value::Null)
+}
+
+/// A fresh directory for one world under cargo's target directory.
+fn new_dir() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("world-{}-{count}", std::process::id()));
+    // One of the same name was left over by a process that had this id before.
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}

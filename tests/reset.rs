@@ -1,0 +1,285 @@
+//! The endings of a reset, each on real parts: what a user applies, what the instance then has, and what the status says.
+
+mod common;
+
+use common::{AccessKey, Fault, Instance, PASSWORD, REGION, Rule, SECRET, Status, World, condition, eventually, row};
+use serde_json::{Value, json};
+
+// === Ends ===
+
+#[test]
+fn a_running_instance_is_restarted_and_has_the_password_in_effect() {
+    let world = World::with([Instance::running("i-running1", REGION).named("web-1")]);
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
+    let status = world.wait_for("web", "Ready");
+
+    world.assert_reset_and_restarted_once(&status, "i-running1", PASSWORD);
+    let row = row(&status, "i-running1");
+    assert_eq!(row["reason"], "RestartProven");
+    assert_eq!(
+        (&row["name"], &row["osType"], &row["initialStatus"]),
+        (&json!("web-1"), &json!("linux"), &json!("Running"))
+    );
+    assert_eq!(condition(&status, "Ready")["reason"], "Succeeded");
+    assert_eq!(condition(&status, "Succeeded")["status"], "True");
+    assert_eq!((condition(&status, "Reconciling"), condition(&status, "Stalled")), (&Value::Null, &Value::Null));
+    let columns = world.kubectl(&["get", "pwr", "web", "--namespace=prod", "--no-headers"]);
+    assert_eq!(columns.split_whitespace().take(5).collect::<Vec<_>>(), ["web", "True", "Succeeded", "1/1", SECRET]);
+}
+
+#[test]
+fn a_stopped_instance_and_policy_never_take_effect_at_the_next_start() {
+    let world = World::with([Instance::stopped("i-stopped1", REGION), Instance::running("i-running1", REGION)]);
+    world.apply_reset("stopped", json!({"instanceIDs": ["i-stopped1"]}));
+    world.apply_reset("quiet", json!({"instanceIDs": ["i-running1"], "restart": {"policy": "Never"}}));
+
+    let (stopped, quiet) = (world.wait_for("stopped", "Ready"), world.wait_for("quiet", "Ready"));
+    world.assert_reset_but_not_restarted(&stopped, "i-stopped1", PASSWORD);
+    world.assert_reset_but_not_restarted(&quiet, "i-running1", PASSWORD);
+    assert_eq!(row(&stopped, "i-stopped1")["reason"], "SetWhileStopped");
+    assert_eq!(row(&quiet, "i-running1")["reason"], "RestartPolicyNever");
+    assert_eq!(world.ecs().core().status("i-stopped1"), Some(Status::Stopped), "nobody starts what is Stopped");
+}
+
+#[test]
+fn a_starting_instance_is_waited_for_and_then_reset() {
+    let world = World::with([Instance::starting("i-starting1", REGION).held()]);
+    world.apply_reset("web", json!({"instanceIDs": ["i-starting1"]}));
+
+    let waiting = world.wait_for_state("web", "i-starting1", "WaitingForStableState");
+    assert!(waiting["message"].as_str().unwrap().contains("Starting"), "{waiting:#}");
+    assert_eq!(condition(&world.status("web"), "Ready")["reason"], "WaitingForStableState");
+    assert_eq!(world.record("i-starting1"), Value::Null, "an instance is not claimed before it can be reset");
+    world.assert_untouched("i-starting1");
+
+    world.release("i-starting1");
+    world.wait_for_state("web", "i-starting1", "PasswordSet");
+    world.advance(60); // A restart in the minute of the start before it could not be proven.
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, "i-starting1", PASSWORD);
+}
+
+#[test]
+fn a_key_pair_is_noted_in_the_row_and_in_an_event() {
+    let world = World::with([Instance::running("i-running1", REGION).with_key_pair("ops")]);
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
+    let status = world.wait_for("web", "Ready");
+    assert_eq!(row(&status, "i-running1")["keyPairName"], "ops");
+    let event = eventually("an event about password logon", || {
+        world.events("web").into_iter().find(|event| event["reason"] == "PasswordLogonEnabled")
+    });
+    assert!(event["note"].as_str().unwrap().contains("ops"), "{event:#}");
+}
+
+// === What cannot be reset ===
+
+#[test]
+fn an_unknown_instance_fails_by_name_and_is_told_apart_from_one_that_may_not_be_seen() {
+    let world = World::with([]);
+    let spec = json!({"instanceIDs": ["i-nowhere1"], "stableStateTimeoutSeconds": 2});
+    world.apply_reset("typo", spec.clone());
+    let status = world.wait_for("typo", "Stalled");
+    assert_failed_by_name(&status, "i-nowhere1", "InstanceNotFound");
+    assert_eq!(condition(&status, "TargetsResolved")["status"], "False");
+
+    world.ecs().core().put_access_key(AccessKey::testing().deny("DescribeInstances", None));
+    world.apply_reset("blind", json!({"instanceIDs": ["i-nowhere2"], "stableStateTimeoutSeconds": 2}));
+    let status = world.wait_for("blind", "Stalled");
+    assert_failed_by_name(&status, "i-nowhere2", "NotPermitted");
+    assert!(condition(&status, "Ready")["message"].as_str().unwrap().contains("ecs:DescribeInstances"));
+
+    world.assert_untouched("i-nowhere1");
+    world.assert_untouched("i-nowhere2");
+}
+
+#[test]
+fn a_locked_and_an_expired_instance_fail_by_name_before_any_call() {
+    let mut expired = Instance::running("i-expired1", REGION);
+    expired.expired_time = Some("2020-01-01T00:00:00Z".parse().unwrap());
+    let world = World::with([Instance::running("i-locked01", REGION).locked("security"), expired]);
+    for (name, id) in [("locked", "i-locked01"), ("expired", "i-expired1")] {
+        world.apply_reset(name, json!({"instanceIDs": [id], "stableStateTimeoutSeconds": 2}));
+    }
+    let (locked, expired) = (world.wait_for("locked", "Stalled"), world.wait_for("expired", "Stalled"));
+    assert_failed_by_name(&locked, "i-locked01", "InstanceLocked");
+    assert!(row(&locked, "i-locked01")["message"].as_str().unwrap().contains("security"));
+    assert_failed_by_name(&expired, "i-expired1", "InstanceExpired");
+    world.assert_untouched("i-locked01");
+    world.assert_untouched("i-expired1");
+}
+
+#[test]
+fn a_refusal_by_ram_fails_the_instance_and_says_so() {
+    let world = World::with([Instance::running("i-running1", REGION)]);
+    world.ecs().core().put_access_key(AccessKey::testing().deny("ModifyInstanceAttribute", Some("i-running1")));
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
+    let status = world.wait_for("web", "Stalled");
+    assert_failed_by_name(&status, "i-running1", "NotPermitted");
+    assert!(row(&status, "i-running1")["message"].as_str().unwrap().contains("Forbidden.RAM"));
+    assert_eq!((world.modifies("i-running1"), world.calls("RebootInstance", "i-running1")), (0, 0));
+}
+
+/// The one instance is Failed for `reason`, and what a person reads first names it.
+#[track_caller]
+fn assert_failed_by_name(status: &Value, instance_id: &str, reason: &str) {
+    let (row, ready) = (row(status, instance_id), condition(status, "Ready"));
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Failed"), &json!(reason)), "{row:#}");
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!(reason)), "{ready:#}");
+    assert!(ready["message"].as_str().unwrap().contains(instance_id), "{ready:#}");
+    assert_eq!(condition(status, "Succeeded")["status"], "False");
+    assert_eq!(condition(status, "Reconciling"), &Value::Null);
+}
+
+// === Trouble that goes away ===
+
+#[test]
+fn a_missing_secret_is_waited_for() {
+    let world = World::with([Instance::running("i-running1", REGION)]);
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"], "passwordSecretRef": {"name": "later"}}));
+    let ready = world.wait_for_reason("web", "SecretNotFound");
+    assert_eq!(ready["status"], "Unknown");
+    assert!(ready["message"].as_str().unwrap().contains("later"), "{ready:#}");
+    assert_eq!(condition(&world.status("web"), "Reconciling")["reason"], "ProgressingWithRetry");
+
+    world.apply_secret("later", &json!({"passphrase": PASSWORD}));
+    let ready = world.wait_for_reason("web", "SecretKeyNotFound");
+    assert!(ready["message"].as_str().unwrap().contains("password"), "{ready:#}");
+    world.assert_untouched("i-running1");
+
+    world.apply_secret("later", &json!({"password": PASSWORD}));
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, "i-running1", PASSWORD);
+}
+
+#[test]
+fn an_account_that_is_not_ready_is_waited_for() {
+    let world = World::with([Instance::running("i-running1", REGION)]);
+    world.ecs().core().remove_access_key("testid");
+    world.wait_for_account("Stalled");
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
+    let ready = world.wait_for_reason("web", "AccountNotReady");
+    assert_eq!(ready["status"], "Unknown");
+    assert_eq!(condition(&world.status("web"), "AccountReady")["status"], "False");
+    world.assert_untouched("i-running1");
+
+    world.ecs().core().put_access_key(AccessKey::testing());
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, "i-running1", PASSWORD);
+}
+
+#[test]
+fn a_namespace_that_the_account_does_not_allow_gets_nothing_until_it_does() {
+    let world = World::with([Instance::running("i-running1", REGION)]);
+    let mut account = world.account();
+    account["spec"]["allowedNamespaces"] = json!({"names": ["elsewhere"]});
+    world.apply(&account);
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
+    let ready = world.wait_for_reason("web", "NamespaceNotAllowed");
+    assert!(ready["message"].as_str().unwrap().contains("prod"), "{ready:#}");
+    world.assert_untouched("i-running1");
+
+    account["spec"]["allowedNamespaces"] = json!({"from": "All"});
+    world.apply(&account);
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, "i-running1", PASSWORD);
+}
+
+#[test]
+fn throttled_calls_are_made_again_and_carried_out_once() {
+    let world = World::with([Instance::running("i-running1", REGION)]);
+    for action in ["DescribeInstances", "ModifyInstanceAttribute", "RebootInstance"] {
+        let fault = Fault::Throttle { retry_after_milliseconds: Some(500) };
+        world.ecs().core().inject(Rule::once(action, fault));
+    }
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, "i-running1", PASSWORD);
+    assert_eq!(world.calls("ModifyInstanceAttribute", "i-running1"), 2);
+    assert_eq!(world.calls("RebootInstance", "i-running1"), 2);
+}
+
+// === How a person steers it ===
+
+#[test]
+fn suspend_starts_nothing_new_and_lets_what_is_in_flight_finish() {
+    let ids = ["i-running1", "i-running2"];
+    let world = World::with(ids.map(|id| Instance::running(id, REGION)));
+    let spec = |suspend| json!({"instanceIDs": ids, "suspend": suspend});
+    world.apply_reset("web", spec(true));
+    let ready = world.wait_for_reason("web", "Suspended");
+    assert_eq!(ready["status"], "Unknown");
+    ids.iter().for_each(|id| world.assert_untouched(id));
+
+    world.hold("i-running1");
+    world.apply_reset("web", spec(false));
+    eventually("the first one is in its restart", || (world.reboots("i-running1") == 1).then_some(()));
+    world.apply_reset("web", spec(true));
+    world.release("i-running1");
+    world.wait_for_state("web", "i-running1", "InEffect");
+    world.wait_for_reason("web", "Suspended");
+    world.assert_untouched("i-running2");
+
+    world.apply_reset("web", spec(false));
+    let status = world.wait_until_done("web");
+    ids.iter().for_each(|id| world.assert_reset_and_restarted_once(&status, id, PASSWORD));
+}
+
+#[test]
+fn max_unavailable_bounds_how_many_are_away_at_once() {
+    let ids = ["i-running1", "i-running2", "i-running3", "i-running4"];
+    let world = World::with(ids.map(|id| Instance::running(id, REGION).held()));
+    world.apply_reset("web", json!({"instanceIDs": ids, "restart": {"maxUnavailable": "50%"}}));
+    let away = || ids.into_iter().filter(|id| world.reboots(id) > 0).collect::<Vec<_>>();
+    eventually("two are away", || (away().len() == 2).then_some(()));
+    let waiting = ids.into_iter().find(|id| !away().contains(id)).unwrap();
+    let row = world.wait_for_state("web", waiting, "Pending");
+    assert_eq!(row["reason"], "WaitingForSlot");
+
+    ids.iter().for_each(|id| world.release(id));
+    let status = world.wait_for("web", "Ready");
+    ids.iter().for_each(|id| world.assert_reset_and_restarted_once(&status, id, PASSWORD));
+    assert_eq!(world.journal(|journal| journal.max_away()), 2);
+}
+
+#[test]
+fn two_objects_that_name_one_instance_take_turns() {
+    let world = World::with([Instance::running("i-running1", REGION).held()]);
+    world.apply_secret("other", &json!({"password": "Green-Teapot-8"}));
+    world.apply_reset("first", json!({"instanceIDs": ["i-running1"]}));
+    eventually("the first one restarts the instance", || (world.reboots("i-running1") == 1).then_some(()));
+    let spec = json!({"instanceIDs": ["i-running1"], "passwordSecretRef": {"name": "other"}});
+    world.apply_reset("second", spec);
+    let waiting = world.wait_for_reset("second", "its row says why it waits", |object| {
+        let row = row(&object["status"], "i-running1");
+        (row["reason"] == "InstanceBusy").then(|| row.clone())
+    });
+    assert_eq!(waiting["state"], "Pending");
+    assert_eq!((world.modifies("i-running1"), world.reboots("i-running1")), (1, 1));
+
+    world.release("i-running1");
+    world.wait_for_state("first", "i-running1", "InEffect");
+    world.wait_for_state("second", "i-running1", "PasswordSet");
+    world.advance(60);
+    world.wait_for("second", "Ready");
+    world.wait_for_state("second", "i-running1", "InEffect");
+    world.wait_for_state("first", "i-running1", "Superseded");
+    assert_eq!(condition(&world.wait_until_done("first"), "Ready")["status"], "True");
+    assert_eq!((world.modifies("i-running1"), world.reboots("i-running1")), (2, 2));
+    assert!(world.ecs().core().in_effect_password("i-running1") == Some("Green-Teapot-8"));
+}
+
+#[test]
+fn deletion_in_mid_run_is_immediate_and_the_claim_is_driven_to_its_end() {
+    let ids = ["i-running1", "i-running2"];
+    let world = World::with(ids.map(|id| Instance::running(id, REGION)));
+    world.hold("i-running1");
+    world.apply_reset("web", json!({"instanceIDs": ids}));
+    eventually("the first one is in its restart", || (world.reboots("i-running1") == 1).then_some(()));
+
+    world.delete_reset("web");
+    world.release("i-running1");
+    eventually("the record has ended", || (world.record("i-running1")["status"]["phase"] == "InEffect").then_some(()));
+    assert_eq!((world.modifies("i-running1"), world.reboots("i-running1")), (1, 1));
+    assert!(world.ecs().core().in_effect_password("i-running1") == Some(PASSWORD));
+    world.assert_untouched("i-running2");
+}
