@@ -136,8 +136,8 @@ struct Args {
     #[arg(long, env = "ECS_PASSWORD_RESET_CLOCK_SKEW_LIMIT_SECONDS", value_name = "SECONDS", default_value_t = 300)]
     clock_skew_limit_seconds: u64,
 
-    /// Seconds between two looks at the identity behind an account
-    #[arg(long, env = "ECS_PASSWORD_RESET_ACCOUNT_CHECK_SECONDS", value_name = "SECONDS", default_value_t = 300)]
+    /// Seconds between two looks at an account's credentials and the identity behind them
+    #[arg(long, env = "ECS_PASSWORD_RESET_ACCOUNT_CHECK_SECONDS", value_name = "SECONDS", default_value_t = 60)]
     account_check_seconds: u64,
 
     /// Seconds that passes in flight may run on after SIGTERM; keep it below the pod's terminationGracePeriodSeconds
@@ -302,7 +302,7 @@ mod tests {
             concurrency: 16,
             kube_request_timeout: Duration::from_secs(10),
             clock_skew_limit: Duration::from_mins(5),
-            account_check: Duration::from_mins(5),
+            account_check: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(25),
             log_filter: "info".to_owned(),
             log_format: LogFormat::Json,

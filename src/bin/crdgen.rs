@@ -54,11 +54,14 @@ fn write(directory: &std::path::Path, crd: &CustomResourceDefinition) -> Result<
     Ok(std::fs::write(path, format!("{header}{}", serde_saphyr::to_string(&document)?))?)
 }
 
-/// Removes `nullable` and `default` at every depth.
+/// Removes `nullable` and `default` at every depth, and the formats of Rust that Kubernetes does not know.
 fn strip(schema: &mut Value) {
     walk(schema, &mut |object| {
         object.remove("nullable");
         object.remove("default");
+        if object.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
+            object.remove("format");
+        }
     });
 }
 
