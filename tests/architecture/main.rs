@@ -321,10 +321,10 @@ fn reasons_are_constants(sources: &[Source]) -> Complaints {
         for window in source.tokens.windows(3) {
             match window {
                 // Schema texts can hold no constant; what they say must be a reason all the same.
-                [Token::Text(field), Token::Mark(':'), Token::Text(reason)] if field == "reason" => {
-                    if !reasons::ALL.contains(&reason.as_str()) {
-                        complaints.push(complain(source, &format!("\"{reason}\" is not in api::reasons")));
-                    }
+                [Token::Text(field), Token::Mark(':'), Token::Text(reason)]
+                    if field == "reason" && !reasons::ALL.contains(&reason.as_str()) =>
+                {
+                    complaints.push(complain(source, &format!("\"{reason}\" is not in api::reasons")));
                 }
                 [Token::Word(field), Token::Mark(':' | '='), Token::Text(reason)] if field == "reason" => {
                     complaints

@@ -64,9 +64,9 @@ pub fn sources() -> Vec<Source> {
     files.sort();
     let mut sources = Vec::new();
     for file in files {
-        let name = file.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
-        if name.ends_with(".rs") && !name.ends_with("tests.rs") {
-            sources.push(Source::new(&name, &std::fs::read_to_string(&file).unwrap()));
+        let name = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        if file.extension().is_some_and(|it| it == "rs") && !name.ends_with("tests.rs") {
+            sources.push(Source::new(name, &std::fs::read_to_string(&file).unwrap()));
         }
     }
     assert!(sources.len() > 40, "only {} files were found below src", sources.len());
@@ -253,7 +253,6 @@ fn resolve(path: Vec<String>, module: &[&str]) -> Vec<String> {
     let mut base: Vec<&str> = module.to_vec();
     let mut rest = path.as_slice();
     match path[0].as_str() {
-        "crate" => return path,
         "self" => rest = &rest[1..],
         "super" => {
             while rest.first().is_some_and(|segment| segment == "super") {

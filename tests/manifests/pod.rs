@@ -17,7 +17,7 @@ fn lacks(pod: &Value) -> Vec<&'static str> {
     let mut lacks = Vec::new();
     let mut want = |met: bool, what: &'static str| {
         if !met {
-            lacks.push(what)
+            lacks.push(what);
         }
     };
     want(security["runAsNonRoot"] == true, "runAsNonRoot");
