@@ -109,7 +109,9 @@ pub struct AllowedNamespaces {
     pub names: Option<Vec<String>>,
 
     /// `All`: every namespace of the cluster.
+    // Of an optional enum kube keeps the enum's text and drops this field's: the default would not be explained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "NamespacesFrom")]
     pub from: Option<NamespacesFrom>,
 }
 
@@ -152,7 +154,9 @@ pub struct Limits {
 )]
 pub struct Endpoint {
     /// `Public`: the region's public endpoints. `VPC`: those reachable from inside a VPC of that region.
+    // Of an optional enum kube keeps the enum's text and drops this field's: the default would not be explained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Network")]
     pub network: Option<Network>,
 
     /// A private gateway to ECS, for example `https://ecs.gateway.internal`. Plain http is refused unless the controller

@@ -152,7 +152,9 @@ pub struct PasswordSecretRef {
 pub struct RestartSpec {
     /// `IfRunning`: a Running instance is restarted so that the password takes effect. `Never`: no restart; the password
     /// takes effect at the next start through ECS. Absent = `IfRunning`. A Stopped instance is never started.
+    // Of an optional enum kube keeps the enum's text and drops this field's: the default would not be explained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RestartPolicy")]
     pub policy: Option<RestartPolicy>,
 
     /// How many instances may be away at once because of this object: an integer from 1 to 100, or a percentage of all
@@ -317,7 +319,9 @@ pub struct InstanceRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_status: Option<String>,
     /// What the controller is going to do, as far as it can tell now.
+    // Of an optional enum kube keeps the enum's text and drops this field's: the default would not be explained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PlannedAction")]
     pub planned_action: Option<PlannedAction>,
     /// Where the reset of this instance stands.
     pub state: State,

@@ -1,0 +1,385 @@
+//! The rules that keep the code one way, read off the sources: what `decide` may touch, in which direction modules
+//! depend on each other, how Secrets are reached, where reasons come from.
+//!
+//! Each rule is a function from sources to complaints, and each test holds it against a snippet that breaks it first: a
+//! rule that cannot complain proves nothing. It reads text, so it cannot see through a macro or a re-export.
+
+// Clippy's leave for tests does not reach the helpers of an integration test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ecs_password_reset::api::reasons;
+use source::{Source, Token, sources};
+
+/// What a rule found: file and what is wrong with it.
+type Complaints = Vec<String>;
+
+fn complain(source: &Source, what: &str) -> String {
+    format!("src/{}: {what}", source.name)
+}
+
+/// Fails with all complaints about the real sources, after the rule has flagged each broken snippet.
+fn enforce(rule: fn(&[Source]) -> Complaints, broken: &[(&str, &str)]) {
+    for (name, text) in broken {
+        assert!(!rule(&[Source::new(name, text)]).is_empty(), "the rule does not see what is wrong with: {text}");
+    }
+    let complaints = rule(&sources());
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+// === decide ===
+
+/// `std` without I/O, clocks, threads and the hash maps, whose order differs from run to run.
+const PURE_STD: &[&str] =
+    &["borrow", "cmp", "convert", "fmt", "iter", "marker", "mem", "num", "ops", "option", "result", "slice", "str"];
+const PURE_COLLECTIONS: &[&str] = &["BTreeMap", "BTreeSet", "VecDeque"];
+/// Plain values: times, a digest, an error derive.
+const PURE_CRATES: &[&str] = &["jiff", "k8s_openapi", "sha2", "thiserror"];
+const PURE_K8S: &str = "k8s_openapi::apimachinery::pkg::apis::meta::v1::";
+
+fn decide_imports_only_plain_values(sources: &[Source]) -> Complaints {
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(|source| source.top() == "decide") {
+        let paths = source.paths();
+        // A path may also begin with a name that another path has brought in, such as `reasons::PENDING`.
+        let mut local: BTreeSet<&str> = paths.iter().filter_map(|path| path.last()).map(String::as_str).collect();
+        local.extend(primitives());
+        for path in &paths {
+            let segments: Vec<&str> = path.iter().map(String::as_str).collect();
+            let allowed = match segments.as_slice() {
+                ["crate", module, ..] => ["api", "decide"].contains(module),
+                ["std", "collections", kind, ..] => PURE_COLLECTIONS.contains(kind),
+                ["std", module, ..] => PURE_STD.contains(module),
+                ["k8s_openapi", ..] => path.join("::").starts_with(PURE_K8S),
+                [root, ..] if PURE_CRATES.contains(root) => true,
+                [root, ..] => root.starts_with(char::is_uppercase) || local.contains(root),
+                [] => true,
+            };
+            if !allowed {
+                complaints.push(complain(source, &format!("decide may not name {}", path.join("::"))));
+            }
+        }
+    }
+    complaints
+}
+
+fn primitives() -> [&'static str; 8] {
+    ["u8", "u32", "u64", "i32", "i64", "usize", "char", "str"]
+}
+
+#[test]
+fn decide_imports_api_itself_and_plain_values_only() {
+    let broken = [
+        ("decide/a.rs", "use tokio::time::Instant;"),
+        ("decide/a.rs", "use std::collections::HashMap;"),
+        ("decide/a.rs", "fn f() { std::fs::read(p) }"),
+        ("decide/a.rs", "use super::super::ecs::Client;"),
+        ("decide/mod.rs", "use super::clock;"),
+        ("decide/a.rs", "use {std::fmt, crate::reconcile::Context};"),
+        ("decide/a.rs", "use k8s_openapi::api::core::v1::Secret;"),
+    ];
+    enforce(decide_imports_only_plain_values, &broken);
+}
+
+fn decide_is_pure(sources: &[Source]) -> Complaints {
+    const IMPURE: &[&str] = &[
+        "async",
+        "await",
+        "unsafe",
+        "static",
+        "thread_local",
+        "now",
+        "elapsed",
+        "sleep",
+        "spawn",
+        "SystemTime",
+        "Instant",
+        "getrandom",
+        "nonce",
+        "rand",
+        "tracing",
+        "print",
+        "println",
+        "eprint",
+        "eprintln",
+        "dbg",
+    ];
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(|source| source.top() == "decide") {
+        for (at, token) in source.tokens.iter().enumerate() {
+            let Token::Word(word) = token else { continue };
+            // `now` is the name of a parameter everywhere; only calling it reads a clock.
+            let is_call = source.tokens.get(at + 1) == Some(&Token::Mark('('));
+            if IMPURE.contains(&word.as_str()) && (word != "now" || is_call) {
+                complaints.push(complain(source, &format!("decide is pure and may not say `{word}`")));
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
+fn decide_has_no_async_no_io_no_clock_and_no_randomness() {
+    let broken = [
+        ("decide/a.rs", "pub async fn f() {}"),
+        ("decide/a.rs", "fn f() { g().await; }"),
+        ("decide/a.rs", "fn f() -> Timestamp { Timestamp::now() }"),
+        ("decide/a/b.rs", "fn f() { println!(\"x\"); }"),
+        ("decide/a.rs", "fn f() { let id = nonce(); }"),
+    ];
+    enforce(decide_is_pure, &broken);
+}
+
+// === Directions ===
+
+/// Which modules each module may name, itself apart. A new module has to be put in here, which is the moment to think.
+const MAY_NAME: &[(&str, &[&str])] = &[
+    ("api", &[]),
+    ("decide", &["api"]),
+    ("ecs", &[]),
+    ("credentials", &["ecs"]),
+    ("leader", &[]),
+    ("clock", &[]),
+    ("cli", &[]),
+    ("metrics", &[]),
+    ("telemetry", &["cli", "clock"]),
+    ("admin", &["metrics"]),
+    ("reconcile", &["api", "decide", "credentials", "ecs", "leader", "clock", "cli", "metrics"]),
+    ("run", &["admin", "api", "cli", "clock", "credentials", "ecs", "leader", "metrics", "reconcile"]),
+];
+
+fn dependencies_point_inward(sources: &[Source]) -> Complaints {
+    let may_name: BTreeMap<&str, &[&str]> = MAY_NAME.iter().copied().collect();
+    let mut complaints = Vec::new();
+    for source in sources {
+        let top = source.top();
+        // The root declares the modules, and the binaries stand outside.
+        if top.is_empty() || top == "bin" {
+            continue;
+        }
+        let Some(allowed) = may_name.get(top) else {
+            complaints.push(complain(source, &format!("module {top} is not in the list of directions of this test")));
+            continue;
+        };
+        for path in source.paths() {
+            let [root, module, ..] = path.as_slice() else { continue };
+            if root == "crate" && module != top && !allowed.contains(&module.as_str()) {
+                complaints.push(complain(source, &format!("{top} may not name {}", path.join("::"))));
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
+fn modules_depend_inward_only() {
+    let broken = [
+        ("api/a.rs", "use crate::decide::needed;"),
+        ("api/mod.rs", "fn f() { super::reconcile::run() }"),
+        ("decide/a.rs", "use crate::{api::reasons, ecs::Client};"),
+        ("ecs/a.rs", "use crate::api;"),
+        ("ecs/instances/poll.rs", "use super::super::super::reconcile::Context;"),
+        ("credentials/mod.rs", "use crate::reconcile;"),
+        ("leader/gate.rs", "use crate::run;"),
+        ("a_new_module.rs", ""),
+    ];
+    enforce(dependencies_point_inward, &broken);
+}
+
+fn ecs_knows_no_kubernetes(sources: &[Source]) -> Complaints {
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(|source| ["ecs", "credentials"].contains(&source.top())) {
+        for path in source.paths() {
+            if ["kube", "k8s_openapi"].contains(&path[0].as_str()) {
+                complaints.push(complain(source, &format!("may not name {}", path.join("::"))));
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
+fn the_ecs_client_knows_nothing_of_kubernetes() {
+    let broken = [("ecs/a.rs", "use kube::Client;"), ("credentials/a.rs", "fn f(s: k8s_openapi::ByteString) {}")];
+    enforce(ecs_knows_no_kubernetes, &broken);
+}
+
+#[test]
+fn no_module_is_written_inside_another_file() {
+    // The directions above resolve `super` by file: a module in braces would be read one level too high.
+    fn rule(sources: &[Source]) -> Complaints {
+        let is_inline =
+            |tokens: &[Token]| matches!(tokens, [keyword, Token::Word(_), Token::Mark('{')] if keyword.is_word("mod"));
+        let inline = sources.iter().filter(|source| source.tokens.windows(3).any(is_inline));
+        inline.map(|source| complain(source, "a module in braces; give it a file")).collect()
+    }
+    enforce(rule, &[("ecs/a.rs", "mod inner { use super::super::super::api; }")]);
+}
+
+// === Every file ===
+
+#[test]
+fn every_file_says_first_what_it_is() {
+    fn rule(sources: &[Source]) -> Complaints {
+        let silent = sources.iter().filter(|source| !source.text.starts_with("//! "));
+        silent.map(|source| complain(source, "the file must begin with `//!`")).collect()
+    }
+    enforce(rule, &[("clock.rs", "// not a doc comment\nfn f() {}"), ("clock.rs", "use std::fmt;\n//! too late")]);
+}
+
+// === Secrets ===
+
+/// What reads more than one object, and so reveals the content of every Secret it meets.
+const READS_MANY: &[&str] = &[
+    "list",
+    "list_metadata",
+    "watch",
+    "watch_metadata",
+    "watcher",
+    "metadata_watcher",
+    "reflector",
+    "watch_object",
+    "Controller",
+];
+
+fn secrets_are_read_one_by_one(sources: &[Source]) -> Complaints {
+    let mut complaints = Vec::new();
+    for source in sources {
+        let names_secret = source.tokens.iter().any(|token| match token {
+            Token::Word(word) => word == "RawSecret" || word == "Secret",
+            _ => false,
+        });
+        let reads_many = source.tokens.windows(2).find_map(|pair| match pair {
+            [Token::Word(word), Token::Mark('(') | Token::PathSeparator] if READS_MANY.contains(&word.as_str()) => {
+                Some(word)
+            }
+            _ => None,
+        });
+        if let (true, Some(word)) = (names_secret, reads_many) {
+            complaints.push(complain(source, &format!("names a Secret and `{word}`, which reads many objects")));
+        }
+        // `Api<Secret>` is only ever made by the generic `Cluster::get` and `replace`, which name one object.
+        for window in source.tokens.windows(8) {
+            let is_api = window[0].is_word("Api");
+            let closes = window.iter().position(|token| *token == Token::Mark('>')).unwrap_or(0);
+            if is_api && window[..closes].iter().any(|token| token.is_word("Secret") || token.is_word("RawSecret")) {
+                complaints.push(complain(source, "an Api of Secrets; read one by name through Cluster::get"));
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
+fn no_secret_is_listed_or_watched() {
+    let broken = [
+        ("reconcile/a.rs", "fn f(api: Api<Secret>) { api.get(n); g(x, y, z); }"),
+        ("run.rs", "let api = Api::<Secret>::namespaced(client, n); f(x);"),
+        ("reconcile/a.rs", "use super::RawSecret; fn f() { api.list(&params); }"),
+        ("run.rs", "use k8s_openapi::api::core::v1::Secret; let s = watcher(api, config);"),
+    ];
+    enforce(secrets_are_read_one_by_one, &broken);
+}
+
+// === Reasons ===
+
+/// Where the condition, row and event texts are made; elsewhere a CamelCase word is no reason.
+const SAYS_REASONS: &[&str] = &["api", "decide", "reconcile"];
+/// CamelCase words that are no reasons: kinds, labels of metrics, the start of codes of ECS.
+const NO_REASONS: &[&str] = &[
+    "PasswordReset",
+    "ECSAccount",
+    "ResetRecord",
+    "NotSent",
+    "NoAnswer",
+    "InProgress",
+    "InEffect",
+    "EffectiveAtNextStart",
+    "InstanceLocked",
+    "InstanceExpired",
+];
+
+/// Two humps or more: one-word texts such as `Running` are mostly ECS's.
+fn is_camel_case(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text.chars().all(|c| c.is_ascii_alphanumeric())
+        && text.chars().filter(char::is_ascii_uppercase).count() > 1
+        && text.chars().any(|c| c.is_ascii_lowercase())
+}
+
+fn reasons_are_constants(sources: &[Source]) -> Complaints {
+    let mut complaints = Vec::new();
+    let said = |source: &&Source| SAYS_REASONS.contains(&source.top());
+    for source in sources
+        .iter()
+        .filter(said)
+        .filter(|source| !["api/reasons.rs", "api/conditions.rs"].contains(&source.name.as_str()))
+    {
+        for window in source.tokens.windows(3) {
+            match window {
+                // Schema texts can hold no constant; what they say must be a reason all the same.
+                [Token::Text(field), Token::Mark(':'), Token::Text(reason)]
+                    if field == "reason" && !reasons::ALL.contains(&reason.as_str()) =>
+                {
+                    complaints.push(complain(source, &format!("\"{reason}\" is not in api::reasons")));
+                }
+                [Token::Word(field), Token::Mark(':' | '='), Token::Text(reason)] if field == "reason" => {
+                    complaints
+                        .push(complain(source, &format!("the reason \"{reason}\" is written out; use api::reasons")));
+                }
+                [_, _, Token::Text(text)]
+                    if source.top() != "api" && is_camel_case(text) && !NO_REASONS.contains(&text.as_str()) =>
+                {
+                    complaints.push(complain(source, &format!("\"{text}\" looks like a reason; use api::reasons")));
+                }
+                _ => {}
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
+fn every_reason_comes_from_the_one_list() {
+    let broken = [
+        ("decide/a.rs", "Block { reason: \"Throttled\", message }"),
+        ("reconcile/a.rs", "advance(&mut row, State::Failed, \"SecretNotFonud\", message, now);"),
+        ("api/a.rs", "extend(\"default\" = {\"reason\": \"Waiting\"})"),
+        ("reconcile/a.rs", "let x = json!({\"reason\": \"Pendig\"});"),
+    ];
+    enforce(reasons_are_constants, &broken);
+}
+
+/// The names of the constants in `api::reasons`.
+fn reason_constants(source: &Source) -> Vec<String> {
+    let tokens = &source.tokens;
+    let names = tokens.windows(3).filter_map(|window| match window {
+        [Token::Word(name), Token::Mark('='), Token::Text(_)] => Some(name.clone()),
+        _ => None,
+    });
+    names.filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_')).collect()
+}
+
+#[test]
+fn every_reason_is_given_somewhere() {
+    fn rule(sources: &[Source]) -> Complaints {
+        let Some(list) = sources.iter().find(|source| source.name == "api/reasons.rs") else { return Vec::new() };
+        let mut complaints = Vec::new();
+        for name in reason_constants(list) {
+            let others = sources.iter().filter(|source| source.name != list.name);
+            let given = others
+                .flat_map(Source::paths)
+                .any(|path| path.last() == Some(&name) && path.iter().any(|segment| segment == "reasons"));
+            if !given {
+                complaints.push(complain(list, &format!("{name} is documented and never given")));
+            }
+        }
+        complaints
+    }
+    let list = sources().into_iter().find(|source| source.name == "api/reasons.rs").unwrap();
+    assert_eq!(reason_constants(&list).len(), reasons::ALL.len());
+    enforce(rule, &[("api/reasons.rs", "reasons! { LOST = \"Lost\"; }")]);
+}
