@@ -121,7 +121,8 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
         return Bottom { truth: Truth::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
     }
     if let Some(Block { reason, message }) = trouble(situation) {
-        let human = [reasons::NAMESPACE_NOT_ALLOWED, reasons::REGION_NOT_ALLOWED].contains(&reason);
+        let human =
+            [reasons::NAMESPACE_NOT_ALLOWED, reasons::REGION_NOT_ALLOWED, reasons::INVALID_PASSWORD].contains(&reason);
         let stalled = human && open.iter().all(is_pending);
         let truth = if stalled { Truth::False } else { Truth::Unknown };
         return Bottom { truth, reason, message, retrying: !stalled };

@@ -49,6 +49,11 @@ impl Drop for Encoded {
 }
 
 impl RawSecret {
+    /// Whether there is such a key, whatever it holds.
+    fn has(&self, key: &str) -> bool {
+        self.data.as_ref().is_some_and(|data| data.contains_key(key))
+    }
+
     /// The value of a key as text; `None`: no such key, or no text.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<SecretString> {
@@ -83,10 +88,16 @@ pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Sec
         }
         Err(error) => return block(reasons::SECRET_UNAVAILABLE, error.to_string()),
     };
-    secret.text(key).map_or_else(
-        || block(reasons::SECRET_KEY_NOT_FOUND, format!("Secret {namespace}/{name} has no key {key} that holds text")),
-        Ok,
-    )
+    match secret.text(key) {
+        Some(password) => Ok(password),
+        None if secret.has(key) => {
+            let message = format!(
+                "the value of key {key} in Secret {namespace}/{name} is not the text of a password; it must be 8 to 30 letters, digits and specials"
+            );
+            block(reasons::INVALID_PASSWORD, message)
+        }
+        None => block(reasons::SECRET_KEY_NOT_FOUND, format!("Secret {namespace}/{name} has no key {key}")),
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,10 @@ use crate::ecs::{Scope, Transport};
 use crate::reconcile::accounts::Account;
 use crate::reconcile::{Context, passwords, readings};
 
+/// Why a Secret can no longer hold the password that was claimed.
+const NOT_THE_CLAIMED_ONE: [&str; 3] =
+    [reasons::SECRET_NOT_FOUND, reasons::SECRET_KEY_NOT_FOUND, reasons::INVALID_PASSWORD];
+
 /// What was seen. It has no Debug, since it holds the password on its way to the call.
 pub(super) struct Sight {
     /// The moment of the decision, on ECS's clock.
@@ -102,9 +106,7 @@ async fn sendable<T>(
     }
     let password = match passwords::read(&context.cluster, &spec.password_secret_ref).await {
         Ok(password) => password,
-        Err(block) if [reasons::SECRET_NOT_FOUND, reasons::SECRET_KEY_NOT_FOUND].contains(&block.reason) => {
-            return (Sendable::Never(block.message), None);
-        }
+        Err(block) if NOT_THE_CLAIMED_ONE.contains(&block.reason) => return (Sendable::Never(block.message), None),
         Err(block) => return (Sendable::NotNow(block.message), None),
     };
     if spec.fingerprint.key_id != context.fingerprint_key.id() {
