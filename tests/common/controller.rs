@@ -57,6 +57,11 @@ impl Controller {
         self.process.wait().unwrap()
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What `/metrics` says.
     pub fn metrics(&self) -> String {
         self.get("/metrics").expect("the controller answers on its admin port")

@@ -13,7 +13,7 @@
 
 mod control_plane;
 mod controller;
-mod manifests;
+pub mod manifests;
 mod proof;
 mod wait;
 mod world;

@@ -25,6 +25,9 @@ pub struct Setup {
     pub restart_settle_seconds: u32,
     /// The controller's log filter. Default: its own modules at debug.
     pub log_filter: &'static str,
+    /// Whether the controller may speak to the simulator. Default true; without it the limits are those of production,
+    /// no account becomes Ready, and a test begins with [`World::without_controller`].
+    pub allow_http_endpoints: bool,
 }
 
 impl Default for Setup {
@@ -34,6 +37,7 @@ impl Default for Setup {
             request_validity_seconds: 60,
             restart_settle_seconds: 2,
             log_filter: "info,ecs_password_reset=debug",
+            allow_http_endpoints: true,
         }
     }
 }
@@ -67,25 +71,26 @@ impl World {
 
     /// A world in which everything is installed but the controller does not run yet.
     pub fn without_controller(setup: Setup) -> Self {
-        let Setup { ecs, request_validity_seconds, restart_settle_seconds, log_filter } = setup;
+        let Setup { ecs, request_validity_seconds, restart_settle_seconds, log_filter, allow_http_endpoints } = setup;
         let dir = new_dir();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let ecs = Config { request_validity_seconds, ..ecs };
         let simulator = runtime.block_on(Simulator::start(ecs)).unwrap();
         let control_plane = ControlPlane::start(&dir.join("control-plane"));
-        let flags = [
-            "--allow-http-endpoints".to_owned(),
-            format!("--request-validity-seconds={request_validity_seconds}"),
-            format!("--restart-settle-seconds={restart_settle_seconds}"),
-            "--describe-interval-milliseconds=50".to_owned(),
-            "--secret-poll-seconds=1".to_owned(),
-            "--account-check-seconds=1".to_owned(),
-            // Tests move ECS's clock and not this machine's.
-            "--clock-skew-limit-seconds=900".to_owned(),
-            format!("--log-filter={log_filter}"),
-        ];
-        let launch =
-            Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags: flags.to_vec() };
+        let mut flags = vec![format!("--log-filter={log_filter}")];
+        if allow_http_endpoints {
+            flags.extend([
+                "--allow-http-endpoints".to_owned(),
+                format!("--request-validity-seconds={request_validity_seconds}"),
+                format!("--restart-settle-seconds={restart_settle_seconds}"),
+                "--describe-interval-milliseconds=50".to_owned(),
+                "--secret-poll-seconds=1".to_owned(),
+                "--account-check-seconds=1".to_owned(),
+                // Tests move ECS's clock and not this machine's.
+                "--clock-skew-limit-seconds=900".to_owned(),
+            ]);
+        }
+        let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };
         let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir };
         world.install();
         let credentials = json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"});
@@ -260,6 +265,11 @@ impl World {
     /// SIGTERM, and its end.
     pub fn stop_controller(&mut self) -> ExitStatus {
         self.controller.take().expect("the controller runs").terminate()
+    }
+
+    /// The controller's process id.
+    pub fn controller_pid(&self) -> u32 {
+        self.controller.as_ref().expect("the controller runs").pid()
     }
 
     /// Everything that the controller has logged.
