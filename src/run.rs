@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Readiness};
 use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
-use crate::api::reset_record::ResetRecord;
+use crate::api::reset_record::{Owner, Phase, ResetRecord};
 use crate::cli::Settings;
 use crate::clock::{self, Clock};
 use crate::ecs::{Client as EcsClient, HttpTransport, Instances, TransportError};
@@ -191,7 +191,9 @@ fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, waker: &Wake
         if let Event::Apply(guard) | Event::InitApply(guard) | Event::Delete(guard) = event
             && let Ok(record) = &guard.0
         {
-            owners.wake(&Waiter::owner(&record.spec.owner));
+            for owner in concerned(record) {
+                owners.wake(&Waiter::owner(owner));
+            }
         }
     };
     Streams {
@@ -199,6 +201,14 @@ fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, waker: &Wake
         reset_records: watch(Api::namespaced(client.clone(), namespace), on_record),
         ecs_accounts: watch(Api::all(client.clone()), |_| {}),
     }
+}
+
+/// Whose status may change with a record: its claim's owner, and once that has set a password, those it supersedes.
+fn concerned(record: &ResetRecord) -> impl Iterator<Item = &Owner> {
+    let status = record.status.as_ref();
+    let others = status.filter(|status| status.phase == Phase::PasswordSet || status.phase.has_ended());
+    std::iter::once(&record.spec.owner)
+        .chain(others.into_iter().flat_map(|status| &status.completed).map(|entry| &entry.owner))
 }
 
 /// One watch: list and follow, drop what is not needed, keep a cache, and pass on what was touched.
@@ -211,9 +221,10 @@ where
     let stream = watcher(api, watcher::Config::default())
         .default_backoff()
         .modify(|object| object.meta_mut().managed_fields = None)
-        .inspect_ok(on_event)
         .reflect(writer)
+        // After the cache has taken it: who is woken must find it there.
         .inspect_ok(move |event| {
+            on_event(event);
             if matches!(event, Event::InitDone) {
                 listed.send_replace(true);
             }

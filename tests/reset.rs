@@ -125,7 +125,7 @@ fn assert_failed_by_name(status: &Value, instance_id: &str, reason: &str) {
     let (row, ready) = (row(status, instance_id), condition(status, "Ready"));
     assert_eq!((&row["state"], &row["reason"]), (&json!("Failed"), &json!(reason)), "{row:#}");
     assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!(reason)), "{ready:#}");
-    assert!(ready["message"].as_str().unwrap().contains(instance_id), "{ready:#}");
+    assert!(ready["message"].as_str().is_some_and(|message| message.contains(instance_id)), "{ready:#}");
     assert_eq!(condition(status, "Succeeded")["status"], "False");
     assert_eq!(condition(status, "Reconciling"), &Value::Null);
 }
@@ -208,7 +208,9 @@ fn suspend_starts_nothing_new_and_lets_what_is_in_flight_finish() {
     world.apply_reset("web", spec(true));
     let ready = world.wait_for_reason("web", "Suspended");
     assert_eq!(ready["status"], "Unknown");
-    ids.iter().for_each(|id| world.assert_untouched(id));
+    for id in ids {
+        world.assert_untouched(id);
+    }
 
     world.hold("i-running1");
     world.apply_reset("web", spec(false));
@@ -221,7 +223,9 @@ fn suspend_starts_nothing_new_and_lets_what_is_in_flight_finish() {
 
     world.apply_reset("web", spec(false));
     let status = world.wait_until_done("web");
-    ids.iter().for_each(|id| world.assert_reset_and_restarted_once(&status, id, PASSWORD));
+    for id in ids {
+        world.assert_reset_and_restarted_once(&status, id, PASSWORD);
+    }
 }
 
 #[test]
@@ -232,13 +236,18 @@ fn max_unavailable_bounds_how_many_are_away_at_once() {
     let away = || ids.into_iter().filter(|id| world.reboots(id) > 0).collect::<Vec<_>>();
     eventually("two are away", || (away().len() == 2).then_some(()));
     let waiting = ids.into_iter().find(|id| !away().contains(id)).unwrap();
-    let row = world.wait_for_state("web", waiting, "Pending");
-    assert_eq!(row["reason"], "WaitingForSlot");
+    world.wait_for_reset("web", "the others wait for a slot", |object| {
+        (row(&object["status"], waiting)["reason"] == "WaitingForSlot").then_some(())
+    });
 
-    ids.iter().for_each(|id| world.release(id));
+    for id in ids {
+        world.release(id);
+    }
     let status = world.wait_for("web", "Ready");
-    ids.iter().for_each(|id| world.assert_reset_and_restarted_once(&status, id, PASSWORD));
-    assert_eq!(world.journal(|journal| journal.max_away()), 2);
+    for id in ids {
+        world.assert_reset_and_restarted_once(&status, id, PASSWORD);
+    }
+    assert_eq!(world.journal(ecs_simulator::Journal::max_away), 2);
 }
 
 #[test]

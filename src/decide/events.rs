@@ -51,11 +51,11 @@ fn password_logon(before: &PasswordResetStatus, after: &PasswordResetStatus) -> 
         row.password_set_time.is_some()
             && earlier.is_none_or(|earlier| earlier.password_set_time != row.password_set_time)
     };
-    let keyed: Vec<&str> = after
+    let keyed: Vec<String> = after
         .instances
         .iter()
-        .filter(|row| row.key_pair_name.is_some() && was_set(row))
-        .map(|row| row.instance_id.as_str())
+        .filter(|row| was_set(row))
+        .filter_map(|row| Some(format!("{} ({})", row.instance_id, row.key_pair_name.as_ref()?)))
         .collect();
     (!keyed.is_empty()).then(|| Event {
         kind: "Normal",
