@@ -13,6 +13,7 @@ use super::Context;
 use super::accounts;
 use super::calls::Destination;
 use super::cluster::ClusterError;
+use super::invalid;
 use super::pass::{self, Subject};
 use super::passwords::RawSecret;
 use super::wake::Waker;
@@ -45,13 +46,15 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
             wake_objects(context, waker, name);
             return Ok(Action::await_change());
         }
-        Err(error) => {
-            if matches!(error, ClusterError::Unreadable { .. }) {
-                context.accounts.forget(name);
-                wake_objects(context, waker, name);
-            }
-            return Err(error);
+        Err(ClusterError::Unreadable { why, generation, .. }) => {
+            tracing::warn!(error = why, "the account is stored in a form that this version cannot read");
+            context.accounts.forget(name);
+            wake_objects(context, waker, name);
+            let patch = invalid::status(&[conditions::READY], &why, generation, context.clock.now());
+            context.cluster.merge_ecs_account_status(name, &patch).await?;
+            return Ok(Action::await_change());
         }
+        Err(error) => return Err(error),
     };
     context.calls.set_rate(name, account.spec.requests_per_second());
     let clock = context.accounts.get(name).map_or_else(Arc::default, |account| Arc::clone(&account.clock));

@@ -11,6 +11,7 @@ pub mod calls;
 pub mod cluster;
 pub mod ecs_account;
 pub mod fingerprint;
+pub mod invalid;
 pub mod ledger;
 pub mod pass;
 pub mod password_reset;

@@ -17,9 +17,10 @@ use kube::runtime::controller::Action;
 
 use super::Context;
 use super::cluster::ClusterError;
+use super::invalid;
 use super::pass::{self, Subject};
 use super::wake::Waiter;
-use crate::api::reasons;
+use crate::api::{conditions, reasons};
 use crate::clock;
 use crate::decide::rollout::Plan;
 use crate::decide::{rollout, summary};
@@ -60,8 +61,11 @@ async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -
             forget(context, namespace, name);
             return Ok(Action::await_change());
         }
-        Err(ClusterError::Unreadable { why, .. }) => {
-            record::write_invalid(context, namespace, name, &why).await?;
+        Err(ClusterError::Unreadable { why, generation, .. }) => {
+            tracing::warn!(error = why, "the object is stored in a form that this version cannot read");
+            let patch =
+                invalid::status(&[conditions::READY, conditions::SUCCEEDED], &why, generation, context.clock.now());
+            context.cluster.merge_password_reset_status(namespace, name, &patch).await?;
             return Ok(Action::await_change());
         }
         Err(error) => return Err(error),

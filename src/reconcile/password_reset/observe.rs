@@ -58,16 +58,14 @@ struct Seen {
 pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Sight> {
     let namespace = object.namespace().unwrap_or_default();
     let account_name = object.spec.account_name().to_owned();
-    let account = account(context, &account_name).ok()?;
     let region = &object.spec.region_id;
-    let account_trouble = match &account {
-        Some(account) => account.block(&namespace, region),
-        None => Some(Block {
-            reason: reasons::ACCOUNT_NOT_FOUND,
-            message: format!("there is no ECSAccount {account_name}"),
-        }),
+    let (account, account_trouble) = match account(context, &account_name)? {
+        Err(block) => (None, Some(block)),
+        Ok(account) => match account.block(&namespace, region) {
+            Some(block) => (None, Some(block)),
+            None => (Some(account), None),
+        },
     };
-    let account = account.filter(|_| account_trouble.is_none());
     let local = context.clock.now();
     let now = account.as_ref().map_or(local, |account| account.clock.now(local));
 
@@ -125,16 +123,17 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     })
 }
 
-/// The account exists, but this process has not looked at it yet.
-struct NotCheckedYet;
-
-/// The account as last checked; `None`: there is none of that name.
-fn account<T>(context: &Context<T>, name: &str) -> Result<Option<Arc<Account>>, NotCheckedYet> {
-    let exists = context.ecs_accounts.get(&ObjectRef::new(name)).is_some();
-    match context.accounts.get(name).filter(|_| exists) {
-        None if exists => Err(NotCheckedYet),
-        account => Ok(account),
+/// The account as last checked, or why there is none; `None`: it exists, but this process has not looked at it yet.
+fn account<T>(context: &Context<T>, name: &str) -> Option<Result<Arc<Account>, Block>> {
+    let Some(stored) = context.ecs_accounts.get(&ObjectRef::new(name)) else {
+        let message = format!("there is no ECSAccount {name}");
+        return Some(Err(Block { reason: reasons::ACCOUNT_NOT_FOUND, message }));
+    };
+    if stored.0.is_err() {
+        let message = format!("ECSAccount {name} is not ready: this version of the controller cannot read it");
+        return Some(Err(Block { reason: reasons::ACCOUNT_NOT_READY, message }));
     }
+    context.accounts.get(name).map(Ok)
 }
 
 /// Asks ECS, with a dry run, whether the identity may describe instances: an empty answer does not tell.
