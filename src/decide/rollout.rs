@@ -52,6 +52,8 @@ pub struct Target<'a> {
     pub instance_id: &'a str,
     /// Its record, if it has one.
     pub record: Option<&'a ResetRecord>,
+    /// Whether it has a record that cannot be read; `record` is `None` then.
+    pub record_unreadable: bool,
     /// Its row in the object's status.
     pub before: Option<&'a InstanceRow>,
     /// Its latest reading.
@@ -159,6 +161,10 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
         progress::advance(&mut row, State::Pending, reason, message, now);
         Verdict::Waits { row: row.clone(), until, watch: false }
     };
+    if target.record_unreadable {
+        let message = "its ResetRecord is stored in a form that this version of the controller cannot read; nothing is done until that is mended";
+        return pending(reasons::INVALID_SPEC, message.to_owned(), None);
+    }
     if let Some(record) = target.record {
         let status = record.progress();
         if !status.phase.has_ended() {

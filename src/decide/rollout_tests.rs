@@ -72,7 +72,8 @@ fn reading(power: Power) -> Reading {
 }
 
 fn targets<'a>(spec: &'a PasswordResetSpec, reading: Option<&'a Reading>) -> Vec<Target<'a>> {
-    spec.instance_ids.iter().map(|instance_id| Target { instance_id, record: None, before: None, reading }).collect()
+    let target = |instance_id| Target { instance_id, record: None, record_unreadable: false, before: None, reading };
+    spec.instance_ids.iter().map(|instance_id| target(instance_id.as_str())).collect()
 }
 
 fn claims(plan: &Plan) -> Vec<&str> {
@@ -304,4 +305,14 @@ fn a_block_holds_back_what_has_not_begun() {
     assert!(plan.claims.is_empty());
     assert!(plan.rows.iter().all(|row| row.reason == reasons::SUSPENDED));
     assert_eq!(plan.rows[0].planned_action, Some(PlannedAction::Blocked));
+}
+
+#[test]
+fn an_instance_whose_record_cannot_be_read_takes_no_slot_from_the_others() {
+    let (spec, wish, reading) = (spec(4), wish(), reading(Power::Running));
+    let mut targets = targets(&spec, Some(&reading));
+    targets[0].record_unreadable = true;
+    let plan = plan(&object(&spec, &wish), &targets, at(0));
+    assert_eq!(plan.rows[0].reason, reasons::INVALID_SPEC);
+    assert_eq!(plan.claims.len(), 2);
 }

@@ -120,6 +120,12 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
         let message = format!("suspended; {} instances have not begun", open.len());
         return Bottom { truth: Truth::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
     }
+    if open.iter().all(|row| row.reason == reasons::INVALID_SPEC)
+        && let Some(row) = open.first()
+    {
+        let message = format!("{}: {}", row.instance_id, row.message);
+        return Bottom { truth: Truth::False, reason: reasons::INVALID_SPEC, message, retrying: false };
+    }
     if let Some(Block { reason, message }) = trouble(situation) {
         let human =
             [reasons::NAMESPACE_NOT_ALLOWED, reasons::REGION_NOT_ALLOWED, reasons::INVALID_PASSWORD].contains(&reason);
