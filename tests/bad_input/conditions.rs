@@ -50,7 +50,9 @@ impl Case {
             Secret::WithoutKey => Some(secret(self, "other-key", PASSWORD.as_bytes())),
             Secret::Holds(bytes) => Some(secret(self, "password", bytes)),
         };
-        password.iter().for_each(|secret| drop(world.apply(secret)));
+        if let Some(secret) = password {
+            world.apply(&secret);
+        }
         let spec = json!({
             "accountRef": {"name": self.account},
             "instanceIDs": [self.instance_id()],
@@ -211,7 +213,9 @@ fn each_trouble_is_told_on_its_own_object_and_mending_it_is_enough() {
     let world = World::with(cases.iter().chain([&good]).map(Case::instance));
     world.kubectl(&["create", "namespace", "unbound"]);
     apply_accounts(&world, false);
-    cases.iter().for_each(|case| case.apply(&world));
+    for case in &cases {
+        case.apply(&world);
+    }
     good.apply(&world);
 
     // A neighbour of so much trouble is none the worse.
