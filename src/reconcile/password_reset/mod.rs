@@ -18,6 +18,7 @@ use kube::runtime::controller::Action;
 use super::Context;
 use super::cluster::ClusterError;
 use super::pass::{self, Subject};
+use super::unreadable;
 use super::wake::Waiter;
 use crate::api::password_reset::State;
 use crate::clock;
@@ -60,8 +61,9 @@ async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -
             forget(context, namespace, name);
             return Ok(Action::await_change());
         }
-        Err(ClusterError::Unreadable { why, .. }) => {
-            record::write_invalid(context, namespace, name, &why).await?;
+        Err(ClusterError::Unreadable { why, generation, .. }) => {
+            let patch = unreadable::status_patch(&why, generation, context.clock.now());
+            context.cluster.merge_password_reset_status(namespace, name, &patch).await?;
             return Ok(Action::await_change());
         }
         Err(error) => return Err(error),
