@@ -185,6 +185,22 @@ fn more_failures_than_allowed_pause_the_rest() {
 }
 
 #[test]
+fn an_unknown_outcome_pauses_the_rest_until_the_retry_annotation() {
+    let (spec, wish, running, mut record) = (spec(2), wish(), reading(Power::Running), completed());
+    record.status.as_mut().unwrap().completed[0].row = row(State::Unknown);
+    let paused = |wish: &Wish| {
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        plan(&object(&spec, wish), &targets, at(1))
+    };
+    assert!(paused(&wish).paused);
+    let retry = Wish { retry: Some("retry:1".to_owned()), ..wish };
+    let plan = paused(&retry);
+    assert_eq!((plan.paused, claims(&plan)), (false, vec!["i-bp1a0001"]));
+    assert_eq!(plan.rows[0].state, State::Unknown, "nothing is done about it");
+}
+
+#[test]
 fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
     let (spec, wish, running, run) = (spec(1), wish(), reading(Power::Running), run());
     let bad = Object { broken: Some(Broken::TrailingNewline), run: Some(&run), ..object(&spec, &wish) };
