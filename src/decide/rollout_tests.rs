@@ -186,6 +186,22 @@ fn more_failures_than_allowed_pause_the_rest() {
 }
 
 #[test]
+fn an_unknown_outcome_pauses_the_rest_until_the_retry_annotation() {
+    let (spec, wish, running, mut record) = (spec(2), wish(), reading(Power::Running), completed());
+    record.status.as_mut().unwrap().completed[0].row = row(State::Unknown);
+    let paused = |wish: &Wish| {
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        plan(&object(&spec, wish), &targets, at(1))
+    };
+    assert!(paused(&wish).paused);
+    let retry = Wish { retry: Some("retry:1".to_owned()), ..wish };
+    let plan = paused(&retry);
+    assert_eq!((plan.paused, claims(&plan)), (false, vec!["i-bp1a0001"]));
+    assert_eq!(plan.rows[0].state, State::Unknown, "nothing is done about it");
+}
+
+#[test]
 fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
     let (spec, wish, running, run) = (spec(1), wish(), reading(Power::Running), run());
     let bad = Object { broken: Some(Broken::TrailingNewline), run: Some(&run), ..object(&spec, &wish) };
@@ -204,8 +220,12 @@ fn the_rule_for_windows_holds_for_windows_alone() {
     windows.seen.as_mut().unwrap().os_type = "windows".to_owned();
     let object = Object { broken_on_windows: Some(Broken::LeadingSlash), ..object(&spec, &wish) };
     assert_eq!(claims(&plan(&object, &targets(&spec, Some(&linux)), at(1))), ["i-bp1a0000"]);
-    let plan = plan(&object, &targets(&spec, Some(&windows)), at(1));
-    assert_eq!(plan.rows[0].reason, reasons::INVALID_PASSWORD);
+    let mut targets = targets(&spec, Some(&windows));
+    let failed = plan(&object, &targets, at(1)).rows.remove(0);
+    assert_eq!(failed.reason, reasons::INVALID_PASSWORD);
+    targets[0].reading = None;
+    targets[0].before = Some(&failed);
+    assert_eq!(plan(&object, &targets, at(100)).rows[0].reason, reasons::INVALID_PASSWORD, "nobody asks any more");
 }
 
 #[test]

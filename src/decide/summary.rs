@@ -117,7 +117,7 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
         return Bottom { truth: Truth::False, reason: reasons::PAUSED_ON_FAILURE, message, retrying: false };
     }
     if situation.suspended && open.iter().all(is_pending) {
-        let message = format!("suspended; {} instances have not begun", open.len());
+        let message = format!("suspended; instances not begun: {}", open.len());
         return Bottom { truth: Truth::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
     }
     if open.iter().all(|row| row.reason == reasons::INVALID_SPEC)

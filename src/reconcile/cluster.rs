@@ -74,7 +74,7 @@ pub enum ClusterError {
         what: String,
         /// Why, by field and type; never a value of a Secret.
         why: String,
-        /// The generation that was read.
+        /// Its generation, where even that can be read.
         generation: Option<i64>,
     },
 }
@@ -268,10 +268,9 @@ impl Cluster {
     {
         let what = describe::<K>(name);
         let DeserializeGuard(object) = self.timed("get", what.clone(), api.get(name)).await?;
-        object.map_err(|invalid| ClusterError::Unreadable {
-            what,
-            why: invalid.error,
-            generation: invalid.metadata.generation,
+        object.map_err(|invalid| {
+            let generation = invalid.metadata.generation;
+            ClusterError::Unreadable { what, why: invalid.error, generation }
         })
     }
 
@@ -288,13 +287,13 @@ impl Cluster {
 
     async fn merge_status<K>(
         &self,
-        api: Api<DeserializeGuard<K>>,
+        api: Api<K>,
         kind: &'static str,
         name: &str,
         patch: &serde_json::Value,
     ) -> Result<(), ClusterError>
     where
-        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+        K: Resource<DynamicType = ()> + Debug + DeserializeOwned,
     {
         let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
         let write = api.patch_status(name, &params, &patch);

@@ -13,9 +13,9 @@ use super::Context;
 use super::accounts;
 use super::calls::Destination;
 use super::cluster::ClusterError;
-use super::invalid;
 use super::pass::{self, Subject};
 use super::passwords::RawSecret;
+use super::unreadable;
 use super::wake::Waker;
 use crate::api::conditions::{self, Claim, Truth};
 use crate::api::ecs_account::{ECSAccount, ECSAccountSpec, ECSAccountStatus};
@@ -47,10 +47,9 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
             return Ok(Action::await_change());
         }
         Err(ClusterError::Unreadable { why, generation, .. }) => {
-            tracing::warn!(error = why, "the account is stored in a form that this version cannot read");
             context.accounts.forget(name);
             wake_objects(context, waker, name);
-            let patch = invalid::status(&[conditions::READY], &why, generation, context.clock.now());
+            let patch = unreadable::status_patch(&why, generation, context.clock.now());
             context.cluster.merge_ecs_account_status(name, &patch).await?;
             return Ok(Action::await_change());
         }

@@ -11,13 +11,13 @@ pub mod calls;
 pub mod cluster;
 pub mod ecs_account;
 pub mod fingerprint;
-pub mod invalid;
 pub mod ledger;
 pub mod pass;
 pub mod password_reset;
 pub mod passwords;
 pub mod readings;
 pub mod reset_record;
+pub mod unreadable;
 pub mod wake;
 
 use std::collections::HashMap;

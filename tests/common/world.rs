@@ -93,8 +93,7 @@ impl World {
         let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };
         let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir };
         world.install();
-        let credentials = json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"});
-        world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
+        world.install_credentials();
         world.apply(&world.account());
         world.create_namespace(NAMESPACE);
         world.set_password(PASSWORD);
@@ -110,6 +109,12 @@ impl World {
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
         let token = ["create", "token", "ecs-password-reset", "--namespace", SYSTEM_NAMESPACE, "--duration=1h"];
         self.control_plane.kubectl().write_kubeconfig(&self.launch.kubeconfig, self.kubectl(&token).trim());
+    }
+
+    /// Puts the account's credentials into the controller's namespace.
+    pub fn install_credentials(&self) {
+        let credentials = json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"});
+        self.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
     }
 
     /// Runs `kubectl` as cluster admin and returns what it printed. Panics when it fails.

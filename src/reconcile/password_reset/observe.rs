@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::ExposeSecret;
 
@@ -59,13 +60,15 @@ struct Seen {
 pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Sight> {
     let namespace = object.namespace().unwrap_or_default();
     let account_name = object.spec.account_name().to_owned();
+    let account = account(context, &account_name).ok()?;
     let region = &object.spec.region_id;
-    let (account, account_trouble) = match account(context, &account_name)? {
+    let account = account.and_then(|account| match account.block(&namespace, region) {
+        Some(block) => Err(block),
+        None => Ok(account),
+    });
+    let (account, account_trouble) = match account {
+        Ok(account) => (Some(account), None),
         Err(block) => (None, Some(block)),
-        Ok(account) => match account.block(&namespace, region) {
-            Some(block) => (None, Some(block)),
-            None => (Some(account), None),
-        },
     };
     let local = context.clock.now();
     let now = account.as_ref().map_or(local, |account| account.clock.now(local));
@@ -125,17 +128,20 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     })
 }
 
-/// The account as last checked, or why there is none; `None`: it exists, but this process has not looked at it yet.
-fn account<T>(context: &Context<T>, name: &str) -> Option<Result<Arc<Account>, Block>> {
-    let Some(stored) = context.ecs_accounts.get(&ObjectRef::new(name)) else {
-        let message = format!("there is no ECSAccount {name}");
-        return Some(Err(Block { reason: reasons::ACCOUNT_NOT_FOUND, message }));
-    };
-    if stored.0.is_err() {
-        let message = format!("ECSAccount {name} is not ready: this version of the controller cannot read it");
-        return Some(Err(Block { reason: reasons::ACCOUNT_NOT_READY, message }));
+/// The account exists, but this process has not looked at it yet.
+struct NotCheckedYet;
+
+/// The account as last checked; else why an object cannot have one.
+fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<Account>, Block>, NotCheckedYet> {
+    let block = |reason, message| Ok(Err(Block { reason, message }));
+    match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
+        None => block(reasons::ACCOUNT_NOT_FOUND, format!("there is no ECSAccount {name}")),
+        Some(DeserializeGuard(Err(_))) => {
+            let message = format!("ECSAccount {name} is not ready: this version of the controller cannot read it");
+            block(reasons::ACCOUNT_NOT_READY, message)
+        }
+        Some(DeserializeGuard(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
     }
-    context.accounts.get(name).map(Ok)
 }
 
 /// Asks ECS, with a dry run, whether the identity may describe instances: an empty answer does not tell.
