@@ -51,9 +51,9 @@ fn deleting_and_applying_again_restarts_nothing() {
 fn only_a_run_id_that_was_not_run_yet_runs_again() {
     let world = World::with([Instance::running(ONE, REGION)]);
     let with = |run_id: &str| {
-        world.apply_reset("web", json!({"instanceIDs": [ONE], "runID": run_id}));
         // The restart before this one was in the present minute; StartTime tells no two of one minute apart.
         world.advance(60);
+        world.apply_reset("web", json!({"instanceIDs": [ONE], "runID": run_id}));
         let status = world.wait_until_done("web");
         (status["run"]["number"].as_i64().unwrap(), calls(&world, ONE))
     };
@@ -66,11 +66,11 @@ fn only_a_run_id_that_was_not_run_yet_runs_again() {
 fn the_rerun_annotation_runs_again_and_its_removal_does_not() {
     let world = World::with([Instance::running(ONE, REGION)]);
     reset(&world);
+    world.advance(60);
     world.annotate("web", "rerun-requested-at", Some("now"));
     world.wait_for_reset("web", "the annotation is taken up", |object| {
         (object["status"]["lastHandledRerun"] == "now").then_some(())
     });
-    world.advance(60);
     world.wait_until_done("web");
     assert_eq!(calls(&world, ONE), (2, 2));
     world.annotate("web", "rerun-requested-at", None);
@@ -119,8 +119,8 @@ fn installing_the_controller_again_after_its_namespace_was_deleted_restarts_noth
     let after = world.status("web");
     assert_eq!(row(&after, ONE), row(&before, ONE));
     assert_eq!(calls(&world, ONE), (1, 1));
-    world.apply_reset("web", json!({"instanceIDs": [ONE], "runID": "2", "maxFailures": 7}));
     world.advance(60);
+    world.apply_reset("web", json!({"instanceIDs": [ONE], "runID": "2", "maxFailures": 7}));
     world.wait_until_done("web");
     assert_eq!(calls(&world, ONE), (2, 2), "what is new still runs");
 }
