@@ -266,7 +266,6 @@ fn two_objects_that_name_one_instance_take_turns() {
     assert_eq!((world.modifies("i-running1"), world.reboots("i-running1")), (1, 1));
 
     world.release("i-running1");
-    world.wait_for_state("first", "i-running1", "InEffect");
     world.wait_for_state("second", "i-running1", "PasswordSet");
     world.advance(60);
     world.wait_for("second", "Ready");

@@ -1,8 +1,10 @@
 //! What must hold after any reset, whatever the test is about.
 
 use ecs_simulator::Outcome;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::manifests::SYSTEM_NAMESPACE;
+use super::wait::eventually;
 use super::world::{World, row};
 
 impl World {
@@ -33,6 +35,32 @@ impl World {
         for action in ["ModifyInstanceAttribute", "RebootInstance", "StartInstance", "StopInstance"] {
             assert_eq!(self.calls(action, instance_id), 0, "{action} was called for {instance_id}");
         }
+    }
+
+    /// Proves that `change` starts nothing on any instance: the controller has judged the object after it, has found
+    /// it done, and has neither made a claim nor asked ECS to change anything.
+    pub fn assert_starts_nothing(&mut self, name: &str, change: impl FnOnce(&mut Self)) {
+        let (claims, changes) = (self.claims(), self.changing_calls());
+        let (process, passes) = (self.controller_pid(), self.passes());
+        change(self);
+        let judged = if self.controller_pid() == process { passes } else { 0.0 };
+        eventually("the controller judges the object anew", || (self.passes() > judged).then_some(()));
+        self.wait_until_done(name);
+        assert_eq!((self.claims(), self.changing_calls()), (claims, changes));
+    }
+
+    /// The number of the last claim of each record, by name; claims that are lost with their records are no new ones.
+    fn claims(&self) -> Value {
+        let get = ["get", "resetrecords", "--namespace", SYSTEM_NAMESPACE, "--output=json"];
+        let list: Value = serde_json::from_str(&self.kubectl(&get)).unwrap();
+        let records = list["items"].as_array().unwrap().iter();
+        records.map(|record| json!([record["metadata"]["name"], record["spec"]["claim"]])).collect()
+    }
+
+    /// How many requests asked ECS to change an instance, however they ended.
+    fn changing_calls(&self) -> usize {
+        let reads = ["DescribeInstances", "GetCallerIdentity"];
+        self.journal(|journal| journal.requests().filter(|it| !reads.contains(&it.action.as_str())).count())
     }
 
     /// How often `action` was called for an instance, however that ended.

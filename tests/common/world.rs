@@ -93,8 +93,6 @@ impl World {
         let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };
         let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir };
         world.install();
-        let credentials = json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"});
-        world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
         world.apply(&world.account());
         world.create_namespace(NAMESPACE);
         world.set_password(PASSWORD);
@@ -103,13 +101,16 @@ impl World {
 
     // === Cluster ===
 
-    /// Installs the controller as its documentation says, `kubectl apply -k deploy/base`, and takes a token of its
-    /// `ServiceAccount` for the next [`World::start_controller`]. Installing again is allowed.
+    /// Installs the controller as its documentation says, `kubectl apply -k deploy/base`, and the credentials of its
+    /// account, and takes a token of its `ServiceAccount` for the next [`World::start_controller`]. Installing again is
+    /// allowed.
     pub fn install(&self) {
         self.kubectl(&["apply", "--kustomize", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base")]);
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
         let token = ["create", "token", "ecs-password-reset", "--namespace", SYSTEM_NAMESPACE, "--duration=1h"];
         self.control_plane.kubectl().write_kubeconfig(&self.launch.kubeconfig, self.kubectl(&token).trim());
+        let credentials = json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"});
+        self.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
     }
 
     /// Runs `kubectl` as cluster admin and returns what it printed. Panics when it fails.
@@ -208,6 +209,15 @@ impl World {
         })
     }
 
+    /// Waits until the object's run of this number is complete and the object Ready; returns its status.
+    pub fn wait_for_run(&self, name: &str, number: u32) -> Value {
+        self.wait_for_reset(name, &format!("run {number} is complete"), |object| {
+            let status = &object["status"];
+            let complete = status["run"]["number"] == number && status["run"]["completionTime"].is_string();
+            (complete && condition(status, "Ready")["status"] == "True").then(|| status.clone())
+        })
+    }
+
     /// Waits until `look` finds something in a `PasswordReset`.
     pub fn wait_for_reset<T>(&self, name: &str, what: &str, mut look: impl FnMut(&Value) -> Option<T>) -> T {
         eventually(&format!("PasswordReset {name}: {what}"), || look(&self.get("passwordreset", name)))
@@ -270,6 +280,11 @@ impl World {
     /// The controller's process id.
     pub fn controller_pid(&self) -> u32 {
         self.controller.as_ref().expect("the controller runs").pid()
+    }
+
+    /// How many passes over `PasswordReset`s this process of the controller has finished.
+    pub fn passes(&self) -> f64 {
+        self.metric("controller_runtime_reconcile_total", "controller=\"password_reset\"")
     }
 
     /// Everything that the controller has logged.

@@ -1,0 +1,204 @@
+//! Lost, late, mangled and refused calls: whatever happens to a request, there is one restart at most, and the status
+//! says no more than can be proven.
+
+mod common;
+
+use common::{Fault, Instance, PASSWORD, REGION, Rule, World, condition, eventually, row};
+use serde_json::{Value, json};
+
+const ID: &str = "i-running1";
+
+fn world() -> World {
+    World::with([Instance::running(ID, REGION)])
+}
+
+/// Lets one fault meet the next call of `action`, and asks for a reset.
+fn reset_with(world: &World, action: &str, fault: Fault) {
+    world.ecs().core().inject(Rule::once(action, fault));
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+}
+
+fn refusal(code: &str) -> Fault {
+    Fault::Refuse { code: code.to_owned(), http: 403, message: "refused by the test".to_owned() }
+}
+
+/// In effect, by the row and by the instance, after one restart.
+#[track_caller]
+fn assert_in_effect(world: &World, status: &Value) {
+    assert_eq!(row(status, ID)["state"], "InEffect", "{:#}", row(status, ID));
+    assert_eq!(world.reboots(ID), 1);
+    assert!(world.ecs().core().in_effect_password(ID) == Some(PASSWORD));
+}
+
+// === The restart ===
+
+#[test]
+fn a_restart_whose_answer_was_lost_is_proven_by_the_start_time_and_not_requested_again() {
+    let world = world();
+    reset_with(&world, "RebootInstance", Fault::LoseAnswerAfterEffect);
+    let status = world.wait_for("web", "Ready");
+    assert_in_effect(&world, &status);
+    assert_eq!(world.calls("RebootInstance", ID), 1);
+    assert_eq!(row(&status, ID)["reason"], "RestartProven");
+    assert_eq!(row(&status, ID)["restartRequestID"], Value::Null, "nobody has told it");
+}
+
+#[test]
+fn a_restart_that_reaches_ecs_late_is_proven_and_not_requested_again() {
+    let world = world();
+    reset_with(&world, "RebootInstance", Fault::LateEffect { after_seconds: 3.0 });
+    let status = world.wait_for("web", "Ready");
+    assert_in_effect(&world, &status);
+    assert_eq!(world.calls("RebootInstance", ID), 1);
+}
+
+#[test]
+fn a_restart_that_never_reached_ecs_ends_unknown_and_is_never_requested_again() {
+    let world = world();
+    reset_with(&world, "RebootInstance", Fault::LoseRequest);
+    eventually("the request is lost", || (world.calls("RebootInstance", ID) == 1).then_some(()));
+    world.wait_for_state("web", ID, "Restarting");
+    world.advance(70); // More than V + M: no copy of the request can be carried out any more.
+
+    let status = world.wait_for("web", "Stalled");
+    assert_eq!(condition(&status, "Ready")["reason"], "OutcomeUnknown");
+    assert_eq!(row(&status, ID)["state"], "Unknown", "{:#}", row(&status, ID));
+    assert_eq!((world.calls("RebootInstance", ID), world.modifies(ID)), (1, 1));
+
+    // The way out is a new run, which a person asks for.
+    world.apply_reset("web", json!({"instanceIDs": [ID], "runID": "2"}));
+    let status = world.wait_for_run("web", 2);
+    assert_in_effect(&world, &status);
+    assert_eq!(world.modifies(ID), 2);
+}
+
+#[test]
+fn a_restart_that_is_refused_because_of_the_state_is_requested_again() {
+    let world = world();
+    reset_with(&world, "RebootInstance", refusal("IncorrectInstanceStatus"));
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+    assert_eq!(world.calls("RebootInstance", ID), 2);
+}
+
+#[test]
+fn a_restart_that_is_refused_for_good_fails_and_says_that_the_password_waits() {
+    let world = world();
+    reset_with(&world, "RebootInstance", refusal("Forbidden.RAM"));
+    let status = world.wait_for("web", "Stalled");
+    let row = row(&status, ID);
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Failed"), &json!("RestartRefused")), "{row:#}");
+    assert!(row["message"].as_str().is_some_and(|message| message.contains("next start")), "{row:#}");
+    assert_eq!((world.modifies(ID), world.calls("RebootInstance", ID)), (1, 1));
+    assert!(world.ecs().core().pending_password(ID) == Some(PASSWORD));
+}
+
+#[test]
+fn a_restart_that_does_not_finish_is_stuck_and_never_forced() {
+    let world = world();
+    world.hold(ID);
+    world.apply_reset("web", json!({"instanceIDs": [ID], "restart": {"timeoutSeconds": 60}}));
+    eventually("the restart is accepted", || (world.reboots(ID) == 1).then_some(()));
+    world.wait_for_state("web", ID, "Restarting");
+    world.advance(70);
+    let status = world.wait_for("web", "Stalled");
+    let row = row(&status, ID);
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Unknown"), &json!("RestartStuck")), "{row:#}");
+    assert_eq!(world.calls("RebootInstance", ID), 1);
+    assert!(world.journal(|journal| journal.requests().all(|it| !it.force_stop && it.action != "StopInstance")));
+}
+
+#[test]
+fn an_instance_that_does_not_come_back_from_its_restart_is_left_stopped() {
+    let world = world();
+    world.hold(ID);
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    eventually("the restart is accepted", || (world.reboots(ID) == 1).then_some(()));
+    world.ecs().with_core(|core, now| core.power_off(now, ID)).unwrap();
+    let row = world.wait_for_state("web", ID, "EffectiveAtNextStart");
+    assert_eq!(row["reason"], "StoppedAfterRestart");
+    assert_eq!((world.calls("RebootInstance", ID), world.calls("StartInstance", ID)), (1, 0));
+}
+
+// === The password ===
+
+#[test]
+fn a_password_whose_answer_was_lost_is_sent_again() {
+    let world = world();
+    reset_with(&world, "ModifyInstanceAttribute", Fault::LoseAnswerAfterEffect);
+    let status = world.wait_for("web", "Ready");
+    assert_in_effect(&world, &status);
+    assert_eq!((world.calls("ModifyInstanceAttribute", ID), world.modifies(ID)), (2, 2));
+}
+
+#[test]
+fn a_gateway_that_answers_in_html_is_no_answer_and_the_password_is_sent_again() {
+    let world = world();
+    let body = "<html><title>502 Bad Gateway</title>".to_owned();
+    reset_with(&world, "ModifyInstanceAttribute", Fault::RawAnswer { http: 502, body, after_effect: false });
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+    assert_eq!(world.calls("ModifyInstanceAttribute", ID), 2);
+}
+
+#[test]
+fn a_password_that_ecs_refuses_fails_and_nothing_is_restarted() {
+    let world = world();
+    reset_with(&world, "ModifyInstanceAttribute", refusal("InvalidPassword.Malformed"));
+    let status = world.wait_for("web", "Stalled");
+    let row = row(&status, ID);
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Failed"), &json!("PasswordRefused")), "{row:#}");
+    assert!(row["message"].as_str().is_some_and(|message| message.contains("InvalidPassword.Malformed")), "{row:#}");
+    assert_eq!((world.calls("ModifyInstanceAttribute", ID), world.calls("RebootInstance", ID)), (1, 0));
+}
+
+// === What ECS shows ===
+
+#[test]
+fn an_empty_answer_is_no_proof_that_an_instance_is_gone() {
+    let world = world();
+    world.hold(ID);
+    world.ecs().core().inject(Rule::once("DescribeInstances", Fault::EmptyDescribe).times(10));
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    eventually("the restart is accepted", || (world.reboots(ID) == 1).then_some(()));
+    world.ecs().core().inject(Rule::once("DescribeInstances", Fault::EmptyDescribe).times(10));
+    world.release(ID);
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+}
+
+#[test]
+fn a_stale_answer_proves_nothing_that_has_not_happened() {
+    let world = world();
+    world.hold(ID);
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    eventually("the restart is accepted", || (world.reboots(ID) == 1).then_some(()));
+    // As before the restart: Running. Were that taken for "back again", the password would be called in effect.
+    world.ecs().core().inject(Rule::once("DescribeInstances", Fault::StaleDescribe { seconds: 3_000.0 }).times(20));
+    let asked = || world.journal(|journal| journal.requests().filter(|it| it.fault == Some("StaleDescribe")).count());
+    eventually("the stale answers are used up", || (asked() == 20).then_some(()));
+    assert_eq!(world.wait_for_state("web", ID, "Restarting")["reason"], "Restarting");
+    world.release(ID);
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+}
+
+// === More than one instance ===
+
+#[test]
+fn too_many_failures_pause_the_rest_until_a_retry_is_asked_for() {
+    let ids = ["i-running1", "i-running2", "i-running3"];
+    let world = World::with(ids.map(|id| Instance::running(id, REGION)));
+    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", refusal("Forbidden.RAM")));
+    world.apply_reset("web", json!({"instanceIDs": ids}));
+    let status = world.wait_for("web", "Stalled");
+    assert_eq!(condition(&status, "Ready")["reason"], "PausedOnFailure");
+    assert_eq!((&status["counts"]["failed"], &status["counts"]["pending"]), (&json!(1), &json!(2)));
+    assert_eq!(world.journal(|journal| journal.requests().filter(|it| it.action == "RebootInstance").count()), 0);
+
+    world.annotate("web", "retry-requested-at", Some("today"));
+    let status = world.wait_for("web", "Ready");
+    for id in ids {
+        world.assert_reset_and_restarted_once(&status, id, PASSWORD);
+    }
+}

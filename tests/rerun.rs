@@ -1,0 +1,182 @@
+//! What asks for another run and, above all, what does not: a fleet must not reboot because somebody applied, deleted,
+//! edited or reinstalled something.
+
+mod common;
+
+use common::{AccessKey, Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, row};
+use serde_json::{Value, json};
+
+const ID: &str = "i-running1";
+
+/// A world in which the object `web` has reset its one instance under the runID `1`.
+fn done_once() -> World {
+    let world = World::with([Instance::running(ID, REGION)]);
+    world.apply_reset("web", run("1"));
+    let status = world.wait_for_run("web", 1);
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+    world
+}
+
+fn run(run_id: &str) -> Value {
+    json!({"instanceIDs": [ID], "runID": run_id})
+}
+
+#[test]
+fn applying_the_same_again_is_unchanged_and_deleting_in_between_restarts_nothing() {
+    let mut world = done_once();
+    let said = world.apply_reset("web", run("1"));
+    assert_eq!(said.trim(), "passwordreset.ecs.password-reset.dev/web unchanged");
+
+    world.assert_starts_nothing("web", |world| {
+        world.delete_reset("web");
+        world.apply_reset("web", run("1"));
+    });
+    // What was done before is known to the new object too.
+    world.assert_reset_and_restarted_once(&world.status("web"), ID, PASSWORD);
+}
+
+#[test]
+fn a_new_run_id_runs_again_and_an_earlier_one_does_not() {
+    let mut world = done_once();
+    world.advance(60);
+    world.apply_reset("web", run("2"));
+    let status = world.wait_for_run("web", 2);
+    assert_eq!(status["run"]["trigger"], "RunID");
+    assert_eq!(row(&status, ID)["state"], "InEffect");
+    assert_eq!((world.modifies(ID), world.reboots(ID)), (2, 2));
+
+    world.assert_starts_nothing("web", |world| drop(world.apply_reset("web", run("1"))));
+    world.assert_starts_nothing("web", |world| drop(world.apply_reset("web", run("2"))));
+}
+
+#[test]
+fn a_rerun_annotation_runs_again_and_removing_it_restarts_nothing() {
+    let mut world = done_once();
+    world.advance(60);
+    world.annotate("web", "rerun-requested-at", Some("today"));
+    let status = world.wait_for_run("web", 2);
+    assert_eq!((&status["run"]["trigger"], &status["lastHandledRerun"]), (&json!("RerunRequested"), &json!("today")));
+    assert_eq!((world.modifies(ID), world.reboots(ID)), (2, 2));
+
+    world.assert_starts_nothing("web", |world| world.annotate("web", "rerun-requested-at", None));
+    world.assert_starts_nothing("web", |world| world.annotate("web", "rerun-requested-at", Some("today")));
+}
+
+#[test]
+fn an_added_instance_is_the_only_one_that_is_reset() {
+    let world = done_once();
+    world.ecs().with_core(|core, now| core.add_instance(now, Instance::running("i-running2", REGION)));
+    world.apply_reset("web", json!({"instanceIDs": ["i-running2", ID], "runID": "1"}));
+    let status = world.wait_until_done("web");
+    assert_eq!((&status["progress"], &status["run"]["trigger"]), (&json!("2/2"), &json!("InstanceAdded")));
+    for id in [ID, "i-running2"] {
+        world.assert_reset_and_restarted_once(&status, id, PASSWORD);
+    }
+}
+
+#[test]
+fn installing_anew_without_the_records_restarts_nothing_and_a_new_run_still_runs() {
+    let mut world = done_once();
+    world.stop_controller();
+    world.kubectl(&["delete", "namespace", SYSTEM_NAMESPACE, "--timeout=120s"]);
+    assert_eq!(world.record(ID), Value::Null, "the memory is gone, and so is the fingerprint key");
+    world.install();
+    world.start_controller();
+    world.wait_for_account("Ready");
+    world.assert_starts_nothing("web", |world| world.annotate("web", "retry-requested-at", Some("today")));
+    assert_eq!((world.modifies(ID), world.reboots(ID)), (1, 1));
+
+    world.advance(60);
+    world.apply_reset("web", run("2"));
+    world.wait_for_run("web", 2);
+    assert_eq!((world.modifies(ID), world.reboots(ID)), (2, 2));
+}
+
+#[test]
+fn a_retry_annotation_tries_only_what_has_failed() {
+    let (good, bad) = ("i-running1", "i-running2");
+    let mut world = World::with([good, bad].map(|id| Instance::running(id, REGION)));
+    world.ecs().core().put_access_key(AccessKey::testing().deny("ModifyInstanceAttribute", Some(bad)));
+    world.apply_reset("web", json!({"instanceIDs": [good, bad]}));
+    let status = world.wait_for("web", "Stalled");
+    assert_eq!(condition(&status, "Ready")["reason"], "PartiallyFailed");
+    assert_eq!((&row(&status, good)["state"], &row(&status, bad)["state"]), (&json!("InEffect"), &json!("Failed")));
+
+    world.ecs().core().put_access_key(AccessKey::testing());
+    world.annotate("web", "retry-requested-at", Some("today"));
+    let status = world.wait_for("web", "Ready");
+    for id in [good, bad] {
+        world.assert_reset_and_restarted_once(&status, id, PASSWORD);
+    }
+    world.assert_starts_nothing("web", |world| world.annotate("web", "retry-requested-at", Some("tomorrow")));
+}
+
+#[test]
+fn another_password_in_the_secret_restarts_nothing_until_a_run_is_asked_for() {
+    let mut world = done_once();
+    world.assert_starts_nothing("web", |world| {
+        world.set_password("Green-Teapot-8");
+        // A done object is not looked at by itself: any annotation wakes it.
+        world.annotate("web", "note", Some("looked-at"));
+    });
+    assert_eq!(condition(&world.status("web"), "SecretInSync")["status"], "False");
+    assert!(world.ecs().core().in_effect_password(ID) == Some(PASSWORD));
+
+    world.advance(60);
+    world.apply_reset("web", run("2"));
+    let status = world.wait_for_run("web", 2);
+    assert_eq!(condition(&status, "SecretInSync")["status"], "True");
+    assert!(world.ecs().core().in_effect_password(ID) == Some("Green-Teapot-8"));
+}
+
+// === Crashes ===
+
+#[test]
+fn a_crash_between_runs_restarts_nothing() {
+    let mut world = done_once();
+    world.assert_starts_nothing("web", World::start_controller);
+}
+
+#[test]
+fn a_crash_in_mid_restart_ends_in_effect_with_one_restart() {
+    let mut world = World::with([Instance::running(ID, REGION).held()]);
+    world.apply_reset("web", run("1"));
+    wait_for_phase(&world, "Restarting");
+    world.kill_controller();
+    world.start_controller();
+    world.release(ID);
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+}
+
+#[test]
+fn a_crash_while_the_restart_is_being_requested_ends_in_effect_with_one_restart() {
+    let mut world = World::with([Instance::running(ID, REGION)]);
+    world.ecs().core().inject(Rule::once("RebootInstance", Fault::Delay { milliseconds: 3_000 }));
+    world.apply_reset("web", run("1"));
+    wait_for_phase(&world, "RestartRequested");
+    world.kill_controller();
+    world.start_controller();
+    let status = world.wait_for("web", "Ready");
+    assert_eq!(row(&status, ID)["state"], "InEffect");
+    assert_eq!((world.modifies(ID), world.calls("RebootInstance", ID)), (1, 1));
+    assert!(world.ecs().core().in_effect_password(ID) == Some(PASSWORD));
+}
+
+#[test]
+fn a_crash_while_the_password_is_being_sent_sends_it_again_and_restarts_once() {
+    let mut world = World::with([Instance::running(ID, REGION)]);
+    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", Fault::Delay { milliseconds: 3_000 }));
+    world.apply_reset("web", run("1"));
+    wait_for_phase(&world, "SettingPassword");
+    world.kill_controller();
+    world.start_controller();
+    let status = world.wait_for("web", "Ready");
+    assert_eq!(row(&status, ID)["state"], "InEffect");
+    assert_eq!((world.calls("ModifyInstanceAttribute", ID), world.reboots(ID)), (2, 1));
+    assert!(world.ecs().core().in_effect_password(ID) == Some(PASSWORD));
+}
+
+fn wait_for_phase(world: &World, phase: &str) {
+    eventually(&format!("the record is in {phase}"), || (world.record(ID)["status"]["phase"] == phase).then_some(()));
+}
