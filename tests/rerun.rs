@@ -119,7 +119,9 @@ fn another_password_in_the_secret_restarts_nothing_until_a_run_is_asked_for() {
         // A done object is not looked at by itself: any annotation wakes it.
         world.annotate("web", "note", Some("looked-at"));
     });
-    assert_eq!(condition(&world.status("web"), "SecretInSync")["status"], "False");
+    world.wait_for_reset("web", "it says that the Secret has changed", |object| {
+        (condition(&object["status"], "SecretInSync")["status"] == "False").then_some(())
+    });
     assert!(world.ecs().core().in_effect_password(ID) == Some(PASSWORD));
 
     world.advance(60);
@@ -141,8 +143,9 @@ fn a_crash_between_runs_restarts_nothing() {
 fn a_crash_in_mid_restart_ends_in_effect_with_one_restart() {
     let mut world = World::with([Instance::running(ID, REGION).held()]);
     world.apply_reset("web", run("1"));
-    wait_for_phase(&world, "Restarting");
-    world.kill_controller();
+    eventually("the restart is accepted and written down", || {
+        (world.record(ID)["status"]["phase"] == "Restarting").then_some(())
+    });
     world.start_controller();
     world.release(ID);
     let status = world.wait_for("web", "Ready");
@@ -150,13 +153,14 @@ fn a_crash_in_mid_restart_ends_in_effect_with_one_restart() {
 }
 
 #[test]
-fn a_crash_while_the_restart_is_being_requested_ends_in_effect_with_one_restart() {
-    let mut world = World::with([Instance::running(ID, REGION)]);
-    world.ecs().core().inject(Rule::once("RebootInstance", Fault::Delay { milliseconds: 3_000 }));
+fn a_crash_before_the_answer_to_a_restart_ends_in_effect_with_one_restart() {
+    let mut world = World::with([Instance::running(ID, REGION).held()]);
+    world.ecs().core().inject(Rule::once("RebootInstance", Fault::LoseAnswerAfterEffect));
     world.apply_reset("web", run("1"));
-    wait_for_phase(&world, "RestartRequested");
-    world.kill_controller();
+    eventually("ECS has accepted the restart", || (world.reboots(ID) == 1).then_some(()));
     world.start_controller();
+    assert_eq!(world.record(ID)["status"]["phase"], "RestartRequested", "the answer is not known");
+    world.release(ID);
     let status = world.wait_for("web", "Ready");
     assert_eq!(row(&status, ID)["state"], "InEffect");
     assert_eq!((world.modifies(ID), world.calls("RebootInstance", ID)), (1, 1));
@@ -164,19 +168,14 @@ fn a_crash_while_the_restart_is_being_requested_ends_in_effect_with_one_restart(
 }
 
 #[test]
-fn a_crash_while_the_password_is_being_sent_sends_it_again_and_restarts_once() {
+fn a_crash_before_the_answer_to_a_password_sends_it_again_and_restarts_once() {
     let mut world = World::with([Instance::running(ID, REGION)]);
-    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", Fault::Delay { milliseconds: 3_000 }));
+    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", Fault::LoseAnswerAfterEffect));
     world.apply_reset("web", run("1"));
-    wait_for_phase(&world, "SettingPassword");
-    world.kill_controller();
+    eventually("ECS has the password", || (world.modifies(ID) == 1).then_some(()));
     world.start_controller();
     let status = world.wait_for("web", "Ready");
     assert_eq!(row(&status, ID)["state"], "InEffect");
-    assert_eq!((world.calls("ModifyInstanceAttribute", ID), world.reboots(ID)), (2, 1));
+    assert_eq!((world.modifies(ID), world.reboots(ID)), (2, 1));
     assert!(world.ecs().core().in_effect_password(ID) == Some(PASSWORD));
-}
-
-fn wait_for_phase(world: &World, phase: &str) {
-    eventually(&format!("the record is in {phase}"), || (world.record(ID)["status"]["phase"] == phase).then_some(()));
 }

@@ -40,6 +40,7 @@ impl World {
     /// Proves that `change` starts nothing on any instance: the controller has judged the object after it, has found
     /// it done, and has neither made a claim nor asked ECS to change anything.
     pub fn assert_starts_nothing(&mut self, name: &str, change: impl FnOnce(&mut Self)) {
+        self.wait_until_idle();
         let (claims, changes) = (self.claims(), self.changing_calls());
         let (process, passes) = (self.controller_pid(), self.passes());
         change(self);
@@ -47,6 +48,18 @@ impl World {
         eventually("the controller judges the object anew", || (self.passes() > judged).then_some(()));
         self.wait_until_done(name);
         assert_eq!((self.claims(), self.changing_calls()), (claims, changes));
+    }
+
+    /// Waits until no pass over an object has ended for longer than the second that the controller keeps between two
+    /// writes of a status: what was still to come of an earlier change must not pass for the answer to the next one.
+    fn wait_until_idle(&self) {
+        let (mut seen, mut looks) = (self.passes(), 0);
+        eventually("no object has open work", || {
+            let now = self.passes();
+            looks = if now > seen { 0 } else { looks + 1 };
+            seen = now;
+            (looks > 30).then_some(())
+        });
     }
 
     /// The number of the last claim of each record, by name; claims that are lost with their records are no new ones.
