@@ -132,6 +132,22 @@ fn a_password_whose_answer_was_lost_is_sent_again() {
 }
 
 #[test]
+fn no_new_claim_is_made_while_a_copy_of_a_password_may_still_arrive() {
+    let world = world();
+    reset_with(&world, "ModifyInstanceAttribute", Fault::LoseAnswerAfterEffect);
+    world.wait_for("web", "Ready");
+    world.apply_reset("web", json!({"instanceIDs": [ID], "runID": "2"}));
+    world.wait_for_reset("web", "it waits until no copy can arrive", |object| {
+        (row(&object["status"], ID)["reason"] == "AnswerOutstanding").then_some(())
+    });
+    assert_eq!(world.modifies(ID), 2);
+    world.advance(70);
+    let status = world.wait_for_run("web", 2);
+    assert_eq!(row(&status, ID)["state"], "InEffect");
+    assert_eq!((world.modifies(ID), world.reboots(ID)), (3, 2));
+}
+
+#[test]
 fn a_gateway_that_answers_in_html_is_no_answer_and_the_password_is_sent_again() {
     let world = world();
     let body = "<html><title>502 Bad Gateway</title>".to_owned();
@@ -183,6 +199,16 @@ fn a_stale_answer_proves_nothing_that_has_not_happened() {
     world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
 }
 
+#[test]
+fn a_restart_is_proven_without_a_start_time_that_moves() {
+    let mut instance = Instance::running(ID, REGION).rebooting(0.5, 2.0);
+    instance.start_time_follows_reboot = false;
+    let world = World::with([instance]);
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+}
+
 // === More than one instance ===
 
 #[test]
@@ -194,7 +220,8 @@ fn too_many_failures_pause_the_rest_until_a_retry_is_asked_for() {
     let status = world.wait_for("web", "Stalled");
     assert_eq!(condition(&status, "Ready")["reason"], "PausedOnFailure");
     assert_eq!((&status["counts"]["failed"], &status["counts"]["pending"]), (&json!(1), &json!(2)));
-    assert_eq!(world.journal(|journal| journal.requests().filter(|it| it.action == "RebootInstance").count()), 0);
+    let untouched = ids.into_iter().filter(|id| row(&status, id)["state"] == "Pending");
+    untouched.for_each(|id| world.assert_untouched(id));
 
     world.annotate("web", "retry-requested-at", Some("today"));
     let status = world.wait_for("web", "Ready");

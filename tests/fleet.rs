@@ -32,15 +32,20 @@ fn assert_each_was_reset_once(world: &World) {
 }
 
 #[test]
+#[allow(clippy::cast_precision_loss, reason = "a hundred")]
 fn never_more_than_max_unavailable_are_away_and_each_is_reset_once() {
     let world = World::with(ids().iter().map(|id| Instance::running(id, REGION)));
     let calls_before = world.metric("passwordreset_provider_api_calls_total", "");
     world.apply_reset("fleet", spec());
     let status = world.wait_for("fleet", "Ready");
     assert_eq!(status["progress"], "100/100");
-    assert_each_was_reset_once(&world);
+    for id in ids() {
+        world.assert_reset_and_restarted_once(&status, &id, PASSWORD);
+    }
     assert_eq!(world.journal(ecs_simulator::Journal::max_away), SLOTS);
 
+    let records = world.metric("passwordreset_kube_writes_total", "ResetRecord") / FLEET as f64;
+    assert!((5.0..=7.0).contains(&records), "{records} writes of a record for one restart");
     for kind in ["ResetRecord", "PasswordReset", "Event"] {
         print_per_instance(&format!("writes of {kind}"), world.metric("passwordreset_kube_writes_total", kind));
     }
@@ -52,7 +57,7 @@ fn never_more_than_max_unavailable_are_away_and_each_is_reset_once() {
     print_per_instance("calls to ECS", calls);
 }
 
-#[allow(clippy::cast_precision_loss)] // a hundred
+#[allow(clippy::cast_precision_loss, reason = "a hundred")]
 fn print_per_instance(what: &str, total: f64) {
     eprintln!("{what}: {:.2} per instance, {total} in all", total / FLEET as f64);
 }

@@ -81,6 +81,7 @@ fn installing_anew_without_the_records_restarts_nothing_and_a_new_run_still_runs
     world.kubectl(&["delete", "namespace", SYSTEM_NAMESPACE, "--timeout=120s"]);
     assert_eq!(world.record(ID), Value::Null, "the memory is gone, and so is the fingerprint key");
     world.install();
+    world.install_credentials();
     world.start_controller();
     world.wait_for_account("Ready");
     world.assert_starts_nothing("web", |world| world.annotate("web", "retry-requested-at", Some("today")));
@@ -114,14 +115,10 @@ fn a_retry_annotation_tries_only_what_has_failed() {
 #[test]
 fn another_password_in_the_secret_restarts_nothing_until_a_run_is_asked_for() {
     let mut world = done_once();
-    world.assert_starts_nothing("web", |world| {
-        world.set_password("Green-Teapot-8");
-        // A done object is not looked at by itself: any annotation wakes it.
-        world.annotate("web", "note", Some("looked-at"));
-    });
-    world.wait_for_reset("web", "it says that the Secret has changed", |object| {
-        (condition(&object["status"], "SecretInSync")["status"] == "False").then_some(())
-    });
+    world.assert_starts_nothing("web", |world| world.set_password("Green-Teapot-8"));
+    let status = world.status("web");
+    let in_sync = condition(&status, "SecretInSync");
+    assert_eq!((&in_sync["status"], &in_sync["reason"]), (&json!("False"), &json!("SecretChanged")));
     assert!(world.ecs().core().in_effect_password(ID) == Some(PASSWORD));
 
     world.advance(60);
@@ -131,12 +128,34 @@ fn another_password_in_the_secret_restarts_nothing_until_a_run_is_asked_for() {
     assert!(world.ecs().core().in_effect_password(ID) == Some("Green-Teapot-8"));
 }
 
+#[test]
+fn a_failure_is_tried_again_with_another_password() {
+    let world = World::with([Instance::running(ID, REGION)]);
+    let refuse = Fault::Refuse { code: "InvalidPassword.Malformed".to_owned(), http: 400, message: String::new() };
+    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", refuse));
+    world.apply_reset("web", run("1"));
+    world.wait_for("web", "Stalled");
+    world.set_password("Green-Teapot-8");
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, "Green-Teapot-8");
+}
+
 // === Crashes ===
 
 #[test]
 fn a_crash_between_runs_restarts_nothing() {
     let mut world = done_once();
     world.assert_starts_nothing("web", World::start_controller);
+    world.assert_reset_and_restarted_once(&world.status("web"), ID, PASSWORD);
+}
+
+#[test]
+fn a_stop_in_good_order_ends_by_itself_and_a_start_after_it_restarts_nothing() {
+    let mut world = done_once();
+    world.assert_starts_nothing("web", |world| {
+        assert!(world.stop_controller().success());
+        world.start_controller();
+    });
 }
 
 #[test]

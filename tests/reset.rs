@@ -115,7 +115,11 @@ fn a_refusal_by_ram_fails_the_instance_and_says_so() {
     world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
     let status = world.wait_for("web", "Stalled");
     assert_failed_by_name(&status, "i-running1", "NotPermitted");
-    assert!(row(&status, "i-running1")["message"].as_str().unwrap().contains("Forbidden.RAM"));
+    let message = row(&status, "i-running1")["message"].as_str().unwrap();
+    let request_id = world.journal(|journal| {
+        journal.calls("ModifyInstanceAttribute", "i-running1").next().map(|refused| refused.request_id.clone())
+    });
+    assert!(message.contains("Forbidden.RAM") && message.contains(&request_id.unwrap()), "{message}");
     assert_eq!((world.modifies("i-running1"), world.calls("RebootInstance", "i-running1")), (0, 0));
 }
 

@@ -68,14 +68,6 @@ impl Power {
     }
 }
 
-impl Seen {
-    /// Whether the instance runs Windows, whose passwords have a rule of their own.
-    #[must_use]
-    pub fn is_windows(&self) -> bool {
-        self.os_type.eq_ignore_ascii_case("windows")
-    }
-}
-
 /// The lengths of time that ECS's behaviour dictates; settings, so that tests on sockets can shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {

@@ -248,8 +248,9 @@ fn is_judged_anew(reason: &str) -> bool {
 
 /// Looks at an instance that needs a run and that nothing but itself can hold back.
 fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Verdict {
-    let broken =
-        object.broken.or_else(|| reading?.seen.as_ref().filter(|seen| seen.is_windows()).and(object.broken_on_windows));
+    // By the row and not by the reading: nobody asks for readings of an instance whose password is unfit.
+    let is_windows = row.os_type.as_deref().is_some_and(|os| os.eq_ignore_ascii_case("windows"));
+    let broken = object.broken.or(object.broken_on_windows.filter(|_| is_windows));
     if let Some(broken) = broken {
         progress::advance(&mut row, State::Failed, reasons::INVALID_PASSWORD, broken.to_string(), now);
         row.planned_action = Some(PlannedAction::Blocked);

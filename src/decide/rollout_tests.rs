@@ -203,8 +203,12 @@ fn the_rule_for_windows_holds_for_windows_alone() {
     windows.seen.as_mut().unwrap().os_type = "windows".to_owned();
     let object = Object { broken_on_windows: Some(Broken::LeadingSlash), ..object(&spec, &wish) };
     assert_eq!(claims(&plan(&object, &targets(&spec, Some(&linux)), at(1))), ["i-bp1a0000"]);
-    let plan = plan(&object, &targets(&spec, Some(&windows)), at(1));
-    assert_eq!(plan.rows[0].reason, reasons::INVALID_PASSWORD);
+    let mut targets = targets(&spec, Some(&windows));
+    let failed = plan(&object, &targets, at(1)).rows.remove(0);
+    assert_eq!(failed.reason, reasons::INVALID_PASSWORD);
+    targets[0].reading = None;
+    targets[0].before = Some(&failed);
+    assert_eq!(plan(&object, &targets, at(100)).rows[0].reason, reasons::INVALID_PASSWORD, "nobody asks any more");
 }
 
 #[test]

@@ -74,6 +74,8 @@ pub enum ClusterError {
         what: String,
         /// Why, by field and type; never a value of a Secret.
         why: String,
+        /// Its generation, where even that can be read.
+        generation: Option<i64>,
     },
 }
 
@@ -164,11 +166,17 @@ impl Cluster {
         name: &str,
         patch: &serde_json::Value,
     ) -> Result<(), ClusterError> {
-        let api: Api<DeserializeGuard<PasswordReset>> = Api::namespaced(self.client.clone(), namespace);
-        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
-        let write = api.patch_status(name, &params, &patch);
-        let written = self.timed("write the status of", describe::<PasswordReset>(name), write).await;
-        self.counted("PasswordReset", "status", written).map(|_| ())
+        let api = Api::<DeserializeGuard<PasswordReset>>::namespaced(self.client.clone(), namespace);
+        self.merge_status(api, "PasswordReset", name, patch).await
+    }
+
+    /// Merges into the status of an `ECSAccount` that cannot be read as one.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn merge_ecs_account_status(&self, name: &str, patch: &serde_json::Value) -> Result<(), ClusterError> {
+        let api = Api::<DeserializeGuard<ECSAccount>>::all(self.client.clone());
+        self.merge_status(api, "ECSAccount", name, patch).await
     }
 
     /// Replaces the status of an `ECSAccount` exactly as it was read.
@@ -260,7 +268,10 @@ impl Cluster {
     {
         let what = describe::<K>(name);
         let DeserializeGuard(object) = self.timed("get", what.clone(), api.get(name)).await?;
-        object.map_err(|invalid| ClusterError::Unreadable { what, why: invalid.error })
+        object.map_err(|invalid| {
+            let generation = invalid.metadata.generation;
+            ClusterError::Unreadable { what, why: invalid.error, generation }
+        })
     }
 
     async fn write_status<K>(&self, api: Api<K>, kind: &'static str, object: &K) -> Result<K, ClusterError>
@@ -272,6 +283,22 @@ impl Cluster {
         let write = api.replace_status(&name, &post, object);
         let written = self.timed("write the status of", describe::<K>(&name), write).await;
         self.counted(kind, "status", written)
+    }
+
+    async fn merge_status<K>(
+        &self,
+        api: Api<K>,
+        kind: &'static str,
+        name: &str,
+        patch: &serde_json::Value,
+    ) -> Result<(), ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Debug + DeserializeOwned,
+    {
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        let write = api.patch_status(name, &params, &patch);
+        let written = self.timed("write the status of", describe::<K>(name), write).await;
+        self.counted(kind, "status", written).map(|_| ())
     }
 
     async fn timed<V>(
@@ -313,7 +340,9 @@ fn classify(error: &kube::Error, verb: &'static str, what: String) -> ClusterErr
             403 => ClusterError::Forbidden { what, verb },
             code => ClusterError::Refused { what, verb, code, reason: status.reason.clone() },
         },
-        kube::Error::SerdeError(_) => ClusterError::Unreadable { what, why: "it cannot be parsed".to_owned() },
+        kube::Error::SerdeError(_) => {
+            ClusterError::Unreadable { what, why: "it cannot be parsed".to_owned(), generation: None }
+        }
         _ => ClusterError::Unanswered { what, verb },
     }
 }

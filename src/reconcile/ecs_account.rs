@@ -15,6 +15,7 @@ use super::calls::Destination;
 use super::cluster::ClusterError;
 use super::pass::{self, Subject};
 use super::passwords::RawSecret;
+use super::unreadable;
 use super::wake::Waker;
 use crate::api::conditions::{self, Claim, Truth};
 use crate::api::ecs_account::{ECSAccount, ECSAccountSpec, ECSAccountStatus};
@@ -45,13 +46,14 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
             wake_objects(context, waker, name);
             return Ok(Action::await_change());
         }
-        Err(error) => {
-            if matches!(error, ClusterError::Unreadable { .. }) {
-                context.accounts.forget(name);
-                wake_objects(context, waker, name);
-            }
-            return Err(error);
+        Err(ClusterError::Unreadable { why, generation, .. }) => {
+            context.accounts.forget(name);
+            wake_objects(context, waker, name);
+            let patch = unreadable::status_patch(&why, generation, context.clock.now());
+            context.cluster.merge_ecs_account_status(name, &patch).await?;
+            return Ok(Action::await_change());
         }
+        Err(error) => return Err(error),
     };
     context.calls.set_rate(name, account.spec.requests_per_second());
     let clock = context.accounts.get(name).map_or_else(Arc::default, |account| Arc::clone(&account.clock));

@@ -17,6 +17,7 @@ pub mod password_reset;
 pub mod passwords;
 pub mod readings;
 pub mod reset_record;
+pub mod unreadable;
 pub mod wake;
 
 use std::collections::HashMap;

@@ -93,6 +93,7 @@ impl World {
         let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };
         let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir };
         world.install();
+        world.install_credentials();
         world.apply(&world.account());
         world.create_namespace(NAMESPACE);
         world.set_password(PASSWORD);
@@ -101,14 +102,17 @@ impl World {
 
     // === Cluster ===
 
-    /// Installs the controller as its documentation says, `kubectl apply -k deploy/base`, and the credentials of its
-    /// account, and takes a token of its `ServiceAccount` for the next [`World::start_controller`]. Installing again is
-    /// allowed.
+    /// Installs the controller as its documentation says, `kubectl apply -k deploy/base`, and takes a token of its
+    /// `ServiceAccount` for the next [`World::start_controller`]. Installing again is allowed.
     pub fn install(&self) {
         self.kubectl(&["apply", "--kustomize", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base")]);
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
         let token = ["create", "token", "ecs-password-reset", "--namespace", SYSTEM_NAMESPACE, "--duration=1h"];
         self.control_plane.kubectl().write_kubeconfig(&self.launch.kubeconfig, self.kubectl(&token).trim());
+    }
+
+    /// Puts the account's credentials into the controller's namespace.
+    pub fn install_credentials(&self) {
         let credentials = json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"});
         self.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
     }

@@ -18,8 +18,9 @@ use kube::runtime::controller::Action;
 use super::Context;
 use super::cluster::ClusterError;
 use super::pass::{self, Subject};
+use super::unreadable;
 use super::wake::Waiter;
-use crate::api::reasons;
+use crate::api::password_reset::State;
 use crate::clock;
 use crate::decide::rollout::Plan;
 use crate::decide::{rollout, summary};
@@ -60,8 +61,9 @@ async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -
             forget(context, namespace, name);
             return Ok(Action::await_change());
         }
-        Err(ClusterError::Unreadable { why, .. }) => {
-            record::write_invalid(context, namespace, name, &why).await?;
+        Err(ClusterError::Unreadable { why, generation, .. }) => {
+            let patch = unreadable::status_patch(&why, generation, context.clock.now());
+            context.cluster.merge_password_reset_status(namespace, name, &patch).await?;
             return Ok(Action::await_change());
         }
         Err(error) => return Err(error),
@@ -80,7 +82,8 @@ async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -
 
 /// When to look again by itself: at the next deadline, and while work is open for the sake of the Secret.
 fn next_look<T>(context: &Context<T>, sight: &Sight, plan: &Plan) -> Option<Duration> {
-    let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.reason == reasons::INVALID_PASSWORD);
+    // A failure counts: another password in the Secret is a reason to try again.
+    let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.state == State::Failed);
     let deadline = plan.wake.map(|wake: Timestamp| clock::until(sight.now, wake) + Duration::from_millis(50));
     let secret = is_open.then_some(context.settings.secret_poll);
     [deadline, secret].into_iter().flatten().min()

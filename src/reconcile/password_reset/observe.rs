@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::ExposeSecret;
 
@@ -60,14 +61,14 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let account_name = object.spec.account_name().to_owned();
     let account = account(context, &account_name).ok()?;
     let region = &object.spec.region_id;
-    let account_trouble = match &account {
-        Some(account) => account.block(&namespace, region),
-        None => Some(Block {
-            reason: reasons::ACCOUNT_NOT_FOUND,
-            message: format!("there is no ECSAccount {account_name}"),
-        }),
+    let account = account.and_then(|account| match account.block(&namespace, region) {
+        Some(block) => Err(block),
+        None => Ok(account),
+    });
+    let (account, account_trouble) = match account {
+        Ok(account) => (Some(account), None),
+        Err(block) => (None, Some(block)),
     };
-    let account = account.filter(|_| account_trouble.is_none());
     let local = context.clock.now();
     let now = account.as_ref().map_or(local, |account| account.clock.now(local));
 
@@ -128,12 +129,16 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
 /// The account exists, but this process has not looked at it yet.
 struct NotCheckedYet;
 
-/// The account as last checked; `None`: there is none of that name.
-fn account<T>(context: &Context<T>, name: &str) -> Result<Option<Arc<Account>>, NotCheckedYet> {
-    let exists = context.ecs_accounts.get(&ObjectRef::new(name)).is_some();
-    match context.accounts.get(name).filter(|_| exists) {
-        None if exists => Err(NotCheckedYet),
-        account => Ok(account),
+/// The account as last checked; else why an object cannot have one.
+fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<Account>, Block>, NotCheckedYet> {
+    let block = |reason, message| Ok(Err(Block { reason, message }));
+    match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
+        None => block(reasons::ACCOUNT_NOT_FOUND, format!("there is no ECSAccount {name}")),
+        Some(DeserializeGuard(Err(_))) => {
+            let message = format!("ECSAccount {name} is not ready: this version of the controller cannot read it");
+            block(reasons::ACCOUNT_NOT_READY, message)
+        }
+        Some(DeserializeGuard(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
     }
 }
 

@@ -5,14 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::json;
 
 use super::key;
 use super::observe::Sight;
-use crate::api::conditions::{self, Claim, Truth};
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
-use crate::api::reasons;
 use crate::clock;
 use crate::decide::events;
 use crate::reconcile::Context;
@@ -67,23 +63,4 @@ fn measure<T>(context: &Context<T>, key: &str, status: &PasswordResetStatus) {
         ("Unknown", u64::from(counts.unknown)),
     ]);
     context.metrics.set_rows(key, &counts);
-}
-
-/// Says on an object that this version cannot read that it is so.
-pub(super) async fn write_invalid<T>(
-    context: &Context<T>,
-    namespace: &str,
-    name: &str,
-    why: &str,
-) -> Result<(), ClusterError> {
-    tracing::warn!(error = why, "the object is stored in a form that this version cannot read");
-    let message = format!("this version of the controller cannot read the object: {why}; apply it again");
-    let claim = |kind, truth| Claim { kind, truth, reason: reasons::INVALID_SPEC, message: message.clone() };
-    let claims = vec![
-        claim(conditions::READY, Truth::False),
-        claim(conditions::STALLED, Truth::True),
-        claim(conditions::SUCCEEDED, Truth::False),
-    ];
-    let conditions = conditions::set(&[], claims, None, &Time(context.clock.now()));
-    context.cluster.merge_password_reset_status(namespace, name, &json!({"status": {"conditions": conditions}})).await
 }

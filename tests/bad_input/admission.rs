@@ -1,0 +1,294 @@
+//! What the API server refuses, with the words that the user then reads.
+
+use serde_json::{Value, json};
+
+use crate::common::{ACCOUNT, Instance, NAMESPACE, REGION, World, manifests};
+
+/// A valid object with one thing wrong, and what `kubectl apply` must say about it.
+struct Case {
+    object: Value,
+    says: &'static [&'static str],
+}
+
+const INSTANCE: &str = "i-good0001";
+
+fn reset() -> Value {
+    manifests::password_reset(NAMESPACE, "bad", json!({"instanceIDs": [INSTANCE]}))
+}
+
+fn account() -> Value {
+    manifests::account("bad", "https://ecs.gateway.internal")
+}
+
+/// The object with the value at `path`, a dotted path below `spec`, put in.
+fn with(mut object: Value, path: &str, value: Value) -> Value {
+    let mut place = &mut object["spec"];
+    for segment in path.split('.') {
+        place = &mut place[segment];
+    }
+    *place = value;
+    object
+}
+
+/// The object without a field of its spec.
+fn without(mut object: Value, field: &str) -> Value {
+    object["spec"].as_object_mut().unwrap().remove(field).unwrap();
+    object
+}
+
+fn without_spec() -> Value {
+    let mut object = reset();
+    object.as_object_mut().unwrap().remove("spec").unwrap();
+    object
+}
+
+fn case(object: Value, says: &'static [&'static str]) -> Case {
+    Case { object, says }
+}
+
+/// A wrong value in a `PasswordReset`.
+fn in_reset(path: &str, value: Value, says: &'static [&'static str]) -> Case {
+    case(with(reset(), path, value), says)
+}
+
+/// A wrong value in an `ECSAccount`.
+fn in_account(path: &str, value: Value, says: &'static [&'static str]) -> Case {
+    case(with(account(), path, value), says)
+}
+
+fn ids(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("i-bp1{n:027}")).collect()
+}
+
+fn bad_resets() -> Vec<Case> {
+    const ID: &str = "must hold ECS instance IDs such as 'i-bp1a2b3c4d5e6f7g8h9i'";
+    const REGION_ID: &str = "must be a region ID such as 'cn-hangzhou', not a zone ID";
+    const SECRET_NAME: &str = "must be the name of a Secret: lower-case letters, digits, '-' and '.'";
+    const UNAVAILABLE: &str = "must be an integer from 1 to 100 or a percentage from '1%' to '100%'";
+    const RUN_ID: &str =
+        "must start and end with a letter or digit and hold only letters, digits and . _ : + - between";
+    vec![
+        in_reset("regionID", json!("cn-hangzhou-h"), &["spec.regionID", REGION_ID]),
+        in_reset("regionID", json!("us-west-1a"), &["spec.regionID", REGION_ID]),
+        in_reset("regionID", json!("Hangzhou"), &["spec.regionID", REGION_ID]),
+        case(without(reset(), "regionID"), &["spec.regionID", "Required value"]),
+        in_reset("instanceIDs", json!(["bp1a2b3c4d5e6f7g8h9i"]), &["spec.instanceIDs", ID]),
+        in_reset("instanceIDs", json!(["i-BP1A2B3C4D"]), &["spec.instanceIDs", ID]),
+        in_reset("instanceIDs", json!(["i-bp1a2b3c4d\n"]), &["spec.instanceIDs", ID]),
+        in_reset("instanceIDs", json!(["i-short"]), &["spec.instanceIDs", ID]),
+        in_reset(
+            "instanceIDs",
+            json!([INSTANCE, "i-good0002", INSTANCE]),
+            &["spec.instanceIDs", "must name each instance only once"],
+        ),
+        in_reset("instanceIDs", json!([]), &["spec.instanceIDs", "should have at least 1 items"]),
+        in_reset("instanceIDs", json!(ids(101)), &["spec.instanceIDs", "must have at most 100 items"]),
+        case(without(reset(), "instanceIDs"), &["spec.instanceIDs", "Required value"]),
+        in_reset("instanceIDs", json!(INSTANCE), &["spec.instanceIDs", "must be of type array"]),
+        case(without(reset(), "passwordSecretRef"), &["spec.passwordSecretRef", "Required value"]),
+        in_reset("passwordSecretRef.name", json!("Root-Password"), &["spec.passwordSecretRef.name", SECRET_NAME]),
+        in_reset("passwordSecretRef.name", json!("../other"), &["spec.passwordSecretRef.name", SECRET_NAME]),
+        in_reset(
+            "passwordSecretRef.namespace",
+            json!("kube-system"),
+            &["unknown field \"spec.passwordSecretRef.namespace\""],
+        ),
+        in_reset(
+            "passwordSecretRef.key",
+            json!("pass word"),
+            &["spec.passwordSecretRef.key", "must be a key of a Secret: letters, digits, '-', '_' and '.'"],
+        ),
+        in_reset("runID", json!(2026), &["spec.runID", "must be of type string"]),
+        in_reset("runID", json!("after the audit"), &["spec.runID", RUN_ID]),
+        in_reset("runID", json!("-leading"), &["spec.runID", RUN_ID]),
+        in_reset("runID", json!("x".repeat(129)), &["spec.runID", "may not be more than 128"]),
+        in_reset("accountRef", json!({"name": "Prod"}), &["spec.accountRef.name", "must be the name of an ECSAccount"]),
+        in_reset("restart.maxUnavailable", json!(0), &["spec.restart.maxUnavailable", UNAVAILABLE]),
+        in_reset("restart.maxUnavailable", json!(101), &["spec.restart.maxUnavailable", UNAVAILABLE]),
+        in_reset("restart.maxUnavailable", json!("0%"), &["spec.restart.maxUnavailable", UNAVAILABLE]),
+        in_reset("restart.maxUnavailable", json!("101%"), &["spec.restart.maxUnavailable", UNAVAILABLE]),
+        in_reset("restart.maxUnavailable", json!("abc"), &["spec.restart.maxUnavailable", UNAVAILABLE]),
+        in_reset("restart.maxUnavailable", json!("5"), &["spec.restart.maxUnavailable", UNAVAILABLE]),
+        in_reset(
+            "restart.minReadySeconds",
+            json!(-1),
+            &["spec.restart.minReadySeconds", "should be greater than or equal to 0"],
+        ),
+        in_reset(
+            "restart.timeoutSeconds",
+            json!(10),
+            &["spec.restart.timeoutSeconds", "should be greater than or equal to 60"],
+        ),
+        in_reset(
+            "restart.policy",
+            json!("ifRunning"),
+            &["spec.restart.policy", "Unsupported value", "\"IfRunning\", \"Never\""],
+        ),
+        in_reset("maxFailures", json!(101), &["spec.maxFailures", "should be less than or equal to 100"]),
+        in_reset(
+            "stableStateTimeoutSeconds",
+            json!(0),
+            &["spec.stableStateTimeoutSeconds", "should be greater than or equal to 1"],
+        ),
+        in_reset("suspend", json!("yes"), &["spec.suspend", "must be of type boolean"]),
+        in_reset("endpoint", json!({"url": "https://evil.example"}), &["unknown field \"spec.endpoint\""]),
+        in_reset("runId", json!("misspelt"), &["unknown field \"spec.runId\""]),
+        in_reset("password", json!("Blue-Kettle-7"), &["unknown field \"spec.password\""]),
+        case(without_spec(), &["spec: Required value"]),
+    ]
+}
+
+fn bad_accounts() -> Vec<Case> {
+    const CREDENTIALS: &str = "must hold exactly one of `secretRef` and `environment`";
+    const NAMESPACES: &str = "must hold exactly one of `names` and `from`";
+    const URL: &str = "must be 'https://' with a host and an optional port, and nothing after it";
+    vec![
+        case(without(account(), "credentials"), &["spec.credentials", "Required value"]),
+        in_account("credentials", json!({}), &["spec.credentials", CREDENTIALS]),
+        in_account("credentials.environment", json!({}), &["spec.credentials", CREDENTIALS]),
+        in_account(
+            "credentials.secretRef",
+            json!({"name": "x", "namespace": "prod"}),
+            &["unknown field \"spec.credentials.secretRef.namespace\""],
+        ),
+        case(without(account(), "allowedNamespaces"), &["spec.allowedNamespaces", "Required value"]),
+        in_account("allowedNamespaces", json!({}), &["spec.allowedNamespaces", NAMESPACES]),
+        in_account("allowedNamespaces.from", json!("All"), &["spec.allowedNamespaces", NAMESPACES]),
+        in_account(
+            "allowedNamespaces",
+            json!({"from": "Any"}),
+            &["spec.allowedNamespaces.from", "Unsupported value", "\"All\""],
+        ),
+        in_account(
+            "allowedNamespaces.names",
+            json!([]),
+            &["spec.allowedNamespaces.names", "should have at least 1 items"],
+        ),
+        in_account(
+            "allowedNamespaces.names",
+            json!(["prod*"]),
+            &["spec.allowedNamespaces.names", "must hold names of namespaces: lower-case letters, digits and '-'"],
+        ),
+        in_account("endpoint.url", json!("https://ecs.gateway.internal/ecs"), &["spec.endpoint.url", URL]),
+        in_account("endpoint.url", json!("https://ecs.gateway.internal?a=b"), &["spec.endpoint.url", URL]),
+        in_account("endpoint.url", json!("https://user:word@ecs.gateway.internal"), &["spec.endpoint.url", URL]),
+        in_account("endpoint.url", json!("ftp://ecs.gateway.internal"), &["spec.endpoint.url", URL]),
+        in_account("endpoint.url", json!("ecs.gateway.internal"), &["spec.endpoint.url", URL]),
+        in_account("endpoint.stsURL", json!("https://sts.gateway.internal/"), &["spec.endpoint.stsURL", URL]),
+        in_account(
+            "endpoint.network",
+            json!("Public"),
+            &["spec.endpoint", "must hold exactly one of `network` and `url`"],
+        ),
+        in_account(
+            "endpoint",
+            json!({"network": "Public", "stsURL": "https://x"}),
+            &["spec.endpoint", "must hold `url` where it holds `stsURL`"],
+        ),
+        in_account("regions", json!([]), &["spec.regions", "should have at least 1 items"]),
+        in_account(
+            "regions",
+            json!(["cn-hangzhou-h"]),
+            &["spec.regions", "must hold region IDs such as 'cn-hangzhou', not zone IDs"],
+        ),
+        in_account(
+            "limits.minRestartIntervalSeconds",
+            json!(-1),
+            &["spec.limits.minRestartIntervalSeconds", "should be greater than or equal to 0"],
+        ),
+        in_account(
+            "limits.requestsPerSecond",
+            json!(0),
+            &["spec.limits.requestsPerSecond", "should be greater than or equal to 1"],
+        ),
+        in_account("limits.maxUnavailable", json!(3), &["unknown field \"spec.limits.maxUnavailable\""]),
+    ]
+}
+
+/// Applies each case and collects what went otherwise, so that one run shows all of it.
+fn refuse_all(world: &World, cases: &[Case]) {
+    let mut wrong = Vec::new();
+    for Case { object, says } in cases {
+        match world.try_apply(object) {
+            Ok(printed) => wrong.push(format!("taken ({}): {}", printed.trim(), object["spec"])),
+            Err(said) => {
+                let missing: Vec<_> = says.iter().filter(|text| !said.contains(**text)).collect();
+                if !missing.is_empty() {
+                    wrong.push(format!("{}\n  said: {}\n  but not: {missing:?}", object["spec"], said.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_the_field_and_what_must_be() {
+    let world = World::with([Instance::running(INSTANCE, REGION)]);
+    refuse_all(&world, &bad_resets());
+    refuse_all(&world, &bad_accounts());
+    world.assert_untouched(INSTANCE);
+
+    // Each case is one change away from what is taken: it was refused for that change.
+    world.apply(&reset());
+    world.apply(&account());
+}
+
+#[test]
+fn what_tells_objects_apart_cannot_be_changed() {
+    let world = World::with([Instance::running(INSTANCE, REGION)]);
+    world.apply(&with(reset(), "suspend", json!(true)));
+    let mut named = with(reset(), "accountRef", json!({"name": "prod"}));
+    named["metadata"]["name"] = json!("named");
+    world.apply(&with(named.clone(), "suspend", json!(true)));
+
+    refuse_all(
+        &world,
+        &[
+            in_reset("regionID", json!("cn-shanghai"), &["must not change: `regionID` is immutable"]),
+            in_reset("accountRef", json!({"name": "prod"}), &["must not change: `accountRef` is immutable"]),
+            case(with(named.clone(), "accountRef", json!({"name": "other"})), &["`accountRef` is immutable"]),
+            case(without(named, "accountRef"), &["`accountRef` is immutable"]),
+        ],
+    );
+    // The effective name is what counts.
+    world.apply(&with(reset(), "accountRef", json!({"name": ACCOUNT})));
+}
+
+#[test]
+fn the_largest_objects_are_not_too_much_for_cel() {
+    let world = World::with([]);
+    let longest = |length: usize| "a".repeat(length);
+    let spec = json!({
+        "accountRef": {"name": longest(253)},
+        "regionID": format!("cn-{}", longest(60)) + "0",
+        "instanceIDs": ids(100),
+        "passwordSecretRef": {"name": longest(253), "key": longest(253)},
+        "runID": longest(128),
+        "suspend": true,
+        "restart": {"policy": "IfRunning", "maxUnavailable": "100%", "minReadySeconds": 86400, "timeoutSeconds": 86400},
+        "maxFailures": 100,
+        "stableStateTimeoutSeconds": 86400,
+    });
+    let largest = manifests::password_reset(NAMESPACE, &longest(253), spec);
+    world.apply(&largest);
+    // Transition rules run on a change only.
+    world.apply(&with(largest, "runID", json!("b".repeat(128))));
+
+    let numbered = |count: usize, prefix: &str, length: usize| -> Vec<String> {
+        (0..count).map(|n| format!("{prefix}{n:0width$}", width = length - prefix.len())).collect()
+    };
+    let mut account = account();
+    account["spec"] = json!({
+        "credentials": {"secretRef": {"name": longest(253)}},
+        "regions": numbered(64, "cn-a", 64),
+        "allowedNamespaces": {"names": numbered(256, "namespace-", 63)},
+        "limits": {"requestsPerSecond": 100, "minRestartIntervalSeconds": 86400},
+        "endpoint": {
+            "url": format!("https://{}:65535", longest(242)),
+            "stsURL": format!("https://{}:65535", longest(242)),
+        },
+    });
+    world.apply(&account);
+    world.apply(&with(account, "limits.requestsPerSecond", json!(1)));
+}

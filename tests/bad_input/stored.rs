@@ -1,0 +1,141 @@
+//! Objects that are stored although this version cannot read them, as another version of the CRD may have left them.
+//! Each is told on itself, and nobody else notices.
+
+use serde_json::{Value, json};
+
+use crate::common::{Instance, NAMESPACE, PASSWORD, REGION, SYSTEM_NAMESPACE, World, condition, eventually, manifests};
+
+/// Lets anything into the specs of a kind, until what is returned is put back with `kubectl replace`.
+fn loosen(world: &World, crd: &str) -> Value {
+    let original: Value = serde_json::from_str(&world.kubectl(&["get", "crd", crd, "--output=json"])).unwrap();
+    let mut loose = original.clone();
+    for part in ["spec", "status"] {
+        let schema = &mut loose["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part];
+        let default = schema["default"].take();
+        *schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        if !default.is_null() {
+            schema["default"] = default;
+        }
+    }
+    // They must point at fields that the schema declares.
+    loose["spec"]["versions"][0]["selectableFields"].take();
+    replace(world, loose);
+    original
+}
+
+fn replace(world: &World, mut object: Value) {
+    // Whatever the version is by now.
+    object["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    world.try_kubectl(&["replace", "--filename=-"], &object.to_string()).unwrap();
+}
+
+/// Creates an object that the schema refuses until the loosened one has reached the API server.
+fn create_poison(world: &World, object: &Value) {
+    eventually("the loosened schema lets a poison object in", || {
+        world.try_kubectl(&["create", "--validate=ignore", "--filename=-"], &object.to_string()).ok()
+    });
+}
+
+fn poison(name: &str, field: &str, value: Value) -> Value {
+    let mut object = manifests::password_reset(NAMESPACE, name, json!({"instanceIDs": ["i-poison0001"]}));
+    object["spec"][field] = value;
+    object
+}
+
+#[test]
+fn an_object_that_cannot_be_read_is_told_so_and_stops_nobody() {
+    let ids = ["i-before0001", "i-after00001", "i-restart001", "i-poison0001"];
+    let mut world = World::with(ids.map(|id| Instance::running(id, REGION)));
+    let original = loosen(&world, "passwordresets.ecs.password-reset.dev");
+    let poisons = [
+        poison("list-is-a-string", "instanceIDs", json!("i-poison0001")),
+        poison("policy-is-a-number", "restart", json!({"policy": 3})),
+        poison("secret-is-a-number", "passwordSecretRef", json!(7)),
+        poison("suspend-is-an-object", "suspend", json!({})),
+    ];
+    for object in &poisons {
+        create_poison(&world, object);
+    }
+
+    // While they lie there, and after the schema is strict again.
+    world.apply_reset("before", json!({"instanceIDs": ["i-before0001"]}));
+    world.assert_reset_and_restarted_once(&world.wait_for("before", "Ready"), "i-before0001", PASSWORD);
+    replace(&world, original);
+    eventually("the schema is strict again", || world.try_apply(&poison("late", "suspend", json!({}))).err());
+    world.apply_reset("after", json!({"instanceIDs": ["i-after00001"]}));
+    world.assert_reset_and_restarted_once(&world.wait_for("after", "Ready"), "i-after00001", PASSWORD);
+
+    // A process that meets them in its first list starts all the same.
+    world.start_controller();
+    world.apply_reset("restart", json!({"instanceIDs": ["i-restart001"]}));
+    world.assert_reset_and_restarted_once(&world.wait_for("restart", "Ready"), "i-restart001", PASSWORD);
+
+    for object in &poisons {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let ready = world.wait_for_reason(name, "InvalidSpec");
+        let message = ready["message"].as_str().unwrap();
+        assert_eq!(ready["status"], "False", "{name}");
+        assert!(message.contains("cannot read the object"), "{name}: {message}");
+        let status = world.wait_for(name, "Stalled");
+        assert_eq!(condition(&status, "Reconciling"), &Value::Null, "{name}");
+        // Else kstatus, and Helm with it, would wait for the whole timeout.
+        assert_eq!(status["observedGeneration"], 1, "{name}");
+    }
+    world.assert_untouched("i-poison0001");
+
+    // Applied again in a readable form it is an object like any other.
+    let mended = poison("list-is-a-string", "instanceIDs", json!(["i-poison0001"]));
+    replace(&world, mended);
+    world.assert_reset_and_restarted_once(&world.wait_until_done("list-is-a-string"), "i-poison0001", PASSWORD);
+}
+
+#[test]
+fn an_account_that_cannot_be_read_is_told_so_and_only_its_objects_wait() {
+    let world = World::with(["i-good000001", "i-waiting001"].map(|id| Instance::running(id, REGION)));
+    let original = loosen(&world, "ecsaccounts.ecs.password-reset.dev");
+    let mut account = world.account();
+    account["metadata"]["name"] = json!("poison");
+    account["spec"]["limits"] = json!("many");
+    create_poison(&world, &account);
+    replace(&world, original);
+
+    world.apply_reset("waiting", json!({"accountRef": {"name": "poison"}, "instanceIDs": ["i-waiting001"]}));
+    world.apply_reset("good", json!({"instanceIDs": ["i-good000001"]}));
+    world.assert_reset_and_restarted_once(&world.wait_for("good", "Ready"), "i-good000001", PASSWORD);
+
+    let ready = world.wait_for_reason("waiting", "AccountNotReady");
+    assert!(ready["message"].as_str().unwrap().contains("ECSAccount poison"), "{ready}");
+    let status = eventually("the account says that it cannot be read", || {
+        let status = world.get("ecsaccount", "poison")["status"].take();
+        (condition(&status, "Ready")["reason"] == "InvalidSpec").then_some(status)
+    });
+    assert_eq!((&condition(&status, "Ready")["status"], &status["observedGeneration"]), (&json!("False"), &json!(1)));
+    assert_eq!(condition(&status, "Stalled")["status"], "True");
+    world.assert_untouched("i-waiting001");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_holds_up_its_own_instance_only() {
+    let mut world = World::with(["i-good000001", "i-locked0001"].map(|id| Instance::running(id, REGION)));
+    world.apply_reset("first", json!({"instanceIDs": ["i-locked0001"]}));
+    world.wait_for("first", "Ready");
+    let original = loosen(&world, "resetrecords.ecs.password-reset.dev");
+    let mut record = world.record("i-locked0001");
+    record["spec"]["claim"] = json!("seven");
+    eventually("the loosened schema lets a poison record in", || {
+        world.try_kubectl(&["replace", "--validate=ignore", "--filename=-"], &record.to_string()).ok()
+    });
+    replace(&world, original);
+
+    world.start_controller();
+    world.apply_reset(
+        "second",
+        json!({"instanceIDs": ["i-locked0001", "i-good000001"], "restart": {"maxUnavailable": 2}}),
+    );
+    let row = world.wait_for_state("second", "i-good000001", "InEffect");
+    assert_eq!(row["reason"], "RestartProven");
+    // What was done there is not known any more: nothing may be done again.
+    assert_eq!((world.modifies("i-locked0001"), world.reboots("i-locked0001")), (1, 1));
+    let stored = world.get_in(SYSTEM_NAMESPACE, "resetrecord", &format!("{REGION}.i-locked0001"));
+    assert_eq!(stored["spec"]["claim"], "seven", "nobody overwrites what they cannot read");
+}
