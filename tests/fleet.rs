@@ -42,7 +42,7 @@ fn never_more_than_max_unavailable_are_away_and_each_is_reset_once() {
     for id in ids() {
         world.assert_reset_and_restarted_once(&status, &id, PASSWORD);
     }
-    assert_eq!(world.journal(ecs_simulator::Journal::max_away), SLOTS);
+    assert!(world.journal(ecs_simulator::Journal::max_away) <= SLOTS);
 
     let records = world.metric("passwordreset_kube_writes_total", "ResetRecord") / FLEET as f64;
     assert!((5.0..=7.0).contains(&records), "{records} writes of a record for one restart");

@@ -54,8 +54,13 @@ fn a_starting_instance_is_waited_for_and_then_reset() {
 
     world.release("i-starting1");
     world.wait_for_state("web", "i-starting1", "PasswordSet");
-    world.advance(60); // A restart in the minute of the start before it could not be proven.
+    let started = world.ecs().core().start_time("i-starting1").unwrap();
+    world.advance(60);
     let status = world.wait_for("web", "Ready");
+    // A StartTime has the precision of a minute: a restart in the minute of the start before could not be proven.
+    let restarted = world.journal(|journal| journal.calls("RebootInstance", "i-starting1").next().map(|it| it.at));
+    let minute = |at: jiff::Timestamp| at.as_second() / 60;
+    assert!(minute(restarted.unwrap()) > minute(started));
     world.assert_reset_and_restarted_once(&status, "i-starting1", PASSWORD);
 }
 
