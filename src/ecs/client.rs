@@ -7,17 +7,12 @@ use http::header::DATE;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{
-    Action, Answer, CallError, Credentials, Endpoint, HttpTransport, Instance, Signed, Stamp, Transport,
-    TransportError, describe_instances, refusal,
-};
+use super::{Action, Answer, CallError, HttpTransport, Signed, Transport, TransportError, refusal};
 
 /// How long an idle connection of reads and password calls is kept. They may be repeated.
 const POOL_IDLE_SECONDS: u64 = 30;
 /// How long one of `RebootInstance` is kept. It may not be repeated, so its connections are kept fresh.
 const REBOOT_POOL_IDLE_SECONDS: u64 = 3;
-/// 100 ids fit one page; a gateway that keeps handing out tokens is not followed for ever.
-const PAGES_MAX: usize = 20;
 
 /// Makes calls.
 pub struct Client<T> {
@@ -65,35 +60,6 @@ impl<T: Transport> Client<T> {
             Err(error) => Reply { result: Err(error.into()), server_time: None },
         }
     }
-
-    /// [`describe_instances`] with every page of the answer; each page is a call with a stamp of its own.
-    pub async fn describe_all(
-        &self,
-        endpoint: &Endpoint,
-        credentials: &Credentials,
-        ids: &[String],
-        stamp: impl Fn() -> Stamp,
-    ) -> Reply<Vec<Instance>> {
-        let mut instances = Vec::new();
-        let mut next_token: Option<String> = None;
-        let mut server_time = None;
-        for _ in 0..PAGES_MAX {
-            let signed = describe_instances(endpoint, credentials, ids, next_token.as_deref(), &stamp());
-            let reply = self.send(signed).await;
-            server_time = reply.server_time.or(server_time);
-            let page = match reply.result {
-                Ok(page) => page,
-                Err(error) => return Reply { result: Err(error), server_time },
-            };
-            instances.extend(page.instances);
-            next_token = page.next_token;
-            if next_token.is_none() {
-                return Reply { result: Ok(instances), server_time };
-            }
-        }
-        let why = format!("the answer did not end after {PAGES_MAX} pages");
-        Reply { result: Err(CallError::Unknown(why)), server_time }
-    }
 }
 
 fn read<A: Answer>(response: &http::Response<Bytes>, secret: Option<&SecretString>) -> Result<A, CallError> {
@@ -116,7 +82,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::ecs::{Accepted, SendError, Verdict, modify_password, reboot_instance};
+    use crate::ecs::{Accepted, Credentials, Endpoint, SendError, Stamp, Verdict, modify_password, reboot_instance};
 
     /// Answers what it is told and remembers what it was sent.
     struct Scripted {
@@ -193,17 +159,5 @@ mod tests {
         let error = modify(400, quoted).await.result.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("Passw0rd!"));
         assert_eq!(error.verdict(), Verdict::Definite);
-    }
-
-    #[tokio::test]
-    async fn every_page_is_read() {
-        let first = r#"{"Instances":{"Instance":[{"InstanceId":"i-1"}]},"NextToken":"t2"}"#;
-        let second = r#"{"Instances":{"Instance":[{"InstanceId":"i-2"}]},"NextToken":""}"#;
-        let client = client(&[(200, first), (200, second)], &[]);
-        let ids = ["i-1".to_owned(), "i-2".to_owned()];
-        let reply = client.describe_all(&endpoint(), &credentials(), &ids, stamp).await;
-        let read: Vec<_> = reply.result.unwrap().into_iter().map(|instance| instance.instance_id).collect();
-        assert_eq!(read, ids);
-        assert!(client.general.sent.lock().unwrap()[1].contains("NextToken=t2"));
     }
 }

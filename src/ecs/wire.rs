@@ -29,10 +29,6 @@ pub enum Action {
     RebootInstance,
     /// STS: whose credentials these are.
     GetCallerIdentity,
-    /// STS: other credentials, vouched for by those that one has.
-    AssumeRole,
-    /// STS: credentials, vouched for by a token of the cluster.
-    AssumeRoleWithOidc,
 }
 
 impl Action {
@@ -44,8 +40,6 @@ impl Action {
             Self::ModifyInstanceAttribute => "ModifyInstanceAttribute",
             Self::RebootInstance => "RebootInstance",
             Self::GetCallerIdentity => "GetCallerIdentity",
-            Self::AssumeRole => "AssumeRole",
-            Self::AssumeRoleWithOidc => "AssumeRoleWithOIDC",
         }
     }
 
@@ -54,7 +48,7 @@ impl Action {
     pub fn version(self) -> &'static str {
         match self {
             Self::DescribeInstances | Self::ModifyInstanceAttribute | Self::RebootInstance => "2014-05-26",
-            Self::GetCallerIdentity | Self::AssumeRole | Self::AssumeRoleWithOidc => "2015-04-01",
+            Self::GetCallerIdentity => "2015-04-01",
         }
     }
 
@@ -62,7 +56,7 @@ impl Action {
     #[must_use]
     pub fn timeout(self) -> Duration {
         Duration::from_secs(match self {
-            Self::DescribeInstances | Self::GetCallerIdentity | Self::AssumeRole | Self::AssumeRoleWithOidc => 10,
+            Self::DescribeInstances | Self::GetCallerIdentity => 10,
             Self::ModifyInstanceAttribute => 22,
             Self::RebootInstance => 27,
         })
