@@ -5,6 +5,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::reasons;
+
 /// The object's bottom line; what `kubectl wait --for=condition=Ready` waits for.
 pub const READY: &str = "Ready";
 /// kstatus: work is going on.
@@ -21,6 +23,19 @@ pub const PASSWORD_READY: &str = "PasswordReady";
 pub const TARGETS_RESOLVED: &str = "TargetsResolved";
 /// The instances that are done have the password that the Secret holds now.
 pub const SECRET_IN_SYNC: &str = "SecretInSync";
+
+/// The status that the schema gives an object which the controller has not seen yet: kstatus, and with it Helm and Flux, must
+/// not take a fresh object for done.
+#[must_use]
+pub fn unseen_status() -> serde_json::Value {
+    serde_json::json!({
+        "observedGeneration": -1,
+        "conditions": [{
+            "type": READY, "status": "Unknown", "reason": reasons::PENDING,
+            "message": "waiting for the controller", "lastTransitionTime": "1970-01-01T00:00:00Z"
+        }]
+    })
+}
 
 /// A condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

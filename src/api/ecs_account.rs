@@ -196,13 +196,7 @@ pub enum Network {
 /// What the controller has found out about an account.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("default" = {
-    "observedGeneration": -1,
-    "conditions": [{
-        "type": "Ready", "status": "Unknown", "reason": "Pending",
-        "message": "waiting for the controller", "lastTransitionTime": "1970-01-01T00:00:00Z"
-    }]
-}))]
+#[schemars(extend("default" = super::conditions::unseen_status()))]
 pub struct ECSAccountStatus {
     /// The generation of the spec that this status speaks of; -1 before the controller has seen the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]

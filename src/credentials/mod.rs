@@ -1,6 +1,6 @@
 //! Where an account's credentials come from. Reads what it is handed; it opens no file and makes no call.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::ecs::Credentials;
 
@@ -30,7 +30,7 @@ pub fn from_secret(
     value: impl Fn(&str) -> Option<SecretString>,
 ) -> Result<Credentials, CredentialsError> {
     let need = |key: &'static str| value(key).ok_or_else(|| CredentialsError::Key { secret: secret.to_owned(), key });
-    Ok(credentials(&need("accessKeyID")?, need("accessKeySecret")?, value("securityToken")))
+    Ok(credentials(&need("accessKeyID")?, &need("accessKeySecret")?, value("securityToken").as_ref()))
 }
 
 /// Credentials from the official environment variables.
@@ -42,16 +42,17 @@ pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Cre
     let need = |name: &'static str| read(name).ok_or(CredentialsError::Variable(name));
     Ok(credentials(
         &need("ALIBABA_CLOUD_ACCESS_KEY_ID")?,
-        need("ALIBABA_CLOUD_ACCESS_KEY_SECRET")?,
-        read("ALIBABA_CLOUD_SECURITY_TOKEN"),
+        &need("ALIBABA_CLOUD_ACCESS_KEY_SECRET")?,
+        read("ALIBABA_CLOUD_SECURITY_TOKEN").as_ref(),
     ))
 }
 
-fn credentials(id: &SecretString, secret: SecretString, token: Option<SecretString>) -> Credentials {
-    use secrecy::ExposeSecret;
+/// What surrounds them is cut off: a newline that an editor added would only show as a signature that does not match.
+fn credentials(id: &SecretString, secret: &SecretString, token: Option<&SecretString>) -> Credentials {
+    let trimmed = |value: &SecretString| SecretString::from(value.expose_secret().trim());
     // An access key's id is no secret: it stands in every signed request and in ActionTrail.
     let access_key_id = id.expose_secret().trim().to_owned();
-    Credentials { access_key_id, access_key_secret: secret, security_token: token }
+    Credentials { access_key_id, access_key_secret: trimmed(secret), security_token: token.map(trimmed) }
 }
 
 #[cfg(test)]
@@ -66,6 +67,13 @@ mod tests {
         let empty = |name: &str| (name == "ALIBABA_CLOUD_ACCESS_KEY_ID").then(String::new);
         let error = from_environment(empty).err().unwrap();
         assert_eq!(error, CredentialsError::Variable("ALIBABA_CLOUD_ACCESS_KEY_ID"));
+    }
+
+    #[test]
+    fn a_newline_around_a_key_is_cut_off() {
+        let credentials = from_secret("prod", |key| Some(SecretString::from(format!("{key}\n")))).unwrap();
+        assert_eq!(credentials.access_key_id, "accessKeyID");
+        assert_eq!(credentials.access_key_secret.expose_secret(), "accessKeySecret");
     }
 
     #[test]

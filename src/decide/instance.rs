@@ -91,6 +91,8 @@ pub enum Change {
     LeftRunning,
     /// The instance has been Running for `minReadySeconds`.
     Available,
+    /// The restart that is stored was never sent, as this process knows of its own attempt.
+    RestartNotSent,
     /// Nothing was sent and nothing can be: as if never claimed.
     GivenBack,
 }
@@ -118,7 +120,7 @@ pub fn next(observed: &Observed, now: Timestamp) -> Step {
         Phase::Idle | Phase::EffectiveAtNextStart | Phase::Unrecognized => Step::Done,
         Phase::SettingPassword => set_password(observed, spec, status, now),
         Phase::PasswordSet => request_restart(observed, spec, status, now),
-        Phase::RestartRequested => prove_unanswered_restart(observed, spec, status, now),
+        Phase::RestartRequested => prove_unanswered_restart(observed, status, now),
         Phase::Restarting => prove_restart(observed, spec, status, now),
         Phase::InEffect | Phase::Failed | Phase::Unknown => await_availability(observed, spec, status, now),
     }
@@ -263,7 +265,11 @@ fn restart(
 }
 
 /// A restart whose answer is not known: never sent again; proven by a reading, or Unknown once no copy can be alive.
-fn prove_unanswered_restart(o: &Observed, _spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
+fn prove_unanswered_restart(o: &Observed, status: &ResetRecordStatus, now: Timestamp) -> Step {
+    if o.unsent {
+        // The write was not answered but made, so the send that follows it never was.
+        return Step::Write(Change::RestartNotSent);
+    }
     if let Some(start_time) = moved(o.reading, status) {
         return Step::Write(Change::InEffect { start_time: Some(start_time) });
     }

@@ -289,6 +289,19 @@ fn an_unanswered_restart_is_never_sent_again() {
 }
 
 #[test]
+fn a_restart_that_this_process_knows_was_never_sent_is_due_again() {
+    let record = in_phase(Phase::RestartRequested);
+    let running = reading(45, 0, Power::Running, -600);
+    let observed = Observed { unsent: true, ..look(&record, Some(&running)) };
+    let step = next(&observed, at(46));
+    assert_eq!(step, Step::Write(Change::RestartNotSent));
+    let status = crate::decide::progress::apply(&record, Change::RestartNotSent, Some(&running), at(46));
+    assert_eq!((status.phase, status.unanswered_until), (Phase::PasswordSet, None));
+    let another = Observed { process: "p2", unsent: false, ..look(&record, Some(&running)) };
+    assert!(is_wait(&next(&another, at(46))), "another process cannot know");
+}
+
+#[test]
 fn an_unanswered_restart_is_proven_by_a_start_time_that_moved() {
     let record = in_phase(Phase::RestartRequested);
     let moved = reading(90, 88, Power::Running, 60);

@@ -190,6 +190,10 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
             show(&mut status, State::Restarting, reasons::RESTARTING, "the instance has left Running".to_owned(), now);
         }
         Change::Available => status.available_time = Some(Time(now)),
+        Change::RestartNotSent => {
+            let call = Call::Restart { start_time_before: status.start_time_before.map_or(now, |time| time.0) };
+            return fold(record, call, &Outcome::NotSent("the restart was not sent".to_owned()), now);
+        }
         Change::GivenBack => {
             status = ResetRecordStatus {
                 phase: Phase::Idle,

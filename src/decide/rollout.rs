@@ -52,6 +52,8 @@ pub struct Target<'a> {
     pub instance_id: &'a str,
     /// Its record, if it has one.
     pub record: Option<&'a ResetRecord>,
+    /// Whether it has a record that cannot be read; `record` is `None` then.
+    pub record_unreadable: bool,
     /// Its row in the object's status.
     pub before: Option<&'a InstanceRow>,
     /// Its latest reading.
@@ -86,8 +88,9 @@ pub struct Claim {
 
 /// What was decided about one instance.
 enum Verdict {
-    /// Done, failed or in flight: nothing for this reconciler to do.
-    Settled(InstanceRow),
+    /// Done, failed or in flight: nothing for this reconciler to do. A failure from before the present retry annotation
+    /// pauses nothing any more.
+    Settled { row: InstanceRow, is_of_this_retry: bool },
     /// Something is in the way, until the moment given at the latest; the flag says whether readings help.
     Waits { row: InstanceRow, until: Option<Timestamp>, watch: bool },
     /// It may be claimed.
@@ -103,7 +106,7 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
     let mut free = object.spec.max_unavailable().saturating_sub(object.slots_held);
     for verdict in verdicts {
         match verdict {
-            Verdict::Settled(row) => plan.rows.push(row),
+            Verdict::Settled { row, .. } => plan.rows.push(row),
             Verdict::Waits { row, until, watch } => {
                 plan.wake = earliest(plan.wake, until);
                 if watch {
@@ -132,7 +135,7 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
 }
 
 fn is_failure(verdict: &Verdict) -> bool {
-    let Verdict::Settled(row) = verdict else { return false };
+    let Verdict::Settled { row, is_of_this_retry: true } = verdict else { return false };
     match row.state {
         State::Failed | State::Unknown => true,
         State::EffectiveAtNextStart => row.reason == reasons::STOPPED_AFTER_RESTART,
@@ -140,12 +143,16 @@ fn is_failure(verdict: &Verdict) -> bool {
     }
 }
 
+fn settled(row: InstanceRow) -> Verdict {
+    Verdict::Settled { row, is_of_this_retry: true }
+}
+
 fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     if let Some(row) = in_flight(object, target) {
-        return Verdict::Settled(row);
+        return settled(row);
     }
-    if let Some(row) = done(object, target) {
-        return Verdict::Settled(row);
+    if let Some((row, retry)) = done(object, target) {
+        return Verdict::Settled { row, is_of_this_retry: retry == object.wish.retry.as_ref() };
     }
     let run_goes_on = object
         .run
@@ -153,12 +160,16 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     let before = target.before.filter(|_| run_goes_on);
     let mut row = candidate_row(object, target, before);
     if let Some(failed) = before.filter(|row| row.state == State::Failed && outlives_a_look(&row.reason)) {
-        return Verdict::Settled(failed.clone());
+        return settled(failed.clone());
     }
     let mut pending = |reason, message: String, until| {
         progress::advance(&mut row, State::Pending, reason, message, now);
         Verdict::Waits { row: row.clone(), until, watch: false }
     };
+    if target.record_unreadable {
+        let message = "its ResetRecord is stored in a form that this version of the controller cannot read; nothing is done until that is mended";
+        return pending(reasons::INVALID_SPEC, message.to_owned(), None);
+    }
     if let Some(record) = target.record {
         let status = record.progress();
         if !status.phase.has_ended() {
@@ -193,15 +204,15 @@ fn in_flight(object: &Object, target: &Target) -> Option<InstanceRow> {
     status.row.clone().or_else(|| target.before.cloned())
 }
 
-/// The row of an instance that needs nothing.
-fn done(object: &Object, target: &Target) -> Option<InstanceRow> {
+/// The row of an instance that needs nothing, and the retry annotation of its run.
+fn done<'a>(object: &'a Object, target: &'a Target) -> Option<(InstanceRow, Option<&'a String>)> {
     let Some(record) = target.record else {
         // The record is lost, or there never was one: the object's own status is the second memory.
         let run = object.run?;
         let row = target.before.filter(|row| row.state.has_ended() && !is_judged_anew(&row.reason))?;
         let remembered = needed::covers(&run.tokens, &object.wish.tokens)
             && (row.state != State::Failed || run.retry == object.wish.retry);
-        return remembered.then(|| row.clone());
+        return remembered.then(|| (row.clone(), run.retry.as_ref()));
     };
     let completed = record.status.as_ref().map_or(&[][..], |status| &status.completed);
     let entry = needed::entry_of(completed, &object.wish.owner);
@@ -215,7 +226,7 @@ fn done(object: &Object, target: &Target) -> Option<InstanceRow> {
         reasons::SUPERSEDED.clone_into(&mut row.reason);
         "another PasswordReset has since reset this instance".clone_into(&mut row.message);
     }
-    Some(row)
+    Some((row, entry.retry.as_ref()))
 }
 
 /// Whether another owner has set a password after `entry`: by a later entry, or by the claim in progress.
@@ -254,7 +265,7 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
     if let Some(broken) = broken {
         progress::advance(&mut row, State::Failed, reasons::INVALID_PASSWORD, broken.to_string(), now);
         row.planned_action = Some(PlannedAction::Blocked);
-        return Verdict::Settled(row);
+        return settled(row);
     }
     let Some(reading) = reading.filter(|reading| reading.sent_at >= now - SEND_WINDOW) else {
         let message = "waiting for ECS to show the instance".to_owned();
@@ -276,7 +287,7 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
         return Verdict::Waits { row, until: Some(deadline), watch: true };
     }
     progress::advance(&mut row, State::Failed, reason, format!("{obstacle}; waited {timeout_seconds} s"), now);
-    Verdict::Settled(row)
+    settled(row)
 }
 
 /// Whether a reading shows an instance that may be claimed; else why not.

@@ -72,7 +72,8 @@ fn reading(power: Power) -> Reading {
 }
 
 fn targets<'a>(spec: &'a PasswordResetSpec, reading: Option<&'a Reading>) -> Vec<Target<'a>> {
-    spec.instance_ids.iter().map(|instance_id| Target { instance_id, record: None, before: None, reading }).collect()
+    let target = |instance_id| Target { instance_id, record: None, record_unreadable: false, before: None, reading };
+    spec.instance_ids.iter().map(|instance_id| target(instance_id.as_str())).collect()
 }
 
 fn claims(plan: &Plan) -> Vec<&str> {
@@ -182,6 +183,22 @@ fn more_failures_than_allowed_pause_the_rest() {
     spec.max_failures = Some(1);
     let plan = paused(&spec);
     assert_eq!(claims(&plan), ["i-bp1a0001", "i-bp1a0002"]);
+}
+
+#[test]
+fn an_unknown_outcome_pauses_the_rest_until_the_retry_annotation() {
+    let (spec, wish, running, mut record) = (spec(2), wish(), reading(Power::Running), completed());
+    record.status.as_mut().unwrap().completed[0].row = row(State::Unknown);
+    let paused = |wish: &Wish| {
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        plan(&object(&spec, wish), &targets, at(1))
+    };
+    assert!(paused(&wish).paused);
+    let retry = Wish { retry: Some("retry:1".to_owned()), ..wish };
+    let plan = paused(&retry);
+    assert_eq!((plan.paused, claims(&plan)), (false, vec!["i-bp1a0001"]));
+    assert_eq!(plan.rows[0].state, State::Unknown, "nothing is done about it");
 }
 
 #[test]
@@ -308,4 +325,14 @@ fn a_block_holds_back_what_has_not_begun() {
     assert!(plan.claims.is_empty());
     assert!(plan.rows.iter().all(|row| row.reason == reasons::SUSPENDED));
     assert_eq!(plan.rows[0].planned_action, Some(PlannedAction::Blocked));
+}
+
+#[test]
+fn an_instance_whose_record_cannot_be_read_takes_no_slot_from_the_others() {
+    let (spec, wish, reading) = (spec(4), wish(), reading(Power::Running));
+    let mut targets = targets(&spec, Some(&reading));
+    targets[0].record_unreadable = true;
+    let plan = plan(&object(&spec, &wish), &targets, at(0));
+    assert_eq!(plan.rows[0].reason, reasons::INVALID_SPEC);
+    assert_eq!(plan.claims.len(), 2);
 }

@@ -117,8 +117,14 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
         return Bottom { truth: Truth::False, reason: reasons::PAUSED_ON_FAILURE, message, retrying: false };
     }
     if situation.suspended && open.iter().all(is_pending) {
-        let message = format!("suspended; {} instances have not begun", open.len());
+        let message = format!("suspended; instances not begun: {}", open.len());
         return Bottom { truth: Truth::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
+    }
+    if open.iter().all(|row| row.reason == reasons::INVALID_SPEC)
+        && let Some(row) = open.first()
+    {
+        let message = format!("{}: {}", row.instance_id, row.message);
+        return Bottom { truth: Truth::False, reason: reasons::INVALID_SPEC, message, retrying: false };
     }
     if let Some(Block { reason, message }) = trouble(situation) {
         let human =

@@ -84,6 +84,13 @@ impl Ledger {
         self.own.lock().get(name).cloned().or_else(|| self.shown(name))
     }
 
+    /// Whether a record is there in a form that this version cannot read.
+    #[must_use]
+    pub fn is_unreadable(&self, name: &str) -> bool {
+        let shown = self.watched.get(&ObjectRef::new(name).within(&self.namespace));
+        shown.is_some_and(|guard| guard.0.is_err()) && !self.own.lock().contains_key(name)
+    }
+
     /// The records whose last claim is the owner's, in their newest known form.
     #[must_use]
     pub fn of_owner(&self, owner: &Owner) -> Vec<Arc<ResetRecord>> {

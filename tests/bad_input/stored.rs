@@ -116,11 +116,12 @@ fn an_account_that_cannot_be_read_is_told_so_and_only_its_objects_wait() {
 
 #[test]
 fn a_record_that_cannot_be_read_holds_up_its_own_instance_only() {
-    let mut world = World::with(["i-good000001", "i-locked0001"].map(|id| Instance::running(id, REGION)));
-    world.apply_reset("first", json!({"instanceIDs": ["i-locked0001"]}));
+    // The broken one comes first, and there is one slot: it may not take that from its sibling.
+    let mut world = World::with(["i-broken0001", "i-good000001"].map(|id| Instance::running(id, REGION)));
+    world.apply_reset("first", json!({"instanceIDs": ["i-broken0001"]}));
     world.wait_for("first", "Ready");
     let original = loosen(&world, "resetrecords.ecs.password-reset.dev");
-    let mut record = world.record("i-locked0001");
+    let mut record = world.record("i-broken0001");
     record["spec"]["claim"] = json!("seven");
     eventually("the loosened schema lets a poison record in", || {
         world.try_kubectl(&["replace", "--validate=ignore", "--filename=-"], &record.to_string()).ok()
@@ -128,14 +129,15 @@ fn a_record_that_cannot_be_read_holds_up_its_own_instance_only() {
     replace(&world, original);
 
     world.start_controller();
-    world.apply_reset(
-        "second",
-        json!({"instanceIDs": ["i-locked0001", "i-good000001"], "restart": {"maxUnavailable": 2}}),
-    );
+    world.apply_reset("second", json!({"instanceIDs": ["i-broken0001", "i-good000001"]}));
     let row = world.wait_for_state("second", "i-good000001", "InEffect");
     assert_eq!(row["reason"], "RestartProven");
+    let ready = world.wait_for_reason("second", "InvalidSpec");
+    let message = ready["message"].as_str().unwrap();
+    assert!(message.contains("i-broken0001") && message.contains("ResetRecord"), "{message}");
+    world.wait_for("second", "Stalled");
     // What was done there is not known any more: nothing may be done again.
-    assert_eq!((world.modifies("i-locked0001"), world.reboots("i-locked0001")), (1, 1));
-    let stored = world.get_in(SYSTEM_NAMESPACE, "resetrecord", &format!("{REGION}.i-locked0001"));
+    assert_eq!((world.modifies("i-broken0001"), world.reboots("i-broken0001")), (1, 1));
+    let stored = world.get_in(SYSTEM_NAMESPACE, "resetrecord", &format!("{REGION}.i-broken0001"));
     assert_eq!(stored["spec"]["claim"], "seven", "nobody overwrites what they cannot read");
 }

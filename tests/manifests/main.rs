@@ -9,6 +9,9 @@
     reason = "helpers of tests fail loudly, as tests do"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+mod installed;
 mod pod;
 mod rights;
 mod schema;

@@ -52,6 +52,7 @@ pub(super) struct Sight {
 struct Seen {
     instance_id: String,
     record: Option<Arc<ResetRecord>>,
+    record_unreadable: bool,
     reading: Option<Reading>,
 }
 
@@ -96,6 +97,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         .into_iter()
         .map(|instance_id| Seen {
             record: context.ledger.get(&ResetRecord::name_of(region, &instance_id)),
+            record_unreadable: context.ledger.is_unreadable(&ResetRecord::name_of(region, &instance_id)),
             reading: context.instances.latest(&scope, &instance_id).as_ref().map(readings::reading),
             instance_id,
         })
@@ -216,6 +218,7 @@ impl Sight {
         Target {
             instance_id: &seen.instance_id,
             record,
+            record_unreadable: seen.record_unreadable,
             before: self.before.instances.iter().find(|row| row.instance_id == seen.instance_id),
             reading: seen.reading.as_ref(),
         }

@@ -43,11 +43,11 @@ pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Contex
     pass::run(&context, subject, step(&context, &name)).await
 }
 
-/// What is to be forgotten about a record that is gone.
+/// What is to be forgotten about a record that is gone. Never that its attempt was sent: a cache that is behind must not
+/// make a sent restart look unsent.
 pub fn forget<T>(context: &Context<T>, name: &str) {
     context.instances.forget(&Waiter::Record(name.to_owned()));
     context.ledger.forget(name);
-    context.sent.take(name);
 }
 
 async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, ClusterError> {
