@@ -1,166 +1,231 @@
-//! What becomes of a reset when ECS refuses, throttles, answers nonsense or does not answer: exactly what can be proven,
-//! and never a second restart.
+//! Lost, late, mangled and refused calls: whatever happens to a request, there is one restart at most, and the status
+//! says no more than can be proven.
 
 mod common;
 
-use common::{PASSWORD, REGION, Setup, World, condition, eventually, row};
-use ecs_simulator::{Config, Fault, Instance, Rule};
+use common::{Fault, Instance, PASSWORD, REGION, Rule, World, condition, eventually, row};
 use serde_json::{Value, json};
 
-const ONE: &str = "i-running1";
+const ID: &str = "i-running1";
 
-/// A world in which one call of `action` meets `fault`, and an object that resets [`ONE`].
-fn world_with(action: &str, fault: Fault) -> World {
-    let world = World::with([Instance::running(ONE, REGION)]);
-    world.ecs().core().inject(Rule::once(action, fault).on(ONE));
-    world.apply_reset("web", json!({"instanceIDs": [ONE]}));
-    world
+fn world() -> World {
+    World::with([Instance::running(ID, REGION)])
 }
 
-fn refuse(code: &str) -> Fault {
+/// Lets one fault meet the next call of `action`, and asks for a reset.
+fn reset_with(world: &World, action: &str, fault: Fault) {
+    world.ecs().core().inject(Rule::once(action, fault));
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+}
+
+fn refusal(code: &str) -> Fault {
     Fault::Refuse { code: code.to_owned(), http: 403, message: "refused by the test".to_owned() }
 }
 
-fn assert_in_effect(world: &World, status: &Value, modifies: usize, reboots: usize) {
-    assert_eq!(row(status, ONE)["state"], "InEffect");
-    let calls = (world.calls("ModifyInstanceAttribute", ONE), world.calls("RebootInstance", ONE));
-    assert_eq!(calls, (modifies, reboots));
-    assert!(world.ecs().core().in_effect_password(ONE) == Some(PASSWORD));
+/// In effect, by the row and by the instance, after one restart.
+#[track_caller]
+fn assert_in_effect(world: &World, status: &Value) {
+    assert_eq!(row(status, ID)["state"], "InEffect", "{:#}", row(status, ID));
+    assert_eq!(world.reboots(ID), 1);
+    assert!(world.ecs().core().in_effect_password(ID) == Some(PASSWORD));
+}
+
+// === The restart ===
+
+#[test]
+fn a_restart_whose_answer_was_lost_is_proven_by_the_start_time_and_not_requested_again() {
+    let world = world();
+    reset_with(&world, "RebootInstance", Fault::LoseAnswerAfterEffect);
+    let status = world.wait_for("web", "Ready");
+    assert_in_effect(&world, &status);
+    assert_eq!(world.calls("RebootInstance", ID), 1);
+    assert_eq!(row(&status, ID)["reason"], "RestartProven");
+    assert_eq!(row(&status, ID)["restartRequestID"], Value::Null, "nobody has told it");
 }
 
 #[test]
-fn a_restart_whose_answer_was_lost_is_proven_by_the_start_time_and_not_repeated() {
-    let world = world_with("RebootInstance", Fault::LoseAnswerAfterEffect);
-    let status = world.wait_until_done("web");
-    assert_in_effect(&world, &status, 1, 1);
-    assert_eq!(row(&status, ONE)["restartRequestID"], Value::Null, "no answer told it");
+fn a_restart_that_reaches_ecs_late_is_proven_and_not_requested_again() {
+    let world = world();
+    reset_with(&world, "RebootInstance", Fault::LateEffect { after_seconds: 3.0 });
+    let status = world.wait_for("web", "Ready");
+    assert_in_effect(&world, &status);
+    assert_eq!(world.calls("RebootInstance", ID), 1);
 }
 
 #[test]
-fn a_restart_that_was_lost_on_the_way_ends_unknown_and_is_not_repeated() {
-    let world = world_with("RebootInstance", Fault::LoseRequest);
-    eventually("the restart was requested", || (world.calls("RebootInstance", ONE) == 1).then_some(()));
-    eventually("its answer is not known", || {
-        (world.record(ONE)["status"]["phase"] == "RestartRequested").then_some(())
-    });
-    // V and M of this world are 60 and 2 seconds.
-    world.advance(70);
+fn a_restart_that_never_reached_ecs_ends_unknown_and_is_never_requested_again() {
+    let world = world();
+    reset_with(&world, "RebootInstance", Fault::LoseRequest);
+    eventually("the request is lost", || (world.calls("RebootInstance", ID) == 1).then_some(()));
+    world.wait_for_state("web", ID, "Restarting");
+    world.advance(70); // More than V + M: no copy of the request can be carried out any more.
+
     let status = world.wait_for("web", "Stalled");
     assert_eq!(condition(&status, "Ready")["reason"], "OutcomeUnknown");
-    let row = row(&status, ONE);
-    assert_eq!((row["state"].as_str(), row["reason"].as_str()), (Some("Unknown"), Some("RestartOutcomeUnknown")));
-    assert_eq!((world.calls("RebootInstance", ONE), world.reboots(ONE)), (1, 0));
+    assert_eq!(row(&status, ID)["state"], "Unknown", "{:#}", row(&status, ID));
+    assert_eq!((world.calls("RebootInstance", ID), world.modifies(ID)), (1, 1));
+
+    // The way out is a new run, which a person asks for.
+    world.apply_reset("web", json!({"instanceIDs": [ID], "runID": "2"}));
+    let status = world.wait_for_run("web", 2);
+    assert_in_effect(&world, &status);
+    assert_eq!(world.modifies(ID), 2);
 }
 
 #[test]
-fn a_password_call_whose_answer_was_lost_is_made_again_and_the_instance_is_restarted_once() {
-    let world = world_with("ModifyInstanceAttribute", Fault::LoseAnswerAfterEffect);
-    let status = world.wait_until_done("web");
-    assert_in_effect(&world, &status, 2, 1);
-    let unanswered = &world.record(ONE)["status"]["unansweredUntil"];
-    assert!(unanswered.is_string(), "a late copy of the first call may still come: {unanswered}");
+fn a_restart_that_is_refused_because_of_the_state_is_requested_again() {
+    let world = world();
+    reset_with(&world, "RebootInstance", refusal("IncorrectInstanceStatus"));
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+    assert_eq!(world.calls("RebootInstance", ID), 2);
 }
 
 #[test]
-fn no_other_claim_is_made_while_a_copy_of_a_password_call_may_be_alive() {
-    let world = world_with("ModifyInstanceAttribute", Fault::LoseAnswerAfterEffect);
-    world.wait_until_done("web");
-    world.apply_reset("web", json!({"instanceIDs": [ONE], "runID": "2"}));
-    world.wait_for_reset("web", "it waits until the copy is dead", |object| {
-        (row(&object["status"], ONE)["reason"] == "AnswerOutstanding").then_some(())
-    });
-    assert_eq!(world.calls("ModifyInstanceAttribute", ONE), 2);
-    world.advance(120);
-    let status = world.wait_until_done("web");
-    assert_in_effect(&world, &status, 3, 2);
-}
-
-#[test]
-fn a_gateways_page_instead_of_an_answer_is_no_answer() {
-    let page = Fault::RawAnswer { http: 502, body: "<html>Bad Gateway</html>".to_owned(), after_effect: false };
-    let world = world_with("ModifyInstanceAttribute", page);
-    let status = world.wait_until_done("web");
-    assert_in_effect(&world, &status, 2, 1);
-}
-
-#[test]
-fn a_restart_that_is_refused_for_the_moment_is_requested_again() {
-    let world = world_with("RebootInstance", refuse("IncorrectInstanceStatus"));
-    let status = world.wait_until_done("web");
-    assert_in_effect(&world, &status, 1, 2);
-    assert_eq!(world.reboots(ONE), 1);
-}
-
-#[test]
-fn a_throttled_call_is_made_again_later() {
-    for action in ["ModifyInstanceAttribute", "RebootInstance"] {
-        let world = world_with(action, Fault::Throttle { retry_after_milliseconds: Some(1_500) });
-        let status = world.wait_until_done("web");
-        assert_eq!(row(&status, ONE)["state"], "InEffect");
-        assert_eq!((world.modifies(ONE), world.reboots(ONE)), (1, 1));
-    }
-}
-
-#[test]
-fn a_restart_that_is_refused_for_good_fails_and_says_that_the_password_waits_for_the_next_start() {
-    let world = world_with("RebootInstance", refuse("InstanceExpiredOrInArrears"));
+fn a_restart_that_is_refused_for_good_fails_and_says_that_the_password_waits() {
+    let world = world();
+    reset_with(&world, "RebootInstance", refusal("Forbidden.RAM"));
     let status = world.wait_for("web", "Stalled");
-    let row = row(&status, ONE);
-    assert_eq!((row["state"].as_str(), row["reason"].as_str()), (Some("Failed"), Some("RestartRefused")));
-    assert!(row["message"].as_str().is_some_and(|message| message.contains("takes effect at the next start")));
-    assert_eq!(world.calls("RebootInstance", ONE), 1);
+    let row = row(&status, ID);
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Failed"), &json!("RestartRefused")), "{row:#}");
+    assert!(row["message"].as_str().is_some_and(|message| message.contains("next start")), "{row:#}");
+    assert_eq!((world.modifies(ID), world.calls("RebootInstance", ID)), (1, 1));
+    assert!(world.ecs().core().pending_password(ID) == Some(PASSWORD));
 }
 
 #[test]
-fn a_refused_right_is_named_with_the_code_and_the_request_id() {
-    let world = world_with("ModifyInstanceAttribute", refuse("Forbidden.RAM"));
-    let status = world.wait_for("web", "Stalled");
-    let row = row(&status, ONE);
-    assert_eq!(row["reason"], "NotPermitted");
-    let message = row["message"].as_str().unwrap_or_default();
-    assert!(message.contains("Forbidden.RAM") && message.contains("request "), "{message}");
-    assert_eq!(condition(&status, "Ready")["reason"], "NotPermitted");
-    assert_eq!(world.calls("RebootInstance", ONE), 0);
-}
-
-#[test]
-fn a_restart_that_does_not_finish_in_time_is_stuck_and_never_forced() {
-    let world = World::with([Instance::running(ONE, REGION).held()]);
-    world.apply_reset("web", json!({"instanceIDs": [ONE], "restart": {"timeoutSeconds": 60}}));
-    eventually("the instance has left Running", || (world.record(ONE)["status"]["leftRunning"] == true).then_some(()));
+fn a_restart_that_does_not_finish_is_stuck_and_never_forced() {
+    let world = world();
+    world.hold(ID);
+    world.apply_reset("web", json!({"instanceIDs": [ID], "restart": {"timeoutSeconds": 60}}));
+    eventually("the restart is accepted", || (world.reboots(ID) == 1).then_some(()));
+    world.wait_for_state("web", ID, "Restarting");
     world.advance(70);
     let status = world.wait_for("web", "Stalled");
-    assert_eq!(row(&status, ONE)["reason"], "RestartStuck");
-    let forced = world.journal(|journal| journal.requests().filter(|it| it.force_stop).count());
-    assert_eq!((world.calls("RebootInstance", ONE), forced), (1, 0));
+    let row = row(&status, ID);
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Unknown"), &json!("RestartStuck")), "{row:#}");
+    assert_eq!(world.calls("RebootInstance", ID), 1);
+    assert!(world.journal(|journal| journal.requests().all(|it| !it.force_stop && it.action != "StopInstance")));
 }
 
 #[test]
-fn more_failures_than_allowed_pause_the_rest_until_a_retry() {
-    let ids = [ONE, "i-running2", "i-running3"];
-    let world = World::with(ids.map(|id| Instance::running(id, REGION)));
-    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", refuse("Forbidden.RAM")).on(ONE));
-    world.apply_reset("web", json!({"instanceIDs": ids}));
+fn an_instance_that_does_not_come_back_from_its_restart_is_left_stopped() {
+    let world = world();
+    world.hold(ID);
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    eventually("the restart is accepted", || (world.reboots(ID) == 1).then_some(()));
+    world.ecs().with_core(|core, now| core.power_off(now, ID)).unwrap();
+    let row = world.wait_for_state("web", ID, "EffectiveAtNextStart");
+    assert_eq!(row["reason"], "StoppedAfterRestart");
+    assert_eq!((world.calls("RebootInstance", ID), world.calls("StartInstance", ID)), (1, 0));
+}
+
+// === The password ===
+
+#[test]
+fn a_password_whose_answer_was_lost_is_sent_again() {
+    let world = world();
+    reset_with(&world, "ModifyInstanceAttribute", Fault::LoseAnswerAfterEffect);
+    let status = world.wait_for("web", "Ready");
+    assert_in_effect(&world, &status);
+    assert_eq!((world.calls("ModifyInstanceAttribute", ID), world.modifies(ID)), (2, 2));
+}
+
+#[test]
+fn no_new_claim_is_made_while_a_copy_of_a_password_may_still_arrive() {
+    let world = world();
+    reset_with(&world, "ModifyInstanceAttribute", Fault::LoseAnswerAfterEffect);
+    world.wait_for("web", "Ready");
+    world.apply_reset("web", json!({"instanceIDs": [ID], "runID": "2"}));
+    world.wait_for_reset("web", "it waits until no copy can arrive", |object| {
+        (row(&object["status"], ID)["reason"] == "AnswerOutstanding").then_some(())
+    });
+    assert_eq!(world.modifies(ID), 2);
+    world.advance(70);
+    let status = world.wait_for_run("web", 2);
+    assert_eq!(row(&status, ID)["state"], "InEffect");
+    assert_eq!((world.modifies(ID), world.reboots(ID)), (3, 2));
+}
+
+#[test]
+fn a_gateway_that_answers_in_html_is_no_answer_and_the_password_is_sent_again() {
+    let world = world();
+    let body = "<html><title>502 Bad Gateway</title>".to_owned();
+    reset_with(&world, "ModifyInstanceAttribute", Fault::RawAnswer { http: 502, body, after_effect: false });
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+    assert_eq!(world.calls("ModifyInstanceAttribute", ID), 2);
+}
+
+#[test]
+fn a_password_that_ecs_refuses_fails_and_nothing_is_restarted() {
+    let world = world();
+    reset_with(&world, "ModifyInstanceAttribute", refusal("InvalidPassword.Malformed"));
     let status = world.wait_for("web", "Stalled");
-    assert_eq!(condition(&status, "Ready")["reason"], "PausedOnFailure");
-    for id in &ids[1..] {
-        world.assert_untouched(id);
-    }
-    world.annotate("web", "retry-requested-at", Some("1"));
-    let status = world.wait_until_done("web");
-    for id in ids {
-        assert_eq!(row(&status, id)["state"], "InEffect");
-        assert_eq!((world.modifies(id), world.reboots(id)), (1, 1));
-    }
+    let row = row(&status, ID);
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Failed"), &json!("PasswordRefused")), "{row:#}");
+    assert!(row["message"].as_str().is_some_and(|message| message.contains("InvalidPassword.Malformed")), "{row:#}");
+    assert_eq!((world.calls("ModifyInstanceAttribute", ID), world.calls("RebootInstance", ID)), (1, 0));
+}
+
+// === What ECS shows ===
+
+#[test]
+fn an_empty_answer_is_no_proof_that_an_instance_is_gone() {
+    let world = world();
+    world.hold(ID);
+    world.ecs().core().inject(Rule::once("DescribeInstances", Fault::EmptyDescribe).times(10));
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    eventually("the restart is accepted", || (world.reboots(ID) == 1).then_some(()));
+    world.ecs().core().inject(Rule::once("DescribeInstances", Fault::EmptyDescribe).times(10));
+    world.release(ID);
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+}
+
+#[test]
+fn a_stale_answer_proves_nothing_that_has_not_happened() {
+    let world = world();
+    world.hold(ID);
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    eventually("the restart is accepted", || (world.reboots(ID) == 1).then_some(()));
+    // As before the restart: Running. Were that taken for "back again", the password would be called in effect.
+    world.ecs().core().inject(Rule::once("DescribeInstances", Fault::StaleDescribe { seconds: 3_000.0 }).times(20));
+    let asked = || world.journal(|journal| journal.requests().filter(|it| it.fault == Some("StaleDescribe")).count());
+    eventually("the stale answers are used up", || (asked() == 20).then_some(()));
+    assert_eq!(world.wait_for_state("web", ID, "Restarting")["reason"], "Restarting");
+    world.release(ID);
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
 }
 
 #[test]
 fn a_restart_is_proven_without_a_start_time_that_moves() {
-    let mut instance = Instance::running(ONE, REGION);
+    let mut instance = Instance::running(ID, REGION).rebooting(0.5, 2.0);
     instance.start_time_follows_reboot = false;
-    instance.reboot_takes_seconds = 2.0;
-    let world = World::start(Setup { ecs: Config::default().with(instance), ..Setup::default() });
-    world.apply_reset("web", json!({"instanceIDs": [ONE]}));
-    let status = world.wait_until_done("web");
-    world.assert_reset_and_restarted_once(&status, ONE, PASSWORD);
+    let world = World::with([instance]);
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+}
+
+// === More than one instance ===
+
+#[test]
+fn too_many_failures_pause_the_rest_until_a_retry_is_asked_for() {
+    let ids = ["i-running1", "i-running2", "i-running3"];
+    let world = World::with(ids.map(|id| Instance::running(id, REGION)));
+    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", refusal("Forbidden.RAM")));
+    world.apply_reset("web", json!({"instanceIDs": ids}));
+    let status = world.wait_for("web", "Stalled");
+    assert_eq!(condition(&status, "Ready")["reason"], "PausedOnFailure");
+    assert_eq!((&status["counts"]["failed"], &status["counts"]["pending"]), (&json!(1), &json!(2)));
+    let untouched = ids.into_iter().filter(|id| row(&status, id)["state"] == "Pending");
+    untouched.for_each(|id| world.assert_untouched(id));
+
+    world.annotate("web", "retry-requested-at", Some("today"));
+    let status = world.wait_for("web", "Ready");
+    for id in ids {
+        world.assert_reset_and_restarted_once(&status, id, PASSWORD);
+    }
 }

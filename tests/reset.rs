@@ -54,8 +54,13 @@ fn a_starting_instance_is_waited_for_and_then_reset() {
 
     world.release("i-starting1");
     world.wait_for_state("web", "i-starting1", "PasswordSet");
-    world.advance(60); // A restart in the minute of the start before it could not be proven.
+    let started = world.ecs().core().start_time("i-starting1").unwrap();
+    world.advance(60);
     let status = world.wait_for("web", "Ready");
+    // A StartTime has the precision of a minute: a restart in the minute of the start before could not be proven.
+    let restarted = world.journal(|journal| journal.calls("RebootInstance", "i-starting1").next().map(|it| it.at));
+    let minute = |at: jiff::Timestamp| at.as_second() / 60;
+    assert!(minute(restarted.unwrap()) > minute(started));
     world.assert_reset_and_restarted_once(&status, "i-starting1", PASSWORD);
 }
 
@@ -115,7 +120,11 @@ fn a_refusal_by_ram_fails_the_instance_and_says_so() {
     world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
     let status = world.wait_for("web", "Stalled");
     assert_failed_by_name(&status, "i-running1", "NotPermitted");
-    assert!(row(&status, "i-running1")["message"].as_str().unwrap().contains("Forbidden.RAM"));
+    let message = row(&status, "i-running1")["message"].as_str().unwrap();
+    let request_id = world.journal(|journal| {
+        journal.calls("ModifyInstanceAttribute", "i-running1").next().map(|refused| refused.request_id.clone())
+    });
+    assert!(message.contains("Forbidden.RAM") && message.contains(&request_id.unwrap()), "{message}");
     assert_eq!((world.modifies("i-running1"), world.calls("RebootInstance", "i-running1")), (0, 0));
 }
 
@@ -266,7 +275,6 @@ fn two_objects_that_name_one_instance_take_turns() {
     assert_eq!((world.modifies("i-running1"), world.reboots("i-running1")), (1, 1));
 
     world.release("i-running1");
-    world.wait_for_state("first", "i-running1", "InEffect");
     world.wait_for_state("second", "i-running1", "PasswordSet");
     world.advance(60);
     world.wait_for("second", "Ready");

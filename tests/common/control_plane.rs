@@ -12,6 +12,7 @@ use super::wait::eventually;
 /// The control plane's process. It stops when its standard input ends, so also when the test is killed.
 pub struct ControlPlane {
     process: Child,
+    data: PathBuf,
     kubectl: Kubectl,
 }
 
@@ -39,7 +40,7 @@ impl ControlPlane {
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
         let kubectl =
             Kubectl { program: kubectl, kubeconfig: dir.join("kubeconfig"), cache: dir.join("kubectl-cache") };
-        let mut plane = Self { process, kubectl };
+        let mut plane = Self { process, data: dir.join("etcd"), kubectl };
         eventually("the control plane says that it is ready", || {
             let ended = plane.process.try_wait().unwrap();
             assert!(ended.is_none(), "the control plane ended: {}", read(&dir.join("errors.log")));
@@ -58,6 +59,8 @@ impl Drop for ControlPlane {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
         let _ = self.process.wait();
+        // 64 MB that nobody reads, also where the logs of a failed test are kept.
+        let _ = std::fs::remove_dir_all(&self.data);
     }
 }
 

@@ -1,8 +1,9 @@
 //! What must hold after any reset, whatever the test is about.
 
 use ecs_simulator::Outcome;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::manifests::{NAMESPACE, SYSTEM_NAMESPACE};
 use super::world::{World, row};
 
 impl World {
@@ -33,6 +34,39 @@ impl World {
         for action in ["ModifyInstanceAttribute", "RebootInstance", "StartInstance", "StopInstance"] {
             assert_eq!(self.calls(action, instance_id), 0, "{action} was called for {instance_id}");
         }
+    }
+
+    /// Proves that `change` starts nothing on any instance: the controller has then answered a newer generation of the
+    /// object, finds it done, and has neither made a claim nor asked ECS to change anything.
+    pub fn assert_starts_nothing(&mut self, name: &str, change: impl FnOnce(&mut Self)) {
+        let (claims, changes) = (self.claims(), self.changing_calls());
+        change(self);
+        self.wait_for_another_look(name);
+        assert_eq!((self.claims(), self.changing_calls()), (claims, changes));
+    }
+
+    /// Waits until the controller has looked at an object once more, whether or not it had a reason to: a field that asks
+    /// for nothing is edited, and the new generation answered.
+    fn wait_for_another_look(&self, name: &str) {
+        let tolerated = self.get("passwordreset", name)["spec"]["maxFailures"].as_u64().unwrap_or_default();
+        let patch = json!({"spec": {"maxFailures": tolerated + 1}}).to_string();
+        let reset = ["passwordreset", name, "--namespace", NAMESPACE];
+        self.kubectl(&[&["patch"], &reset[..], &["--type=merge", "--patch", &patch]].concat());
+        self.wait_until_done(name);
+    }
+
+    /// The number of the last claim of each record, by name.
+    fn claims(&self) -> Value {
+        let get = ["get", "resetrecords", "--namespace", SYSTEM_NAMESPACE, "--output=json"];
+        let list: Value = serde_json::from_str(&self.kubectl(&get)).unwrap();
+        let records = list["items"].as_array().unwrap().iter();
+        records.map(|record| json!([record["metadata"]["name"], record["spec"]["claim"]])).collect()
+    }
+
+    /// How many requests asked ECS to change an instance, however they ended.
+    fn changing_calls(&self) -> usize {
+        let reads = ["DescribeInstances", "GetCallerIdentity"];
+        self.journal(|journal| journal.requests().filter(|it| !reads.contains(&it.action.as_str())).count())
     }
 
     /// How often `action` was called for an instance, however that ended.

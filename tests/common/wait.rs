@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// How long anything may take. It bounds a hanging test and is no measure of speed.
 const LIMIT: Duration = Duration::from_mins(2);
 /// Pause between two looks.
-const INTERVAL: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Looks again and again until `look` finds something, and returns it. Panics with `what` when it never does.
 #[allow(clippy::disallowed_methods, reason = "a bounded poll needs a clock and a pause; no test has another")]

@@ -51,8 +51,11 @@ pub struct World {
     control_plane: ControlPlane,
     _runtime: Runtime,
     launch: Launch,
-    dir: PathBuf,
+    _dir: DataDir,
 }
+
+/// Where a world keeps its files. Those of a test that failed stay, to be read; `cargo clean` finds them.
+struct DataDir(PathBuf);
 
 impl World {
     /// A world with these instances and every default.
@@ -72,7 +75,8 @@ impl World {
     /// A world in which everything is installed but the controller does not run yet.
     pub fn without_controller(setup: Setup) -> Self {
         let Setup { ecs, request_validity_seconds, restart_settle_seconds, log_filter, allow_http_endpoints } = setup;
-        let dir = new_dir();
+        let data = DataDir::new();
+        let dir = &data.0;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let ecs = Config { request_validity_seconds, ..ecs };
         let simulator = runtime.block_on(Simulator::start(ecs)).unwrap();
@@ -91,7 +95,7 @@ impl World {
             ]);
         }
         let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };
-        let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir };
+        let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, _dir: data };
         world.install();
         world.install_credentials();
         world.apply(&world.account());
@@ -213,6 +217,15 @@ impl World {
         })
     }
 
+    /// Waits until the object's run of this number is complete and the object Ready; returns its status.
+    pub fn wait_for_run(&self, name: &str, number: u32) -> Value {
+        self.wait_for_reset(name, &format!("run {number} is complete"), |object| {
+            let status = &object["status"];
+            let complete = status["run"]["number"] == number && status["run"]["completionTime"].is_string();
+            (complete && condition(status, "Ready")["status"] == "True").then(|| status.clone())
+        })
+    }
+
     /// Waits until `look` finds something in a `PasswordReset`.
     pub fn wait_for_reset<T>(&self, name: &str, what: &str, mut look: impl FnMut(&Value) -> Option<T>) -> T {
         eventually(&format!("PasswordReset {name}: {what}"), || look(&self.get("passwordreset", name)))
@@ -275,6 +288,11 @@ impl World {
     /// The controller's process id.
     pub fn controller_pid(&self) -> u32 {
         self.controller.as_ref().expect("the controller runs").pid()
+    }
+
+    /// How many passes over `PasswordReset`s this process of the controller has finished.
+    pub fn passes(&self) -> f64 {
+        self.metric("controller_runtime_reconcile_total", "controller=\"password_reset\"")
     }
 
     /// Everything that the controller has logged.
@@ -354,8 +372,6 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            // What is left over costs disk, and the next `cargo clean` finds it.
-            let _ = std::fs::remove_dir_all(&self.dir);
             return;
         }
         let mut story = String::new();
@@ -384,13 +400,23 @@ fn find<'a>(list: &'a Value, key: &str, value: &str) -> &'a Value {
     found.unwrap_or(&Value::Null)
 }
 
-/// A fresh directory for one world under cargo's target directory.
-fn new_dir() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("world-{}-{count}", std::process::id()));
-    // One of the same name was left over by a process that had this id before.
-    let _ = std::fs::remove_dir_all(&dir);
-    std::fs::create_dir_all(&dir).unwrap();
-    dir
+impl DataDir {
+    /// A fresh one under cargo's target directory.
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("world-{}-{count}", std::process::id()));
+        // One of the same name was left over by a process that had this id before.
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
 }
