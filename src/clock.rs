@@ -1,33 +1,42 @@
 //! The only reader of wall time, and the only source of randomness.
 //!
-//! Everything else is handed a [`Clock`], or better a value that was read from one. This keeps the decisions pure
-//! and lets whole-controller tests run under tokio's paused clock: [`Clock::paused`] derives wall time from
-//! `tokio::time`, so it stands still and jumps together with every timer.
+//! Everything else is handed a [`Clock`], or better a value that was read from one. That keeps the decisions pure, and
+//! lets the whole controller run in a simulation: under [`Clock::simulated`] wall time follows tokio's paused clock and
+//! every random value follows from one seed.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-/// Where the present moment comes from.
-#[derive(Clone, Copy, Debug)]
+/// Where the present moment and random values come from.
+#[derive(Clone, Debug)]
 pub enum Clock {
-    /// The machine's clock.
+    /// The machine's clock and the operating system's randomness.
     System,
-    /// A start plus the time that tokio's clock has run since; what tests use.
-    Tokio {
-        /// Wall time at `origin`.
-        start: Timestamp,
-        /// The moment of tokio's clock that stands for `start`.
-        origin: tokio::time::Instant,
-    },
+    /// Tokio's clock and a seed. Never for a process that talks to a real ECS: its nonces can be guessed.
+    Simulated(Arc<Simulated>),
+}
+
+/// A simulated machine's clock, which may be set wrong and run wrong, and its seeded randomness.
+#[derive(Debug)]
+pub struct Simulated {
+    /// Wall time at `origin`.
+    start: Timestamp,
+    /// The moment of tokio's clock that stands for `start`.
+    origin: tokio::time::Instant,
+    /// Seconds of wall time in a second of tokio's clock.
+    rate: f64,
+    random: Mutex<u64>,
 }
 
 impl Clock {
-    /// A clock that follows tokio's, beginning at `start`.
+    /// A clock that follows tokio's, beginning at `start` and running `rate` times as fast; 1.0 is right.
     #[must_use]
     #[allow(clippy::disallowed_methods)] // the one reader
-    pub fn paused(start: Timestamp) -> Self {
-        Self::Tokio { start, origin: tokio::time::Instant::now() }
+    pub fn simulated(start: Timestamp, rate: f64, seed: u64) -> Self {
+        let origin = tokio::time::Instant::now();
+        Self::Simulated(Arc::new(Simulated { start, origin, rate, random: Mutex::new(seed) }))
     }
 
     /// The present moment on this machine. ECS's own clock is another one: see `ecs::ServerClock`.
@@ -36,8 +45,46 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),
-            Self::Tokio { start, origin } => start.saturating_add(origin.elapsed()).unwrap_or(*start),
+            Self::Simulated(simulated) => {
+                let elapsed = simulated.origin.elapsed().mul_f64(simulated.rate);
+                simulated.start.saturating_add(elapsed).unwrap_or(simulated.start)
+            }
         }
+    }
+
+    /// 128 random bits in hex: a `SignatureNonce`, an attempt's id, a process's id.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give: nothing may be signed then.
+    #[must_use]
+    pub fn nonce(&self) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.random_bytes()))
+    }
+
+    /// Random bytes for a key.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give.
+    #[must_use]
+    #[allow(clippy::expect_used, clippy::disallowed_methods)] // a predictable nonce or key is worse than a stop
+    pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        match self {
+            Self::System => getrandom::fill(&mut bytes).expect("the operating system gave no random bytes"),
+            Self::Simulated(simulated) => bytes.fill_with(|| simulated.byte()),
+        }
+        bytes
+    }
+}
+
+impl Simulated {
+    /// The next byte of a sequence that spreads well (`SplitMix64`).
+    fn byte(&self) -> u8 {
+        let mut state = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed.to_be_bytes()[0]
     }
 }
 
@@ -52,31 +99,4 @@ pub fn until(now: Timestamp, then: Timestamp) -> Duration {
 #[allow(clippy::disallowed_methods)] // the one reader
 pub fn until_instant(then: tokio::time::Instant) -> Duration {
     then.saturating_duration_since(tokio::time::Instant::now())
-}
-
-/// Whole seconds as a signed duration, the form in which `jiff` adds to a timestamp.
-#[must_use]
-pub fn seconds(seconds: u32) -> SignedDuration {
-    SignedDuration::from_secs(i64::from(seconds))
-}
-
-/// 128 random bits in hex: a `SignatureNonce`, an attempt's id, a process's id.
-///
-/// # Panics
-/// When the operating system has no randomness to give: nothing may be signed then.
-#[must_use]
-pub fn nonce() -> String {
-    format!("{:032x}", u128::from_be_bytes(random_bytes()))
-}
-
-/// Random bytes for a key.
-///
-/// # Panics
-/// When the operating system has no randomness to give.
-#[must_use]
-#[allow(clippy::expect_used, clippy::disallowed_methods)] // a predictable nonce or key is worse than a stop
-pub fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system gave no random bytes");
-    bytes
 }

@@ -11,6 +11,7 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Readiness};
@@ -18,8 +19,8 @@ use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::{Owner, Phase, ResetRecord};
 use crate::cli::Settings;
-use crate::clock::{self, Clock};
-use crate::ecs::{Client as EcsClient, HttpTransport, Instances, TransportError};
+use crate::clock::Clock;
+use crate::ecs::{Client as EcsClient, HttpTransport, Instances, Transport, TransportError};
 use crate::leader::Gate;
 use crate::metrics::Metrics;
 use crate::reconcile::accounts::Accounts;
@@ -55,7 +56,31 @@ pub enum RunError {
     Key(#[from] KeyError),
 }
 
-/// Runs the controller until `stop` is cancelled, and lets passes in flight finish.
+/// What the controller works against: the real thing, or in tests a double of it.
+pub struct Outside<T> {
+    /// The way to the API server; it must not retry by itself.
+    pub client: Client,
+    /// The way to ECS.
+    pub ecs: EcsClient<T>,
+    /// This machine's clock.
+    pub clock: Clock,
+    /// Whether this process leads.
+    pub gate: Gate,
+}
+
+impl Outside<HttpTransport> {
+    async fn connect(settings: &Settings) -> Result<Self, RunError> {
+        let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(error.to_string()))?;
+        // A write that is repeated behind our back is a write whose outcome we do not know.
+        config.default_retry = false;
+        config.connect_timeout = Some(settings.kube_request_timeout);
+        let client = Client::try_from(config).map_err(|error| RunError::Kubeconfig(error.to_string()))?;
+        let ecs = EcsClient::connect(settings.allow_http_endpoints)?;
+        Ok(Self { client, ecs, clock: Clock::System, gate: Gate::always() })
+    }
+}
+
+/// Runs the controller with its admin server until `stop` is cancelled, and lets passes in flight finish.
 ///
 /// # Errors
 /// When it cannot start.
@@ -63,42 +88,56 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunE
     let (metrics, readiness) = (Arc::new(Metrics::new()), Arc::new(Readiness::default()));
     let listener = admin::bind(settings.listen_address).await?;
     let server = tokio::spawn(admin::serve(listener, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
+    let outside = Outside::connect(&settings).await?;
+    operate(settings, outside, metrics, readiness, stop).await?;
+    let _ = server.await;
+    Ok(())
+}
 
-    let client = client(&settings).await?;
+/// Runs the three controllers until `stop` is cancelled, and lets passes in flight finish. Dropped, it ends like a
+/// process that is killed: nothing of it sends anything any more.
+///
+/// # Errors
+/// When there is no fingerprint key.
+pub async fn operate<T: Transport>(
+    settings: Settings,
+    outside: Outside<T>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let (client, clock) = (outside.client.clone(), outside.clock.clone());
     let cluster =
-        Cluster::new(client.clone(), &settings.namespace, settings.kube_request_timeout, Arc::clone(&metrics));
-    let Some(fingerprint_key) = fingerprint_key(&cluster, &stop).await? else { return Ok(()) };
+        Cluster::new(client, &settings.namespace, settings.kube_request_timeout, clock.clone(), Arc::clone(&metrics));
+    let Some(fingerprint_key) = fingerprint_key(&cluster, &clock, &stop).await? else { return Ok(()) };
     readiness.fingerprint_key_present();
 
     let (waker, listeners) = Waker::new(&settings.namespace);
-    let (context, streams) = build(settings, &client, cluster, fingerprint_key, Arc::clone(&metrics), &waker)?;
+    let (wake, woken) = tokio::sync::mpsc::channel(WAKE_CAPACITY);
+    let (context, streams) = build(settings, outside, cluster, fingerprint_key, metrics, &waker, wake);
     let controllers = controllers(&context, streams, listeners, &waker, &stop);
-    let synced = announce_sync(Arc::clone(&context), readiness);
     let deadline = async {
         stop.cancelled().await;
         timer(context.settings.shutdown_timeout).await;
     };
     tokio::select! {
+        biased;
         () = controllers => tracing::info!("stopped"),
         () = deadline => tracing::warn!("stopped although passes were still in flight; their records say how far they came"),
+        () = forward(woken, waker.clone()) => {}
+        () = announce_sync(&context, &readiness) => {}
     }
-    synced.abort();
-    let _ = server.await;
     Ok(())
 }
 
-async fn client(settings: &Settings) -> Result<Client, RunError> {
-    let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(error.to_string()))?;
-    // A write that is repeated behind our back is a write whose outcome we do not know.
-    config.default_retry = false;
-    config.connect_timeout = Some(settings.kube_request_timeout);
-    Client::try_from(config).map_err(|error| RunError::Kubeconfig(error.to_string()))
-}
-
 /// The key; `None`: stopped before there was one. An API server that is not there yet is waited for.
-async fn fingerprint_key(cluster: &Cluster, stop: &CancellationToken) -> Result<Option<FingerprintKey>, KeyError> {
+async fn fingerprint_key(
+    cluster: &Cluster,
+    clock: &Clock,
+    stop: &CancellationToken,
+) -> Result<Option<FingerprintKey>, KeyError> {
     loop {
-        match FingerprintKey::load(cluster).await {
+        match FingerprintKey::load(cluster, clock).await {
             Ok(key) => return Ok(Some(key)),
             Err(error @ (KeyError::Malformed | KeyError::Cluster(ClusterError::Unreadable { .. }))) => {
                 return Err(error);
@@ -106,6 +145,7 @@ async fn fingerprint_key(cluster: &Cluster, stop: &CancellationToken) -> Result<
             Err(error) => tracing::warn!(%error, "waiting for the fingerprint key"),
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(None),
             () = timer(START_RETRY) => {}
         }
@@ -134,30 +174,21 @@ impl<K: Resource<DynamicType = ()> + Send + Sync + 'static> Watched<K> {
     }
 }
 
-type HttpContext = Context<HttpTransport>;
-
-fn build(
+fn build<T: Transport>(
     settings: Settings,
-    client: &Client,
+    outside: Outside<T>,
     cluster: Cluster,
     fingerprint_key: FingerprintKey,
     metrics: Arc<Metrics>,
     waker: &Waker,
-) -> Result<(Arc<HttpContext>, Streams), RunError> {
-    let clock = Clock::System;
+    wake: Sender<Waiter>,
+) -> (Arc<Context<T>>, Streams) {
+    let Outside { client, ecs, clock, gate } = outside;
     let own_writes = OwnWrites::default();
-    let streams = streams(client, &settings.namespace, own_writes.clone(), waker);
-    let ecs = EcsClient::connect(settings.allow_http_endpoints)?;
-    let calls = Arc::new(Calls::new(ecs, clock, Arc::clone(&metrics)));
+    let streams = streams(&client, &settings.namespace, own_writes.clone(), waker);
+    let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics)));
     let accounts = Arc::new(Accounts::default());
-    let reader = Reader { calls: Arc::clone(&calls), accounts: Arc::clone(&accounts), clock };
-    let (wake, mut woken) = tokio::sync::mpsc::channel(WAKE_CAPACITY);
-    let forward = waker.clone();
-    tokio::spawn(async move {
-        while let Some(waiter) = woken.recv().await {
-            forward.wake(&waiter);
-        }
-    });
+    let reader = Reader { calls: Arc::clone(&calls), accounts: Arc::clone(&accounts), clock: clock.clone() };
     let context = Context {
         instances: Instances::new(reader, wake, settings.describe_interval),
         ledger: Ledger::new(&settings.namespace, streams.reset_records.reader.clone(), own_writes),
@@ -168,8 +199,8 @@ fn build(
             streams.reset_records.synced.clone(),
             streams.ecs_accounts.synced.clone(),
         ]),
-        process: clock::nonce(),
-        gate: Gate::always(),
+        process: clock.nonce(),
+        gate,
         status_writes: Recent::default(),
         permits: Recent::default(),
         sent: Recent::default(),
@@ -181,7 +212,15 @@ fn build(
         fingerprint_key,
         metrics,
     };
-    Ok((Arc::new(context), streams))
+    (Arc::new(context), streams)
+}
+
+/// Carries the wake-ups of the poll tasks to the controllers, for as long as it is polled.
+async fn forward(mut woken: Receiver<Waiter>, waker: Waker) {
+    while let Some(waiter) = woken.recv().await {
+        waker.wake(&waiter);
+    }
+    future::pending::<()>().await;
 }
 
 fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, waker: &Waker) -> Streams {
@@ -235,13 +274,13 @@ where
 }
 
 /// The three controllers, until all of them have stopped.
-fn controllers(
-    context: &Arc<HttpContext>,
+fn controllers<T: Transport>(
+    context: &Arc<Context<T>>,
     streams: Streams,
     listeners: Listeners,
     waker: &Waker,
     stop: &CancellationToken,
-) -> impl Future<Output = ()> + use<> {
+) -> impl Future<Output = ()> + use<T> {
     let Streams { password_resets, reset_records, ecs_accounts } = streams;
     for controller in ["password_reset", "reset_record", "ecs_account"] {
         context.metrics.controller_started(controller, context.settings.concurrency);
@@ -272,8 +311,8 @@ fn controllers(
     }
 }
 
-fn controller<K>(
-    context: &HttpContext,
+fn controller<K, T>(
+    context: &Context<T>,
     Watched { reader, stream, .. }: Watched<K>,
     wakes: impl Stream<Item = ObjectRef<Guarded<K>>> + Send + 'static,
     stop: &CancellationToken,
@@ -287,12 +326,13 @@ where
         .graceful_shutdown_on(stop.clone().cancelled_owned())
 }
 
-async fn drive<K, F>(
+async fn drive<K, T, F>(
     controller: Controller<Guarded<K>>,
-    context: Arc<HttpContext>,
-    mut reconcile: impl FnMut(Arc<Guarded<K>>, Arc<HttpContext>) -> F,
-    forget: impl Fn(&HttpContext, &ObjectRef<kube::api::DynamicObject>),
+    context: Arc<Context<T>>,
+    mut reconcile: impl FnMut(Arc<Guarded<K>>, Arc<Context<T>>) -> F,
+    forget: impl Fn(&Context<T>, &ObjectRef<kube::api::DynamicObject>),
 ) where
+    T: Transport,
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
     F: Future<Output = Action> + Send + 'static,
 {
@@ -317,12 +357,11 @@ async fn drive<K, F>(
 }
 
 /// Says on `/readyz` when the three caches hold a full list.
-fn announce_sync(context: Arc<HttpContext>, readiness: Arc<Readiness>) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
-        context.synced.wait().await;
-        readiness.caches_synced();
-        tracing::info!(process = context.process, "ready");
-    })
+async fn announce_sync<T>(context: &Context<T>, readiness: &Readiness) {
+    context.synced.wait().await;
+    readiness.caches_synced();
+    tracing::info!(process = context.process, "ready");
+    future::pending::<()>().await;
 }
 
 #[allow(clippy::disallowed_methods)] // the timers of start and stop

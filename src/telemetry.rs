@@ -296,7 +296,7 @@ mod tests {
     async fn a_line_starts_with_level_time_logger_and_message() {
         let captured = Captured::default();
         let writer = captured.clone();
-        let clock = Clock::paused("2026-11-01T03:12:00.5Z".parse().unwrap());
+        let clock = Clock::simulated("2026-11-01T03:12:00.5Z".parse().unwrap(), 1.0, 1);
         let dispatch = dispatch("info", LogFormat::Json, clock, move || writer.clone()).unwrap();
         dispatcher::with_default(&dispatch, || info!(target: "ecs_password_reset", a = true, "two\nlines"));
         let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();

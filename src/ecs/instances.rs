@@ -13,7 +13,7 @@ mod poll;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -93,12 +93,12 @@ struct State<W> {
     scope_of: HashMap<W, Scope>,
 }
 
-/// One scope that is being polled.
+/// One scope that is being polled. Ordered maps: what is done for each entry is done in the same order every time.
 struct Polled<W> {
-    asks: HashMap<W, Ask>,
+    asks: BTreeMap<W, Ask>,
     observations: HashMap<String, Observation>,
     /// Instances that make ECS refuse a call, and when each is asked for again.
-    refused: HashMap<String, Instant>,
+    refused: BTreeMap<String, Instant>,
     trouble: Option<String>,
     task: JoinHandle<()>,
 }
@@ -110,7 +110,7 @@ struct Ask {
     lapses_at: Instant,
 }
 
-impl<W: Clone + Eq + Hash + Send + Sync + 'static> Instances<W> {
+impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
     /// Nothing is polled until somebody asks. Whoever must look again comes out of `wake`'s receiver, possibly more than
     /// once; when that is dropped, the tasks end. A full channel makes the polls wait, so no wake-up is lost.
     ///
@@ -148,9 +148,9 @@ impl<W: Clone + Eq + Hash + Send + Sync + 'static> Instances<W> {
         } else {
             // The task's first step waits for the lock held here.
             let polled = Polled {
-                asks: HashMap::from([(waiter, ask)]),
+                asks: BTreeMap::from([(waiter, ask)]),
                 observations: HashMap::new(),
-                refused: HashMap::new(),
+                refused: BTreeMap::new(),
                 trouble: None,
                 task: (self.start)(scope.clone()),
             };
@@ -182,7 +182,7 @@ impl<W> Shared<W> {
     }
 }
 
-impl<W: Clone + Eq + Hash> State<W> {
+impl<W: Clone + Ord + Hash> State<W> {
     fn forget(&mut self, waiter: &W) {
         if let Some(scope) = self.scope_of.remove(waiter)
             && let Some(polled) = self.polled.get_mut(&scope)
@@ -211,7 +211,7 @@ impl<W: Clone + Eq + Hash> State<W> {
     }
 }
 
-impl<W: Clone + Eq + Hash> Polled<W> {
+impl<W: Clone + Ord + Hash> Polled<W> {
     fn begin_poll(&mut self, now: Instant, ids_max: usize) -> Vec<Vec<String>> {
         let asked: BTreeSet<&String> = self.asks.values().flat_map(|ask| &ask.ids).collect();
         // What nobody asks for is not looked at, so what was known of it grows old.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::accounts::Account;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::ecs::{
     Action, Answer, CallError, Class, Client, Credentials, Endpoint, LimitKey, LimitPermit, Limiter, Reply,
     ServerClock, Signed, Stamp, Transport,
@@ -40,7 +40,7 @@ impl<T: Transport> Calls<T> {
 
     /// A Timestamp on ECS's clock with a fresh nonce, for a call that is no step of the protocol.
     pub fn stamp(&self, server_clock: &ServerClock) -> Stamp {
-        Stamp { timestamp: server_clock.now(self.clock.now()), nonce: clock::nonce() }
+        Stamp { timestamp: server_clock.now(self.clock.now()), nonce: self.clock.nonce() }
     }
 
     /// Sets the rate of an account.

@@ -20,9 +20,8 @@ use serde::de::DeserializeOwned;
 use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::ResetRecord;
-use crate::clock;
+use crate::clock::Clock;
 use crate::metrics::Metrics;
-use jiff::Timestamp;
 
 /// Why a request to the API server brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,14 +84,15 @@ pub struct Cluster {
     client: Client,
     namespace: String,
     timeout: Duration,
+    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
 impl Cluster {
     /// `client` must not retry by itself; `namespace` is the controller's own.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { client, namespace: namespace.to_owned(), timeout, metrics }
+    pub fn new(client: Client, namespace: &str, timeout: Duration, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self { client, namespace: namespace.to_owned(), timeout, clock, metrics }
     }
 
     /// The controller's own namespace.
@@ -226,18 +226,17 @@ impl Cluster {
         kind: &str,
         reason: &str,
         note: &str,
-        now: Timestamp,
     ) -> Result<(), ClusterError> {
         let namespace = object.namespace().unwrap_or_default();
         let name = object.name_any();
         let event = Event {
             metadata: ObjectMeta {
-                name: Some(format!("{name}.{}", clock::nonce())),
+                name: Some(format!("{name}.{}", self.clock.nonce())),
                 namespace: Some(namespace.clone()),
                 ..ObjectMeta::default()
             },
             action: Some("Reconcile".to_owned()),
-            event_time: Some(MicroTime(now)),
+            event_time: Some(MicroTime(self.clock.now())),
             note: Some(note.chars().take(1_000).collect()),
             reason: Some(reason.to_owned()),
             regarding: Some(ObjectReference {

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, ClusterError};
 use crate::api::reset_record::{Fingerprint, Owner};
-use crate::clock;
+use crate::clock::Clock;
 
 /// The Secret that holds the key, in the controller's namespace.
 pub const SECRET_NAME: &str = "ecs-password-reset-fingerprint-key";
@@ -43,13 +43,13 @@ impl FingerprintKey {
     /// # Errors
     /// When the Secret is not there or holds something else. A conflict means that another process has just made it:
     /// read again.
-    pub async fn load(cluster: &Cluster) -> Result<Self, KeyError> {
+    pub async fn load(cluster: &Cluster, clock: &Clock) -> Result<Self, KeyError> {
         // Kept as plain `Secret`: it is the controller's own, and its base64 was checked when it was written.
         let mut secret: Secret = cluster.get(cluster.namespace(), SECRET_NAME).await?;
         if let Some(key) = Self::read(&secret)? {
             return Ok(key);
         }
-        let (id, key) = (clock::nonce(), Zeroizing::new(clock::random_bytes::<KEY_BYTES>().to_vec()));
+        let (id, key) = (clock.nonce(), Zeroizing::new(clock.random_bytes::<KEY_BYTES>().to_vec()));
         let data = secret.data.get_or_insert_default();
         data.insert(KEY_ID.to_owned(), ByteString(id.clone().into_bytes()));
         data.insert(KEY.to_owned(), ByteString(key.to_vec()));

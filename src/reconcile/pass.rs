@@ -12,7 +12,6 @@ use tracing::Instrument;
 use super::Context;
 use super::cluster::ClusterError;
 use crate::api::GROUP;
-use crate::clock;
 use crate::metrics::Outcome;
 
 /// How soon a pass that lost a race looks again.
@@ -48,7 +47,7 @@ pub async fn run<T>(
         controllerKind = kind,
         namespace,
         name,
-        reconcileID = clock::nonce(),
+        reconcileID = context.clock.nonce(),
     );
     let _worker = context.metrics.reconciling(controller);
     let began = context.clock.now();

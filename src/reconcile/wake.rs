@@ -9,7 +9,7 @@ use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::{Owner, ResetRecord};
 
 /// An object that has a reason to look again.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Waiter {
     /// A `PasswordReset`.
     Object {

@@ -17,12 +17,13 @@ const REFUSED_INTERVAL: Duration = Duration::from_secs(30);
 /// Polls until nobody asks, or nobody listens.
 pub(super) async fn run<W, D>(shared: Arc<Shared<W>>, describe: Arc<D>, scope: Scope)
 where
-    W: Clone + Eq + Hash + Send + Sync + 'static,
+    W: Clone + Ord + Hash + Send + Sync + 'static,
     D: Describe,
 {
     let poll = Poll { shared, describe, scope };
     let listened = poll.shared.wake.clone();
     tokio::select! {
+        biased;
         () = poll.poll_while_asked() => {}
         () = listened.closed() => { poll.shared.lock().polled.remove(&poll.scope); }
     }
@@ -34,7 +35,7 @@ struct Poll<W, D> {
     scope: Scope,
 }
 
-impl<W: Clone + Eq + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
+impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
     async fn poll_while_asked(&self) {
         loop {
             let began = now();

@@ -33,7 +33,7 @@ pub(super) async fn claim<T: Transport>(context: &Context<T>, sight: &Sight, pla
             Ok(permit) => permit,
             Err(at) => return Some(clock::until_instant(at)),
         };
-        let attempt_id = clock::nonce();
+        let attempt_id = context.clock.nonce();
         context.permits.set(&attempt_id, permit);
         match claim_one(context, sight, &claim, fingerprint, &attempt_id).await {
             Ok(Some(record)) => {

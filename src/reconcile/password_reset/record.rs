@@ -43,8 +43,7 @@ pub(super) async fn write<T>(
 async fn publish<T>(context: &Context<T>, before: &PasswordResetStatus, written: &PasswordReset) {
     let Some(after) = &written.status else { return };
     for event in events::between(before, after) {
-        let now = context.clock.now();
-        let published = context.cluster.publish(written, event.kind, event.reason, &event.note, now).await;
+        let published = context.cluster.publish(written, event.kind, event.reason, &event.note).await;
         if let Err(error) = published {
             tracing::warn!(%error, reason = event.reason, "an event was lost");
         }

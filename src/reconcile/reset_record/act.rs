@@ -9,7 +9,6 @@ use super::observe::Sight;
 use super::record::{Intent, Stored};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, ResetRecord};
-use crate::clock;
 use crate::decide::SEND_WINDOW;
 use crate::decide::instance::Call;
 use crate::decide::progress::Outcome;
@@ -45,7 +44,7 @@ async fn send<T: Transport>(
     let spec = &record.spec;
     let account = sight.account.as_deref().ok_or("the account is not known")?;
     let (endpoint, credentials, destination) = prepare(account, &spec.region_id)?;
-    let stamp = Stamp { timestamp: attempt.timestamp.0, nonce: clock::nonce() };
+    let stamp = Stamp { timestamp: attempt.timestamp.0, nonce: context.clock.nonce() };
     let signed: Signed<Accepted> = match call {
         Call::Restart { .. } => reboot_instance(&endpoint, credentials, &spec.instance_id, &stamp),
         Call::SetPassword | Call::SetPasswordAsStored => {

@@ -108,7 +108,7 @@ async fn make<T: Transport>(
     let intent = if call == Call::SetPasswordAsStored {
         Intent::as_stored(record, call)
     } else {
-        let (id, process) = (clock::nonce(), context.process.clone());
+        let (id, process) = (context.clock.nonce(), context.process.clone());
         let attempt = progress::NewAttempt { id, process, timestamp: sight.now };
         Intent::propose(record, call, attempt, context.timing()).store(context).await?
     };
