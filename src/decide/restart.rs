@@ -10,7 +10,7 @@ use super::instance::{Call, Change, Observed, SOON, Sendable, Step, after, retry
 use super::{Power, Reading, SEND_WINDOW, Seen, Timing, minute, slots, start_time};
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
-use crate::api::{RESOLVE_UNKNOWN, reasons};
+use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
 
 /// How often a restart is requested in one claim before its outcome is left to a person.
 const RESTART_ATTEMPTS: u32 = 3;
@@ -158,7 +158,7 @@ pub(super) fn prove_unanswered(
 fn ways_out(spec: &ResetRecordSpec) -> String {
     let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
     format!(
-        "Look at the instance's start time in the console, then say what is so: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}=Happened (or =RestartAgain)",
+        "Look at the instance's start time in the console, then say what is so: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED} (or ={RESTART_AGAIN})",
         owner.namespace, owner.name
     )
 }
