@@ -27,7 +27,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts it and waits until `/readyz` says that it can work.
+    /// Starts it and waits until it is ready: it can work, or another one does and it stands by.
     pub fn start(launch: &Launch) -> Self {
         let Launch { kubeconfig, log, flags } = launch;
         let admin = free_address();
@@ -46,15 +46,49 @@ impl Controller {
         eventually("the controller is ready", || {
             let ended = controller.process.try_wait().unwrap();
             assert!(ended.is_none(), "the controller ended: {}", tail(log, 20));
-            controller.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")).then_some(())
+            controller.is_ready().then_some(())
         });
         controller
     }
 
+    /// Waits until it leads and can work.
+    pub fn wait_until_it_leads(&self) {
+        eventually("the controller leads", || (self.leads() && self.is_ready()).then_some(()));
+    }
+
+    /// Whether it holds the Lease, as it says itself.
+    pub fn leads(&self) -> bool {
+        let is_so = "leader_election_master_status{name=\"ecs-password-reset\"} 1";
+        self.get("/metrics").is_some_and(|metrics| metrics.lines().any(|line| line == is_so))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
     /// Asks it to stop, as the kubelet does, and waits for its end.
-    pub fn terminate(mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
-        self.process.wait().unwrap()
+    pub fn terminate(self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait_for_end()
+    }
+
+    /// SIGSTOP: it stands still until [`Controller::resume`], as a machine may that is short of everything.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait_for_end(mut self) -> ExitStatus {
+        eventually("the controller ends", || self.process.try_wait().unwrap())
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
 
     /// Its process id.

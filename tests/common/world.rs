@@ -51,7 +51,7 @@ pub struct World {
     control_plane: ControlPlane,
     _runtime: Runtime,
     launch: Launch,
-    _dir: DataDir,
+    dir: DataDir,
 }
 
 /// Where a world keeps its files. Those of a test that failed stay, to be read; `cargo clean` finds them.
@@ -95,7 +95,7 @@ impl World {
             ]);
         }
         let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };
-        let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, _dir: data };
+        let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir: data };
         world.install();
         world.install_credentials();
         world.apply(&world.account());
@@ -269,10 +269,35 @@ impl World {
 
     // === The controller's process ===
 
-    /// Starts the controller; one that runs is killed.
+    /// Starts the controller and waits until it leads; one that runs is killed, and its Lease has to expire first.
     pub fn start_controller(&mut self) {
         self.kill_controller();
-        self.controller = Some(Controller::start(&self.launch));
+        let controller = Controller::start(&self.launch);
+        controller.wait_until_it_leads();
+        self.controller = Some(controller);
+    }
+
+    /// Starts one more controller, which is the test's own: with this name in the Lease, these flags on top, and a log of
+    /// its own. It is ready then, and may stand by.
+    pub fn start_replica(&self, name: &str, flags: &[&str]) -> Controller {
+        let Launch { kubeconfig, log, flags: usual } = &self.launch;
+        let mut all = usual.clone();
+        all.push(format!("--leader-elect-identity={name}"));
+        all.extend(flags.iter().map(|&flag| flag.to_owned()));
+        let log = log.with_file_name(format!("controller-{name}.log"));
+        Controller::start(&Launch { kubeconfig: kubeconfig.clone(), log, flags: all })
+    }
+
+    /// What a replica has logged.
+    pub fn log_of_replica(&self, name: &str) -> String {
+        std::fs::read_to_string(self.launch.log.with_file_name(format!("controller-{name}.log"))).unwrap()
+    }
+
+    /// The spec of the Lease; null if there is none.
+    pub fn lease(&self) -> Value {
+        let name = "ecs-password-reset";
+        let get = ["get", "lease", name, "--namespace", SYSTEM_NAMESPACE, "--output=json", "--ignore-not-found"];
+        serde_json::from_str(&self.kubectl(&get)).map_or(Value::Null, |mut lease: Value| lease["spec"].take())
     }
 
     /// `kill -9`.
@@ -380,8 +405,13 @@ impl Drop for World {
                 let _ = writeln!(story, "{} {} {:?} {:?}", entry.at, entry.action, entry.instance_ids, entry.outcome);
             }
         }
-        eprintln!("--- what ECS was asked to change\n{story}--- the end of {}", self.launch.log.display());
-        eprintln!("{}", tail(&self.launch.log, 60));
+        eprintln!("--- what ECS was asked to change\n{story}");
+        for entry in std::fs::read_dir(&self.dir.0).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|it| it == "log") {
+                eprintln!("--- the end of {}\n{}", path.display(), tail(&path, 60));
+            }
+        }
     }
 }
 
