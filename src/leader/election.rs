@@ -126,10 +126,7 @@ impl Election {
             (State::Leading { .. }, Some(lease)) if lease.holder == self.identity => Ok(Some(self.renew(&lease))),
             (State::Leading { .. }, Some(lease)) if !lease.holder.is_empty() => Err(Loss::Taken(lease.holder)),
             (State::Leading { .. }, _) => Err(Loss::Gone),
-            (State::Standby(seen), None) => {
-                *seen = None;
-                Ok(Some(self.write(None, 0, true)))
-            }
+            (State::Standby(_), None) => Ok(Some(self.write(None, 0, true))),
             (State::Standby(seen), Some(lease)) => {
                 let since = match seen {
                     Some((known, since)) if known.version == lease.version => *since,
