@@ -143,11 +143,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("credentials", &["ecs"]),
     ("leader", &["clock"]),
     ("clock", &[]),
+    ("failpoint", &[]),
     ("cli", &["leader"]),
     ("metrics", &[]),
     ("telemetry", &["cli", "clock"]),
     ("admin", &["metrics"]),
-    ("reconcile", &["api", "decide", "credentials", "ecs", "leader", "clock", "cli", "metrics"]),
+    ("reconcile", &["api", "decide", "credentials", "ecs", "leader", "clock", "cli", "failpoint", "metrics"]),
     ("run", &["admin", "api", "cli", "clock", "credentials", "ecs", "leader", "metrics", "reconcile"]),
 ];
 
