@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -29,6 +30,13 @@ pub struct Controller {
 impl Controller {
     /// Starts it and waits until it is ready: it can work, or another one does and it stands by.
     pub fn start(launch: &Launch) -> Self {
+        let mut controller = Self::spawn(launch, &[]);
+        assert!(controller.ready_or_ended(), "the controller ended: {}", tail(&launch.log, 20));
+        controller
+    }
+
+    /// Starts it with these environment variables, and waits for nothing.
+    pub fn spawn(launch: &Launch, environment: &[(&str, &str)]) -> Self {
         let Launch { kubeconfig, log, flags } = launch;
         let admin = free_address();
         let file = OpenOptions::new().create(true).append(true).open(log).unwrap();
@@ -37,18 +45,39 @@ impl Controller {
             .arg(format!("--listen-address={admin}"))
             .args(flags)
             .env("KUBECONFIG", kubeconfig)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
             .unwrap();
-        let mut controller = Self { process, admin };
+        Self { process, admin }
+    }
+
+    /// Waits until it is ready, as [`Controller::start`] does; false: it has ended or was stopped before that.
+    pub fn ready_or_ended(&mut self) -> bool {
         eventually("the controller is ready", || {
-            let ended = controller.process.try_wait().unwrap();
-            assert!(ended.is_none(), "the controller ended: {}", tail(log, 20));
-            controller.is_ready().then_some(())
-        });
-        controller
+            if !self.runs() {
+                return Some(false);
+            }
+            self.is_ready().then_some(true)
+        })
+    }
+
+    /// Whether it has neither ended nor been stopped by SIGSTOP.
+    pub fn runs(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none() && !self.is_stopped()
+    }
+
+    /// Whether SIGSTOP holds it.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    }
+
+    /// Its end, if it has come.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().unwrap()
     }
 
     /// Waits until it leads and can work.
@@ -77,14 +106,14 @@ impl Controller {
         self.signal(Signal::STOP);
     }
 
-    /// SIGCONT.
+    /// Lets it go on after SIGSTOP.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
     /// Waits until it ends by itself.
     pub fn wait_for_end(mut self) -> ExitStatus {
-        eventually("the controller ends", || self.process.try_wait().unwrap())
+        eventually("the controller ends", || self.ended())
     }
 
     fn signal(&self, signal: Signal) {
@@ -104,6 +133,8 @@ impl Controller {
     /// One answer of the admin port, headers and all; `None`: there is none.
     fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.admin).ok()?;
+        // A process that was stopped accepts and says nothing.
+        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;

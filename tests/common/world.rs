@@ -21,6 +21,8 @@ pub struct Setup {
     pub ecs: Config,
     /// V, for ECS and the controller alike, in seconds. Default 60: what is shorter makes a slow machine fail.
     pub request_validity_seconds: u32,
+    /// How much longer the controller takes requests to be valid than ECS does. Default 0.
+    pub request_validity_margin_seconds: u32,
     /// M, in seconds. Default 2.
     pub restart_settle_seconds: u32,
     /// The controller's log filter. Default: its own modules at debug.
@@ -28,6 +30,8 @@ pub struct Setup {
     /// Whether the controller may speak to the simulator. Default true; without it the limits are those of production,
     /// no account becomes Ready, and a test begins with [`World::without_controller`].
     pub allow_http_endpoints: bool,
+    /// Further flags of the controller.
+    pub flags: Vec<String>,
 }
 
 impl Default for Setup {
@@ -35,9 +39,11 @@ impl Default for Setup {
         Self {
             ecs: Config::default(),
             request_validity_seconds: 60,
+            request_validity_margin_seconds: 0,
             restart_settle_seconds: 2,
             log_filter: "info,ecs_password_reset=debug",
             allow_http_endpoints: true,
+            flags: Vec::new(),
         }
     }
 }
@@ -74,18 +80,19 @@ impl World {
 
     /// A world in which everything is installed but the controller does not run yet.
     pub fn without_controller(setup: Setup) -> Self {
-        let Setup { ecs, request_validity_seconds, restart_settle_seconds, log_filter, allow_http_endpoints } = setup;
+        let Setup { request_validity_seconds, restart_settle_seconds, log_filter, allow_http_endpoints, .. } = setup;
+        let controller_validity = request_validity_seconds + setup.request_validity_margin_seconds;
         let data = DataDir::new();
         let dir = &data.0;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let ecs = Config { request_validity_seconds, ..ecs };
+        let ecs = Config { request_validity_seconds, ..setup.ecs };
         let simulator = runtime.block_on(Simulator::start(ecs)).unwrap();
         let control_plane = ControlPlane::start(&dir.join("control-plane"));
         let mut flags = vec![format!("--log-filter={log_filter}")];
         if allow_http_endpoints {
             flags.extend([
                 "--allow-http-endpoints".to_owned(),
-                format!("--request-validity-seconds={request_validity_seconds}"),
+                format!("--request-validity-seconds={controller_validity}"),
                 format!("--restart-settle-seconds={restart_settle_seconds}"),
                 "--describe-interval-milliseconds=50".to_owned(),
                 "--secret-poll-seconds=1".to_owned(),
@@ -94,6 +101,7 @@ impl World {
                 "--clock-skew-limit-seconds=900".to_owned(),
             ]);
         }
+        flags.extend(setup.flags);
         let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };
         let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir: data };
         world.install();
@@ -298,6 +306,21 @@ impl World {
         let name = "ecs-password-reset";
         let get = ["get", "lease", name, "--namespace", SYSTEM_NAMESPACE, "--output=json", "--ignore-not-found"];
         serde_json::from_str(&self.kubectl(&get)).map_or(Value::Null, |mut lease: Value| lease["spec"].take())
+    }
+
+    /// Starts a controller beside the world's own, with these environment variables, and waits for nothing.
+    pub fn spawn_controller(&self, environment: &[(&str, &str)]) -> Controller {
+        Controller::spawn(&self.launch, environment)
+    }
+
+    /// A file for the test, beside the world's own.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.launch.log.with_file_name(name)
+    }
+
+    /// Crashes the API server, and waits until it is there again over the same data.
+    pub fn crash_api_server(&self) {
+        self.control_plane.crash_api_server();
     }
 
     /// `kill -9`.
