@@ -1,6 +1,9 @@
 //! Two replicas and one Lease: one works, the other takes over, and no instance is reset or restarted twice, whichever way the
 //! first one goes. The same in paused time, with each length exact, is in `src/leader/lease_tests.rs`.
 
+// Clippy's leave for tests does not reach the helpers of an integration test.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 mod common;
 
 use common::{Controller, Instance, PASSWORD, REGION, Setup, World, eventually, timed};
@@ -30,9 +33,9 @@ fn world() -> World {
 /// Two replicas, of which the first leads and has the first instance away for its restart.
 fn in_mid_run(world: &World, flags: &[&str]) -> (Controller, Controller) {
     let first = world.start_replica("first", flags);
-    first.wait_until_it_leads();
+    first.wait_until_it_works();
     let second = world.start_replica("second", flags);
-    assert!(first.leads() && !second.leads());
+    assert!(first.works() && !second.works());
     world.wait_for_account("Ready");
     world.apply_reset("web", json!({"instanceIDs": IDS}));
     eventually("the restart is accepted and written down", || {
@@ -68,7 +71,7 @@ fn a_leader_that_is_told_to_stop_hands_over_at_once() {
     assert_holder(&before, "first");
     timed("planned handover, from SIGTERM to a leader that can work", || {
         assert!(first.terminate().success());
-        second.wait_until_it_leads();
+        second.wait_until_it_works();
     });
     let after = world.lease();
     assert_holder(&after, "second");
@@ -84,7 +87,7 @@ fn the_lease_of_a_killed_leader_is_taken_when_it_has_expired_and_not_before() {
         drop(first);
         let before = world.lease();
         assert_holder(&before, "first");
-        second.wait_until_it_leads();
+        second.wait_until_it_works();
         let after = world.lease();
         assert_holder(&after, "second");
         let waited = time(&after, "acquireTime").duration_since(time(&before, "renewTime"));
@@ -98,7 +101,7 @@ fn a_leader_that_was_paused_past_its_lease_sends_nothing_more_and_ends() {
     let world = world();
     let (first, second) = in_mid_run(&world, SHORT);
     first.pause();
-    timed("takeover with a lease of 5 s, from SIGSTOP to a leader that can work", || second.wait_until_it_leads());
+    timed("takeover with a lease of 5 s, from SIGSTOP to a leader that can work", || second.wait_until_it_works());
     // Nobody is left but the one that does not lead any more, and there is work to do.
     drop(second);
     let calls = world.changing_calls();
@@ -109,7 +112,7 @@ fn a_leader_that_was_paused_past_its_lease_sends_nothing_more_and_ends() {
     assert!(world.log_of_replica("first").contains("leadership is lost"));
 
     let third = world.start_replica("third", SHORT);
-    third.wait_until_it_leads();
+    third.wait_until_it_works();
     finish(&world);
 }
 

@@ -80,15 +80,16 @@ impl Controller {
         self.process.try_wait().unwrap()
     }
 
-    /// Waits until it leads and can work.
-    pub fn wait_until_it_leads(&self) {
-        eventually("the controller leads", || (self.leads() && self.is_ready()).then_some(()));
+    /// Waits until it works.
+    pub fn wait_until_it_works(&self) {
+        eventually("the controller works", || self.works().then_some(()));
     }
 
-    /// Whether it holds the Lease, as it says itself.
-    pub fn leads(&self) -> bool {
-        let is_so = "leader_election_master_status{name=\"ecs-password-reset\"} 1";
-        self.get("/metrics").is_some_and(|metrics| metrics.lines().any(|line| line == is_so))
+    /// Whether it can work and does not stand by, as it says itself.
+    pub fn works(&self) -> bool {
+        let stands_by = "leader_election_master_status{name=\"ecs-password-reset\"} 0";
+        // Asked in this order: who is ready has said before whether it stands by.
+        self.is_ready() && self.get("/metrics").is_some_and(|metrics| metrics.lines().all(|line| line != stands_by))
     }
 
     fn is_ready(&self) -> bool {

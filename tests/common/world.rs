@@ -277,11 +277,11 @@ impl World {
 
     // === The controller's process ===
 
-    /// Starts the controller and waits until it leads; one that runs is killed, and its Lease has to expire first.
+    /// Starts the controller and waits until it works; one that runs is killed, and its Lease has to expire first.
     pub fn start_controller(&mut self) {
         self.kill_controller();
         let controller = Controller::start(&self.launch);
-        controller.wait_until_it_leads();
+        controller.wait_until_it_works();
         self.controller = Some(controller);
     }
 
