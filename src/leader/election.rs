@@ -85,8 +85,8 @@ pub struct Election {
 
 #[derive(Debug)]
 enum State {
-    /// The Lease as last read, and since when this process has seen it like that.
-    Standby(Option<(Seen, Instant)>),
+    /// The version of the Lease that was last read, and since when this process has seen that one.
+    Standby(Option<(String, Instant)>),
     Leading {
         /// As this process wrote it last; `None`: a later write was refused or not answered, so it has to be read.
         written: Option<Seen>,
@@ -100,12 +100,6 @@ impl Election {
     #[must_use]
     pub const fn new(identity: String, timing: Timing) -> Self {
         Self { identity, timing, state: State::Standby(None) }
-    }
-
-    /// The name under which this process stands.
-    #[must_use]
-    pub fn identity(&self) -> &str {
-        &self.identity
     }
 
     /// What to write without reading first: a leader's renewal of what it wrote last. `None`: read.
@@ -129,21 +123,21 @@ impl Election {
             (State::Standby(_), None) => Ok(Some(self.write(None, 0, true))),
             (State::Standby(seen), Some(lease)) => {
                 let since = match seen {
-                    Some((known, since)) if known.version == lease.version => *since,
+                    Some((version, since)) if *version == lease.version => *since,
                     _ => now,
                 };
-                *seen = Some((lease.clone(), since));
+                *seen = Some((lease.version.clone(), since));
                 Ok(self.take(&lease, since, now))
             }
         }
     }
 
-    /// The API server has taken a claim of this process, which was sent at `sent`, and stored it as `lease`.
+    /// The API server has answered a write of this process, which was sent at `sent`: it is stored as `lease`.
     pub fn written(&mut self, lease: Seen, sent: Instant) {
         self.state = State::Leading { written: Some(lease), renewed: sent };
     }
 
-    /// A claim was refused, or not answered: it may be stored all the same, and only a read tells.
+    /// A write was refused, or not answered: it may be stored all the same, and only a read tells.
     pub fn not_written(&mut self) {
         if let State::Leading { written, .. } = &mut self.state {
             *written = None;
@@ -159,7 +153,7 @@ impl Election {
         Some(Write { holder, duration, ..self.write(Some(lease.version), lease.transitions, true) })
     }
 
-    /// Until when no other process can lead, as long as nothing else is written; `None`: this process does not lead.
+    /// Until when this process leads: nobody can have seen its Lease expire before. `None`: it does not lead.
     #[must_use]
     pub fn leads_until(&self) -> Option<Instant> {
         self.renewed().map(|renewed| renewed + self.timing.lease_duration)
@@ -187,7 +181,7 @@ impl Election {
     /// What a standby writes, having seen `lease` as it is since `since`.
     fn take(&self, lease: &Seen, since: Instant, now: Instant) -> Option<Write> {
         if lease.holder == self.identity {
-            // A claim of ours whose answer was lost. Only an answer makes a leader, so it is written once more.
+            // A write of ours whose answer was lost. Only an answer makes a leader, so it is written once more.
             return Some(self.renew(lease));
         }
         let duration = lease.duration.unwrap_or(self.timing.lease_duration);

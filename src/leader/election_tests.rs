@@ -310,7 +310,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn two_never_lead_at_once_whatever_is_late_or_lost(turns in turns()) {
@@ -326,7 +326,7 @@ proptest! {
 fn the_random_histories_do_change_leaders() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut changes = 0;
-    for _ in 0..200 {
+    for _ in 0..50 {
         let turns = turns().new_tree(&mut runner).unwrap().current();
         let mut world = World::new();
         for turn in turns {
@@ -334,5 +334,5 @@ fn the_random_histories_do_change_leaders() {
         }
         changes += world.stored.map_or(0, |lease| lease.transitions);
     }
-    assert!(changes > 200, "only {changes} changes of leader in 200 histories: they prove little");
+    assert!(changes > 50, "only {changes} changes of leader in 50 histories: they prove little");
 }

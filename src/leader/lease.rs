@@ -110,11 +110,10 @@ impl Candidate {
     async fn renew(&mut self) -> Result<Infallible, Loss> {
         let mut began = now();
         loop {
-            let deadline = self.election.renew_by(began)?;
+            // Also where the process stood still for a while: here it learns that it is too late.
+            let deadline = self.election.renew_by(now())?;
             sleep_until(deadline.min(began + self.election.pause())).await;
             began = now();
-            // Asked anew: a process that was paused must learn that it is too late, and not ask for more.
-            let deadline = self.election.renew_by(began)?;
             // A turn that is cut off has not renewed, and the next look at the deadline says so.
             if let Ok(turn) = timeout_at(deadline, self.turn()).await {
                 turn?;

@@ -29,6 +29,8 @@ struct Server {
     loses_answer: bool,
     /// No request arrives.
     down: bool,
+    /// How long an answer is under way.
+    answer_takes: Duration,
 }
 
 type Shared = Arc<Mutex<Server>>;
@@ -86,6 +88,8 @@ fn client(server: &Shared) -> Client {
             let body = body.collect_bytes().await.unwrap();
             let answer = server.lock().unwrap().answer(parts.method.as_str(), &body);
             let Some((code, body)) = answer else { return pending().await };
+            let answer_takes = server.lock().unwrap().answer_takes;
+            sleep_until(now() + answer_takes).await;
             let response = http::Response::builder().status(code).body(Body::from(serde_json::to_vec(&body).unwrap()));
             Ok::<_, std::convert::Infallible>(response.unwrap())
         }
@@ -151,8 +155,9 @@ async fn a_leader_renews_for_as_long_as_it_lives() {
     let gate = leader.gate();
     assert!(timeout(Duration::from_hours(1), leader.hold()).await.is_err());
     assert!(leads(&gate));
-    assert_eq!(server.lock().unwrap().writes.len(), 1 + 1_800 - 1);
-    assert_eq!(server.lock().unwrap().requests, 1 + 1 + 1_800 - 1, "a renewal reads nothing");
+    let renewals = 3_600 / 2 - 1;
+    assert_eq!(server.lock().unwrap().writes.len(), 1 + renewals);
+    assert_eq!(server.lock().unwrap().requests, 2 + renewals, "a renewal reads nothing");
     let spec = spec(&server);
     assert_eq!((&spec["leaseTransitions"], &spec["acquireTime"]), (&json!(0), &json!("2026-11-24T12:00:00.000000Z")));
     assert_eq!(spec["renewTime"], "2026-11-24T12:59:58.000000Z");
@@ -212,6 +217,18 @@ async fn a_leader_that_is_cut_off_stops_before_anybody_else_can_lead() {
     assert_eq!(leader.hold().await, Loss::NotRenewed(TIMING.renew_deadline));
     assert_eq!(now() - acquired, TIMING.renew_deadline);
     assert!(!leads(&gate));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_does_not_lengthen_leadership() {
+    let server = Shared::default();
+    server.lock().unwrap().answer_takes = Duration::from_secs(4);
+    let mut leader = candidate(&server, "leader");
+    leader.acquire(|| {}).await;
+    // The others count from when the API server stored it, which was up to four seconds ago.
+    let left = TIMING.lease_duration - Duration::from_secs(4);
+    assert!(leader.gate().permit(left - Duration::from_millis(10)).is_some());
+    assert!(leader.gate().permit(left).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,15 +336,12 @@ async fn a_release_leaves_the_lease_of_another_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_release_meets_the_last_renewal_and_is_made_again() {
     let (leader, server) = leader().await;
-    // The write that was under way arrives between the release's read and its write.
-    let racing = Arc::clone(&server);
-    let release = leader.release();
-    let race = async move {
-        while racing.lock().unwrap().requests < 3 {
-            tokio::task::yield_now().await;
-        }
-        racing.lock().unwrap().edit(|lease| lease["spec"]["renewTime"] = json!("2026-11-24T12:00:01.000000Z"));
+    server.lock().unwrap().answer_takes = Duration::from_secs(2);
+    // The renewal that was under way arrives after the release has read, and before it writes.
+    let renewal = async {
+        seconds(1).await;
+        server.lock().unwrap().edit(|lease| lease["spec"]["renewTime"] = json!("2026-11-24T12:00:01.000000Z"));
     };
-    tokio::join!(release, race);
+    tokio::join!(leader.release(), renewal);
     assert_eq!(spec(&server)["holderIdentity"], "");
 }
