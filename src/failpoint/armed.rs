@@ -50,7 +50,8 @@ fn pass(point: &str) {
     if let Ok(trace) = std::env::var(TRACE)
         && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(trace)
     {
-        let _ = writeln!(file, "{point}");
+        // In one piece: other passes write too.
+        let _ = file.write_all(format!("{point}\n").as_bytes());
     }
     if is_armed(point) {
         let stops = std::env::var(POINT).is_ok_and(|armed| armed.starts_with("stop "));
