@@ -213,6 +213,47 @@ pub struct ECSAccountStatus {
     /// Who the credentials speak for, as `GetCallerIdentity` says.
     #[serde(rename = "identityARN", default, skip_serializing_if = "Option::is_none")]
     pub identity_arn: Option<String>,
+
+    /// What was learnt about the regions in which the account has restarted instances.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<RegionStatus>,
+}
+
+/// What was learnt about a region.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionStatus {
+    /// The region.
+    #[serde(rename = "regionID")]
+    pub region_id: String,
+    /// Whether a reboot moves an instance's StartTime there.
+    pub start_time_follows_reboot: StartTimeFollowsReboot,
+}
+
+/// Whether a reboot moves StartTime. Where it is known to, an unmoved StartTime proves that a restart whose answer was lost
+/// did not happen, and it is requested again; else its outcome is Unknown and a person decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum StartTimeFollowsReboot {
+    /// Three instances have shown it.
+    Observed,
+    /// At least one instance has shown the opposite.
+    NotObserved,
+    /// Not enough restarts were seen.
+    #[default]
+    Unknown,
+    /// A value of another version of this API: nothing is concluded from StartTime.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unrecognized,
+}
+
+impl ECSAccountStatus {
+    /// What is on record about a region.
+    #[must_use]
+    pub fn start_time_follows_reboot(&self, region_id: &str) -> StartTimeFollowsReboot {
+        let region = self.regions.iter().find(|region| region.region_id == region_id);
+        region.map_or_else(StartTimeFollowsReboot::default, |region| region.start_time_follows_reboot)
+    }
 }
 
 impl ECSAccountSpec {

@@ -92,6 +92,8 @@ reasons! {
     PASSWORD_SET = "PasswordSet";
     /// A start after the password was set has been observed.
     RESTART_PROVEN = "RestartProven";
+    /// A person has decided that a restart whose outcome was Unknown happened.
+    RESOLVED_BY_PERSON = "ResolvedByPerson";
     /// The instance was Stopped when the password was set.
     SET_WHILE_STOPPED = "SetWhileStopped";
     /// `restart.policy` is Never.

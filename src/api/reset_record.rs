@@ -130,6 +130,11 @@ pub struct ResetRecordStatus {
     /// Whether the instance was seen not Running after the restart was accepted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub left_running: bool,
+    /// What the restart of this instance says on whether StartTime follows reboots; kept for later claims through the same
+    /// account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "StartTimeEvidence")]
+    pub start_time_evidence: Option<StartTimeEvidence>,
     /// When this instance was last restarted by the controller, whichever claim asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_restart_time: Option<Time>,
@@ -167,6 +172,21 @@ pub enum Phase {
     /// End: the outcome of a request cannot be proven.
     Unknown,
     /// A value of another version of this API: nothing is sent, nothing is claimed.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unrecognized,
+}
+
+/// What one accepted restart says on whether StartTime follows reboots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum StartTimeEvidence {
+    /// The instance came back with a StartTime from after the request.
+    Moved,
+    /// It left Running and came back, and the StartTime stayed.
+    NotMoved,
+    /// Neither can be said: it was seen Stopped, or something else started it.
+    Inconclusive,
+    /// A value of another version of this API.
     #[serde(other)]
     #[schemars(skip)]
     Unrecognized,

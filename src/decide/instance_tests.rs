@@ -4,8 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 
 use super::*;
-use crate::api::password_reset::{InstanceRow, State};
+use crate::api::password_reset::{InstanceRow, RestartPolicy, State};
+use crate::api::reset_record::StartTimeEvidence;
 use crate::api::reset_record::{ClaimedSecretRef, Fingerprint, Owner};
+use crate::decide::progress;
 
 /// A moment, in seconds from an arbitrary full minute.
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -133,6 +135,7 @@ fn look<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> Observed<'
         unsent: false,
         reading,
         sendable: Sendable::Yes,
+        start_time_follows_reboot: false,
         others_away: 0,
         timing: timing(),
     }
@@ -274,7 +277,7 @@ fn a_restart_that_cannot_begin_in_time_fails_and_says_that_the_password_is_set()
 }
 
 #[test]
-fn an_unanswered_restart_is_never_sent_again() {
+fn an_unanswered_restart_is_not_sent_again_where_nothing_can_tell_whether_it_happened() {
     let record = in_phase(Phase::RestartRequested);
     for second in [41, 100, 1_000, 2_079, 5_000] {
         let running = reading(second, 0, Power::Running, -600);
@@ -289,13 +292,72 @@ fn an_unanswered_restart_is_never_sent_again() {
 }
 
 #[test]
+fn an_unanswered_restart_is_sent_again_once_a_start_time_that_follows_reboots_shows_that_it_did_not_happen() {
+    let mut record = in_phase(Phase::RestartRequested);
+    let again = Step::Call(Call::Restart { start_time_before: at(-600) });
+    let step = |record: &ResetRecord, second: i64, sendable| {
+        let running = reading(second, 0, Power::Running, -600);
+        let observed = Observed { start_time_follows_reboot: true, sendable, ..look(record, Some(&running)) };
+        next(&observed, at(second))
+    };
+    // Sent at 40, dead at 1960; what it did shows by 2080.
+    for second in [41, 1_000, 1_961, 2_080] {
+        assert!(is_wait(&step(&record, second, Sendable::Yes)), "{second}");
+    }
+    assert_eq!(step(&record, 2_081, Sendable::Yes), again);
+    assert!(is_wait(&step(&record, 2_081, Sendable::NotNow(String::new()))));
+    let is_unknown = |step| matches!(step, Step::Write(Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, _)));
+    assert!(is_unknown(step(&record, 2_081, Sendable::Never(String::new()))));
+    record.status.as_mut().unwrap().attempt.as_mut().unwrap().number = 3;
+    assert!(is_unknown(step(&record, 2_081, Sendable::Yes)), "three times is enough");
+}
+
+#[test]
+fn another_attempt_at_a_restart_waits_for_a_slot_too() {
+    let record = in_phase(Phase::RestartRequested);
+    let running = reading(2_081, 0, Power::Running, -600);
+    let observed = Observed { start_time_follows_reboot: true, others_away: 1, ..look(&record, Some(&running)) };
+    assert!(is_wait(&next(&observed, at(2_081))));
+    assert!(matches!(next(&observed, at(2_981)), Step::Write(Change::Unknown(..))), "but not for ever");
+}
+
+#[test]
+fn an_unanswered_restart_of_an_instance_in_transition_or_out_of_sight_is_waited_for_but_not_for_ever() {
+    let record = in_phase(Phase::RestartRequested);
+    let gone = Reading { seen: None, ..reading(2_081, 0, Power::Running, 0) };
+    for reading in [None, Some(&reading(2_081, 2_081, starting(), -600)), Some(&gone)] {
+        assert!(is_wait(&next(&look(&record, reading), at(2_980))));
+        assert!(matches!(next(&look(&record, reading), at(2_981)), Step::Write(Change::Unknown(..))));
+    }
+}
+
+#[test]
+fn an_unknown_outcome_says_how_a_person_decides() {
+    let record = in_phase(Phase::RestartRequested);
+    let late = reading(2_081, 0, Power::Running, -600);
+    let Step::Write(Change::Unknown(_, message)) = next(&look(&record, Some(&late)), at(2_082)) else { panic!() };
+    let command = "-n prod passwordreset web ecs.password-reset.dev/resolve-unknown=i-bp1a0000/1=Happened";
+    assert!(message.contains(command), "{message}");
+}
+
+#[test]
+fn a_restart_is_not_requested_for_an_account_that_no_longer_allows_it() {
+    let record = in_phase(Phase::PasswordSet);
+    let running = reading(31, 0, Power::Running, -600);
+    let with = |sendable| Observed { sendable, ..look(&record, Some(&running)) };
+    assert!(is_wait(&next(&with(Sendable::NotNow(String::new())), at(32))));
+    let step = next(&with(Sendable::Never("namespace".to_owned())), at(32));
+    assert!(matches!(step, Step::Write(Change::Failed(reasons::RESTART_REFUSED, _))), "{step:?}");
+}
+
+#[test]
 fn a_restart_that_this_process_knows_was_never_sent_is_due_again() {
     let record = in_phase(Phase::RestartRequested);
     let running = reading(45, 0, Power::Running, -600);
     let observed = Observed { unsent: true, ..look(&record, Some(&running)) };
     let step = next(&observed, at(46));
     assert_eq!(step, Step::Write(Change::RestartNotSent));
-    let status = crate::decide::progress::apply(&record, Change::RestartNotSent, Some(&running), at(46));
+    let status = progress::apply(&record, Change::RestartNotSent, Some(&running), at(46));
     assert_eq!((status.phase, status.unanswered_until), (Phase::PasswordSet, None));
     let another = Observed { process: "p2", unsent: false, ..look(&record, Some(&running)) };
     assert!(is_wait(&next(&another, at(46))), "another process cannot know");
@@ -346,6 +408,51 @@ fn leaving_running_and_returning_proves_a_restart_where_the_start_time_stands_st
     record.status.as_mut().unwrap().left_running = true;
     let back = reading(50, 50, Power::Running, -600);
     assert_eq!(next(&look(&record, Some(&back)), at(51)), Step::Write(Change::InEffect { start_time: None }));
+}
+
+#[test]
+fn where_the_start_time_follows_reboots_only_that_proves_one_until_an_instance_speaks_against_it() {
+    let mut record = in_phase(Phase::Restarting);
+    record.status.as_mut().unwrap().left_running = true;
+    let step = |reading: &Reading| {
+        let observed = Observed { start_time_follows_reboot: true, ..look(&record, Some(reading)) };
+        next(&observed, reading.sent_at)
+    };
+    assert!(is_wait(&step(&reading(50, 50, Power::Running, -600))));
+    assert!(matches!(step(&reading(65, 50, Power::Running, 60)), Step::Write(Change::InEffect { .. })));
+    let settled = step(&reading(170, 50, Power::Running, -600));
+    assert_eq!(settled, Step::Write(Change::Learnt(StartTimeEvidence::NotMoved)));
+}
+
+#[test]
+fn a_restart_tells_whether_the_start_time_follows_it() {
+    let mut record = in_phase(Phase::Restarting);
+    let evidence = |record: &ResetRecord, start_time| {
+        let change = Change::InEffect { start_time };
+        progress::apply(record, change, None, at(65)).start_time_evidence
+    };
+    assert_eq!(evidence(&record, Some(at(60))), Some(StartTimeEvidence::Moved));
+    assert_eq!(evidence(&record, Some(at(-60))), Some(StartTimeEvidence::Inconclusive), "from before the send");
+    assert_eq!(evidence(&record, None), None, "the reading may have lagged");
+    let stopped = reading(50, 50, Power::Stopped, -600);
+    record.status = Some(progress::apply(&record, Change::LeftRunning, Some(&stopped), at(51)));
+    assert_eq!(evidence(&record, Some(at(60))), Some(StartTimeEvidence::Inconclusive), "somebody may have started it");
+}
+
+#[test]
+fn an_end_that_was_proven_otherwise_looks_at_the_start_time_once_it_has_settled() {
+    let mut record = in_phase(Phase::InEffect);
+    let status = record.status.as_mut().unwrap();
+    (status.left_running, status.available_time) = (true, Some(Time(at(50))));
+    status.row.as_mut().unwrap().state_time = Some(Time(at(50)));
+    let step = |second, start| next(&look(&record, Some(&reading(second, 50, Power::Running, start))), at(second));
+    assert!(is_wait(&step(169, -600)));
+    assert_eq!(step(170, -600), Step::Write(Change::Learnt(StartTimeEvidence::NotMoved)));
+    assert_eq!(step(170, 0), Step::Write(Change::Learnt(StartTimeEvidence::Moved)), "it only lagged");
+    assert_eq!(step(170, 120), Step::Write(Change::Learnt(StartTimeEvidence::Inconclusive)), "a later start");
+    assert_eq!(next(&look(&record, None), at(1_071)), Step::Write(Change::Learnt(StartTimeEvidence::Inconclusive)));
+    record.status.as_mut().unwrap().start_time_evidence = Some(StartTimeEvidence::NotMoved);
+    assert_eq!(next(&look(&record, None), at(1_071)), Step::Done);
 }
 
 #[test]

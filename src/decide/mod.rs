@@ -9,8 +9,11 @@ pub mod instance;
 pub mod needed;
 pub mod password;
 pub mod progress;
+pub mod resolve;
+mod restart;
 pub mod rollout;
 pub mod slots;
+pub mod start_time;
 pub mod summary;
 
 use jiff::{SignedDuration, Timestamp};
@@ -24,6 +27,14 @@ pub struct Reading {
     pub since: Timestamp,
     /// The instance; `None`: the answer did not hold it, which means "not found or not permitted", never "gone".
     pub seen: Option<Seen>,
+}
+
+impl Reading {
+    /// Whether it shows the instance in this status.
+    #[must_use]
+    pub fn shows(&self, power: &Power) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.power == *power)
+    }
 }
 
 /// An instance as a reading shows it.

@@ -6,6 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::resolve::Resolution;
 use crate::api::password_reset::{InstanceRow, State};
 use crate::api::reset_record::{Completed, Fingerprint, Owner, ResetRecordSpec};
 
@@ -27,6 +28,8 @@ pub struct Wish {
     pub retry: Option<String>,
     /// The fingerprint of its password as it is now, when it could be read.
     pub fingerprint: Option<Fingerprint>,
+    /// A person's decision on an Unknown, as its annotation says.
+    pub resolution: Option<Resolution>,
 }
 
 /// A short digest of a value that asks for a run, with its kind in front.
@@ -131,6 +134,7 @@ mod tests {
             tokens: tokens(Some(run_id), None),
             retry: None,
             fingerprint: Some(fingerprint("f")),
+            resolution: None,
         }
     }
 

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::instance::{Call, Change};
-use super::{Reading, Timing, needed};
+use super::{Power, Reading, Timing, needed, start_time};
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
 use crate::api::reasons;
-use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
+use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 
 /// Who makes an attempt, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +167,9 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
                 Some(start) => format!("password in effect since the start at {}", short(start)),
                 None => "password in effect: the instance was seen to leave Running and to return".to_owned(),
             };
+            if let Some(start) = start_time {
+                status.start_time_evidence = start_time::when_moved(&status, start);
+            }
             // A readiness of zero seconds is reached by the very reading that proves the start.
             let requested = status.start_time_before.is_some();
             if requested && spec.min_ready_seconds == 0 {
@@ -187,7 +190,16 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         Change::Unknown(reason, message) => end(&mut status, spec, Phase::Unknown, reason, message, now),
         Change::LeftRunning => {
             status.left_running = true;
+            if reading.is_some_and(|reading| reading.shows(&Power::Stopped)) && status.start_time_evidence.is_none() {
+                status.start_time_evidence = Some(StartTimeEvidence::Inconclusive);
+            }
             show(&mut status, State::Restarting, reasons::RESTARTING, "the instance has left Running".to_owned(), now);
+        }
+        Change::Learnt(evidence) => status.start_time_evidence = Some(evidence),
+        Change::Happened => {
+            status.available_time = Some(Time(now));
+            let message = "a person has decided that the restart happened (annotation resolve-unknown)".to_owned();
+            end(&mut status, spec, Phase::InEffect, reasons::RESOLVED_BY_PERSON, message, now);
         }
         Change::Available => status.available_time = Some(Time(now)),
         Change::RestartNotSent => {
@@ -197,6 +209,7 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         Change::GivenBack => {
             status = ResetRecordStatus {
                 phase: Phase::Idle,
+                start_time_evidence: status.start_time_evidence,
                 last_restart_time: status.last_restart_time,
                 completed: status.completed,
                 ..ResetRecordStatus::default()

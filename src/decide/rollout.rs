@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::needed::{self, Wish};
 use super::password::Broken;
+use super::resolve::Decision;
 use super::{Power, Reading, SEND_WINDOW, Seen, minute, progress, slots};
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, RestartPolicy, Run, State};
 use crate::api::reasons;
@@ -67,6 +68,8 @@ pub struct Plan {
     pub rows: Vec<InstanceRow>,
     /// The instances to claim now.
     pub claims: Vec<Claim>,
+    /// The instance whose Unknown restart a person has decided to have happened.
+    pub happened: Option<String>,
     /// The instances of which readings are wanted.
     pub watch: Vec<String>,
     /// When to look again at the latest, if a moment is known.
@@ -103,6 +106,9 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
     let verdicts: Vec<Verdict> = targets.iter().map(|target| judge(object, target, now)).collect();
     let failures = verdicts.iter().filter(|verdict| is_failure(verdict)).count();
     let mut plan = Plan { paused: failures > object.spec.max_failures() as usize, ..Plan::default() };
+    let happened = targets.iter().find(|target| resolved_as(Decision::Happened, object, target, now));
+    plan.happened = happened.map(|target| target.instance_id.to_owned());
+    plan.wake = decision_counts_at(object, targets, now);
     let mut free = object.spec.max_unavailable().saturating_sub(object.slots_held);
     for verdict in verdicts {
         match verdict {
@@ -151,7 +157,7 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     if let Some(row) = in_flight(object, target) {
         return settled(row);
     }
-    if let Some((row, retry)) = done(object, target) {
+    if let Some((row, retry)) = done(object, target, now) {
         return Verdict::Settled { row, is_of_this_retry: retry == object.wish.retry.as_ref() };
     }
     let run_goes_on = object
@@ -205,7 +211,7 @@ fn in_flight(object: &Object, target: &Target) -> Option<InstanceRow> {
 }
 
 /// The row of an instance that needs nothing, and the retry annotation of its run.
-fn done<'a>(object: &'a Object, target: &'a Target) -> Option<(InstanceRow, Option<&'a String>)> {
+fn done<'a>(object: &'a Object, target: &'a Target, now: Timestamp) -> Option<(InstanceRow, Option<&'a String>)> {
     let Some(record) = target.record else {
         // The record is lost, or there never was one: the object's own status is the second memory.
         let run = object.run?;
@@ -216,7 +222,7 @@ fn done<'a>(object: &'a Object, target: &'a Target) -> Option<(InstanceRow, Opti
     };
     let completed = record.status.as_ref().map_or(&[][..], |status| &status.completed);
     let entry = needed::entry_of(completed, &object.wish.owner);
-    if needed::is_needed(entry, object.wish) {
+    if needed::is_needed(entry, object.wish) || resolved_as(Decision::RestartAgain, object, target, now) {
         return None;
     }
     let entry = entry?;
@@ -227,6 +233,21 @@ fn done<'a>(object: &'a Object, target: &'a Target) -> Option<(InstanceRow, Opti
         "another PasswordReset has since reset this instance".clone_into(&mut row.message);
     }
     Some((row, entry.retry.as_ref()))
+}
+
+/// Whether a person has decided so on the claim that the target's record holds.
+fn resolved_as(decision: Decision, object: &Object, target: &Target, now: Timestamp) -> bool {
+    let resolution = object.wish.resolution.as_ref().filter(|resolution| resolution.decision == decision);
+    let counts = |record| resolution.is_some_and(|resolution| resolution.counts(record, &object.wish.owner, now));
+    target.record.is_some_and(counts)
+}
+
+/// When the claim that a person has decided on is drained, if it is not yet.
+fn decision_counts_at(object: &Object, targets: &[Target], now: Timestamp) -> Option<Timestamp> {
+    let resolution = object.wish.resolution.as_ref()?;
+    let record = targets.iter().find(|target| target.instance_id == resolution.instance_id)?.record?;
+    let drained_at = record.status.as_ref()?.unanswered_until.as_ref()?.0;
+    (drained_at > now && resolution.counts(record, &object.wish.owner, drained_at)).then_some(drained_at)
 }
 
 /// Whether another owner has set a password after `entry`: by a later entry, or by the claim in progress.

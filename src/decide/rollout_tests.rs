@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::api::password_reset::{PasswordSecretRef, RestartSpec, Trigger};
-use crate::api::reset_record::{Fingerprint, Phase};
+use crate::api::reset_record::{Fingerprint, Phase, ResetRecordStatus};
+use crate::decide::instance::Change;
 use crate::decide::instance::tests::{at, claimed, owner, row};
+use crate::decide::resolve::Resolution;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -27,6 +29,7 @@ fn wish() -> Wish {
         tokens: vec!["run:1".to_owned()],
         retry: None,
         fingerprint: Some(Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() }),
+        resolution: None,
     }
 }
 
@@ -335,4 +338,49 @@ fn an_instance_whose_record_cannot_be_read_takes_no_slot_from_the_others() {
     let plan = plan(&object(&spec, &wish), &targets, at(0));
     assert_eq!(plan.rows[0].reason, reasons::INVALID_SPEC);
     assert_eq!(plan.claims.len(), 2);
+}
+
+/// The record of an instance whose restart ended as Unknown, drained.
+fn unknown_record() -> ResetRecord {
+    let mut record = claimed();
+    let before = record.progress();
+    let mut status = ResetRecordStatus { start_time_before: Some(Time(at(-600))), unanswered_until: None, ..before };
+    status.phase = Phase::RestartRequested;
+    record.status = Some(status);
+    let change = Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, String::new());
+    record.status = Some(progress::apply(&record, change, None, at(-1_000)));
+    record
+}
+
+fn decided(text: &str) -> Wish {
+    Wish { resolution: Resolution::parse(text), ..wish() }
+}
+
+#[test]
+fn an_unknown_is_claimed_again_only_when_a_person_has_it_restarted_and_only_once() {
+    let (spec, running, mut record) = (spec(1), reading(Power::Running), unknown_record());
+    let plan_for = |record: &ResetRecord, wish: &Wish| {
+        let target = Target { record: Some(record), ..targets(&spec, Some(&running)).remove(0) };
+        plan(&Object { min_restart_interval_seconds: 0, ..object(&spec, wish) }, &[target], at(1))
+    };
+    assert!(plan_for(&record, &wish()).claims.is_empty());
+    assert!(plan_for(&record, &decided("i-bp1a0000/2=RestartAgain")).claims.is_empty());
+    assert_eq!(claims(&plan_for(&record, &decided("i-bp1a0000/1=RestartAgain"))), ["i-bp1a0000"]);
+    record.spec.claim = 2;
+    assert!(plan_for(&record, &decided("i-bp1a0000/1=RestartAgain")).claims.is_empty(), "that was another claim");
+}
+
+#[test]
+fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
+    let (spec, running, record) = (spec(1), reading(Power::Running), unknown_record());
+    let wish = decided("i-bp1a0000/1=Happened");
+    let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
+    let plan = plan(&object(&spec, &wish), &[target], at(1));
+    assert_eq!((plan.happened.as_deref(), plan.claims.len()), (Some("i-bp1a0000"), 0));
+    let status = progress::apply(&record, Change::Happened, None, at(1));
+    assert_eq!((status.phase, status.completed[0].row.state), (Phase::InEffect, State::InEffect));
+    assert_eq!(status.completed[0].row.reason, reasons::RESOLVED_BY_PERSON);
+    assert!(!slots::holds_slot(&status, at(1)));
+    assert_eq!(slots::held([&record], &wish, at(1)), 0);
+    assert_eq!(slots::held([&record], &self::wish(), at(1)), 1);
 }

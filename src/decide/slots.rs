@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use super::needed::Wish;
 use crate::api::reset_record::{Owner, Phase, ResetRecord, ResetRecordStatus};
 
 /// Whether a copy of an unanswered call may still be carried out.
@@ -47,10 +48,14 @@ fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
     }
 }
 
-/// How many of `records` hold a slot of `owner`.
+/// How many of `records` hold a slot of the owner of `wish`. The slot of an Unknown is free once a person has decided.
 #[must_use]
-pub fn held<'a>(records: impl IntoIterator<Item = &'a ResetRecord>, owner: &Owner, now: Timestamp) -> u32 {
-    count(records, owner, |record| record.status.as_ref().is_some_and(|status| holds_slot(status, now)))
+pub fn held<'a>(records: impl IntoIterator<Item = &'a ResetRecord>, wish: &Wish, now: Timestamp) -> u32 {
+    let resolved =
+        |record: &ResetRecord| wish.resolution.as_ref().is_some_and(|decided| decided.counts(record, &wish.owner, now));
+    count(records, &wish.owner, |record| {
+        record.status.as_ref().is_some_and(|status| holds_slot(status, now)) && !resolved(record)
+    })
 }
 
 /// How many instances of the owner of `record`, other than its own, are away or may be.

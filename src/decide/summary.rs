@@ -29,6 +29,8 @@ pub struct Situation<'a> {
     pub wish: &'a Wish,
     /// The rerun annotation.
     pub rerun_requested_at: Option<&'a str>,
+    /// Whether it has an annotation `resolve-unknown`, of whatever form.
+    pub asks_to_resolve: bool,
     /// The account's name, the default applied.
     pub account_name: &'a str,
     /// What is wrong with the account, if anything.
@@ -105,7 +107,7 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
     let rows = &situation.plan.rows;
     let open: Vec<&InstanceRow> = rows.iter().filter(|row| !row.state.has_ended()).collect();
     if open.is_empty() {
-        return ended(rows, counts);
+        return ended(situation, counts);
     }
     let is_pending = |row: &&InstanceRow| row.state == State::Pending;
     if situation.plan.paused && open.iter().all(is_pending) {
@@ -143,7 +145,7 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
     } else {
         match open.first() {
             Some(row) => (reasons::PENDING, row),
-            None => return ended(rows, counts),
+            None => return ended(situation, counts),
         }
     };
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
@@ -170,7 +172,8 @@ fn trouble(situation: &Situation) -> Option<Block> {
 }
 
 /// The bottom line of an object all of whose instances have ended.
-fn ended(rows: &[InstanceRow], counts: &Counts) -> Bottom {
+fn ended(situation: &Situation, counts: &Counts) -> Bottom {
+    let rows = &situation.plan.rows;
     if counts.unknown == 0 && counts.failed == 0 {
         let parts = [
             (counts.in_effect, "in effect"),
@@ -194,7 +197,19 @@ fn ended(rows: &[InstanceRow], counts: &Counts) -> Bottom {
     } else {
         known.unwrap_or(reasons::FAILED)
     };
-    Bottom { truth: Truth::False, reason, message: failures(rows), retrying: false }
+    let message = failures(rows) + unresolved(situation, counts);
+    Bottom { truth: Truth::False, reason, message, retrying: false }
+}
+
+/// Why a person's decision does not count, if there is one and an instance that is still Unknown.
+fn unresolved(situation: &Situation, counts: &Counts) -> &'static str {
+    if !situation.asks_to_resolve || counts.unknown == 0 || situation.plan.happened.is_some() {
+        return "";
+    }
+    if situation.wish.resolution.is_none() {
+        return ". The annotation resolve-unknown must be <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain";
+    }
+    ". The annotation resolve-unknown counts only for a claim that is Unknown after a restart request and of which no copy can be carried out any more"
 }
 
 /// The instances that failed or whose outcome is unknown, by name; not more than three in full.

@@ -5,7 +5,7 @@ use crate::api::conditions::find;
 use crate::decide::instance::tests::{at, owner, row};
 
 fn wish(run: &str) -> Wish {
-    Wish { owner: owner("web"), tokens: vec![format!("run:{run}")], retry: None, fingerprint: None }
+    Wish { owner: owner("web"), tokens: vec![format!("run:{run}")], retry: None, fingerprint: None, resolution: None }
 }
 
 fn plan(rows: Vec<InstanceRow>) -> Plan {
@@ -18,6 +18,7 @@ fn situation<'a>(before: &'a PasswordResetStatus, wish: &'a Wish, plan: &'a Plan
         before,
         wish,
         rerun_requested_at: None,
+        asks_to_resolve: false,
         account_name: "default",
         account_trouble: None,
         secret_trouble: None,

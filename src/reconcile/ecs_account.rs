@@ -2,6 +2,7 @@
 //!
 //! It makes one read-only call, `GetCallerIdentity`. Credentials go into [`super::accounts`] and nowhere else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +19,11 @@ use super::passwords::RawSecret;
 use super::unreadable;
 use super::wake::Waker;
 use crate::api::conditions::{self, Claim, Truth};
-use crate::api::ecs_account::{ECSAccount, ECSAccountSpec, ECSAccountStatus};
+use crate::api::ecs_account::{ECSAccount, ECSAccountSpec, ECSAccountStatus, RegionStatus};
 use crate::api::reasons;
 use crate::credentials;
 use crate::decide::rollout::Block;
+use crate::decide::start_time;
 use crate::ecs::{
     Action as EcsAction, CallerIdentity, Class, Credentials, ServerClock, Transport, get_caller_identity,
 };
@@ -174,12 +176,26 @@ async fn write_status<T>(
         conditions: conditions::set(&before.conditions, claims, generation, &Time(context.clock.now())),
         account_id,
         identity_arn,
+        regions: regions(context, &account.name_any(), &before),
     };
     if status == before {
         return Ok(());
     }
     account.status = Some(status);
     context.cluster.write_ecs_account_status(&account).await.map(|_| ())
+}
+
+/// What was learnt about each region, from the records and from what was known before.
+fn regions<T>(context: &Context<T>, account_name: &str, before: &ECSAccountStatus) -> Vec<RegionStatus> {
+    let records = context.ledger.of_account(account_name);
+    let known = before.regions.iter().map(|region| region.region_id.clone());
+    let ids: BTreeSet<String> = records.iter().map(|record| record.spec.region_id.clone()).chain(known).collect();
+    let learnt = |region_id: String| {
+        let known = before.start_time_follows_reboot(&region_id);
+        let start_time_follows_reboot = start_time::learn(known, &region_id, records.iter().map(AsRef::as_ref));
+        RegionStatus { region_id, start_time_follows_reboot }
+    };
+    ids.into_iter().map(learnt).collect()
 }
 
 /// Whether a person has to see to it: nothing that the controller retries will mend it.

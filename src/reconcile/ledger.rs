@@ -94,13 +94,23 @@ impl Ledger {
     /// The records whose last claim is the owner's, in their newest known form.
     #[must_use]
     pub fn of_owner(&self, owner: &Owner) -> Vec<Arc<ResetRecord>> {
+        self.matching(|record| record.spec.owner.is(owner))
+    }
+
+    /// The records whose last claim reached its instance through this account.
+    #[must_use]
+    pub fn of_account(&self, account_name: &str) -> Vec<Arc<ResetRecord>> {
+        self.matching(|record| record.spec.account_name == account_name)
+    }
+
+    fn matching(&self, matches: impl Fn(&ResetRecord) -> bool) -> Vec<Arc<ResetRecord>> {
         let own = self.own.lock().clone();
         let shown = self.watched.state().into_iter().filter_map(|guard| {
             let record = guard.0.as_ref().ok()?;
             // A write of ours that is newer takes its place, whoever it belongs to.
-            (record.spec.owner.is(owner) && !own.contains_key(&record.name_any())).then(|| Arc::new(record.clone()))
+            (matches(record) && !own.contains_key(&record.name_any())).then(|| Arc::new(record.clone()))
         });
-        let written = own.values().filter(|record| record.spec.owner.is(owner)).cloned();
+        let written = own.values().filter(|record| matches(record)).cloned();
         shown.chain(written).collect()
     }
 

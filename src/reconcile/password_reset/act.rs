@@ -1,4 +1,5 @@
-//! The act step of an object: it writes claims, each by compare-and-swap on the record as just read.
+//! The act step of an object: it writes claims, and a person's decision on an Unknown, each by compare-and-swap on the record
+//! as just read.
 //!
 //! The claim is also the first attempt: it stores the Timestamp under which the password is going to be sent. The call
 //! itself is made by the record's reconciler.
@@ -15,8 +16,9 @@ use crate::api::password_reset::{PasswordReset, State};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 use crate::clock;
-use crate::decide::needed;
+use crate::decide::instance::Change;
 use crate::decide::rollout::{self, Claim, Object, Plan};
+use crate::decide::{needed, progress};
 use crate::ecs::{Action as EcsAction, Transport};
 use crate::reconcile::Context;
 use crate::reconcile::cluster::ClusterError;
@@ -54,6 +56,25 @@ pub(super) async fn claim<T: Transport>(context: &Context<T>, sight: &Sight, pla
         }
     }
     None
+}
+
+/// Writes down that a person has decided that an Unknown restart happened, and shows it in the plan's rows.
+pub(super) async fn resolve<T>(context: &Context<T>, sight: &Sight, plan: &mut Plan) -> Result<(), ClusterError> {
+    let (Some(instance_id), Some(resolution)) = (&plan.happened, &sight.wish.resolution) else { return Ok(()) };
+    let name = ResetRecord::name_of(&sight.scope.region_id, instance_id);
+    let Some(mut record) = context.cluster.record(&name).await? else { return Ok(()) };
+    if !resolution.counts(&record, &sight.wish.owner, sight.now) {
+        return Ok(());
+    }
+    record.status = Some(progress::apply(&record, Change::Happened, None, sight.now));
+    let written = context.cluster.write_record(&record).await?;
+    tracing::info!(instanceID = instance_id.as_str(), claim = resolution.claim, "a person has decided on the Unknown");
+    let row = plan.rows.iter_mut().find(|row| row.instance_id == *instance_id);
+    if let (Some(row), Some(resolved)) = (row, written.progress().row) {
+        *row = resolved;
+    }
+    context.ledger.put(written);
+    Ok(())
 }
 
 /// Claims one instance, if the record as it is now allows it. `None`: it does not.
@@ -132,6 +153,9 @@ fn claimed<T: Transport>(
             found_unanswered_until: None,
         }),
         unanswered_until: Some(Time(now + context.timing().request_validity)),
+        start_time_evidence: before
+            .start_time_evidence
+            .filter(|_| found.is_some_and(|record| record.spec.account_name == sight.scope.account)),
         last_restart_time: before.last_restart_time,
         row: Some(rollout::claimed_row(claim, now)),
         completed,

@@ -72,6 +72,7 @@ async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -
         return Ok(Action::requeue(AFTER_START));
     };
     let mut plan = rollout::plan(&sight.object_view(), &sight.targets(), sight.now);
+    act::resolve(context, &sight, &mut plan).await?;
     let claimed = act::claim(context, &sight, &mut plan).await;
     let status = summary::status(&sight.situation(&plan), sight.now);
     let written = record::write(context, &sight, status).await?;

@@ -10,9 +10,10 @@ use secrecy::ExposeSecret;
 
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
 use crate::api::reset_record::{ClaimedSecretRef, Owner, ResetRecord};
-use crate::api::{RERUN_REQUESTED_AT, RETRY_REQUESTED_AT, reasons};
+use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, reasons};
 use crate::decide::needed::{self, Wish};
 use crate::decide::password::{self, Broken};
+use crate::decide::resolve::Resolution;
 use crate::decide::rollout::{Block, Object, Plan, Target};
 use crate::decide::summary::Situation;
 use crate::decide::{Reading, slots};
@@ -86,6 +87,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         tokens: needed::tokens(object.spec.run_id.as_deref(), annotation(RERUN_REQUESTED_AT).map(String::as_str)),
         retry: annotation(RETRY_REQUESTED_AT).map(|value| needed::token("retry", value)),
         fingerprint: password.as_ref().ok().map(|password| context.fingerprint_key.of(&owner, password)),
+        resolution: annotation(RESOLVE_UNKNOWN).and_then(|value| Resolution::parse(value)),
         owner,
     };
     let bytes = password.as_ref().ok().map(|password| password.expose_secret().as_bytes());
@@ -109,7 +111,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     };
     let records = context.ledger.of_owner(&wish.owner);
     Some(Sight {
-        slots_held: slots::held(records.iter().map(AsRef::as_ref), &wish.owner, now),
+        slots_held: slots::held(records.iter().map(AsRef::as_ref), &wish, now),
         out_of_sync: out_of_sync(&instances, &wish),
         poll_trouble: context.instances.trouble(&scope),
         broken: bytes.and_then(|bytes| password::check(bytes).err()),
@@ -231,6 +233,7 @@ impl Sight {
             before: &self.before,
             wish: &self.wish,
             rerun_requested_at: self.object.annotations().get(RERUN_REQUESTED_AT).map(String::as_str),
+            asks_to_resolve: self.object.annotations().contains_key(RESOLVE_UNKNOWN),
             account_name: self.object.spec.account_name(),
             account_trouble: self.account_trouble.as_ref(),
             secret_trouble: self.secret_trouble.as_ref(),

@@ -55,6 +55,9 @@ async fn send<T: Transport>(
     if attempt.process != context.process || sight.later(context) > attempt.timestamp.0 + SEND_WINDOW {
         return Err("the attempt is too old to be sent, or another process's".to_owned());
     }
+    if sight.reading.as_ref().is_none_or(|reading| sight.later(context) > reading.sent_at + SEND_WINDOW) {
+        return Err("the instance was not seen for too long".to_owned());
+    }
     context.sent.set(&record.name_any(), attempt.id.clone());
     let Some(leave) = context.gate.permit() else { return Err("this process is not the leader".to_owned()) };
     leave.spend();

@@ -29,6 +29,8 @@ use record::Intent;
 
 /// How long an interest in readings outlives the moment at which the pass comes back by itself.
 const LAPSE_GRACE: Duration = Duration::from_mins(1);
+/// How soon to look again while ECS's time is not known.
+const AFTER_START: Duration = Duration::from_millis(500);
 /// A pass that has written is woken by the watch; this is for the case that the watch is behind.
 const AFTER_WRITE: Duration = Duration::from_secs(5);
 
@@ -57,7 +59,7 @@ async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, 
         return Ok(Action::await_change());
     };
     context.ledger.put(record.clone());
-    let sight = observe::observe(context, &record).await;
+    let Some(sight) = observe::observe(context, &record).await else { return Ok(Action::requeue(AFTER_START)) };
     match next(&sight.observed(context, &record), sight.now) {
         Step::Done => {
             context.instances.forget(&Waiter::Record(name.to_owned()));

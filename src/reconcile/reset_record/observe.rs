@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
+use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
 use crate::decide::instance::{Observed, Sendable};
-use crate::decide::{Reading, slots};
+use crate::decide::{Reading, slots, start_time};
 use crate::ecs::{Scope, Transport};
 use crate::reconcile::accounts::Account;
 use crate::reconcile::{Context, passwords, readings};
@@ -29,6 +31,7 @@ pub(super) struct Sight {
     /// The claimed password, where it is to be sent.
     pub(super) password: Option<SecretString>,
     sendable: Sendable,
+    start_time_follows_reboot: bool,
     others_away: u32,
 }
 
@@ -41,6 +44,7 @@ impl Sight {
             unsent: is_unsent(context, record),
             reading: self.reading.as_ref(),
             sendable: self.sendable.clone(),
+            start_time_follows_reboot: self.start_time_follows_reboot,
             others_away: self.others_away,
             timing: context.timing(),
         }
@@ -53,26 +57,40 @@ impl Sight {
     }
 }
 
-pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRecord) -> Sight {
+/// `None`: ECS's time is not known yet, and times that are on its clock cannot be judged by another.
+pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRecord) -> Option<Sight> {
     let spec = &record.spec;
     let account = context.accounts.get(&spec.account_name);
     let local = context.clock.now();
-    let now = account.as_ref().map_or(local, |account| account.clock.now(local));
-    let (sendable, password) = if record.progress().phase == Phase::SettingPassword {
-        sendable(context, spec, account.as_deref()).await
-    } else {
-        (Sendable::NotNow("the password is not looked at in this phase".to_owned()), None)
+    let now = match &account {
+        Some(account) => account.clock.skew().map(|_| account.clock.now(local))?,
+        None if context.ecs_accounts.get(&ObjectRef::new(&spec.account_name)).is_some() => return None,
+        // The account is gone: its claims end all the same, by the only clock that is left.
+        None => local,
     };
+    let phase = record.progress().phase;
+    let (sendable, password) = sendable(context, spec, phase, account.as_deref()).await;
     let observation = context.instances.latest(&scope(spec), &spec.instance_id);
     let records = context.ledger.of_owner(&spec.owner);
-    Sight {
+    Some(Sight {
         now,
         reading: observation.as_ref().map(readings::reading),
         password,
         sendable,
+        start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
+            && start_time_follows_reboot(context, spec),
         others_away: slots::others_away(records.iter().map(AsRef::as_ref), record, now),
         account,
-    }
+    })
+}
+
+/// Whether StartTime is known to follow reboots where the claim's instance is.
+fn start_time_follows_reboot<T>(context: &Context<T>, spec: &ResetRecordSpec) -> bool {
+    let account = context.ecs_accounts.get(&ObjectRef::new(&spec.account_name));
+    let status = account.as_ref().and_then(|guard| guard.0.as_ref().ok()?.status.as_ref());
+    let known = status.map(|status| status.start_time_follows_reboot(&spec.region_id)).unwrap_or_default();
+    let records = context.ledger.of_account(&spec.account_name);
+    start_time::learn(known, &spec.region_id, records.iter().map(AsRef::as_ref)) == StartTimeFollowsReboot::Observed
 }
 
 /// Where the claim's instance is read.
@@ -88,11 +106,12 @@ fn is_unsent<T>(context: &Context<T>, record: &ResetRecord) -> bool {
     })
 }
 
-/// Whether the claimed password can be sent, and the password where it can. A password with the claimed fingerprint is
-/// the right one, whenever it was read.
+/// Whether the phase's call can be made; where that is the password's, also the password. One with the claimed fingerprint
+/// is the right one, whenever it was read.
 async fn sendable<T>(
     context: &Context<T>,
     spec: &ResetRecordSpec,
+    phase: Phase,
     account: Option<&Account>,
 ) -> (Sendable, Option<SecretString>) {
     let Some(account) = account else {
@@ -102,6 +121,7 @@ async fn sendable<T>(
     match account.block(&spec.owner.namespace, &spec.region_id) {
         Some(block) if block.reason == reasons::ACCOUNT_NOT_READY => return (Sendable::NotNow(block.message), None),
         Some(block) => return (Sendable::Never(block.message), None),
+        None if phase != Phase::SettingPassword => return (Sendable::Yes, None),
         None => {}
     }
     let password = match passwords::read(&context.cluster, &spec.password_secret_ref).await {

@@ -1,0 +1,256 @@
+//! The restart rules: when a restart may be requested, what proves that it happened, and what follows when its outcome is
+//! not known. Part of [`super::instance`], and as pure.
+//!
+//! An accepted restart is never requested again. One that was not answered is requested again only after a reading that
+//! shows, from after the death of its last copy, that it cannot have happened.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::instance::{Call, Change, Observed, SOON, Sendable, Step, after, retry_time};
+use super::{Power, Reading, SEND_WINDOW, Seen, Timing, minute, slots, start_time};
+use crate::api::password_reset::RestartPolicy;
+use crate::api::reset_record::{ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
+use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
+
+/// How often a restart is requested in one claim before its outcome is left to a person.
+const RESTART_ATTEMPTS: u32 = 3;
+
+/// The password is acknowledged: requests the restart, if the instance is Running and nothing forbids it.
+pub(super) fn request(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
+    let Some(acknowledged) = status.password_acknowledged_at.as_ref().map(|time| time.0) else {
+        // A hand-edited record: without the acknowledgement nothing can be proven.
+        let why = "the record does not say when the password was acknowledged".to_owned();
+        return Step::Write(Change::Unknown(reasons::PASSWORD_OUTCOME_UNKNOWN, why));
+    };
+    let deadline = after(acknowledged, i64::from(spec.timeout_seconds));
+    let wait = |fresh_after| {
+        if now > deadline {
+            Step::Write(Change::Failed(
+                reasons::RESTART_REFUSED,
+                format!(
+                    "no restart could be requested within {} s ({}); the password takes effect at the next start",
+                    spec.timeout_seconds,
+                    status.row.as_ref().map_or("the instance was not seen Running", |row| &row.message)
+                ),
+            ))
+        } else {
+            Step::Wait { until: deadline + SignedDuration::from_secs(1), fresh_after }
+        }
+    };
+    let reading = o.reading.filter(|reading| reading.sent_at > acknowledged);
+    let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) else {
+        return wait(Some(acknowledged + SignedDuration::from_millis(1)));
+    };
+    if seen.power == Power::Running
+        && let Some(start_time) = seen.start_time.filter(|start_time| minute(*start_time) > minute(acknowledged))
+    {
+        return Step::Write(Change::InEffect { start_time: Some(start_time) });
+    }
+    if spec.restart_policy != RestartPolicy::IfRunning {
+        return Step::Write(Change::EffectiveAtNextStart(reasons::RESTART_POLICY_NEVER));
+    }
+    match &seen.power {
+        Power::Transitional(_) => wait(None),
+        Power::Stopped if spec.state_seen == Power::Stopped.as_str() => {
+            Step::Write(Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED))
+        }
+        Power::Stopped => match settled(reading, acknowledged, o.timing) {
+            Ok(()) => Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART)),
+            Err(then) => wait(Some(then)),
+        },
+        Power::Running => match &o.sendable {
+            Sendable::Never(why) => Step::Write(Change::Failed(
+                reasons::RESTART_REFUSED,
+                format!(
+                    "the restart may not be requested any more ({why}); the password takes effect at the next start"
+                ),
+            )),
+            Sendable::Yes if now <= deadline => {
+                restart(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None))
+            }
+            Sendable::Yes | Sendable::NotNow(_) => wait(None),
+        },
+    }
+}
+
+/// The restart of an instance that is Running, or what it still waits for.
+fn restart(
+    o: &Observed,
+    spec: &ResetRecordSpec,
+    status: &ResetRecordStatus,
+    reading: &Reading,
+    seen: &Seen,
+    now: Timestamp,
+) -> Option<Step> {
+    let start_time = seen.start_time?;
+    if reading.sent_at < now - SEND_WINDOW {
+        return Some(Step::Wait { until: now + SEND_WINDOW, fresh_after: Some(now - SEND_WINDOW / 2) });
+    }
+    // A StartTime has minute precision: one in the present minute could not be told from that of our own restart.
+    let next_minute = minute(start_time) + SEND_WINDOW;
+    if now < next_minute {
+        return Some(Step::Wait { until: next_minute, fresh_after: None });
+    }
+    if let Some(attempt) = status.attempt.as_ref().filter(|_| status.start_time_before.is_some())
+        && now < retry_time(attempt, spec)
+    {
+        return Some(Step::Wait { until: retry_time(attempt, spec), fresh_after: None });
+    }
+    if o.others_away >= spec.max_unavailable {
+        return Some(Step::Wait { until: now + SOON, fresh_after: None });
+    }
+    Some(Step::Call(Call::Restart { start_time_before: start_time }))
+}
+
+/// A restart whose answer is not known. Nothing is sent until a reading can tell: one that was sent after the last copy
+/// has died and whatever it did has become visible.
+pub(super) fn prove_unanswered(
+    o: &Observed,
+    spec: &ResetRecordSpec,
+    status: &ResetRecordStatus,
+    now: Timestamp,
+) -> Step {
+    if o.unsent {
+        // The write was not answered but made, so the send that follows it never was.
+        return Step::Write(Change::RestartNotSent);
+    }
+    if let Some(start_time) = moved(o.reading, status) {
+        return Step::Write(Change::InEffect { start_time: Some(start_time) });
+    }
+    let sent = status.attempt.as_ref().map_or(now, |attempt| attempt.timestamp.0);
+    let settled_at = sent + o.timing.request_validity + o.timing.restart_settle;
+    let deadline = after(settled_at, i64::from(spec.timeout_seconds));
+    let unknown = || {
+        let why =
+            "a restart was requested and not answered, and no start was observed since; it is not requested again";
+        Step::Write(Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, format!("{why}. {}", ways_out(spec))))
+    };
+    let wait = |until: Timestamp, fresh_after| {
+        if now > deadline { unknown() } else { Step::Wait { until: until.max(now + SOON), fresh_after } }
+    };
+    let late = o.reading.filter(|reading| reading.sent_at > settled_at);
+    let Some((reading, seen)) = late.and_then(|reading| Some((reading, reading.seen.as_ref()?))) else {
+        return wait(settled_at, Some(settled_at.max(now)));
+    };
+    match &seen.power {
+        Power::Transitional(_) => wait(deadline, None),
+        Power::Stopped => match settled(reading, settled_at, o.timing) {
+            Ok(()) => Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART)),
+            Err(then) => wait(then, Some(then)),
+        },
+        Power::Running => {
+            let attempts = status.attempt.as_ref().map_or(0, |attempt| attempt.number);
+            match &o.sendable {
+                _ if !o.start_time_follows_reboot || attempts >= RESTART_ATTEMPTS => unknown(),
+                Sendable::Yes => match restart(o, spec, status, reading, seen, now) {
+                    Some(Step::Wait { until, fresh_after }) => wait(until, fresh_after),
+                    Some(step) => step,
+                    None => wait(deadline, None),
+                },
+                Sendable::NotNow(_) => wait(now, None),
+                Sendable::Never(_) => unknown(),
+            }
+        }
+    }
+}
+
+/// What a person can do about an outcome that cannot be proven.
+fn ways_out(spec: &ResetRecordSpec) -> String {
+    let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
+    format!(
+        "Look at the instance's start time in the console, then say what is so: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED} (or ={RESTART_AGAIN})",
+        owner.namespace, owner.name
+    )
+}
+
+/// An accepted restart: waits for the proof that the instance has started since.
+pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
+    if let Some(start_time) = moved(o.reading, status) {
+        return Step::Write(Change::InEffect { start_time: Some(start_time) });
+    }
+    let accepted = status.accepted_at.as_ref().map_or(spec.claim_time.0, |time| time.0);
+    let deadline = after(accepted, i64::from(spec.timeout_seconds));
+    let reading = o.reading.filter(|reading| reading.sent_at > accepted);
+    let mut fresh_after = None;
+    if let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) {
+        let settled = settled(reading, accepted, o.timing);
+        match &seen.power {
+            Power::Running if status.left_running => {
+                if !o.start_time_follows_reboot {
+                    return Step::Write(Change::InEffect { start_time: None });
+                }
+                // It is said to move, and has not: a reading that lags, or the proof that it does not.
+                match settled {
+                    Ok(()) => return Step::Write(Change::Learnt(StartTimeEvidence::NotMoved)),
+                    Err(then) => fresh_after = Some(then),
+                }
+            }
+            Power::Stopped | Power::Transitional(_) if !status.left_running => {
+                return Step::Write(Change::LeftRunning);
+            }
+            Power::Running | Power::Transitional(_) => {}
+            Power::Stopped => {
+                if status.start_time_evidence.is_none() {
+                    return Step::Write(Change::Learnt(StartTimeEvidence::Inconclusive));
+                }
+                match settled {
+                    Ok(()) => return Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART)),
+                    Err(then) => fresh_after = Some(then),
+                }
+            }
+        }
+    }
+    if now > deadline {
+        let why = format!(
+            "the restart was accepted but not seen to finish within {} s; it is never forced",
+            spec.timeout_seconds
+        );
+        return Step::Write(Change::Unknown(reasons::RESTART_STUCK, format!("{why}. {}", ways_out(spec))));
+    }
+    Step::Wait { until: deadline + SignedDuration::from_secs(1), fresh_after }
+}
+
+/// An ended claim whose restart still holds a slot, until the instance was Running for `minReadySeconds`; or whose effect
+/// on StartTime is still to be seen.
+pub(super) fn await_availability(
+    o: &Observed,
+    spec: &ResetRecordSpec,
+    status: &ResetRecordStatus,
+    now: Timestamp,
+) -> Step {
+    let ended = status.row.as_ref().and_then(|row| row.state_time.as_ref()).map_or(spec.claim_time.0, |time| time.0);
+    let mut wake = None;
+    if slots::awaits_availability(status) {
+        let running = o.reading.filter(|reading| reading.shows(&Power::Running));
+        let from = running.map_or(now, |reading| reading.since).max(ended);
+        let available = after(from, i64::from(spec.min_ready_seconds));
+        if running.is_some_and(|reading| reading.sent_at >= available) {
+            return Step::Write(Change::Available);
+        }
+        wake = Some(available);
+    }
+    if start_time::is_open(status) {
+        let timeout = SignedDuration::from_secs(i64::from(spec.timeout_seconds));
+        match start_time::when_settled(status, o.reading, ended, timeout, o.timing, now) {
+            Ok(evidence) => return Step::Write(Change::Learnt(evidence)),
+            Err(then) => wake = Some(wake.map_or(then, |wake| wake.min(then))),
+        }
+    }
+    wake.map_or(Step::Done, |wake| Step::Wait { until: wake.max(now) + SEND_WINDOW, fresh_after: Some(wake) })
+}
+
+/// The StartTime that proves a start after the acknowledgement: later than the one stored before the restart, *and* not
+/// before the minute of the acknowledgement, since the stored one may come from a reading that lagged.
+fn moved(reading: Option<&Reading>, status: &ResetRecordStatus) -> Option<Timestamp> {
+    let seen = reading?.seen.as_ref().filter(|seen| seen.power == Power::Running)?;
+    let start_time = seen.start_time?;
+    let before = status.start_time_before.as_ref()?.0;
+    let acknowledged = status.password_acknowledged_at.as_ref()?.0;
+    (start_time > before && minute(start_time) >= minute(acknowledged)).then_some(start_time)
+}
+
+/// Whether an unbroken row of readings, counted from `from` at the earliest, is M long; else when it will be.
+fn settled(reading: &Reading, from: Timestamp, timing: Timing) -> Result<(), Timestamp> {
+    let then = reading.since.max(from) + timing.restart_settle;
+    if reading.sent_at >= then { Ok(()) } else { Err(then) }
+}
