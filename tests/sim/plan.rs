@@ -1,0 +1,148 @@
+//! What goes wrong in a run. A plan is decided before the run and knows nothing of the controller: it looks at the number,
+//! the kind and the name of a request, and at its seed.
+
+use crate::dice::Dice;
+use crate::weather::Weather;
+
+/// Virtual milliseconds since the run began.
+pub type Ms = u64;
+
+/// Where a process dies, seen from one of its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Before it is sent: it never leaves.
+    Before,
+    /// It is sent and arrives, and nobody is there for the answer.
+    Sent,
+    /// The answer is there and is never looked at.
+    Answered,
+}
+
+/// All of them.
+pub const STAGES: [Stage; 3] = [Stage::Before, Stage::Sent, Stage::Answered];
+
+/// What a request is, as far as a plan cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A get from the API server.
+    Get,
+    /// A list.
+    List,
+    /// The beginning of a watch.
+    Watch,
+    /// A create, replace, patch or delete.
+    Write,
+    /// `DescribeInstances` or `GetCallerIdentity`.
+    Read,
+    /// `ModifyInstanceAttribute` or `RebootInstance`.
+    Change,
+}
+
+/// What happens to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The API server answers 409, and nothing is written.
+    Conflict,
+    /// 503, and nothing is done.
+    Unavailable,
+    /// It never arrives, and the connection breaks.
+    LoseRequest,
+    /// It is carried out, and the connection breaks before the answer.
+    LoseAnswer,
+    /// It never leaves, and the sender knows.
+    NotSent,
+    /// The connection breaks at once, and the request arrives so many milliseconds later.
+    Late(Ms),
+    /// Both ways take so many milliseconds longer together; the sender may have given up by then.
+    Slow(Ms),
+    /// ECS refuses it with this code, and nothing is done.
+    Refuse(&'static str, u16),
+    /// A list shows what was so many versions ago; a watch begins there.
+    Past(u64),
+    /// `DescribeInstances` shows what was so many milliseconds ago.
+    Stale(Ms),
+    /// `DescribeInstances` shows nothing.
+    Empty,
+}
+
+/// What happens to one event of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchFault {
+    /// It never arrives, and nothing tells so.
+    Drop,
+    /// It arrives twice.
+    Double,
+    /// It arrives after the one that follows it.
+    Swap,
+    /// It, and all after it, arrive so many milliseconds late.
+    Hold(Ms),
+    /// The connection breaks instead.
+    Break,
+    /// The server answers 410 instead: list again.
+    Gone,
+}
+
+/// How one simulated machine's clock is wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WrongClock {
+    /// How far it is ahead at the beginning of the run, in seconds.
+    pub ahead_seconds: i64,
+    /// How fast it runs; 1.0 is right.
+    pub rate: f64,
+}
+
+/// A right clock.
+pub const RIGHT: WrongClock = WrongClock { ahead_seconds: 0, rate: 1.0 };
+
+/// Everything that goes wrong in one run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// The clock of each controller's machine; as many controllers run.
+    pub clocks: Vec<WrongClock>,
+    /// The requests, counted from 0 over the whole run, at which the process that sends them dies.
+    pub crashes: Vec<(usize, Stage)>,
+    /// Faults of single requests, by the same number.
+    pub faults: Vec<(usize, Fault)>,
+    /// Faults of single watch events, counted from 0 over the whole run.
+    pub watch_faults: Vec<(usize, WatchFault)>,
+    /// Faults by chance.
+    pub weather: Option<Weather>,
+}
+
+impl Plan {
+    /// Nothing goes wrong, and one controller runs.
+    pub fn calm(seed: u64) -> Self {
+        Self { seed, clocks: vec![RIGHT], crashes: vec![], faults: vec![], watch_faults: vec![], weather: None }
+    }
+
+    /// The process dies at a request.
+    pub fn with_crash(mut self, request: usize, stage: Stage) -> Self {
+        self.crashes.push((request, stage));
+        self
+    }
+
+    /// The dice of this run.
+    pub fn dice(&self) -> Dice {
+        Dice(self.seed)
+    }
+
+    /// Whether, and how, the process dies at a request.
+    pub fn crash(&self, now: Ms, number: usize, what: &str) -> Option<Stage> {
+        let planned = self.crashes.iter().find(|(at, _)| *at == number).map(|(_, stage)| *stage);
+        planned.or_else(|| self.weather.as_ref()?.crash(self.dice(), now, what))
+    }
+
+    /// What happens to a request.
+    pub fn fault(&self, now: Ms, number: usize, class: Class, what: &str) -> Option<Fault> {
+        let planned = self.faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault);
+        planned.or_else(|| self.weather.as_ref()?.fault(self.dice(), now, class, what))
+    }
+
+    /// What happens to an event of a watch.
+    pub fn watch_fault(&self, now: Ms, number: usize, what: &str) -> Option<WatchFault> {
+        let planned = self.watch_faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault);
+        planned.or_else(|| self.weather.as_ref()?.watch_fault(self.dice(), now, what))
+    }
+}
