@@ -9,6 +9,7 @@
     reason = "helpers of tests fail loudly, as tests do"
 )]
 
+mod crash_matrix;
 mod dice;
 mod judge;
 mod plan;
@@ -16,21 +17,6 @@ mod run;
 mod scenario;
 mod scenarios;
 mod story;
+mod suite;
 mod weather;
 mod world;
-
-use plan::Plan;
-use story::Story;
-
-#[test]
-fn calm() {
-    let scenario = scenarios::one_running();
-    let report = run::simulate(&scenario, Plan::calm(1), Story::told(), 7_200_000);
-    println!("{}", report.story);
-    println!("{:?} rest {} at {} requests {} events {} {:?}", report.violations, report.at_rest, report.ended, report.requests, report.watch_events, report.ends);
-    let began = std::time::Instant::now();
-    for seed in 0..50 {
-        run::simulate(&scenario, Plan::calm(seed), Story::untold(), 7_200_000);
-    }
-    println!("{:?} a run", began.elapsed() / 50);
-}

@@ -49,6 +49,7 @@ impl State {
         let told = self.ecs_told;
         for entry in &self.ecs.journal().entries()[told..] {
             let (at, line) = match entry {
+                Entry::Request(it) if it.action.starts_with("Describe") || it.action.starts_with("Get") => continue,
                 Entry::Request(it) => (it.at, format!("ECS: {} {:?}: {:?}", it.action, it.instance_ids, it.outcome)),
                 Entry::Effect(it) => (it.at, format!("ECS: {}: {:?}", it.instance_id, it.effect)),
             };
@@ -135,12 +136,21 @@ impl State {
         self.ecs.journal().entries().iter().map(line).collect()
     }
 
-    /// Whether nobody has anything left to do: people, machines that start again, claims, objects.
-    pub(super) fn is_at_rest(&self) -> bool {
-        self.script.iter().all(Option::is_none)
-            && self.api.stored_all("resetrecords").all(|record| has_ended(record["status"]["phase"].as_str()))
+    /// Whether nobody has anything left to do: people, machines that start again, claims, objects. People who wait for a
+    /// phase that never comes lose patience: they act once nothing else happens.
+    pub(super) fn is_at_rest(&mut self) -> bool {
+        if !self.is_quiet() {
+            return false;
+        }
+        let Some(index) = self.script.iter().position(Option::is_some) else { return true };
+        self.act(index);
+        false
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.api.stored_all("resetrecords").all(|record| has_ended(record["status"]["phase"].as_str()))
             && self.api.stored_all("passwordresets").all(is_settled)
-            && !self.agenda.values().any(|happening| matches!(happening, Happening::Start(_)))
+            && !self.agenda.values().any(|it| matches!(it, Happening::Start(_) | Happening::Act(_)))
     }
 }
 

@@ -62,11 +62,12 @@ impl State {
         self.requests += 1;
         let crash = self.plan.crash(self.now, number, &key);
         let fault = self.plan.fault(self.now, number, class, &key);
-        self.story.note(self.now, || {
-            let trouble = [crash.map(|it| format!("crash: {it:?}")), fault.map(|it| format!("{it:?}"))];
-            let trouble = trouble.into_iter().flatten().collect::<Vec<_>>().join(", ");
-            format!("{process} request {number}: {name}{}{trouble}", if trouble.is_empty() { "" } else { "  ✗ " })
-        });
+        let is_read = matches!(class, Class::Get | Class::List | Class::Watch | Class::Read);
+        if !is_read || crash.is_some() || fault.is_some() {
+            let trouble = [crash.map(|stage| format!(", crash: {stage:?}")), fault.map(|fault| format!(", fault: {fault:?}"))];
+            let trouble: String = trouble.into_iter().flatten().collect();
+            self.story.note(self.now, || format!("{process} sends request {number}: {name}{trouble}"));
+        }
         if crash == Some(Stage::Before) {
             self.crash(process);
             return None;
