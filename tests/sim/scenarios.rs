@@ -36,8 +36,8 @@ fn scenario(name: &'static str, instances: &[Instance], resets: &[Value]) -> Sce
 }
 
 fn running(id: &str) -> Instance {
-    // Away for longer than a reading takes to notice.
-    Instance::running(id, REGION).rebooting(0.5, 8.0)
+    // Away for longer than two readings are apart.
+    Instance::running(id, REGION).rebooting(0.5, 25.0)
 }
 
 fn one() -> Value {
@@ -136,7 +136,7 @@ fn secret_edited() -> Scenario {
 }
 
 fn starting_up() -> Scenario {
-    let mut slow = Instance::starting(I1, REGION).rebooting(0.5, 8.0);
+    let mut slow = Instance::starting(I1, REGION).rebooting(0.5, 25.0);
     slow.start_takes_seconds = 20.0;
     Scenario {
         runs: vec![(I1, 1)],
