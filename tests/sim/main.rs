@@ -9,14 +9,21 @@
     reason = "helpers of tests fail loudly, as tests do"
 )]
 
+mod clocks;
 mod crash_matrix;
+mod determinism;
 mod dice;
 mod judge;
+mod pairs;
 mod plan;
 mod run;
 mod scenario;
 mod scenarios;
+mod seeds;
+mod stale;
 mod story;
 mod suite;
+mod two_controllers;
 mod weather;
 mod world;
+mod writes;

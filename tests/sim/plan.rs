@@ -1,6 +1,8 @@
 //! What goes wrong in a run. A plan is decided before the run and knows nothing of the controller: it looks at the number,
 //! the kind and the name of a request, and at its seed.
 
+use std::time::Duration;
+
 use crate::dice::Dice;
 use crate::weather::Weather;
 
@@ -94,6 +96,17 @@ pub struct WrongClock {
 /// A right clock.
 pub const RIGHT: WrongClock = WrongClock { ahead_seconds: 0, rate: 1.0 };
 
+/// An API server that lags, for those who first ask it after a certain request.
+#[derive(Clone, Copy, Debug)]
+pub struct Lag {
+    /// The number of the request from which on it lags.
+    pub from: usize,
+    /// How many versions its lists are behind.
+    pub versions: u64,
+    /// How late the events of its watches are.
+    pub events: Ms,
+}
+
 /// Everything that goes wrong in one run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -107,19 +120,44 @@ pub struct Plan {
     pub faults: Vec<(usize, Fault)>,
     /// Faults of single watch events, counted from 0 over the whole run.
     pub watch_faults: Vec<(usize, WatchFault)>,
+    /// Views of the past.
+    pub lag: Option<Lag>,
     /// Faults by chance.
     pub weather: Option<Weather>,
+    /// How far a machine's clock may be off before the controller starts nothing any more.
+    pub skew_limit: Duration,
 }
 
 impl Plan {
     /// Nothing goes wrong, and one controller runs.
     pub fn calm(seed: u64) -> Self {
-        Self { seed, clocks: vec![RIGHT], crashes: vec![], faults: vec![], watch_faults: vec![], weather: None }
+        Self {
+            seed,
+            clocks: vec![RIGHT],
+            crashes: vec![],
+            faults: vec![],
+            watch_faults: vec![],
+            lag: None,
+            weather: None,
+            skew_limit: Duration::from_mins(5),
+        }
     }
 
     /// The process dies at a request.
     pub fn with_crash(mut self, request: usize, stage: Stage) -> Self {
         self.crashes.push((request, stage));
+        self
+    }
+
+    /// Something happens to a request.
+    pub fn with_fault(mut self, request: usize, fault: Fault) -> Self {
+        self.faults.push((request, fault));
+        self
+    }
+
+    /// Something happens to an event of a watch.
+    pub fn with_watch_fault(mut self, event: usize, fault: WatchFault) -> Self {
+        self.watch_faults.push((event, fault));
         self
     }
 
@@ -137,12 +175,19 @@ impl Plan {
     /// What happens to a request.
     pub fn fault(&self, now: Ms, number: usize, class: Class, what: &str) -> Option<Fault> {
         let planned = self.faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault);
-        planned.or_else(|| self.weather.as_ref()?.fault(self.dice(), now, class, what))
+        let lagging =
+            self.lag.filter(|lag| number >= lag.from && class == Class::List).map(|lag| Fault::Past(lag.versions));
+        planned.or(lagging).or_else(|| self.weather.as_ref()?.fault(self.dice(), now, class, what))
     }
 
     /// What happens to an event of a watch.
     pub fn watch_fault(&self, now: Ms, number: usize, what: &str) -> Option<WatchFault> {
         let planned = self.watch_faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault);
         planned.or_else(|| self.weather.as_ref()?.watch_fault(self.dice(), now, what))
+    }
+
+    /// How late the events of a watch are that was begun by the request of this number.
+    pub fn lag(&self, request: usize) -> Ms {
+        self.lag.filter(|lag| request >= lag.from).map_or(0, |lag| lag.events)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Ms, Plan};
+use crate::plan::{Class, Ms, Plan};
 use crate::scenario::Scenario;
 use crate::story::Story;
 use crate::world::World;
@@ -15,8 +15,8 @@ pub struct Report {
     pub at_rest: bool,
     /// When the run ended.
     pub ended: Ms,
-    /// How many requests the controller sent.
-    pub requests: usize,
+    /// The requests that the controller sent: what they are, and their names, such as `PUT prod/passwordresets/web`.
+    pub requests: Vec<(Class, String)>,
     /// How many events its watches were sent.
     pub watch_events: usize,
     /// How claims ended, and how many did so.
@@ -42,7 +42,7 @@ pub fn simulate(scenario: &Scenario, plan: Plan, story: Story, limit: Ms) -> Rep
             violations: state.judge.violations().to_vec(),
             at_rest,
             ended,
-            requests: state.requests,
+            requests: std::mem::take(&mut state.requests),
             watch_events: state.watch_events,
             ends: state.judge.ends().clone(),
             journal: state.journal(),

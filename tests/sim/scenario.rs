@@ -71,11 +71,16 @@ impl Scenario {
 
     /// The most `maxUnavailable` that the owner, as `namespace/name`, ever has; 1 where it says nothing.
     pub fn max_unavailable(&self, owner: &str) -> usize {
-        let applied = self.script.iter().filter_map(|(_, what)| if let Do::Apply(object) = what { Some(object) } else { None });
+        let applied =
+            self.script.iter().filter_map(|(_, what)| if let Do::Apply(object) = what { Some(object) } else { None });
         let theirs = self.objects.iter().chain(applied).filter(|object| {
-            object["kind"] == "PasswordReset" && owner.strip_prefix(&format!("{NAMESPACE}/")) == object["metadata"]["name"].as_str()
+            object["kind"] == "PasswordReset"
+                && owner.strip_prefix(&format!("{NAMESPACE}/")) == object["metadata"]["name"].as_str()
         });
-        theirs.filter_map(|object| object["spec"]["restart"]["maxUnavailable"].as_u64()).max().map_or(1, |most| most as usize)
+        theirs
+            .filter_map(|object| object["spec"]["restart"]["maxUnavailable"].as_u64())
+            .max()
+            .map_or(1, |most| most as usize)
     }
 }
 

@@ -7,8 +7,7 @@ use ecs_simulator::{Core, Effect, Journal, Outcome, Status};
 use super::Judge;
 
 /// Why a claim may end as Unknown; protocol and documentation name no others.
-const UNKNOWN: [&str; 3] =
-    ["Unknown PasswordOutcomeUnknown", "Unknown RestartOutcomeUnknown", "Unknown RestartStuck"];
+const UNKNOWN: [&str; 3] = ["Unknown PasswordOutcomeUnknown", "Unknown RestartOutcomeUnknown", "Unknown RestartStuck"];
 
 impl Judge {
     /// Everything has come to rest, and every request that was under way has arrived or died.
@@ -28,8 +27,11 @@ impl Judge {
     fn restarts(&mut self, journal: &Journal) {
         let mut by_claim: BTreeMap<(String, i64), usize> = BTreeMap::new();
         let mut by_instance: BTreeMap<String, usize> = BTreeMap::new();
-        for request in journal.requests().filter(|it| it.action == "RebootInstance" && it.outcome == Outcome::Executed) {
-            let Some(attempt) = self.made_for.get(&request.nonce).and_then(|index| self.attempts.get(*index)) else { continue };
+        for request in journal.requests().filter(|it| it.action == "RebootInstance" && it.outcome == Outcome::Executed)
+        {
+            let Some(attempt) = self.made_for.get(&request.nonce).and_then(|index| self.attempts.get(*index)) else {
+                continue;
+            };
             *by_claim.entry((attempt.instance_id.clone(), attempt.claim)).or_default() += 1;
             *by_instance.entry(attempt.instance_id.clone()).or_default() += 1;
         }
@@ -66,7 +68,9 @@ impl Judge {
         }
         for (owner, most) in most {
             let allowed = self.scenario.max_unavailable(&owner);
-            self.require(most <= allowed, || format!("I8: {most} instances of {owner} were away at once, of {allowed}"));
+            self.require(most <= allowed, || {
+                format!("I8: {most} instances of {owner} were away at once, of {allowed}")
+            });
         }
     }
 
@@ -74,13 +78,17 @@ impl Judge {
     fn passwords_stay(&mut self, ecs: &Core) {
         let in_effect = self.records.values().filter(|record| record["status"]["phase"] == "InEffect");
         let claims: Vec<(String, i64)> = in_effect
-            .map(|record| (super::text(&record["spec"]["instanceID"]), record["spec"]["claim"].as_i64().unwrap_or_default()))
+            .map(|record| {
+                (super::text(&record["spec"]["instanceID"]), record["spec"]["claim"].as_i64().unwrap_or_default())
+            })
             .collect();
         for (instance_id, claim) in claims {
             let password = self.passwords.get(&(instance_id.clone(), claim)).map(String::as_str);
             let pending = ecs.pending_password(&instance_id);
             let holds = ecs.in_effect_password(&instance_id) == password && (pending.is_none() || pending == password);
-            self.require(holds, || format!("I2: {instance_id} has another password than claim {claim}, which is InEffect"));
+            self.require(holds, || {
+                format!("I2: {instance_id} has another password than claim {claim}, which is InEffect")
+            });
         }
     }
 }

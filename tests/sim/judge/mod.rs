@@ -86,7 +86,8 @@ impl Judge {
 
     /// ECS has just judged the call of a process.
     pub fn call(&mut self, ecs: &Core, _api: &ApiServer, travel: &Travel) {
-        let Some(Entry::Request(request)) = ecs.journal().entries().iter().rev().find(|it| matches!(it, Entry::Request(_)))
+        let Some(Entry::Request(request)) =
+            ecs.journal().entries().iter().rev().find(|it| matches!(it, Entry::Request(_)))
         else {
             return;
         };
@@ -175,7 +176,9 @@ impl Judge {
             ecs.run_until(now);
             let password = self.passwords.get(&(instance_id.clone(), claim)).map(String::as_str);
             let holds = password.is_some() && ecs.in_effect_password(&instance_id) == password;
-            self.require(holds, || format!("I2: claim {claim} on {instance_id} is called InEffect at {now}, and is not"));
+            self.require(holds, || {
+                format!("I2: claim {claim} on {instance_id} is called InEffect at {now}, and is not")
+            });
         }
         if has_ended(is.as_str()) && begins_to_be(is.as_str().unwrap_or_default()) {
             let reason = status["row"]["reason"].as_str().unwrap_or("given back");

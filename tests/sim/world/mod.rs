@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::judge::Judge;
-use crate::plan::{Ms, Plan};
+use crate::plan::{Class, Ms, Plan};
 use crate::scenario::{Do, Scenario, When};
 use crate::story::Story;
 pub use observe::has_ended;
@@ -60,8 +60,9 @@ pub struct State {
     /// How often each request was made: it is told apart by its name and that.
     asked: BTreeMap<String, u64>,
     streams: BTreeMap<u64, Stream>,
-    /// How many requests were sent, and how many events of watches.
-    pub requests: usize,
+    /// The requests that were sent: what they are, and their names, such as `PUT prod/passwordresets/web`.
+    pub requests: Vec<(Class, String)>,
+    /// How many events of watches were sent.
     pub watch_events: usize,
     script: Vec<Option<(When, Do)>>,
     looked_at: u64,
@@ -101,7 +102,7 @@ impl World {
             travels: BTreeMap::new(),
             asked: BTreeMap::new(),
             streams: BTreeMap::new(),
-            requests: 0,
+            requests: Vec::new(),
             watch_events: 0,
             script: scenario.script.iter().cloned().map(Some).collect(),
             looked_at: 0,

@@ -31,7 +31,8 @@ impl State {
             let now = wall(self.now);
             self.judge.change(change, &mut self.ecs, now);
             for index in 0..self.script.len() {
-                let is_due = |(when, _): &(When, Do)| matches!(when, When::Phase(id, phase) if shows(change, id, phase));
+                let is_due =
+                    |(when, _): &(When, Do)| matches!(when, When::Phase(id, phase) if shows(change, id, phase));
                 if self.script[index].as_ref().is_some_and(is_due) {
                     self.schedule(self.now + 1, "act", Happening::Act(index));
                 }
@@ -84,7 +85,8 @@ impl State {
         let served = super::process::kinds().into_iter().find(|it| it.kind == kind && it.api_version() == version);
         let plural = served.unwrap().plural;
         if let Some(Value::Object(texts)) = object.as_object_mut().and_then(|it| it.remove("stringData")) {
-            object["data"] = texts.iter().map(|(key, value)| (key.clone(), json!(BASE64.encode(text(value))))).collect();
+            object["data"] =
+                texts.iter().map(|(key, value)| (key.clone(), json!(BASE64.encode(text(value))))).collect();
         }
         let root = if version.contains('/') { "/apis" } else { "/api" };
         let namespace = text(&object["metadata"]["namespace"]);
@@ -168,7 +170,9 @@ fn is_settled(object: &Value) -> bool {
 
 fn shows(change: &Change, instance_id: &str, phase: &str) -> bool {
     let object = change.object();
-    change.plural() == "resetrecords" && object["spec"]["instanceID"] == instance_id && object["status"]["phase"] == phase
+    change.plural() == "resetrecords"
+        && object["spec"]["instanceID"] == instance_id
+        && object["status"]["phase"] == phase
 }
 
 fn summary(change: &Change) -> String {

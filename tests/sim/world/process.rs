@@ -60,7 +60,7 @@ pub fn kinds() -> Vec<Kind> {
 }
 
 /// The defaults of production, but for the polls of ECS: half an hour of them is most of the work of a run with a lost restart.
-fn settings() -> Settings {
+fn settings(clock_skew_limit: Duration) -> Settings {
     Settings {
         namespace: SYSTEM_NAMESPACE.to_owned(),
         listen_address: ([127, 0, 0, 1], 0).into(),
@@ -71,7 +71,7 @@ fn settings() -> Settings {
         secret_poll: Duration::from_secs(30),
         concurrency: 16,
         kube_request_timeout: Duration::from_secs(10),
-        clock_skew_limit: Duration::from_mins(5),
+        clock_skew_limit,
         account_check: Duration::from_mins(1),
         shutdown_timeout: Duration::from_secs(25),
         log_filter: "info".to_owned(),
@@ -95,8 +95,13 @@ impl World {
             gate: Gate::always(),
         };
         let metrics = Arc::new(Metrics::new());
-        let operate =
-            run::operate(settings(), outside, Arc::clone(&metrics), Arc::new(Readiness::default()), CancellationToken::new());
+        let operate = run::operate(
+            settings(state.plan.skew_limit),
+            outside,
+            Arc::clone(&metrics),
+            Arc::new(Readiness::default()),
+            CancellationToken::new(),
+        );
         let task = tokio::spawn(async move {
             let _ = operate.await;
         });

@@ -35,8 +35,7 @@ pub struct Travel {
     pub process: ProcessId,
     pub(super) call: Call,
     pub(super) class: Class,
-    /// Such as `PUT resetrecords/cn-hangzhou.i-1`.
-    pub(super) name: String,
+    number: usize,
     /// Its name and how often it was made before: no two have the same.
     key: String,
     crash: Option<Stage>,
@@ -58,16 +57,17 @@ impl State {
         let nth = self.asked.entry(name.clone()).or_default();
         *nth += 1;
         let key = format!("{name} #{nth}");
-        let number = self.requests;
-        self.requests += 1;
+        let number = self.requests.len();
         let crash = self.plan.crash(self.now, number, &key);
         let fault = self.plan.fault(self.now, number, class, &key);
         let is_read = matches!(class, Class::Get | Class::List | Class::Watch | Class::Read);
         if !is_read || crash.is_some() || fault.is_some() {
-            let trouble = [crash.map(|stage| format!(", crash: {stage:?}")), fault.map(|fault| format!(", fault: {fault:?}"))];
+            let trouble =
+                [crash.map(|stage| format!(", crash: {stage:?}")), fault.map(|fault| format!(", fault: {fault:?}"))];
             let trouble: String = trouble.into_iter().flatten().collect();
             self.story.note(self.now, || format!("{process} sends request {number}: {name}{trouble}"));
         }
+        self.requests.push((class, name));
         if crash == Some(Stage::Before) {
             self.crash(process);
             return None;
@@ -75,8 +75,19 @@ impl State {
         let dice = self.plan.dice();
         let (sent, version) = (self.now, self.api.version());
         let (waiting, receiver) = oneshot::channel();
-        let mut travel =
-            Travel { process, call, class, name, key, crash, fault, sent, version, reply: None, waiting: Some(waiting) };
+        let mut travel = Travel {
+            process,
+            call,
+            class,
+            number,
+            key,
+            crash,
+            fault,
+            sent,
+            version,
+            reply: None,
+            waiting: Some(waiting),
+        };
         self.count += 1;
         let id = self.count;
         let there = travel_time(class, dice.sub("there").draw(&travel.key));
@@ -164,7 +175,9 @@ impl State {
         };
         match answer {
             Answer::Whole(response) => Reply::Answer(response),
-            Answer::Watch(watch) => Reply::Watch(self.open_stream(travel.process, &travel.key, watch)),
+            Answer::Watch(watch) => {
+                Reply::Watch(self.open_stream(travel.process, &travel.key, self.plan.lag(travel.number), watch))
+            }
         }
     }
 
@@ -173,7 +186,9 @@ impl State {
             Some(Fault::Refuse(code, http)) => {
                 Some(EcsFault::Refuse { code: code.to_owned(), http, message: String::new() })
             }
-            Some(Fault::Stale(by)) => Some(EcsFault::StaleDescribe { seconds: std::time::Duration::from_millis(by).as_secs_f64() }),
+            Some(Fault::Stale(by)) => {
+                Some(EcsFault::StaleDescribe { seconds: std::time::Duration::from_millis(by).as_secs_f64() })
+            }
             Some(Fault::Empty) => Some(EcsFault::EmptyDescribe),
             _ => None,
         };

@@ -11,6 +11,8 @@ use crate::plan::{Ms, WatchFault};
 pub struct Stream {
     process: ProcessId,
     name: String,
+    /// How late its events are.
+    lag: Ms,
     watch: Watch,
     lines: UnboundedSender<String>,
     receiver: Option<UnboundedReceiver<String>>,
@@ -23,13 +25,13 @@ pub struct Stream {
 const GONE: &str = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old","reason":"Expired","code":410}}"#;
 
 impl State {
-    pub(super) fn open_stream(&mut self, process: ProcessId, name: &str, watch: Watch) -> u64 {
+    pub(super) fn open_stream(&mut self, process: ProcessId, name: &str, lag: Ms, watch: Watch) -> u64 {
         let (lines, receiver) = unbounded();
         self.count += 1;
         let id = self.count;
         let name = name.to_owned();
         let stream =
-            Stream { process, name, watch, lines, receiver: Some(receiver), last: self.now, swapped: None };
+            Stream { process, name, lag, watch, lines, receiver: Some(receiver), last: self.now, swapped: None };
         self.streams.insert(id, stream);
         self.pump(id);
         id
@@ -63,7 +65,8 @@ impl State {
                     let after = u64::try_from(again.duration_since(wall).as_millis()).unwrap();
                     let name = stream.name.clone();
                     // Each look plans the next one; only the first of those that are planned matters.
-                    let is_planned = self.agenda.values().any(|it| matches!(it, Happening::Look(other) if *other == id));
+                    let is_planned =
+                        self.agenda.values().any(|it| matches!(it, Happening::Look(other) if *other == id));
                     if !is_planned {
                         self.schedule(self.now + after, &name, Happening::Look(id));
                     }
@@ -115,7 +118,7 @@ impl State {
     fn send_line(&mut self, id: u64, line: Option<String>, late: Ms) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let takes = 1 + self.plan.dice().sub("line").draw(&format!("{} {}", stream.name, self.api.version())) % 8;
-        let at = (self.now + takes + late).max(stream.last + 1);
+        let at = (self.now + takes + late + stream.lag).max(stream.last + 1);
         stream.last = at;
         let name = stream.name.clone();
         self.schedule(at, &name, Happening::Line(id, line));
