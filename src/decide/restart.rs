@@ -65,16 +65,14 @@ pub(super) fn request(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecord
                     "the restart may not be requested any more ({why}); the password takes effect at the next start"
                 ),
             )),
-            Sendable::Yes if now <= deadline => {
-                restart(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None))
-            }
+            Sendable::Yes if now <= deadline => due(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None)),
             Sendable::Yes | Sendable::NotNow(_) => wait(None),
         },
     }
 }
 
-/// The restart of an instance that is Running, or what it still waits for.
-fn restart(
+/// The request of a restart of an instance that is Running, or what it still waits for.
+fn due(
     o: &Observed,
     spec: &ResetRecordSpec,
     status: &ResetRecordStatus,
@@ -142,7 +140,7 @@ pub(super) fn prove_unanswered(
             let attempts = status.attempt.as_ref().map_or(0, |attempt| attempt.number);
             match &o.sendable {
                 _ if !o.start_time_follows_reboot || attempts >= RESTART_ATTEMPTS => unknown(),
-                Sendable::Yes => match restart(o, spec, status, reading, seen, now) {
+                Sendable::Yes => match due(o, spec, status, reading, seen, now) {
                     Some(Step::Wait { until, fresh_after }) => wait(until, fresh_after),
                     Some(step) => step,
                     None => wait(deadline, None),

@@ -124,6 +124,8 @@ pub struct Plan {
     pub lag: Option<Lag>,
     /// Faults by chance.
     pub weather: Option<Weather>,
+    /// Whether the controllers elect a leader; else each works as if it were alone.
+    pub election: bool,
     /// How far a machine's clock may be off before the controller starts nothing any more.
     pub skew_limit: Duration,
 }
@@ -139,6 +141,7 @@ impl Plan {
             watch_faults: vec![],
             lag: None,
             weather: None,
+            election: false,
             skew_limit: Duration::from_mins(5),
         }
     }

@@ -8,7 +8,7 @@ use ecs_password_reset::admin::Readiness;
 use ecs_password_reset::cli::{LogFormat, Settings};
 use ecs_password_reset::clock::Clock;
 use ecs_password_reset::ecs::Client as EcsClient;
-use ecs_password_reset::leader::Gate;
+use ecs_password_reset::leader::{Gate, Timing};
 use ecs_password_reset::metrics::Metrics;
 use ecs_password_reset::run::{self, Outside};
 use ecs_simulator::api_server::Kind;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::doors::Door;
 use super::{Happening, State, World};
-use crate::plan::Ms;
+use crate::plan::{Ms, Plan};
 use crate::scenario::SYSTEM_NAMESPACE;
 
 /// How soon a machine runs the controller again after it died.
@@ -60,7 +60,7 @@ pub fn kinds() -> Vec<Kind> {
 }
 
 /// The defaults of production, but for the polls of ECS: half an hour of them is most of the work of a run with a lost restart.
-fn settings(clock_skew_limit: Duration) -> Settings {
+fn settings(plan: &Plan) -> Settings {
     Settings {
         namespace: SYSTEM_NAMESPACE.to_owned(),
         listen_address: ([127, 0, 0, 1], 0).into(),
@@ -71,9 +71,17 @@ fn settings(clock_skew_limit: Duration) -> Settings {
         secret_poll: Duration::from_secs(30),
         concurrency: 16,
         kube_request_timeout: Duration::from_secs(10),
-        clock_skew_limit,
+        ecs_connect_timeout: Duration::from_secs(5),
+        clock_skew_limit: plan.skew_limit,
         account_check: Duration::from_mins(1),
         shutdown_timeout: Duration::from_secs(25),
+        leader_elect: plan.election,
+        leader_elect_identity: "simulated".to_owned(),
+        election: Timing {
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        },
         log_filter: "info".to_owned(),
         log_format: LogFormat::Json,
     }
@@ -88,22 +96,28 @@ impl World {
         let elapsed = Duration::from_millis(state.now).mul_f64(wrong.rate);
         let local = super::EPOCH + jiff::SignedDuration::from_secs(wrong.ahead_seconds) + elapsed;
         let seed = state.plan.dice().draw(&process.to_string());
+        let clock = Clock::simulated(local, wrong.rate, seed);
         let outside = Outside {
             client: door.client(SYSTEM_NAMESPACE),
-            ecs: EcsClient::new(door.clone(), door),
-            clock: Clock::simulated(local, wrong.rate, seed),
+            ecs: EcsClient::new(door.clone(), door.clone()),
+            process: clock.nonce(),
+            clock,
             gate: Gate::always(),
         };
-        let metrics = Arc::new(Metrics::new());
-        let operate = run::operate(
-            settings(state.plan.skew_limit),
-            outside,
-            Arc::clone(&metrics),
-            Arc::new(Readiness::default()),
-            CancellationToken::new(),
-        );
+        let settings = settings(&state.plan);
+        let (metrics, ready, stop) =
+            (Arc::new(Metrics::new()), Arc::new(Readiness::default()), CancellationToken::new());
+        let (world, counted) = (self.clone(), Arc::clone(&metrics));
         let task = tokio::spawn(async move {
-            let _ = operate.await;
+            let ended = if settings.leader_elect {
+                let lease_client = door.client(SYSTEM_NAMESPACE);
+                run::operate_while_leading(settings, outside, lease_client, counted, ready, stop).await
+            } else {
+                run::operate(settings, outside, counted, ready, stop).await
+            };
+            let mut state = world.state();
+            state.end(process, &format!("ends by itself: {ended:?}"));
+            world.0.changed.notify_one();
         });
         state.story.note(state.now, || format!("{process} starts"));
         state.processes.push(Process { machine, alive: true, task: task.abort_handle(), metrics });
@@ -117,11 +131,15 @@ impl State {
 
     /// `kill -9`: nothing of it does anything any more. Its machine starts another one soon.
     pub(super) fn crash(&mut self, id: ProcessId) {
+        self.end(id, "dies");
+    }
+
+    fn end(&mut self, id: ProcessId, how: &str) {
         let process = &mut self.processes[id.0 - 1];
         process.alive = false;
         process.task.abort();
         let machine = process.machine;
-        self.story.note(self.now, || format!("{id} dies"));
+        self.story.note(self.now, || format!("{id} {how}"));
         let after = self.plan.dice().within(&format!("restart after {id}"), RESTART);
         self.schedule(self.now + after, &format!("start {machine}"), Happening::Start(machine));
     }
