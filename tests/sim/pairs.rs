@@ -7,29 +7,32 @@ use crate::scenario::Scenario;
 use crate::scenarios;
 use crate::story::Story;
 use crate::suite::{self, Case};
+use crate::world::Asked;
 
 const SEED: u64 = 1;
 
-/// The numbers of the requests that matter to the protocol, from `from` on.
-fn steps(report: &Report, from: usize) -> Vec<usize> {
-    let is_step = |(class, name): &(Class, String)| match class {
+/// The requests that matter to the protocol, later than `after`.
+fn steps(report: &Report, after: Option<&Asked>) -> Vec<Asked> {
+    let is_step = |request: &&Asked| match request.class {
         Class::Change => true,
-        Class::Write => name.contains("resetrecords"),
+        Class::Write => request.key.contains("resetrecords"),
         _ => false,
     };
-    (from..report.requests.len()).filter(|number| is_step(&report.requests[*number])).collect()
+    let later = report.requests.iter().filter(|request| after.is_none_or(|after| *request > after));
+    later.filter(is_step).cloned().collect()
 }
 
 fn pairs(name: &str, scenario: &Scenario) -> Vec<Case> {
-    let first = steps(&calm(scenario), 0).into_iter().flat_map(|request| STAGES.map(|stage| (request, stage)));
-    let pair = |(request, stage): (usize, Stage)| {
-        let once = Plan::calm(SEED).with_crash(request, stage);
-        let second = steps(&simulate(scenario, once.clone(), Story::untold(), LIMIT), request + 1);
-        let twice = second.into_iter().flat_map(|again| STAGES.map(|stage| (again, stage)));
+    let first =
+        steps(&calm(scenario), None).into_iter().flat_map(|request| STAGES.map(|stage| (request.clone(), stage)));
+    let pair = |(request, stage): (Asked, Stage)| {
+        let once = Plan::calm(SEED).with_crash(&request.key, stage);
+        let second = steps(&simulate(scenario, once.clone(), Story::untold(), LIMIT), Some(&request));
+        let twice = second.into_iter().flat_map(|again| STAGES.map(|stage| (again.clone(), stage)));
         let cases = twice.map(|(again, second)| Case {
-            name: format!("two crashes, {name}, requests {request} {stage:?} and {again} {second:?}"),
+            name: format!("two crashes, {name}, {} {stage:?}, {} {second:?}", request.key, again.key),
             scenario: scenario.clone(),
-            plan: once.clone().with_crash(again, second),
+            plan: once.clone().with_crash(&again.key, second),
             limit: LIMIT,
             must_end: true,
         });

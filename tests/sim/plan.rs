@@ -1,5 +1,8 @@
-//! What goes wrong in a run. A plan is decided before the run and knows nothing of the controller: it looks at the number,
-//! the kind and the name of a request, and at its seed.
+//! What goes wrong in a run. A plan is decided before the run and knows nothing of the controller: it looks at requests, at
+//! events of watches, and at its seed.
+//!
+//! A request is known by its key: what it is, and how often it was made before in the run, such as
+//! `PUT prod/passwordresets/web/status #2`. An event of a watch is known by its watch's key and its version.
 
 use std::time::Duration;
 
@@ -24,7 +27,7 @@ pub enum Stage {
 pub const STAGES: [Stage; 3] = [Stage::Before, Stage::Sent, Stage::Answered];
 
 /// What a request is, as far as a plan cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// A get from the API server.
     Get,
@@ -96,11 +99,9 @@ pub struct WrongClock {
 /// A right clock.
 pub const RIGHT: WrongClock = WrongClock { ahead_seconds: 0, rate: 1.0 };
 
-/// An API server that lags, for those who first ask it after a certain request.
+/// An API server that lags for every process but the first.
 #[derive(Clone, Copy, Debug)]
 pub struct Lag {
-    /// The number of the request from which on it lags.
-    pub from: usize,
     /// How many versions its lists are behind.
     pub versions: u64,
     /// How late the events of its watches are.
@@ -114,12 +115,12 @@ pub struct Plan {
     pub seed: u64,
     /// The clock of each controller's machine; as many controllers run.
     pub clocks: Vec<WrongClock>,
-    /// The requests, counted from 0 over the whole run, at which the process that sends them dies.
-    pub crashes: Vec<(usize, Stage)>,
-    /// Faults of single requests, by the same number.
-    pub faults: Vec<(usize, Fault)>,
-    /// Faults of single watch events, counted from 0 over the whole run.
-    pub watch_faults: Vec<(usize, WatchFault)>,
+    /// The requests at which the process that sends them dies, by their keys.
+    pub crashes: Vec<(String, Stage)>,
+    /// Faults of single requests, by their keys.
+    pub faults: Vec<(String, Fault)>,
+    /// Faults of single events of watches, by their keys.
+    pub watch_faults: Vec<(String, WatchFault)>,
     /// Views of the past.
     pub lag: Option<Lag>,
     /// Faults by chance.
@@ -147,20 +148,20 @@ impl Plan {
     }
 
     /// The process dies at a request.
-    pub fn with_crash(mut self, request: usize, stage: Stage) -> Self {
-        self.crashes.push((request, stage));
+    pub fn with_crash(mut self, request: &str, stage: Stage) -> Self {
+        self.crashes.push((request.to_owned(), stage));
         self
     }
 
     /// Something happens to a request.
-    pub fn with_fault(mut self, request: usize, fault: Fault) -> Self {
-        self.faults.push((request, fault));
+    pub fn with_fault(mut self, request: &str, fault: Fault) -> Self {
+        self.faults.push((request.to_owned(), fault));
         self
     }
 
     /// Something happens to an event of a watch.
-    pub fn with_watch_fault(mut self, event: usize, fault: WatchFault) -> Self {
-        self.watch_faults.push((event, fault));
+    pub fn with_watch_fault(mut self, event: &str, fault: WatchFault) -> Self {
+        self.watch_faults.push((event.to_owned(), fault));
         self
     }
 
@@ -170,27 +171,27 @@ impl Plan {
     }
 
     /// Whether, and how, the process dies at a request.
-    pub fn crash(&self, now: Ms, number: usize, what: &str) -> Option<Stage> {
-        let planned = self.crashes.iter().find(|(at, _)| *at == number).map(|(_, stage)| *stage);
-        planned.or_else(|| self.weather.as_ref()?.crash(self.dice(), now, what))
+    pub fn crash(&self, now: Ms, key: &str) -> Option<Stage> {
+        let planned = self.crashes.iter().find(|(at, _)| at == key).map(|(_, stage)| *stage);
+        planned.or_else(|| self.weather.as_ref()?.crash(self.dice(), now, key))
     }
 
-    /// What happens to a request.
-    pub fn fault(&self, now: Ms, number: usize, class: Class, what: &str) -> Option<Fault> {
-        let planned = self.faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault);
-        let lagging =
-            self.lag.filter(|lag| number >= lag.from && class == Class::List).map(|lag| Fault::Past(lag.versions));
-        planned.or(lagging).or_else(|| self.weather.as_ref()?.fault(self.dice(), now, class, what))
+    /// What happens to a request of the process with this number.
+    pub fn fault(&self, now: Ms, process: usize, class: Class, key: &str) -> Option<Fault> {
+        let planned = self.faults.iter().find(|(at, _)| at == key).map(|(_, fault)| *fault);
+        let lag = self.lag.filter(|lag| process > 1 && class == Class::List && lag.versions > 0);
+        let lagging = lag.map(|lag| Fault::Past(lag.versions));
+        planned.or(lagging).or_else(|| self.weather.as_ref()?.fault(self.dice(), now, class, key))
     }
 
     /// What happens to an event of a watch.
-    pub fn watch_fault(&self, now: Ms, number: usize, what: &str) -> Option<WatchFault> {
-        let planned = self.watch_faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault);
-        planned.or_else(|| self.weather.as_ref()?.watch_fault(self.dice(), now, what))
+    pub fn watch_fault(&self, now: Ms, key: &str) -> Option<WatchFault> {
+        let planned = self.watch_faults.iter().find(|(at, _)| at == key).map(|(_, fault)| *fault);
+        planned.or_else(|| self.weather.as_ref()?.watch_fault(self.dice(), now, key))
     }
 
-    /// How late the events of a watch are that was begun by the request of this number.
-    pub fn lag(&self, request: usize) -> Ms {
-        self.lag.filter(|lag| request >= lag.from).map_or(0, |lag| lag.events)
+    /// How late the events of a process's watches are.
+    pub fn lag(&self, process: usize) -> Ms {
+        self.lag.filter(|_| process > 1).map_or(0, |lag| lag.events)
     }
 }

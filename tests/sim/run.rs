@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Class, Ms, Plan};
+use crate::plan::{Ms, Plan};
 use crate::scenario::Scenario;
 use crate::story::Story;
-use crate::world::World;
+use crate::world::{Asked, World};
 
 /// What came of a run.
 pub struct Report {
@@ -15,10 +15,10 @@ pub struct Report {
     pub at_rest: bool,
     /// When the run ended.
     pub ended: Ms,
-    /// The requests that the controller sent: what they are, and their names, such as `PUT prod/passwordresets/web`.
-    pub requests: Vec<(Class, String)>,
-    /// How many events its watches were sent.
-    pub watch_events: usize,
+    /// The requests that the controller sent, in the order of time; those of one moment in that of their keys.
+    pub requests: Vec<Asked>,
+    /// The keys of the events that its watches were sent.
+    pub watch_events: Vec<String>,
     /// How claims ended, and how many did so.
     pub ends: BTreeMap<String, usize>,
     /// What ECS was asked and what happened there, one line each, without what is drawn at random.
@@ -38,12 +38,14 @@ pub fn simulate(scenario: &Scenario, plan: Plan, story: Story, limit: Ms) -> Rep
         state.stop_all();
         state.let_everything_arrive();
         state.conclude();
+        let mut requests = std::mem::take(&mut state.requests);
+        requests.sort();
         Report {
             violations: state.judge.violations().to_vec(),
             at_rest,
             ended,
-            requests: std::mem::take(&mut state.requests),
-            watch_events: state.watch_events,
+            requests,
+            watch_events: std::mem::take(&mut state.watch_events),
             ends: state.judge.ends().clone(),
             journal: state.journal(),
             story: state.story.text(),

@@ -11,7 +11,7 @@ use crate::weather::Weather;
 
 const MINUTE: Ms = 60_000;
 
-fn seeds() -> std::ops::Range<u64> {
+pub fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     match number("SEED") {
         Some(seed) => seed..seed + 1,
@@ -19,7 +19,7 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-fn chosen(worlds: &[(String, Scenario)], seed: u64) -> (String, Scenario) {
+pub fn chosen(worlds: &[(String, Scenario)], seed: u64) -> (String, Scenario) {
     let index = usize::try_from(Dice(seed).draw("scenario")).unwrap_or_default() % worlds.len();
     worlds[index].clone()
 }

@@ -4,6 +4,7 @@
 use crate::crash_matrix::{LIMIT, calm, worlds};
 use crate::plan::{Class, Fault, Lag, Plan, Stage, WatchFault};
 use crate::suite::{self, Case};
+use crate::world::Asked;
 
 const SEED: u64 = 1;
 
@@ -18,13 +19,12 @@ fn every_event_of_a_watch_may_be_late_twice_out_of_order_or_the_last() {
         WatchFault::Gone,
     ];
     let cases = worlds().flat_map(|(name, scenario)| {
-        let events = calm(&scenario).watch_events;
-        (0..events).flat_map(move |event| {
+        calm(&scenario).watch_events.into_iter().flat_map(move |event| {
             let (name, scenario) = (name.clone(), scenario.clone());
             FAULTS.map(move |fault| Case {
-                name: format!("watch, {name}, event {event} {fault:?}"),
+                name: format!("watch, {name}, {event} {fault:?}"),
                 scenario: scenario.clone(),
-                plan: Plan::calm(SEED).with_watch_fault(event, fault),
+                plan: Plan::calm(SEED).with_watch_fault(&event, fault),
                 limit: LIMIT,
                 // What is dropped without a word is gone for good: no watch comes back to it.
                 must_end: fault != WatchFault::Drop,
@@ -37,17 +37,16 @@ fn every_event_of_a_watch_may_be_late_twice_out_of_order_or_the_last() {
 #[test]
 fn a_process_that_takes_over_may_see_the_past() {
     let cases = worlds().flat_map(|(name, scenario)| {
-        let requests = calm(&scenario).requests.into_iter().enumerate();
-        let writes = requests.filter(|(_, (class, name))| *class == Class::Write && name.contains("resetrecords"));
-        let numbers: Vec<usize> = writes.map(|(number, _)| number).collect();
-        numbers.into_iter().flat_map(move |number| {
+        let is_record_write = |it: &Asked| it.class == Class::Write && it.key.contains("resetrecords");
+        let writes = calm(&scenario).requests.into_iter().filter(is_record_write);
+        writes.flat_map(move |write| {
             let (name, scenario) = (name.clone(), scenario.clone());
             [(0, 15_000), (1, 0), (1, 15_000), (3, 15_000)].map(move |(versions, events)| Case {
-                name: format!("lag, {name}, crash at request {number}, {versions} versions, {events} ms"),
+                name: format!("lag, {name}, crash at {}, {versions} versions, {events} ms", write.key),
                 scenario: scenario.clone(),
                 plan: Plan {
-                    lag: Some(Lag { from: number + 1, versions, events }),
-                    ..Plan::calm(SEED).with_crash(number, Stage::Answered)
+                    lag: Some(Lag { versions, events }),
+                    ..Plan::calm(SEED).with_crash(&write.key, Stage::Answered)
                 },
                 limit: LIMIT,
                 must_end: true,
@@ -60,15 +59,13 @@ fn a_process_that_takes_over_may_see_the_past() {
 #[test]
 fn every_reading_may_be_old_or_empty() {
     let cases = worlds().flat_map(|(name, scenario)| {
-        let requests = calm(&scenario).requests.into_iter().enumerate();
-        let reads = requests.filter(|(_, (_, name))| name == "DescribeInstances");
-        let numbers: Vec<usize> = reads.map(|(number, _)| number).collect();
-        numbers.into_iter().flat_map(move |number| {
+        let reads = calm(&scenario).requests.into_iter().filter(|it| it.key.starts_with("DescribeInstances"));
+        reads.flat_map(move |read| {
             let (name, scenario) = (name.clone(), scenario.clone());
             [Fault::Stale(20_000), Fault::Stale(60_000), Fault::Empty].map(move |fault| Case {
-                name: format!("reading, {name}, request {number} {fault:?}"),
+                name: format!("reading, {name}, {} {fault:?}", read.key),
                 scenario: scenario.clone(),
-                plan: Plan::calm(SEED).with_fault(number, fault),
+                plan: Plan::calm(SEED).with_fault(&read.key, fault),
                 limit: LIMIT,
                 must_end: true,
             })

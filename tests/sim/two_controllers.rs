@@ -12,15 +12,14 @@ const STEP: usize = 7;
 #[test]
 fn two_controllers_at_once_restart_nothing_twice() {
     let cases = worlds().flat_map(|(name, scenario)| {
-        let requests = 2 * calm(&scenario).requests.len();
-        (0..requests).step_by(STEP).flat_map(move |request| {
+        calm(&scenario).requests.into_iter().step_by(STEP).flat_map(move |request| {
             let (name, scenario) = (name.clone(), scenario.clone());
             STAGES.map(move |stage| Case {
-                name: format!("two controllers, {name}, request {request} {stage:?}"),
+                name: format!("two controllers, {name}, {} {stage:?}", request.key),
                 scenario: scenario.clone(),
                 plan: Plan {
                     clocks: vec![RIGHT, WrongClock { ahead_seconds: -90, rate: 1.0 }],
-                    ..Plan::calm(Dice(SEED).draw(&name)).with_crash(request, stage)
+                    ..Plan::calm(Dice(SEED).draw(&name)).with_crash(&request.key, stage)
                 },
                 limit: LIMIT,
                 must_end: true,

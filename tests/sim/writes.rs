@@ -10,14 +10,13 @@ const SEED: u64 = 1;
 /// The runs in which each of the requests of a class meets each of the faults.
 fn each(class: Class, faults: &'static [Fault]) -> impl Iterator<Item = Case> {
     worlds().flat_map(move |(name, scenario)| {
-        let requests = calm(&scenario).requests.into_iter().enumerate();
-        let numbers: Vec<usize> = requests.filter(|(_, (it, _))| *it == class).map(|(number, _)| number).collect();
-        numbers.into_iter().flat_map(move |number| {
+        let requests = calm(&scenario).requests.into_iter().filter(move |request| request.class == class);
+        requests.flat_map(move |request| {
             let (name, scenario) = (name.clone(), scenario.clone());
             faults.iter().map(move |fault| Case {
-                name: format!("fault, {name}, request {number} {fault:?}"),
+                name: format!("fault, {name}, {} {fault:?}", request.key),
                 scenario: scenario.clone(),
-                plan: Plan::calm(SEED).with_fault(number, *fault),
+                plan: Plan::calm(SEED).with_fault(&request.key, *fault),
                 limit: LIMIT,
                 must_end: true,
             })

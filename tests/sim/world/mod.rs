@@ -21,13 +21,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::judge::Judge;
-use crate::plan::{Class, Ms, Plan};
+use crate::plan::{Ms, Plan};
 use crate::scenario::{Do, Scenario, When};
 use crate::story::Story;
 pub use observe::has_ended;
 use process::Process;
 pub use process::ProcessId;
-pub use travel::Travel;
+pub use travel::{Asked, Travel};
 use watches::Stream;
 
 /// When every run begins, on ECS's clock.
@@ -60,10 +60,10 @@ pub struct State {
     /// How often each request was made: it is told apart by its name and that.
     asked: BTreeMap<String, u64>,
     streams: BTreeMap<u64, Stream>,
-    /// The requests that were sent: what they are, and their names, such as `PUT prod/passwordresets/web`.
-    pub requests: Vec<(Class, String)>,
-    /// How many events of watches were sent.
-    pub watch_events: usize,
+    /// The requests that were sent.
+    pub requests: Vec<Asked>,
+    /// The keys of the events of watches.
+    pub watch_events: Vec<String>,
     script: Vec<Option<(When, Do)>>,
     looked_at: u64,
     ecs_told: usize,
@@ -81,6 +81,8 @@ enum Happening {
     Look(u64),
     /// A person does what the script says.
     Act(usize),
+    /// A process dies.
+    Die(ProcessId),
     /// A machine begins to run the controller.
     Start(usize),
 }
@@ -103,7 +105,7 @@ impl World {
             asked: BTreeMap::new(),
             streams: BTreeMap::new(),
             requests: Vec::new(),
-            watch_events: 0,
+            watch_events: Vec::new(),
             script: scenario.script.iter().cloned().map(Some).collect(),
             looked_at: 0,
             ecs_told: 0,
@@ -163,6 +165,7 @@ impl World {
             Happening::Line(stream, line) => state.deliver(stream, line),
             Happening::Look(stream) => state.pump(stream),
             Happening::Act(index) => state.act(index),
+            Happening::Die(process) => state.die(process),
             Happening::Start(machine) => self.start(state, machine),
         }
     }

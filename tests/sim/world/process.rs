@@ -129,9 +129,17 @@ impl State {
         self.processes.get(process.0 - 1).is_some_and(|process| process.alive)
     }
 
-    /// `kill -9`: nothing of it does anything any more. Its machine starts another one soon.
+    /// `kill -9`, as soon as this millisecond is over: what else the process does in it must not hang on the order in which
+    /// its tasks happen to run.
     pub(super) fn crash(&mut self, id: ProcessId) {
-        self.end(id, "dies");
+        self.schedule(self.now + 1, "", Happening::Die(id));
+    }
+
+    /// Nothing of a process does anything any more. Its machine starts another one soon.
+    pub(super) fn die(&mut self, id: ProcessId) {
+        if self.is_alive(id) {
+            self.end(id, "dies");
+        }
     }
 
     fn end(&mut self, id: ProcessId, how: &str) {

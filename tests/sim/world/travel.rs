@@ -30,13 +30,19 @@ pub enum Reply {
     NotSent,
 }
 
+/// A request that was sent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    pub at: Ms,
+    pub key: String,
+    pub class: Class,
+}
+
 /// A request under way.
 pub struct Travel {
     pub process: ProcessId,
     pub(super) call: Call,
     pub(super) class: Class,
-    number: usize,
-    /// Its name and how often it was made before: no two have the same.
     key: String,
     crash: Option<Stage>,
     fault: Option<Fault>,
@@ -57,17 +63,16 @@ impl State {
         let nth = self.asked.entry(name.clone()).or_default();
         *nth += 1;
         let key = format!("{name} #{nth}");
-        let number = self.requests.len();
-        let crash = self.plan.crash(self.now, number, &key);
-        let fault = self.plan.fault(self.now, number, class, &key);
+        let crash = self.plan.crash(self.now, &key);
+        let fault = self.plan.fault(self.now, process.0, class, &key);
         let is_read = matches!(class, Class::Get | Class::List | Class::Watch | Class::Read);
         if !is_read || crash.is_some() || fault.is_some() {
             let trouble =
                 [crash.map(|stage| format!(", crash: {stage:?}")), fault.map(|fault| format!(", fault: {fault:?}"))];
             let trouble: String = trouble.into_iter().flatten().collect();
-            self.story.note(self.now, || format!("{process} sends request {number}: {name}{trouble}"));
+            self.story.note(self.now, || format!("{process} sends {key}{trouble}"));
         }
-        self.requests.push((class, name));
+        self.requests.push(Asked { at: self.now, class, key: key.clone() });
         if crash == Some(Stage::Before) {
             self.crash(process);
             return None;
@@ -75,19 +80,8 @@ impl State {
         let dice = self.plan.dice();
         let (sent, version) = (self.now, self.api.version());
         let (waiting, receiver) = oneshot::channel();
-        let mut travel = Travel {
-            process,
-            call,
-            class,
-            number,
-            key,
-            crash,
-            fault,
-            sent,
-            version,
-            reply: None,
-            waiting: Some(waiting),
-        };
+        let mut travel =
+            Travel { process, call, class, key, crash, fault, sent, version, reply: None, waiting: Some(waiting) };
         self.count += 1;
         let id = self.count;
         let there = travel_time(class, dice.sub("there").draw(&travel.key));
@@ -176,7 +170,7 @@ impl State {
         match answer {
             Answer::Whole(response) => Reply::Answer(response),
             Answer::Watch(watch) => {
-                Reply::Watch(self.open_stream(travel.process, &travel.key, self.plan.lag(travel.number), watch))
+                Reply::Watch(self.open_stream(travel.process, &travel.key, self.plan.lag(travel.process.0), watch))
             }
         }
     }

@@ -58,7 +58,7 @@ impl State {
                 return;
             }
             match self.api.next(&mut stream.watch, wall) {
-                Next::Event(line) => self.send_event(id, line),
+                Next::Event { version, line } => self.send_event(id, version, line),
                 Next::Bookmark(line) => self.send_line(id, Some(line), 0),
                 Next::Error(line) => self.send_line(id, Some(line), 0),
                 Next::Nothing(again) => {
@@ -80,16 +80,14 @@ impl State {
         }
     }
 
-    fn send_event(&mut self, id: u64, line: String) {
+    fn send_event(&mut self, id: u64, version: u64, line: String) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let number = self.watch_events;
-        self.watch_events += 1;
-        let name = format!("{} at {}", stream.name, self.api.version());
-        let fault = self.plan.watch_fault(self.now, number, &name);
+        let key = format!("{} at {version}", stream.name);
+        let fault = self.plan.watch_fault(self.now, &key);
         if let Some(fault) = fault {
-            let what = stream.name.clone();
-            self.story.note(self.now, || format!("event {number} of {what}  ✗ {fault:?}"));
+            self.story.note(self.now, || format!("event of {key}, fault: {fault:?}"));
         }
+        self.watch_events.push(key);
         let before = self.streams.get_mut(&id).and_then(|stream| stream.swapped.take());
         match fault {
             None => self.send_line(id, Some(line), 0),

@@ -32,8 +32,13 @@ pub struct Watch {
 /// What a watch has to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// A change of an object, or of what is there already.
-    Event(String),
+    /// A change of an object, or what is there already.
+    Event {
+        /// The version that the change made.
+        version: u64,
+        /// The line.
+        line: String,
+    },
     /// A bookmark: everything up to here was sent.
     Bookmark(String),
     /// An error, after which it ends.
@@ -70,7 +75,7 @@ impl Watch {
             return Next::End;
         }
         if let Some(document) = self.initial.pop_front() {
-            return Next::Event(line("ADDED", &document.text));
+            return Next::Event { version: self.after, line: line("ADDED", &document.text) };
         }
         let Some(mut changes) = store.changes_after(self.after) else {
             self.broken = true;
@@ -84,7 +89,7 @@ impl Watch {
             };
             let line = line(kind, &change.document.text);
             self.after = change.version;
-            return Next::Event(line);
+            return Next::Event { version: self.after, line };
         }
         self.after = store.version();
         if !self.bookmarks {

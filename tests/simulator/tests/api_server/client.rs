@@ -93,7 +93,7 @@ impl Client {
         let mut lines = Vec::new();
         loop {
             match self.server.next(watch, self.now) {
-                Next::Event(line) | Next::Bookmark(line) | Next::Error(line) => {
+                Next::Event { line, .. } | Next::Bookmark(line) | Next::Error(line) => {
                     assert!(line.ends_with('\n') && line.lines().count() == 1, "one line each: {line:?}");
                     let mut event: Value = serde_json::from_str(&line).unwrap();
                     lines.push((event["type"].as_str().unwrap().to_owned(), event["object"].take()));
