@@ -173,6 +173,9 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
     if let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) {
         let settled = settled(reading, accepted, o.timing);
         match &seen.power {
+            Power::Running if status.left_running && reading.sent_at < accepted + o.timing.restart_settle => {
+                fresh_after = Some(accepted + o.timing.restart_settle);
+            }
             Power::Running if status.left_running => {
                 if !o.start_time_follows_reboot {
                     return Step::Write(Change::InEffect { start_time: None });
