@@ -77,7 +77,7 @@ pub enum WatchFault {
     Drop,
     /// It arrives twice.
     Double,
-    /// It arrives after the one that follows it.
+    /// It arrives after those that follow it.
     Swap,
     /// It, and all after it, arrive so many milliseconds late.
     Hold(Ms),
@@ -123,6 +123,8 @@ pub struct Plan {
     pub watch_faults: Vec<(String, WatchFault)>,
     /// Views of the past.
     pub lag: Option<Lag>,
+    /// When every watch is answered 410, so that everybody lists again.
+    pub relist: Option<Ms>,
     /// Faults by chance.
     pub weather: Option<Weather>,
     /// Whether the controllers elect a leader; else each works as if it were alone.
@@ -141,6 +143,7 @@ impl Plan {
             faults: vec![],
             watch_faults: vec![],
             lag: None,
+            relist: None,
             weather: None,
             election: false,
             skew_limit: Duration::from_mins(5),

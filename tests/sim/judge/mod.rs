@@ -29,6 +29,8 @@ pub struct Judge {
     made_for: BTreeMap<String, usize>,
     /// The password that a claim has set, by instance and claim.
     passwords: BTreeMap<(String, i64), String>,
+    /// When ECS last took a password of a claim, by instance and claim.
+    password_set: BTreeMap<(String, i64), Ms>,
     /// When each process last sent a read of each instance.
     reads: BTreeMap<(ProcessId, String), Ms>,
     processes: BTreeMap<ProcessId, String>,
@@ -59,6 +61,7 @@ impl Judge {
             attempts: Vec::new(),
             made_for: BTreeMap::new(),
             passwords: BTreeMap::new(),
+            password_set: BTreeMap::new(),
             reads: BTreeMap::new(),
             processes: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -127,12 +130,17 @@ impl Judge {
         let signed: Option<Timestamp> = request.timestamp.parse().ok();
         let age = signed.map(|signed| sent.duration_since(signed));
         self.require(age.is_some_and(|age| age <= SEND_WINDOW), || format!("{what}: sent {age:?} after its Timestamp"));
-        // I5: seen, not long before.
-        let read = self.reads.get(&(travel.process, id.clone())).map(|read| sent.duration_since(wall(*read)));
-        self.require(read.is_some_and(|age| age <= SEND_WINDOW), || format!("I5: {what}: last read {read:?} before"));
+        // I5: seen, not long before; and before a restart, after the password was there.
+        let read = self.reads.get(&(travel.process, id.clone())).copied();
+        let age = read.map(|read| sent.duration_since(wall(read)));
+        self.require(age.is_some_and(|age| age <= SEND_WINDOW), || format!("I5: {what}: last read {age:?} before"));
+        let set = self.password_set.get(&(id.clone(), claim)).copied();
+        let is_early = phase == "RestartRequested" && (set.is_none() || read < set);
+        self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {set:?} ms"));
         if request.action == "ModifyInstanceAttribute" && request.outcome == Outcome::Executed {
             let password = ecs.passwords_set(id).last().unwrap_or_default().to_owned();
             self.passwords.insert((id.clone(), claim), password);
+            self.password_set.insert((id.clone(), claim), millisecond(request.at));
         }
     }
 
@@ -185,6 +193,10 @@ impl Judge {
             *self.ends.entry(format!("{} {reason}", text(is))).or_default() += 1;
         }
     }
+}
+
+fn millisecond(at: Timestamp) -> Ms {
+    Ms::try_from(at.duration_since(wall(0)).as_millis()).unwrap_or_default()
 }
 
 fn text(value: &Value) -> String {

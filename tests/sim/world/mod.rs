@@ -79,6 +79,8 @@ enum Happening {
     Line(u64, Option<String>),
     /// A watch may have something to say by itself: a bookmark, or that its time is over.
     Look(u64),
+    /// Every watch is answered 410.
+    Relist,
     /// A person does what the script says.
     Act(usize),
     /// A process dies.
@@ -119,6 +121,9 @@ impl World {
             if let When::At(at) = when {
                 state.schedule(*at, "act", Happening::Act(index));
             }
+        }
+        if let Some(at) = state.plan.relist {
+            state.schedule(at, "relist", Happening::Relist);
         }
         for machine in 0..state.plan.clocks.len() {
             state.schedule(0, &format!("start {machine}"), Happening::Start(machine));
@@ -164,6 +169,7 @@ impl World {
             Happening::Answer(travel) => state.answer(travel),
             Happening::Line(stream, line) => state.deliver(stream, line),
             Happening::Look(stream) => state.pump(stream),
+            Happening::Relist => state.relist(),
             Happening::Act(index) => state.act(index),
             Happening::Die(process) => state.die(process),
             Happening::Start(machine) => self.start(state, machine),

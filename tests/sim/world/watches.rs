@@ -18,9 +18,10 @@ pub struct Stream {
     receiver: Option<UnboundedReceiver<String>>,
     /// When the last line under way arrives: no later one does so before it.
     last: Ms,
-    /// A line that waits for the one that follows it.
-    swapped: Option<String>,
 }
+
+/// How late an event is that lets others overtake it.
+const SWAPPED: Ms = 3_000;
 
 const GONE: &str = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old","reason":"Expired","code":410}}"#;
 
@@ -30,8 +31,7 @@ impl State {
         self.count += 1;
         let id = self.count;
         let name = name.to_owned();
-        let stream =
-            Stream { process, name, lag, watch, lines, receiver: Some(receiver), last: self.now, swapped: None };
+        let stream = Stream { process, name, lag, watch, lines, receiver: Some(receiver), last: self.now };
         self.streams.insert(id, stream);
         self.pump(id);
         id
@@ -87,8 +87,8 @@ impl State {
         if let Some(fault) = fault {
             self.story.note(self.now, || format!("event of {key}, fault: {fault:?}"));
         }
+        let name = stream.name.clone();
         self.watch_events.push(key);
-        let before = self.streams.get_mut(&id).and_then(|stream| stream.swapped.take());
         match fault {
             None => self.send_line(id, Some(line), 0),
             Some(WatchFault::Drop) => {}
@@ -96,21 +96,23 @@ impl State {
                 self.send_line(id, Some(line.clone()), 0);
                 self.send_line(id, Some(line), 0);
             }
-            Some(WatchFault::Swap) => {
-                if let Some(stream) = self.streams.get_mut(&id) {
-                    stream.swapped = Some(line);
-                }
-            }
+            // Whatever else there is to say is said before it.
+            Some(WatchFault::Swap) => self.schedule(self.now + SWAPPED, &name, Happening::Line(id, Some(line))),
             Some(WatchFault::Hold(by)) => self.send_line(id, Some(line), by),
             Some(WatchFault::Break) => self.send_line(id, None, 0),
-            Some(WatchFault::Gone) => {
-                self.send_line(id, Some(format!("{GONE}\n")), 0);
-                self.send_line(id, None, 0);
-            }
+            Some(WatchFault::Gone) => self.send_gone(id),
         }
-        if let Some(before) = before {
-            self.send_line(id, Some(before), 0);
-        }
+    }
+
+    fn send_gone(&mut self, id: u64) {
+        self.send_line(id, Some(format!("{GONE}\n")), 0);
+        self.send_line(id, None, 0);
+    }
+
+    /// Has everybody list again.
+    pub(super) fn relist(&mut self) {
+        let ids: Vec<u64> = self.streams.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.send_gone(id));
     }
 
     fn send_line(&mut self, id: u64, line: Option<String>, late: Ms) {
