@@ -33,6 +33,7 @@ pub struct Judge {
     password_set: BTreeMap<(String, i64), Ms>,
     /// When each process last sent a read of each instance.
     reads: BTreeMap<(ProcessId, String), Ms>,
+    /// The names that processes store with their attempts.
     processes: BTreeMap<ProcessId, String>,
     /// How claims ended.
     ends: BTreeMap<String, usize>,
@@ -87,6 +88,11 @@ impl Judge {
         }
     }
 
+    /// A process has begun, which stores its attempts under this name.
+    pub fn process(&mut self, id: ProcessId, name: &str) {
+        self.processes.insert(id, name.to_owned());
+    }
+
     /// ECS has just judged the call of a process.
     pub fn call(&mut self, ecs: &Core, _api: &ApiServer, travel: &Travel) {
         let Some(Entry::Request(request)) =
@@ -110,21 +116,21 @@ impl Judge {
         let [id] = request.instance_ids.as_slice() else { return };
         let what = format!("{} {id} signed {} by {}", request.action, request.timestamp, travel.process);
         // I3: stored, by this process, before it was sent.
+        let process = self.processes.get(&travel.process);
         let stored = self.attempts.iter_mut().enumerate().rev().find(|(_, attempt)| {
             attempt.version <= travel.version
+                && Some(&attempt.process) == process
                 && attempt.instance_id == *id
                 && attempt.timestamp == request.timestamp
                 && attempt.phase == phase
         });
         let Some((index, attempt)) = stored else {
-            self.violations.push(format!("I3: nothing was stored before {what}"));
+            self.violations.push(format!("I3: it had stored no such attempt: {what}"));
             return;
         };
         attempt.sends += 1;
-        let (sends, claim, process) = (attempt.sends, attempt.claim, attempt.process.clone());
+        let (sends, claim) = (attempt.sends, attempt.claim);
         self.made_for.insert(request.nonce.clone(), index);
-        let known = self.processes.entry(travel.process).or_insert_with(|| process.clone()).clone();
-        self.require(known == process, || format!("{what}: the attempt is another process's"));
         self.require(phase != "RestartRequested" || sends == 1, || format!("{what}: the attempt was sent before"));
         let sent = wall(travel.sent);
         let signed: Option<Timestamp> = request.timestamp.parse().ok();

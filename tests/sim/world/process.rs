@@ -104,6 +104,7 @@ impl World {
             clock,
             gate: Gate::always(),
         };
+        state.judge.process(process, &outside.process);
         let settings = settings(&state.plan);
         let (metrics, ready, stop) =
             (Arc::new(Metrics::new()), Arc::new(Readiness::default()), CancellationToken::new());
