@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::crash_matrix::{LIMIT, calm, worlds};
-use crate::plan::{Plan, Stage, WrongClock};
+use crate::plan::{Ms, Plan, Stage, WrongClock};
 use crate::suite::{self, Case};
 
 const SEED: u64 = 1;
+const HALF_AN_HOUR: Ms = 30 * 60_000;
 /// A crash at every so many requests.
 const STEP: usize = 5;
 
@@ -22,7 +23,7 @@ fn cases(clocks: &'static [WrongClock], skew_limit: Duration, must_end: bool) ->
                     skew_limit,
                     ..Plan::calm(SEED).with_crash(&request.key, Stage::Answered)
                 },
-                limit: LIMIT,
+                limit: if must_end { LIMIT } else { HALF_AN_HOUR },
                 must_end,
             })
         })

@@ -14,6 +14,7 @@ mod crash_matrix;
 mod determinism;
 mod dice;
 mod judge;
+mod kube_client;
 mod pairs;
 mod plan;
 mod run;

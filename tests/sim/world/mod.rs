@@ -139,21 +139,26 @@ impl World {
         state
     }
 
-    /// Lets time pass until `until`, or until everything has come to rest; whether it has.
-    pub async fn run(&self, until: Ms) -> bool {
+    /// Lets time pass until everything has come to rest, for `limit` at most; whether it has.
+    pub async fn run(&self, limit: Ms) -> bool {
+        self.drive(limit, State::is_at_rest).await
+    }
+
+    /// Lets time pass until `done`, for `limit` at most; whether it was.
+    pub async fn drive(&self, limit: Ms, done: impl Fn(&mut State) -> bool) -> bool {
         loop {
             let next = {
                 let mut state = self.state();
                 while let Some(happening) = state.take_due() {
                     self.happen(&mut state, happening);
                 }
-                if state.is_at_rest() {
+                if done(&mut state) {
                     return true;
                 }
-                if state.now >= until {
+                if state.now >= limit {
                     return false;
                 }
-                state.agenda.keys().next().map_or(until, |(at, ..)| *at).min(until)
+                state.agenda.keys().next().map_or(limit, |(at, ..)| *at).min(limit)
             };
             tokio::select! {
                 biased;

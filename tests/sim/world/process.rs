@@ -125,6 +125,17 @@ impl World {
     }
 }
 
+impl World {
+    /// A client of a process that runs nothing but the test itself.
+    pub fn client(&self) -> kube::Client {
+        let mut state = self.state();
+        let process = ProcessId(state.processes.len() + 1);
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        state.processes.push(Process { machine: 0, alive: true, task, metrics: Arc::new(Metrics::new()) });
+        Door { world: self.clone(), process }.client(SYSTEM_NAMESPACE)
+    }
+}
+
 impl State {
     pub(super) fn is_alive(&self, process: ProcessId) -> bool {
         self.processes.get(process.0 - 1).is_some_and(|process| process.alive)
