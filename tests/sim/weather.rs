@@ -81,6 +81,7 @@ impl Weather {
                 Fault::Refuse("Throttling.User", 400),
                 Fault::Refuse("InternalError", 500),
                 Fault::Slow(size.within(what, 1_000..=40_000)),
+                Fault::Pause(size.within(what, 1_000..=LATEST)),
             ],
         };
         usize::try_from(kind).ok().and_then(|kind| choices.get(kind % choices.len())).copied()

@@ -127,6 +127,11 @@ impl State {
     /// A line arrives.
     pub(super) fn deliver(&mut self, id: u64, line: Option<String>) {
         let Some(stream) = self.streams.get(&id) else { return };
+        let paused = self.paused_for(stream.process);
+        if paused > 0 {
+            let name = stream.name.clone();
+            return self.schedule(self.now + paused, &name, Happening::Line(id, line));
+        }
         let alive = self.is_alive(stream.process);
         let taken = line.is_some_and(|line| stream.lines.unbounded_send(line).is_ok());
         if !alive || !taken {
