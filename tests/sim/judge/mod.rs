@@ -47,7 +47,6 @@ struct Attempt {
     instance_id: String,
     claim: i64,
     owner: String,
-    id: String,
     process: String,
     timestamp: String,
     phase: String,
@@ -147,9 +146,9 @@ impl Judge {
         let read = self.reads.get(&(travel.process, id.clone())).copied();
         let age = read.map(|read| sent.duration_since(wall(read)));
         self.require(age.is_some_and(|age| age <= SEND_WINDOW), || format!("I5: {what}: last read {age:?} before"));
-        let set = self.password_set.get(&(id.clone(), claim)).copied();
-        let is_early = phase == "RestartRequested" && (set.is_none() || read < set);
-        self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {set:?} ms"));
+        let acknowledged = self.password_set.get(&(id.clone(), claim)).copied();
+        let is_early = phase == "RestartRequested" && (acknowledged.is_none() || read < acknowledged);
+        self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {acknowledged:?} ms"));
         if request.action == "ModifyInstanceAttribute" && request.outcome == Outcome::Executed {
             let password = ecs.passwords_set(id).last().unwrap_or_default().to_owned();
             self.passwords.insert((id.clone(), claim), password);
@@ -178,7 +177,6 @@ impl Judge {
                 instance_id: instance_id.clone(),
                 claim,
                 owner: format!("{}/{}", text(&spec["owner"]["namespace"]), text(&spec["owner"]["name"])),
-                id: text(&status["attempt"]["id"]),
                 process: text(&status["attempt"]["process"]),
                 timestamp: text(&status["attempt"]["timestamp"]),
                 phase: text(&status["phase"]),
