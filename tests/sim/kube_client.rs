@@ -165,7 +165,7 @@ fn all_was_seen(there: &BTreeSet<String>) -> bool {
 #[test]
 fn a_watcher_sees_every_change_through_hours_of_bookmarks_and_time_outs() {
     with_client(Plan::calm(1), |client, world| async move {
-        let (_, (there, lists)) = futures::join!(write(client.clone()), follow(client, all_was_seen));
+        let ((), (there, lists)) = futures::join!(write(client.clone()), follow(client, all_was_seen));
         assert_eq!((there, lists), (BTreeSet::from(["a".to_owned(), "c".to_owned()]), 1));
         let watches = count(&world, Class::Watch);
         assert!((45..55).contains(&watches), "a new watch every 290 s in four hours, and no new list: {watches}");
@@ -177,7 +177,7 @@ fn a_watcher_finds_its_way_back_from_broken_connections_and_410() {
     // What it has seen, how often it has listed, and the keys of the events that it was sent.
     let run = |plan: Plan| {
         with_client(plan, |client, world| async move {
-            let (_, (there, lists)) = futures::join!(write(client.clone()), follow(client, all_was_seen));
+            let ((), (there, lists)) = futures::join!(write(client.clone()), follow(client, all_was_seen));
             (there, lists, std::mem::take(&mut world.state().watch_events))
         })
     };
@@ -197,7 +197,7 @@ fn a_version_that_was_compacted_away_cannot_be_watched() {
         let api: Api<Secret> = Api::namespaced(client, NAMESPACE);
         let first = api.create(&PostParams::default(), &secret("a")).await.unwrap();
         api.create(&PostParams::default(), &secret("b")).await.unwrap();
-        let mut watch = async |version: &str| {
+        let watch = async |version: &str| {
             api.watch(&WatchParams::default(), version).await.unwrap().boxed().try_next().await.unwrap()
         };
         let version = first.resource_version().unwrap();

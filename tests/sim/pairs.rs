@@ -12,7 +12,7 @@ use crate::world::Asked;
 const SEED: u64 = 1;
 
 /// The requests that matter to the protocol, later than `after`.
-fn steps(report: &Report, after: Option<&Asked>) -> Vec<Asked> {
+pub fn steps(report: &Report, after: Option<&Asked>) -> Vec<Asked> {
     let is_step = |request: &&Asked| match request.class {
         Class::Change => true,
         Class::Write => request.key.contains("resetrecords"),

@@ -60,6 +60,9 @@ pub enum Fault {
     Late(Ms),
     /// Both ways take so many milliseconds longer together; the sender may have given up by then.
     Slow(Ms),
+    /// The process is stopped for so many milliseconds: neither this request nor any other of it leaves, and no answer
+    /// reaches it. The worst moment for that is after it was asked whether it still leads.
+    Pause(Ms),
     /// ECS refuses it with this code, and nothing is done.
     Refuse(&'static str, u16),
     /// A list shows what was so many versions ago; a watch begins there.

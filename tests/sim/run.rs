@@ -37,7 +37,7 @@ pub fn simulate(scenario: &Scenario, plan: Plan, story: Story, limit: Ms) -> Rep
         let ended = state.now;
         state.stop_all();
         state.let_everything_arrive();
-        state.conclude();
+        state.conclude(at_rest);
         let mut requests = std::mem::take(&mut state.requests);
         requests.sort();
         Report {

@@ -70,17 +70,18 @@ impl Scenario {
     }
 
     /// The most `maxUnavailable` that the owner, as `namespace/name`, ever has; 1 where it says nothing.
-    pub fn max_unavailable(&self, owner: &str) -> usize {
-        let applied =
-            self.script.iter().filter_map(|(_, what)| if let Do::Apply(object) = what { Some(object) } else { None });
-        let theirs = self.objects.iter().chain(applied).filter(|object| {
-            object["kind"] == "PasswordReset"
-                && owner.strip_prefix(&format!("{NAMESPACE}/")) == object["metadata"]["name"].as_str()
+    pub fn max_unavailable(&self, owner: &str) -> u64 {
+        let applied = self.script.iter().filter_map(|(_, what)| match what {
+            Do::Apply(object) => Some(object),
+            _ => None,
         });
-        theirs
-            .filter_map(|object| object["spec"]["restart"]["maxUnavailable"].as_u64())
-            .max()
-            .map_or(1, |most| most as usize)
+        let is_owner = |object: &&Value| {
+            let metadata = &object["metadata"];
+            object["kind"] == "PasswordReset"
+                && owner.split_once('/') == metadata["namespace"].as_str().zip(metadata["name"].as_str())
+        };
+        let theirs = self.objects.iter().chain(applied).filter(is_owner);
+        theirs.filter_map(|object| object["spec"]["restart"]["maxUnavailable"].as_u64()).max().unwrap_or(1)
     }
 }
 

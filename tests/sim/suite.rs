@@ -82,9 +82,11 @@ pub fn run_all(title: &str, cases: impl Iterator<Item = Case> + Send) {
     }
     if let Some((case, _)) = failures.first() {
         let story = if told { String::new() } else { make(case, Story::told()).1 };
-        let list: String =
-            failures.iter().take(LISTED).map(|(case, why)| format!("\nRUN='{}' {why:#?}", case.name)).collect();
-        panic!("{story}\n{title}: {} of {runs} runs failed; the story of the first is above:{list}", failures.len());
+        println!("{story}\n{title}: the story of the first failure is above");
+        for (case, why) in failures.iter().take(LISTED) {
+            println!("violated: {}\n    again: RUN='{}'", why.join("; "), case.name);
+        }
+        panic!("{title}: {} of {runs} runs failed", failures.len());
     }
 }
 

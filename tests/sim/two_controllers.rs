@@ -1,30 +1,73 @@
-//! Two controllers at once, without an election: safety must not depend on one.
+//! Two controllers at once. Without an election, since safety must not depend on one; and with it, as they are installed.
 
-use crate::crash_matrix::{LIMIT, calm, worlds};
+use crate::crash_matrix::{LIMIT, worlds};
 use crate::dice::Dice;
-use crate::plan::{Plan, RIGHT, STAGES, WrongClock};
+use crate::pairs::steps;
+use crate::plan::{Fault, Ms, Plan, RIGHT, STAGES, WrongClock};
+use crate::run::simulate;
+use crate::story::Story;
 use crate::suite::{self, Case};
 
-const SEED: u64 = 1;
-/// A crash at every so many requests.
-const STEP: usize = 7;
+/// Longer than a Lease lasts; than anybody waits for an answer; than ECS takes a request's Timestamp, nearly and quite.
+const PAUSES: [Ms; 4] = [20_000, 5 * 60_000, 30 * 60_000, 45 * 60_000];
 
-#[test]
-fn two_controllers_at_once_restart_nothing_twice() {
-    let cases = worlds().flat_map(|(name, scenario)| {
-        calm(&scenario).requests.into_iter().step_by(STEP).flat_map(move |request| {
-            let (name, scenario) = (name.clone(), scenario.clone());
+fn two(name: &str, election: bool) -> Plan {
+    let clocks = vec![RIGHT, WrongClock { ahead_seconds: -90, rate: 1.0 }];
+    Plan { clocks, election, ..Plan::calm(Dice(1).draw(name)) }
+}
+
+fn kind(election: bool) -> &'static str {
+    if election { "two with an election" } else { "two controllers" }
+}
+
+/// The runs in which one of two controllers dies at every `step`-th of the requests that both of them make.
+fn crashes(election: bool, step: usize) -> impl Iterator<Item = Case> {
+    worlds().flat_map(move |(name, scenario)| {
+        let two = two(&name, election);
+        let requests = simulate(&scenario, two.clone(), Story::untold(), LIMIT).requests;
+        requests.into_iter().step_by(step).flat_map(move |request| {
+            let (name, scenario, two) = (name.clone(), scenario.clone(), two.clone());
             STAGES.map(move |stage| Case {
-                name: format!("two controllers, {name}, {} {stage:?}", request.key),
+                name: format!("{}, {name}, {} {stage:?}", kind(election), request.key),
                 scenario: scenario.clone(),
-                plan: Plan {
-                    clocks: vec![RIGHT, WrongClock { ahead_seconds: -90, rate: 1.0 }],
-                    ..Plan::calm(Dice(SEED).draw(&name)).with_crash(&request.key, stage)
-                },
+                plan: two.clone().with_crash(&request.key, stage),
                 limit: LIMIT,
                 must_end: true,
             })
         })
-    });
-    suite::run("two controllers", cases);
+    })
+}
+
+/// The runs in which one of two controllers is stopped at a write of a record or a changing call, and goes on later.
+fn pauses(election: bool) -> impl Iterator<Item = Case> {
+    worlds().flat_map(move |(name, scenario)| {
+        let two = two(&name, election);
+        let report = simulate(&scenario, two.clone(), Story::untold(), LIMIT);
+        steps(&report, None).into_iter().flat_map(move |request| {
+            let (name, scenario, two) = (name.clone(), scenario.clone(), two.clone());
+            PAUSES.map(move |pause| Case {
+                name: format!("{}, {name}, {} Pause({pause})", kind(election), request.key),
+                scenario: scenario.clone(),
+                plan: two.clone().with_fault(&request.key, Fault::Pause(pause)),
+                limit: LIMIT,
+                must_end: true,
+            })
+        })
+    })
+}
+
+#[test]
+fn two_controllers_at_once_restart_nothing_twice() {
+    suite::run("two controllers", crashes(false, 7));
+}
+
+#[test]
+fn two_controllers_that_elect_a_leader_take_over_from_each_other() {
+    suite::run("two controllers with an election", crashes(true, 7));
+}
+
+#[test]
+fn one_of_two_controllers_may_sleep_through_anything_and_wake_up() {
+    suite::run("two controllers, one stopped", pauses(false));
+    suite::run("two controllers with an election, one stopped", pauses(true));
 }

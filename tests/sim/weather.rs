@@ -52,10 +52,9 @@ impl Weather {
         let kind = dice.sub("kind").draw(what);
         let slow = Fault::Slow(size.within(what, 1_000..=15_000));
         let choices: &[Fault] = match class {
-            Class::Get => &[Fault::Unavailable, Fault::LoseRequest, slow],
             Class::List if self.stale => &[Fault::Unavailable, slow, Fault::Past(size.within(what, 1..=8))],
             Class::Watch if self.stale => &[Fault::LoseRequest, slow, Fault::Past(size.within(what, 1..=8))],
-            Class::List | Class::Watch => &[Fault::Unavailable, Fault::LoseRequest, slow],
+            Class::Get | Class::List | Class::Watch => &[Fault::Unavailable, Fault::LoseRequest, slow],
             Class::Write => &[
                 Fault::Conflict,
                 Fault::Unavailable,
@@ -81,6 +80,7 @@ impl Weather {
                 Fault::Refuse("Throttling.User", 400),
                 Fault::Refuse("InternalError", 500),
                 Fault::Slow(size.within(what, 1_000..=40_000)),
+                Fault::Pause(size.within(what, 1_000..=LATEST)),
             ],
         };
         usize::try_from(kind).ok().and_then(|kind| choices.get(kind % choices.len())).copied()

@@ -11,7 +11,8 @@ const UNKNOWN: [&str; 3] = ["Unknown PasswordOutcomeUnknown", "Unknown RestartOu
 
 impl Judge {
     /// Everything has come to rest, and every request that was under way has arrived or died.
-    pub fn end(&mut self, ecs: &Core, panicked: bool) {
+    pub fn end(&mut self, ecs: &Core, panicked: bool, missed: &[String]) {
+        self.require(missed.is_empty(), || format!("I6: nothing was done about {missed:?}, and no one was told"));
         self.require(!panicked, || "a pass panicked".to_owned());
         self.restarts(ecs.journal());
         self.away(ecs.journal());
@@ -49,7 +50,7 @@ impl Judge {
         let nonces: BTreeMap<&str, &str> =
             journal.requests().map(|it| (it.request_id.as_str(), it.nonce.as_str())).collect();
         let mut away: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut most: BTreeMap<String, usize> = BTreeMap::new();
+        let mut most: BTreeMap<String, u64> = BTreeMap::new();
         for effect in journal.effects() {
             match (&effect.effect, &effect.cause) {
                 (Effect::RebootBegan, Some(cause)) => {
@@ -58,10 +59,12 @@ impl Judge {
                     let theirs = away.entry(attempt.owner.clone()).or_default();
                     theirs.insert(effect.instance_id.clone());
                     let most = most.entry(attempt.owner.clone()).or_default();
-                    *most = theirs.len().max(*most);
+                    *most = (theirs.len() as u64).max(*most);
                 }
                 (Effect::StatusChanged { to: Status::Running | Status::Stopped, .. }, _) => {
-                    away.values_mut().for_each(|theirs| drop(theirs.remove(&effect.instance_id)));
+                    for theirs in away.values_mut() {
+                        theirs.remove(&effect.instance_id);
+                    }
                 }
                 _ => {}
             }

@@ -5,7 +5,7 @@ mod end;
 
 use std::collections::BTreeMap;
 
-use ecs_simulator::api_server::{ApiServer, Change};
+use ecs_simulator::api_server::Change;
 use ecs_simulator::{Core, Entry, Outcome, RequestEntry};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -35,6 +35,8 @@ pub struct Judge {
     reads: BTreeMap<(ProcessId, String), Ms>,
     /// The names that processes store with their attempts.
     processes: BTreeMap<ProcessId, String>,
+    /// Who has held the Lease, from which version on.
+    holders: Vec<(u64, String)>,
     /// How claims ended.
     ends: BTreeMap<String, usize>,
 }
@@ -45,7 +47,6 @@ struct Attempt {
     instance_id: String,
     claim: i64,
     owner: String,
-    id: String,
     process: String,
     timestamp: String,
     phase: String,
@@ -65,6 +66,7 @@ impl Judge {
             password_set: BTreeMap::new(),
             reads: BTreeMap::new(),
             processes: BTreeMap::new(),
+            holders: Vec::new(),
             ends: BTreeMap::new(),
         }
     }
@@ -94,7 +96,7 @@ impl Judge {
     }
 
     /// ECS has just judged the call of a process.
-    pub fn call(&mut self, ecs: &Core, _api: &ApiServer, travel: &Travel) {
+    pub fn call(&mut self, ecs: &Core, travel: &Travel) {
         let Some(Entry::Request(request)) =
             ecs.journal().entries().iter().rev().find(|it| matches!(it, Entry::Request(_)))
         else {
@@ -136,13 +138,17 @@ impl Judge {
         let signed: Option<Timestamp> = request.timestamp.parse().ok();
         let age = signed.map(|signed| sent.duration_since(signed));
         self.require(age.is_some_and(|age| age <= SEND_WINDOW), || format!("{what}: sent {age:?} after its Timestamp"));
+        let holder = self.holders.iter().rev().find(|(version, _)| *version <= travel.version);
+        let leads =
+            holder.is_none_or(|(_, holder)| self.processes.get(&travel.process).is_some_and(|it| holder.ends_with(it)));
+        self.require(leads, || format!("{what}: another process leads"));
         // I5: seen, not long before; and before a restart, after the password was there.
         let read = self.reads.get(&(travel.process, id.clone())).copied();
         let age = read.map(|read| sent.duration_since(wall(read)));
         self.require(age.is_some_and(|age| age <= SEND_WINDOW), || format!("I5: {what}: last read {age:?} before"));
-        let set = self.password_set.get(&(id.clone(), claim)).copied();
-        let is_early = phase == "RestartRequested" && (set.is_none() || read < set);
-        self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {set:?} ms"));
+        let acknowledged = self.password_set.get(&(id.clone(), claim)).copied();
+        let is_early = phase == "RestartRequested" && (acknowledged.is_none() || read < acknowledged);
+        self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {acknowledged:?} ms"));
         if request.action == "ModifyInstanceAttribute" && request.outcome == Outcome::Executed {
             let password = ecs.passwords_set(id).last().unwrap_or_default().to_owned();
             self.passwords.insert((id.clone(), claim), password);
@@ -152,9 +158,14 @@ impl Judge {
 
     /// Something was stored.
     pub fn change(&mut self, change: &Change, ecs: &mut Core, now: Timestamp) {
-        if change.plural() != "resetrecords" {
-            return;
+        match change.plural() {
+            "resetrecords" => self.record(change, ecs, now),
+            "leases" => self.holders.push((change.version, text(&change.object()["spec"]["holderIdentity"]))),
+            _ => {}
         }
+    }
+
+    fn record(&mut self, change: &Change, ecs: &mut Core, now: Timestamp) {
         let record = change.object();
         let name = text(&record["metadata"]["name"]);
         let before = self.records.insert(name.clone(), record.clone()).unwrap_or_default();
@@ -166,7 +177,6 @@ impl Judge {
                 instance_id: instance_id.clone(),
                 claim,
                 owner: format!("{}/{}", text(&spec["owner"]["namespace"]), text(&spec["owner"]["name"])),
-                id: text(&status["attempt"]["id"]),
                 process: text(&status["attempt"]["process"]),
                 timestamp: text(&status["attempt"]["timestamp"]),
                 phase: text(&status["phase"]),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Happening, State, wall};
 use crate::plan::Ms;
-use crate::scenario::{Do, When};
+use crate::scenario::{Do, REGION, SYSTEM_NAMESPACE, When};
 
 /// Longer than anything that ECS was told to do takes.
 const HALF_AN_HOUR: Ms = 30 * 60 * 1000;
@@ -124,9 +124,26 @@ impl State {
     }
 
     /// The judgement over the whole run.
-    pub fn conclude(&mut self) {
+    pub fn conclude(&mut self, at_rest: bool) {
         let panics = self.panics();
-        self.judge.end(&self.ecs, panics);
+        let missed = if at_rest { self.missed() } else { Vec::new() };
+        self.judge.end(&self.ecs, panics, &missed);
+    }
+
+    /// The instances that an object names and that nothing was done about, although it says that it is done with them.
+    fn missed(&self) -> Vec<String> {
+        let mut missed = Vec::new();
+        for object in self.api.stored_all("passwordresets").filter(|object| !is_stalled(object)) {
+            let owner = &object["metadata"]["name"];
+            for id in object["spec"]["instanceIDs"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                let record = self.api.stored("resetrecords", SYSTEM_NAMESPACE, &format!("{REGION}.{id}"));
+                let completed = record.and_then(|record| record["status"]["completed"].as_array());
+                if !completed.into_iter().flatten().any(|entry| entry["owner"]["name"] == *owner) {
+                    missed.push(format!("{id} of {owner}"));
+                }
+            }
+        }
+        missed
     }
 
     /// What ECS was asked and what happened there.
@@ -166,6 +183,12 @@ fn is_settled(object: &Value) -> bool {
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let mut working = conditions.filter(|it| it["type"] == "Reconciling" && it["status"] == "True");
     status["observedGeneration"] == object["metadata"]["generation"] && working.next().is_none()
+}
+
+/// Whether an object says that a person has to act.
+fn is_stalled(object: &Value) -> bool {
+    let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|it| it["type"] == "Stalled" && it["status"] == "True")
 }
 
 fn shows(change: &Change, instance_id: &str, phase: &str) -> bool {

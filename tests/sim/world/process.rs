@@ -37,6 +37,8 @@ impl fmt::Display for ProcessId {
 pub struct Process {
     machine: usize,
     alive: bool,
+    /// Until when nothing goes in or out.
+    paused_until: Ms,
     task: AbortHandle,
     metrics: Arc<Metrics>,
 }
@@ -121,7 +123,7 @@ impl World {
             world.0.changed.notify_one();
         });
         state.story.note(state.now, || format!("{process} starts"));
-        state.processes.push(Process { machine, alive: true, task: task.abort_handle(), metrics });
+        state.processes.push(Process { machine, alive: true, paused_until: 0, task: task.abort_handle(), metrics });
     }
 }
 
@@ -131,7 +133,13 @@ impl World {
         let mut state = self.state();
         let process = ProcessId(state.processes.len() + 1);
         let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
-        state.processes.push(Process { machine: 0, alive: true, task, metrics: Arc::new(Metrics::new()) });
+        state.processes.push(Process {
+            machine: 0,
+            alive: true,
+            paused_until: 0,
+            task,
+            metrics: Arc::new(Metrics::new()),
+        });
         Door { world: self.clone(), process }.client(SYSTEM_NAMESPACE)
     }
 }
@@ -139,6 +147,16 @@ impl World {
 impl State {
     pub(super) fn is_alive(&self, process: ProcessId) -> bool {
         self.processes.get(process.0 - 1).is_some_and(|process| process.alive)
+    }
+
+    /// How long a process is still stopped.
+    pub(super) fn paused_for(&self, process: ProcessId) -> Ms {
+        self.processes[process.0 - 1].paused_until.saturating_sub(self.now)
+    }
+
+    /// SIGSTOP, and SIGCONT later.
+    pub(super) fn pause(&mut self, process: ProcessId, by: Ms) {
+        self.processes[process.0 - 1].paused_until = self.now + by;
     }
 
     /// `kill -9`, as soon as this millisecond is over: what else the process does in it must not hang on the order in which

@@ -77,6 +77,9 @@ impl State {
             self.crash(process);
             return None;
         }
+        if let Some(Fault::Pause(by)) = fault {
+            self.pause(process, by);
+        }
         let dice = self.plan.dice();
         let (sent, version) = (self.now, self.api.version());
         let (waiting, receiver) = oneshot::channel();
@@ -84,7 +87,7 @@ impl State {
             Travel { process, call, class, key, crash, fault, sent, version, reply: None, waiting: Some(waiting) };
         self.count += 1;
         let id = self.count;
-        let there = travel_time(class, dice.sub("there").draw(&travel.key));
+        let there = self.paused_for(process) + travel_time(class, dice.sub("there").draw(&travel.key));
         let slow = if let Some(Fault::Slow(by)) = fault { by / 2 } else { 0 };
         match fault {
             Some(Fault::NotSent) => self.reply(id, &mut travel, Reply::NotSent, 1),
@@ -131,8 +134,14 @@ impl State {
     /// Its answer reaches the process, if that still lives and waits.
     pub(super) fn answer(&mut self, id: u64) {
         let Some(travel) = self.travels.get_mut(&id) else { return };
+        let (process, key) = (travel.process, travel.key.clone());
+        let paused = self.paused_for(process);
+        if paused > 0 {
+            return self.schedule(self.now + paused, &key, Happening::Answer(id));
+        }
+        let Some(travel) = self.travels.get_mut(&id) else { return };
         let (reply, waiting) = (travel.reply.take(), travel.waiting.take());
-        let (process, crash) = (travel.process, travel.crash);
+        let crash = travel.crash;
         // A late one has still to arrive.
         if !matches!(travel.fault, Some(Fault::Late(_))) {
             self.travels.remove(&id);
@@ -190,7 +199,7 @@ impl State {
             self.ecs.inject(Rule::once("*", fault));
         }
         let handling = self.ecs.handle(self.wall(), request);
-        self.judge.call(&self.ecs, &self.api, travel);
+        self.judge.call(&self.ecs, travel);
         match handling {
             Handling::Now(EcsReply::Answer(response)) => Reply::Answer(response),
             Handling::Now(EcsReply::CloseConnection) | Handling::Later { .. } => Reply::Broken,

@@ -45,7 +45,9 @@ impl State {
     /// Something was written: every watch may have something to say.
     pub(super) fn pump_all(&mut self) {
         let ids: Vec<u64> = self.streams.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.pump(id));
+        for id in ids {
+            self.pump(id);
+        }
     }
 
     /// Sends on what a watch has to say.
@@ -59,8 +61,7 @@ impl State {
             }
             match self.api.next(&mut stream.watch, wall) {
                 Next::Event { version, line } => self.send_event(id, version, line),
-                Next::Bookmark(line) => self.send_line(id, Some(line), 0),
-                Next::Error(line) => self.send_line(id, Some(line), 0),
+                Next::Bookmark(line) | Next::Error(line) => self.send_line(id, Some(line), 0),
                 Next::Nothing(again) => {
                     let after = u64::try_from(again.duration_since(wall).as_millis()).unwrap();
                     let name = stream.name.clone();
@@ -112,7 +113,9 @@ impl State {
     /// Has everybody list again.
     pub(super) fn relist(&mut self) {
         let ids: Vec<u64> = self.streams.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.send_gone(id));
+        for id in ids {
+            self.send_gone(id);
+        }
     }
 
     fn send_line(&mut self, id: u64, line: Option<String>, late: Ms) {
@@ -127,6 +130,11 @@ impl State {
     /// A line arrives.
     pub(super) fn deliver(&mut self, id: u64, line: Option<String>) {
         let Some(stream) = self.streams.get(&id) else { return };
+        let paused = self.paused_for(stream.process);
+        if paused > 0 {
+            let name = stream.name.clone();
+            return self.schedule(self.now + paused, &name, Happening::Line(id, line));
+        }
         let alive = self.is_alive(stream.process);
         let taken = line.is_some_and(|line| stream.lines.unbounded_send(line).is_ok());
         if !alive || !taken {
