@@ -2,6 +2,8 @@
 //!
 //! - Moments count by their distances. A distance that is longer than anything that is compared stands for all longer ones;
 //!   what is left of it is which half of the minute it ends in.
+//!   So no moment is noted that lies before now and was not noted before: it would cut a long distance into two, of which one
+//!   is no longer long.
 //! - Names of processes and attempts count by what they are equal to.
 //! - What only people read does not count, nor a moment that nothing looks at any more.
 //!
@@ -16,12 +18,12 @@ use ecs_password_reset::api::reset_record::{
     Attempt, Completed, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
 use ecs_password_reset::decide::instance::Call;
-use ecs_password_reset::decide::{slots, start_time};
+use ecs_password_reset::decide::{SEND_WINDOW, slots, start_time};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::ecs::{Machine, View};
 use crate::setup::{HORIZON, Setup};
-use crate::world::{Pass, Process, Sending, Version, World, attempt, copy, tick};
+use crate::world::{Pass, Process, Sending, Version, World, at, attempt, copy, instance, tick};
 
 /// The digest of everything that counts in a state.
 pub fn digest(setup: &Setup, world: &World) -> u64 {
@@ -123,16 +125,17 @@ impl Canon<'_> {
     }
 
     fn machine(&mut self, machine: &Machine) {
-        let Machine { view, past, stored, in_effect, accepted, slow, restarted, touched } = machine;
-        self.word((stored, in_effect, slow, restarted, touched, past.len()));
+        let Machine { view, past, stored, in_effect, accepted, slow, restarted, touched, crossed } = machine;
+        self.word((stored, in_effect, slow, restarted, touched, crossed, past.len()));
         self.word(accepted.map(|accepted| accepted.claim));
         accepted.iter().for_each(|accepted| self.moment(accepted.at));
         for View { status, start_time, since, from, until } in past {
             self.word(status);
-            [start_time, since, from, until].into_iter().for_each(|moment| self.moment(*moment));
+            [start_time + 1, *since, *from, *until].into_iter().for_each(|moment| self.moment(moment));
         }
+        // A StartTime is noted as the end of its minute, which is not before now when it is new.
         self.word(view.status);
-        [view.start_time, view.since, view.from].into_iter().for_each(|moment| self.moment(moment));
+        [view.start_time + 1, view.since, view.from].into_iter().for_each(|moment| self.moment(moment));
     }
 
     fn process(&mut self, process: &Process) {
@@ -146,8 +149,9 @@ impl Canon<'_> {
             match pass {
                 Pass::Idle => self.word(0),
                 Pass::Store { base, record, then } => {
-                    self.word(1);
-                    if self.held(base.as_ref(), crate::world::instance(record)) {
+                    let instance = instance(record);
+                    self.word((1, instance));
+                    if self.held(base.as_ref(), instance) {
                         self.version(Some(record));
                         self.word(then.is_some());
                         then.iter().for_each(|sending| self.sending(*sending));
@@ -155,7 +159,7 @@ impl Canon<'_> {
                 }
                 Pass::Send { record, sending } | Pass::Await { record, sending } => {
                     self.word(if matches!(pass, Pass::Send { .. }) { 2 } else { 3 });
-                    self.held(Some(record), crate::world::instance(record));
+                    self.held(Some(record), instance(record));
                     self.sending(*sending);
                     let copy = copy(record, *sending);
                     self.word((copy.reboot, copy.claim));
@@ -189,7 +193,8 @@ impl Canon<'_> {
             Call::SetPasswordAsStored => 1,
             Call::Restart { .. } => 2,
         });
-        self.moment(read_at);
+        // All that is asked is whether a send window has passed since.
+        self.word((self.world.now - read_at).min(tick(at(0) + SEND_WINDOW) + 1));
     }
 
     fn version(&mut self, version: Option<&Version>) {
@@ -245,9 +250,10 @@ impl Canon<'_> {
         } = status;
         self.word(format!("{phase:?}{start_time_evidence:?}"));
         self.word((refusal.is_some(), *left_running, completed.len()));
-        self.deadline(unanswered_until.as_ref(), 0);
+        self.deadline(unanswered_until.as_ref(), crate::ecs::SETTLE);
         self.time(password_acknowledged_at.as_ref(), !over);
-        self.time(start_time_before.as_ref(), !over);
+        self.word(start_time_before.is_some());
+        start_time_before.iter().filter(|_| !over).for_each(|time| self.moment(tick(time.0) + 1));
         self.time(accepted_at.as_ref(), !over);
         self.time(available_time.as_ref(), false);
         self.deadline(last_restart_time.as_ref(), crate::setup::MIN_RESTART_INTERVAL);

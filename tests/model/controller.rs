@@ -116,13 +116,7 @@ fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slots_held: u32) 
 }
 
 fn target<'a>(instance: usize, record: Option<&'a ResetRecord>, reading: &'a Reading) -> Target<'a> {
-    Target {
-        instance_id: INSTANCES[instance],
-        record,
-        record_unreadable: false,
-        before: None,
-        reading: Some(reading),
-    }
+    Target { instance_id: INSTANCES[instance], record, record_unreadable: false, before: None, reading: Some(reading) }
 }
 
 /// Where the object's pass leads: to a person's decision on an Unknown, or to the first of the claims, judged again by the
@@ -235,20 +229,20 @@ pub fn send(setup: &Setup, world: &mut World, process: usize, job: usize) {
         me.sent[job] = Some(own.id);
     }
     if late || (setup.gate && process != world.lead) {
-        return answered(world, process, job, &record, sending, &Outcome::NotSent("too late, or not leading".to_owned()));
+        return answered(
+            world,
+            process,
+            job,
+            &record,
+            sending,
+            &Outcome::NotSent("too late, or not leading".to_owned()),
+        );
     }
     world.processes[process].passes[job] = Pass::Await { record, sending };
 }
 
 /// Takes in what became of a call: what it means is to be stored next.
-pub fn answered(
-    world: &mut World,
-    process: usize,
-    job: usize,
-    record: &Version,
-    sending: Sending,
-    outcome: &Outcome,
-) {
+pub fn answered(world: &mut World, process: usize, job: usize, record: &Version, sending: Sending, outcome: &Outcome) {
     let status = fold(record, sending.call, outcome, at(world.now));
     world.processes[process].passes[job] = if record.status.as_ref() == Some(&status) {
         Pass::Idle

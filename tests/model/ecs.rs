@@ -1,20 +1,22 @@
 //! ECS as far as the protocol sees it: what a request does, how a reboot goes on, and what a reading may show.
 //!
 //! It keeps to what the protocol assumes of ECS and makes the worst of it: a copy lives until just before Timestamp + V, a
-//! reboot may begin late and a reading lag, their sum being M; StartTime follows reboots or not, as the setup says.
+//! reboot may begin late and a reading lag, their sum staying just below M; StartTime follows reboots or not, as the setup says.
 
 use ecs_password_reset::decide::{Power, Reading, SEND_WINDOW, Seen};
 
 use crate::world::{Copy, at, minute, tick};
 
 /// V: a copy is alive before its Timestamp + V.
-pub const VALIDITY: i64 = 7;
+pub const VALIDITY: i64 = 8;
 /// How far back a reading may look from the moment at which it was asked for.
-pub const READ_LAG: i64 = 1;
-/// How long after its acceptance a reboot may begin. Both together are M.
-pub const BEGIN_DELAY: i64 = 3;
-/// How long a reboot takes.
-const REBOOT: i64 = 1;
+const READ_LAG: i64 = 1;
+/// How long after its acceptance a reboot may begin.
+const BEGIN_DELAY: i64 = 3;
+/// M: more than both together.
+pub const SETTLE: i64 = READ_LAG + BEGIN_DELAY + 1;
+/// How long a reboot takes: so long that a controller which looks all the time does see it.
+const REBOOT: i64 = 2;
 
 /// An instance.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -35,6 +37,8 @@ pub struct Machine {
     pub restarted: i64,
     /// Whether somebody else has stopped, started or restarted it.
     pub touched: bool,
+    /// Whether somebody did so between the acceptance of our last reboot and its beginning.
+    pub crossed: bool,
 }
 
 /// What a reading shows, and for how long it was so.
@@ -85,13 +89,17 @@ impl Machine {
             slow: false,
             restarted: 0,
             touched: false,
+            crossed: false,
         }
     }
 
     /// Carries out a request, unless the instance's status forbids it.
     pub fn carry_out(&mut self, copy: &Copy, now: i64) -> bool {
         match (copy.reboot, self.view.status) {
-            (true, Status::Running) => self.accepted = Some(Accepted { at: now, claim: copy.claim }),
+            (true, Status::Running) => {
+                self.accepted = Some(Accepted { at: now, claim: copy.claim });
+                self.crossed = false;
+            }
             (false, Status::Running | Status::Stopped) => self.stored = copy.claim,
             (true, Status::Stopped) | (_, Status::Rebooting { .. }) => return false,
         }

@@ -40,7 +40,14 @@ fn try_it() {
     let report = search(&setup, std::env::var("LIMIT").ok().and_then(|t| t.parse().ok()).unwrap_or(1_000_000));
     println!(
         "states {} moves {} depth {} exhausted {} ends {} {:?} allowed {} compared {}",
-        report.states, report.moves, report.depth, report.exhausted, report.ends, report.phases, report.allowed_errors, report.compared
+        report.states,
+        report.moves,
+        report.depth,
+        report.exhausted,
+        report.ends,
+        report.phases,
+        report.allowed_errors,
+        report.compared
     );
     if let Some(v) = report.violation {
         panic!("{v}");

@@ -169,7 +169,9 @@ impl Moves<'_> {
             nothing_to_do &= usual.is_none();
             if let Some(pass) = usual {
                 let glance = Glance { reading: fresh[instance].clone(), fresh: true };
-                self.add(Action::Look { process, instance, glance }, |next| begin(next, instance, Some(instance), pass));
+                self.add(Action::Look { process, instance, glance }, |next| {
+                    begin(next, instance, Some(instance), pass)
+                });
             }
             for reading in old {
                 let glance = Glance { reading: reading.clone(), fresh: false };
@@ -273,26 +275,38 @@ impl Moves<'_> {
         let other = 1 - world.lead;
         // A process that has lost its leadership ends what it has under way before it leads again.
         if !self.setup.gate || !world.processes[other].is_busy() {
-            self.add_for(|left| &mut left.handovers, Action::Handover, |next| {
-                next.lead = other;
-                next.behind = [None, None];
-            });
+            self.add_for(
+                |left| &mut left.handovers,
+                Action::Handover,
+                |next| {
+                    next.lead = other;
+                    next.behind = [None, None];
+                },
+            );
         }
         for (process, me) in world.processes.iter().enumerate() {
-            self.add_for(|left| &mut left.crashes, Action::Crash { process }, |next| {
-                abandon(next, process);
-                next.processes[process] = Process::new(next.name("p"));
-                if process == next.lead {
-                    next.behind = [None, None];
-                }
-            });
+            self.add_for(
+                |left| &mut left.crashes,
+                Action::Crash { process },
+                |next| {
+                    abandon(next, process);
+                    next.processes[process] = Process::new(next.name("p"));
+                    if process == next.lead {
+                        next.behind = [None, None];
+                    }
+                },
+            );
             if me.frozen {
                 self.add(Action::Thaw { process }, |next| next.processes[process].frozen = false);
             } else if process == world.lead || me.is_busy() {
-                self.add_for(|left| &mut left.freezes, Action::Freeze { process }, |next| {
-                    abandon(next, process);
-                    next.processes[process].frozen = true;
-                });
+                self.add_for(
+                    |left| &mut left.freezes,
+                    Action::Freeze { process },
+                    |next| {
+                        abandon(next, process);
+                        next.processes[process].frozen = true;
+                    },
+                );
             }
         }
     }
@@ -356,7 +370,8 @@ fn give_up(next: &mut World, process: usize, job: usize) {
     answered(next, process, job, &record, sending, &Outcome::NoAnswer(String::new()));
 }
 
-fn pass_time(next: &mut World) {
+/// Half a minute passes, and with it what may live no longer.
+pub fn pass_time(next: &mut World) {
     next.now += 1;
     let now = next.now;
     next.copies.retain(|copy| now < copy.timestamp + VALIDITY);

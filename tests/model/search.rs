@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::canon::digest;
 use crate::invariants::{check, is_the_allowed_error, settled};
-use crate::moves::{Move, fair_rank, moves};
+use crate::moves::{Action, Move, fair_rank, moves, pass_time};
 use crate::setup::Setup;
 use crate::story;
 use crate::world::{World, phase};
@@ -53,7 +53,8 @@ pub struct Report {
 
 /// Searches until everything was seen, something is wrong, or there are more than `limit` states.
 pub fn search(setup: &Setup, limit: usize) -> Report {
-    let mut search = Search { setup, nodes: Vec::new(), known: HashMap::new(), doubles: Vec::new(), report: Report::new() };
+    let mut search =
+        Search { setup, nodes: Vec::new(), known: HashMap::new(), doubles: Vec::new(), report: Report::new() };
     let wrong = search.run(limit).and_then(|()| search.every_state_reaches_an_end()).and_then(|()| search.compare());
     let mut report = search.report;
     report.violation = wrong.err();
@@ -89,7 +90,9 @@ impl Search<'_> {
 
     fn expand(&mut self, id: u32, world: &World, next: &mut Vec<(u32, World)>) -> Result<(), String> {
         let mut fair = (u8::MAX, id);
-        for (via, Move { action, world }) in moves(self.setup, world).into_iter().enumerate() {
+        let list = moves(self.setup, world);
+        let is_end = nothing_happens(self.setup, world, &list);
+        for (via, Move { action, world }) in list.into_iter().enumerate() {
             let digest = digest(self.setup, &world);
             let (successor, is_new) = self.visit(&world, digest, Some(id), via)?;
             fair = fair.min((fair_rank(&action).unwrap_or(u8::MAX), successor));
@@ -102,8 +105,8 @@ impl Search<'_> {
                 self.doubles.push((successor, world));
             }
         }
-        self.nodes[id as usize].fair = fair.1;
-        if fair.1 == id {
+        self.nodes[id as usize].fair = if is_end { id } else { fair.1 };
+        if is_end {
             self.end(id, world)?;
         }
         Ok(())
@@ -121,9 +124,8 @@ impl Search<'_> {
         self.report.states = self.nodes.len();
         check(self.setup, world).map_err(|why| self.tell(&why, id, &[]))?;
         let records = world.records.iter().zip(&world.machines);
-        let allowed = records.filter(|(record, machine)| {
-            record.as_ref().is_some_and(|record| is_the_allowed_error(record, machine))
-        });
+        let allowed = records
+            .filter(|(record, machine)| record.as_ref().is_some_and(|record| is_the_allowed_error(record, machine)));
         self.report.allowed_errors += usize::from(allowed.count() > 0);
         Ok((id, true))
     }
@@ -152,8 +154,9 @@ impl Search<'_> {
                     break;
                 }
                 at = fair as usize;
-                if path.contains(&at) {
-                    let circle: Vec<u32> = path.iter().map(|id| u32::try_from(*id).unwrap()).collect();
+                if let Some(first) = path.iter().position(|id| *id == at) {
+                    let circle = path[first..].iter().chain([&at]).map(|id| u32::try_from(*id).unwrap());
+                    let circle: Vec<u32> = circle.collect();
                     return Err(self.tell("I6: it goes on like this for ever, in a circle", circle[0], &circle[1..]));
                 }
             }
@@ -169,21 +172,40 @@ impl Search<'_> {
                 continue;
             }
             self.report.compared += 1;
-            let digests = moves(self.setup, world).into_iter().map(|next| digest(self.setup, &next.world));
+            let follows = moves(self.setup, world);
+            let digests = follows.iter().map(|next| digest(self.setup, &next.world));
             if digests.fold(0, u64::wrapping_add) != node.successors {
-                return Err(self.tell("the model took two states for equal which are not; the first of them", *id, &[]));
+                return Err(self.tell(&self.difference(*id, &follows), *id, &[]));
             }
         }
         Ok(())
     }
 
-    /// Tells how it comes to a state, and what follows there.
-    fn tell(&self, why: &str, id: u32, then: &[u32]) -> String {
+    /// After what the two states are seen to differ.
+    fn difference(&self, id: u32, double: &[Move]) -> String {
+        let (way, mut first) = self.way(id);
+        for id in &way[1..] {
+            first = moves(self.setup, &first).swap_remove(usize::from(self.nodes[*id as usize].via)).world;
+        }
+        let known: Vec<u64> = moves(self.setup, &first).iter().map(|next| digest(self.setup, &next.world)).collect();
+        let differs = |next: &&Move| !known.contains(&digest(self.setup, &next.world));
+        let action = double.iter().find(differs).map(|next| &next.action);
+        format!("the model took two states for equal which are not, as {action:?} shows; the first of them is this")
+    }
+
+    /// The states on the way to one, and the root that it begins at.
+    fn way(&self, id: u32) -> (Vec<u32>, World) {
         let mut way = vec![id];
         while self.nodes[way[0] as usize].parent != way[0] {
             way.insert(0, self.nodes[way[0] as usize].parent);
         }
         let root = self.setup.roots().swap_remove(usize::from(self.nodes[way[0] as usize].via));
+        (way, root)
+    }
+
+    /// Tells how it comes to a state, and what follows there.
+    fn tell(&self, why: &str, id: u32, then: &[u32]) -> String {
+        let (way, root) = self.way(id);
         let mut lines = story::Story::begin(self.setup, why, &root);
         let mut world = root;
         for id in &way[1..] {
@@ -199,6 +221,20 @@ impl Search<'_> {
         }
         lines.end()
     }
+}
+
+/// Whether nothing is left to happen by itself but that time passes, minute after minute.
+fn nothing_happens(setup: &Setup, world: &World, moves: &[Move]) -> bool {
+    let only_time = |moves: &[Move]| {
+        let first =
+            moves.iter().filter_map(|next| Some((fair_rank(&next.action)?, next))).min_by_key(|(rank, _)| *rank);
+        first.filter(|(_, next)| next.action == Action::Tick).map(|(_, next)| next.world.clone())
+    };
+    let Some(half_a_minute_later) = only_time(moves) else { return false };
+    let mut a_minute_later = half_a_minute_later.clone();
+    pass_time(&mut a_minute_later);
+    digest(setup, &a_minute_later) == digest(setup, world)
+        && only_time(&crate::moves::moves(setup, &half_a_minute_later)).is_some()
 }
 
 impl Report {

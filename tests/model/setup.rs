@@ -6,21 +6,22 @@ use ecs_password_reset::decide::{Timing, needed};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::ecs::{BEGIN_DELAY, Machine, READ_LAG, Status, VALIDITY};
+use crate::ecs::{Machine, SETTLE, Status, VALIDITY};
 use crate::world::{Budget, History, INSTANCES, Object, Process, World, seconds};
 
 /// The region of both instances.
 pub const REGION: &str = "cn-hangzhou";
 /// How long a restart may take, in ticks; shorter than V, as in earnest.
-const TIMEOUT: i64 = 6;
+const TIMEOUT: i64 = 7;
 /// How long refusals for a state in transition are waited out; longer than M, as in earnest.
-const STABLE_STATE_TIMEOUT: i64 = 5;
+const STABLE_STATE_TIMEOUT: i64 = 6;
 /// How long an instance has to be Running after a restart.
 const MIN_READY: i64 = 1;
 /// The account's pause between two restarts of an instance.
 pub const MIN_RESTART_INTERVAL: i64 = 2;
-/// No time is compared with another that is further away: the longest sum in the protocol is V + M + `timeoutSeconds`.
-pub const HORIZON: i64 = VALIDITY + READ_LAG + BEGIN_DELAY + TIMEOUT + 1;
+/// No two moments further apart than this are told apart from others that are: the longest sum that the protocol compares
+/// with is V + M + `timeoutSeconds`.
+pub const HORIZON: i64 = VALIDITY + SETTLE + TIMEOUT + 1;
 
 /// One search.
 #[derive(Clone)]
@@ -64,7 +65,7 @@ impl Setup {
             may_be_unknown: true,
             timing: Timing {
                 request_validity: SignedDuration::from_secs(i64::from(seconds(VALIDITY))),
-                restart_settle: SignedDuration::from_secs(i64::from(seconds(READ_LAG + BEGIN_DELAY))),
+                restart_settle: SignedDuration::from_secs(i64::from(seconds(SETTLE))),
             },
             compare_and_swap: true,
             spec: spec(1),

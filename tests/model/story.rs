@@ -22,7 +22,7 @@ impl Story {
         let world = if setup.follows { "StartTime follows reboots" } else { "StartTime does not follow reboots" };
         let lines = vec![
             format!("{why}\n  search: {}; {world}, the controller believes: {:?}", setup.name, setup.known),
-            format!("  {} it begins{}", clock(root), all(root)),
+            format!("  {} it begins{}", clock(root), changed(None, root)),
         ];
         Self { lines }
     }
@@ -30,7 +30,7 @@ impl Story {
     /// Adds one action.
     pub fn add(&mut self, before: &World, next: &Move) {
         let what = tell(before, &next.action, &next.world);
-        self.lines.push(format!("  {} {what}{}", clock(&next.world), all(&next.world)));
+        self.lines.push(format!("  {} {what}{}", clock(&next.world), changed(Some(before), &next.world)));
     }
 
     /// All of it.
@@ -48,11 +48,10 @@ fn minutes(tick: i64) -> String {
     if seconds < 0 { "before".to_owned() } else { format!("{:02}:{:02}", seconds / 60, seconds % 60) }
 }
 
-/// All instances with their records.
-fn all(world: &World) -> String {
-    let one = |instance: usize| {
-        let record = world.records[instance].as_ref();
-        let claim = record.map_or("no record".to_owned(), |record| {
+/// The instances with their records, those that are not as they were.
+fn changed(before: Option<&World>, world: &World) -> String {
+    let line = |world: &World, instance: usize| {
+        let claim = world.records[instance].as_ref().map_or("no record".to_owned(), |record| {
             let number = attempt(record).map_or(0, |attempt| attempt.number);
             match phase(record) {
                 Phase::RestartRequested => format!("claim {} RestartRequested({number})", record.spec.claim),
@@ -61,7 +60,8 @@ fn all(world: &World) -> String {
         });
         format!("\n           {}: {claim}; {}", INSTANCES[instance], machine(&world.machines[instance]))
     };
-    format!("{}{}", one(0), one(1))
+    let new = |instance: &usize| before.is_none_or(|before| line(before, *instance) != line(world, *instance));
+    (0..INSTANCES.len()).filter(new).map(|instance| line(world, instance)).collect()
 }
 
 fn machine(machine: &Machine) -> String {
@@ -109,7 +109,9 @@ fn tell(before: &World, action: &Action, after: &World) -> String {
             }
         }
         Action::Send { process, job } => match &after.processes[*process].passes[*job] {
-            Pass::Await { sending, .. } => format!("{} sends {} for {}", name(*process), call(sending.call), INSTANCES[*job]),
+            Pass::Await { sending, .. } => {
+                format!("{} sends {} for {}", name(*process), call(sending.call), INSTANCES[*job])
+            }
             _ => format!("{} finds that it must not send for {}", name(*process), INSTANCES[*job]),
         },
         Action::Answer { process, job, reply } => {
@@ -132,7 +134,9 @@ fn tell(before: &World, action: &Action, after: &World) -> String {
         Action::Finish { instance } => format!("the reboot of {} is done", INSTANCES[*instance]),
         Action::Slow { instance } => format!("the reboot of {} takes its time", INSTANCES[*instance]),
         Action::Handover => format!("{} takes over", name(after.lead)),
-        Action::Crash { process } => format!("{} dies and comes back as {}", name(*process), after.processes[*process].id),
+        Action::Crash { process } => {
+            format!("{} dies and comes back as {}", name(*process), after.processes[*process].id)
+        }
         Action::Freeze { process } => format!("{} is stopped", name(*process)),
         Action::Thaw { process } => format!("{} goes on", name(*process)),
         Action::Somebody(deed) => somebody(deed),
