@@ -1,7 +1,8 @@
 //! The port for kubelet and Prometheus: `/livez`, `/healthz`, `/readyz` and `/metrics`.
 //!
-//! It reports and never acts. Ready means "can work", never "the cloud can be reached": an outage of ECS must not take
-//! the process out of service. Alive means that the runtime still answers. There is no authentication, hence nothing
+//! It reports and never acts. Ready means "can work", or that another process works and this one may take its place:
+//! a rollout waits for it. It never means "the cloud can be reached": an outage of ECS must not take the process out of
+//! service. Alive means that the runtime still answers. There is no authentication, hence nothing
 //! here may name an object or an instance.
 
 use std::io;
@@ -20,14 +21,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{self, Metrics};
 
-/// What has to be there before the process can work. Each part is missing at first, and stays once it is there.
+/// What has to be there before the process can work. Each part is missing at first, and stays once it is there. A process
+/// that stands by lacks nothing, for as long as it does.
 #[derive(Debug, Default)]
 pub struct Readiness {
+    standing_by: AtomicBool,
     caches_synced: AtomicBool,
     fingerprint_key_present: AtomicBool,
 }
 
 impl Readiness {
+    /// Another process leads, as the API server has told: so it can be reached, and this process may read the Lease.
+    pub fn standing_by(&self) {
+        self.standing_by.store(true, Ordering::Relaxed);
+    }
+
+    /// This process leads, and needs all that is needed to work.
+    pub fn leads(&self) {
+        self.standing_by.store(false, Ordering::Relaxed);
+    }
+
     /// The first list of every watched kind has arrived.
     pub fn caches_synced(&self) {
         self.caches_synced.store(true, Ordering::Relaxed);
@@ -41,7 +54,10 @@ impl Readiness {
     /// What is still missing, in words; empty when ready.
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
-        let Self { caches_synced, fingerprint_key_present } = self;
+        let Self { standing_by, caches_synced, fingerprint_key_present } = self;
+        if standing_by.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         [(caches_synced, "caches are not synced"), (fingerprint_key_present, "fingerprint key is not present")]
             .into_iter()
             .filter(|(there, _)| !there.load(Ordering::Relaxed))
@@ -146,6 +162,18 @@ mod tests {
         server.readiness.caches_synced();
         let answer = server.get("/readyz").await;
         assert!(answer.ends_with("not ready: fingerprint key is not present\n"), "{answer}");
+        server.readiness.fingerprint_key_present();
+        assert!(server.get("/readyz").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+
+    #[tokio::test]
+    async fn a_standby_is_ready_and_a_new_leader_only_once_it_can_work() {
+        let server = server().await;
+        server.readiness.standing_by();
+        assert!(server.get("/readyz").await.starts_with("HTTP/1.1 200 OK\r\n"));
+        server.readiness.leads();
+        assert!(server.get("/readyz").await.starts_with("HTTP/1.1 503 "));
+        server.readiness.caches_synced();
         server.readiness.fingerprint_key_present();
         assert!(server.get("/readyz").await.starts_with("HTTP/1.1 200 OK\r\n"));
     }

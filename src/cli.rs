@@ -12,6 +12,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::leader::Timing;
+
 /// Everything that a start of the controller can be told, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -33,12 +35,20 @@ pub struct Settings {
     pub concurrency: u16,
     /// How long one request to the API server may take before it counts as unanswered.
     pub kube_request_timeout: Duration,
+    /// How long connecting to ECS may take, TLS included. A request that has not left by then never does.
+    pub ecs_connect_timeout: Duration,
     /// How far the local clock may be from ECS's before nothing new is started.
     pub clock_skew_limit: Duration,
     /// Pause between two looks at the identity behind an account.
     pub account_check: Duration,
     /// How long passes in flight may run on after SIGTERM.
     pub shutdown_timeout: Duration,
+    /// Whether this process works only while it leads; else it has to be the only one.
+    pub leader_elect: bool,
+    /// The name of this process in the Lease, before its random id.
+    pub leader_elect_identity: String,
+    /// The lengths of the election.
+    pub election: Timing,
     /// What is logged, in `tracing`'s filter syntax. Parses: it was tried.
     pub log_filter: String,
     /// What a log line looks like.
@@ -132,6 +142,10 @@ struct Args {
     #[arg(long, env = "ECS_PASSWORD_RESET_KUBE_REQUEST_TIMEOUT_SECONDS", value_name = "SECONDS", default_value_t = 10)]
     kube_request_timeout_seconds: u64,
 
+    /// Seconds that connecting to ECS may take, TLS included
+    #[arg(long, env = "ECS_PASSWORD_RESET_ECS_CONNECT_TIMEOUT_SECONDS", value_name = "SECONDS", default_value_t = 5)]
+    ecs_connect_timeout_seconds: u64,
+
     /// Seconds that the local clock may be off from the clock of ECS; beyond that nothing new is started
     #[arg(long, env = "ECS_PASSWORD_RESET_CLOCK_SKEW_LIMIT_SECONDS", value_name = "SECONDS", default_value_t = 300)]
     clock_skew_limit_seconds: u64,
@@ -143,6 +157,55 @@ struct Args {
     /// Seconds that passes in flight may run on after SIGTERM; keep it below the pod's terminationGracePeriodSeconds
     #[arg(long, env = "ECS_PASSWORD_RESET_SHUTDOWN_TIMEOUT_SECONDS", value_name = "SECONDS", default_value_t = 25)]
     shutdown_timeout_seconds: u64,
+
+    /// Work only while holding the Lease ecs-password-reset, so that replicas can stand by; false is for a single replica
+    #[arg(
+        long,
+        env = "ECS_PASSWORD_RESET_LEADER_ELECT",
+        value_name = "BOOLEAN",
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true"
+    )]
+    leader_elect: bool,
+
+    /// Name of this process in the Lease, to which a random id is added; the default is that of the pod, if POD_NAME is set
+    #[arg(
+        long,
+        env = "ECS_PASSWORD_RESET_LEADER_ELECT_IDENTITY",
+        value_name = "NAME",
+        default_value_t = default_identity()
+    )]
+    leader_elect_identity: String,
+
+    /// Seconds that the others wait after the last renewal they saw before one of them takes the Lease
+    #[arg(
+        long,
+        env = "ECS_PASSWORD_RESET_LEADER_ELECT_LEASE_DURATION_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 15
+    )]
+    leader_elect_lease_duration_seconds: u64,
+
+    /// Seconds after its last renewal in which a leader that cannot renew ends
+    #[arg(
+        long,
+        env = "ECS_PASSWORD_RESET_LEADER_ELECT_RENEW_DEADLINE_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 10
+    )]
+    leader_elect_renew_deadline_seconds: u64,
+
+    /// Seconds between two renewals
+    #[arg(
+        long,
+        env = "ECS_PASSWORD_RESET_LEADER_ELECT_RETRY_PERIOD_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 2
+    )]
+    leader_elect_retry_period_seconds: u64,
 
     /// Log filter, such as "info,ecs_password_reset=debug"; other crates never log below their ceiling, whatever it says
     #[arg(long, env = "ECS_PASSWORD_RESET_LOG_FILTER", value_name = "FILTER", default_value = "info")]
@@ -156,6 +219,11 @@ struct Args {
 /// The pod's own namespace, as the downward API tells it.
 fn default_namespace() -> String {
     std::env::var("POD_NAMESPACE").unwrap_or_else(|_| "ecs-password-reset-system".to_owned())
+}
+
+/// The pod's name, as the downward API tells it.
+fn default_identity() -> String {
+    std::env::var("POD_NAME").unwrap_or_else(|_| "ecs-password-reset".to_owned())
 }
 
 /// The range of one number.
@@ -184,10 +252,17 @@ const SECRET_POLL: Limit = Limit { minimum_for_tests: 1, ..limit("secret-poll-se
 const CONCURRENCY: Limit = limit("concurrency", "passes", 1, 256);
 /// A stored attempt may be sent for 60 s after its Timestamp: the write before it must not eat that up.
 const KUBE_REQUEST_TIMEOUT: Limit = limit("kube-request-timeout-seconds", "seconds", 1, 30);
+const ECS_CONNECT_TIMEOUT: Limit = limit("ecs-connect-timeout-seconds", "seconds", 1, 10);
 /// ECS refuses a Timestamp that is off by 15 minutes.
 const CLOCK_SKEW: Limit = limit("clock-skew-limit-seconds", "seconds", 1, 900);
 const ACCOUNT_CHECK: Limit = Limit { minimum_for_tests: 1, ..limit("account-check-seconds", "seconds", 10, 86_400) };
 const SHUTDOWN_TIMEOUT: Limit = limit("shutdown-timeout-seconds", "seconds", 1, 600);
+/// Shorter than a pause of the API server, and each of those ends a leader.
+const LEASE_DURATION: Limit =
+    Limit { minimum_for_tests: 2, ..limit("leader-elect-lease-duration-seconds", "seconds", 10, 600) };
+const RENEW_DEADLINE: Limit =
+    Limit { minimum_for_tests: 1, ..limit("leader-elect-renew-deadline-seconds", "seconds", 5, 599) };
+const RETRY_PERIOD: Limit = limit("leader-elect-retry-period-seconds", "seconds", 1, 60);
 
 impl Limit {
     fn check(&self, value: u64, allow_http_endpoints: bool) -> Result<u64, String> {
@@ -219,15 +294,27 @@ impl TryFrom<Args> for Settings {
             secret_poll_seconds,
             concurrency,
             kube_request_timeout_seconds,
+            ecs_connect_timeout_seconds,
             clock_skew_limit_seconds,
             account_check_seconds,
             shutdown_timeout_seconds,
+            leader_elect,
+            leader_elect_identity,
+            leader_elect_lease_duration_seconds,
+            leader_elect_renew_deadline_seconds,
+            leader_elect_retry_period_seconds,
             log_filter,
             log_format,
         } = args;
         let seconds = |limit: Limit, value| limit.check(value, allow_http_endpoints).map(Duration::from_secs);
         let milliseconds = |limit: Limit, value| limit.check(value, allow_http_endpoints).map(Duration::from_millis);
         CONCURRENCY.check(concurrency.into(), allow_http_endpoints)?;
+        let ecs_connect_timeout = seconds(ECS_CONNECT_TIMEOUT, ecs_connect_timeout_seconds)?;
+        let election = Timing {
+            lease_duration: seconds(LEASE_DURATION, leader_elect_lease_duration_seconds)?,
+            renew_deadline: seconds(RENEW_DEADLINE, leader_elect_renew_deadline_seconds)?,
+            retry_period: seconds(RETRY_PERIOD, leader_elect_retry_period_seconds)?,
+        };
         Ok(Self {
             namespace: checked_namespace(namespace)?,
             listen_address,
@@ -238,9 +325,13 @@ impl TryFrom<Args> for Settings {
             secret_poll: seconds(SECRET_POLL, secret_poll_seconds)?,
             concurrency,
             kube_request_timeout: seconds(KUBE_REQUEST_TIMEOUT, kube_request_timeout_seconds)?,
+            ecs_connect_timeout,
             clock_skew_limit: seconds(CLOCK_SKEW, clock_skew_limit_seconds)?,
             account_check: seconds(ACCOUNT_CHECK, account_check_seconds)?,
             shutdown_timeout: seconds(SHUTDOWN_TIMEOUT, shutdown_timeout_seconds)?,
+            leader_elect,
+            leader_elect_identity: checked_identity(leader_elect_identity)?,
+            election: checked_election(election, ecs_connect_timeout)?,
             log_filter: checked_log_filter(log_filter)?,
             log_format,
         })
@@ -255,6 +346,37 @@ fn checked_namespace(name: String) -> Result<String, String> {
         return Ok(name);
     }
     Err(format!("--namespace is {name:?}; it must be 1 to 63 of a-z, 0-9 and '-', with no '-' at either end"))
+}
+
+/// What Kubernetes takes as the name of a pod.
+fn checked_identity(name: String) -> Result<String, String> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    if (1..=253).contains(&name.len()) && name.bytes().all(inner) {
+        return Ok(name);
+    }
+    Err(format!("--leader-elect-identity is {name:?}; it must be 1 to 253 of a-z, 0-9, '-' and '.'"))
+}
+
+/// A leader has more than one try before it ends, and what it sent last has left this machine before another one leads.
+fn checked_election(timing: Timing, ecs_connect_timeout: Duration) -> Result<Timing, String> {
+    let Timing { lease_duration, renew_deadline, retry_period } = timing;
+    if renew_deadline <= retry_period {
+        return Err(format!(
+            "--leader-elect-renew-deadline-seconds is {}; it must be more than \
+             --leader-elect-retry-period-seconds, which is {}",
+            renew_deadline.as_secs(),
+            retry_period.as_secs()
+        ));
+    }
+    if lease_duration < renew_deadline + ecs_connect_timeout {
+        return Err(format!(
+            "--leader-elect-lease-duration-seconds is {}; it must be at least {}, the sum of \
+             --leader-elect-renew-deadline-seconds and --ecs-connect-timeout-seconds",
+            lease_duration.as_secs(),
+            (renew_deadline + ecs_connect_timeout).as_secs()
+        ));
+    }
+    Ok(timing)
 }
 
 fn checked_log_filter(filter: String) -> Result<String, String> {
@@ -301,9 +423,17 @@ mod tests {
             secret_poll: Duration::from_secs(30),
             concurrency: 16,
             kube_request_timeout: Duration::from_secs(10),
+            ecs_connect_timeout: Duration::from_secs(5),
             clock_skew_limit: Duration::from_mins(5),
             account_check: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(25),
+            leader_elect: true,
+            leader_elect_identity: "ecs-password-reset".to_owned(),
+            election: Timing {
+                lease_duration: Duration::from_secs(15),
+                renew_deadline: Duration::from_secs(10),
+                retry_period: Duration::from_secs(2),
+            },
             log_filter: "info".to_owned(),
             log_format: LogFormat::Json,
         };
@@ -321,11 +451,17 @@ mod tests {
             ("--concurrency=257", "1 to 256 passes"),
             ("--kube-request-timeout-seconds=0", "1 to 30 seconds"),
             ("--kube-request-timeout-seconds=31", "1 to 30 seconds"),
+            ("--ecs-connect-timeout-seconds=0", "1 to 10 seconds"),
+            ("--ecs-connect-timeout-seconds=11", "1 to 10 seconds"),
             ("--clock-skew-limit-seconds=0", "1 to 900 seconds"),
             ("--clock-skew-limit-seconds=901", "1 to 900 seconds"),
             ("--account-check-seconds=86401", "10 to 86400 seconds"),
             ("--shutdown-timeout-seconds=0", "1 to 600 seconds"),
             ("--shutdown-timeout-seconds=601", "1 to 600 seconds"),
+            ("--leader-elect-lease-duration-seconds=601", "10 to 600 seconds"),
+            ("--leader-elect-renew-deadline-seconds=600", "5 to 599 seconds"),
+            ("--leader-elect-retry-period-seconds=0", "1 to 60 seconds"),
+            ("--leader-elect-retry-period-seconds=61", "1 to 60 seconds"),
         ] {
             let (name, value) = flag.split_once('=').unwrap();
             let message = refusal(&[flag]);
@@ -349,6 +485,45 @@ mod tests {
         }
         let message = refusal(&["--request-validity-seconds=0", "--allow-http-endpoints"]);
         assert!(message.contains("it must be 1 to 86400 seconds"), "{message}");
+    }
+
+    #[test]
+    fn short_leases_are_for_tests() {
+        let short = [
+            "--leader-elect-lease-duration-seconds=3",
+            "--leader-elect-renew-deadline-seconds=2",
+            "--leader-elect-retry-period-seconds=1",
+            "--ecs-connect-timeout-seconds=1",
+        ];
+        let message = refusal(&short);
+        assert!(message.contains("less only together with --allow-http-endpoints"), "{message}");
+        let settings = parse_flags(&[&short[..], &["--allow-http-endpoints"]].concat()).unwrap();
+        assert_eq!(settings.election.lease_duration, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn lengths_of_an_election_that_do_not_fit_together_are_refused() {
+        let message = refusal(&["--leader-elect-retry-period-seconds=10"]);
+        assert!(message.contains("--leader-elect-renew-deadline-seconds is 10; it must be more than"), "{message}");
+        assert!(message.contains("--leader-elect-retry-period-seconds, which is 10"), "{message}");
+        for flags in [
+            &["--leader-elect-lease-duration-seconds=14"][..],
+            &["--leader-elect-renew-deadline-seconds=11"],
+            &["--ecs-connect-timeout-seconds=6"],
+        ] {
+            let message = refusal(flags);
+            assert!(message.contains("it must be at least 1"), "{message}");
+            assert!(message.contains("the sum of --leader-elect-renew-deadline-seconds and"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_identity_that_is_no_name_of_a_pod_is_refused() {
+        for name in ["", "a_b", "A", "a b", &"a".repeat(254)] {
+            let message = refusal(&[&format!("--leader-elect-identity={name}")]);
+            assert!(message.contains("1 to 253 of a-z"), "{message}");
+        }
+        assert!(!parse_flags(&["--leader-elect=false"]).unwrap().leader_elect);
     }
 
     #[test]
@@ -423,6 +598,7 @@ mod tests {
         if std::env::var_os("ECS_PASSWORD_RESET_CONCURRENCY").is_none() {
             let variables = [
                 ("POD_NAMESPACE", "of-the-pod"),
+                ("POD_NAME", "pod-1"),
                 ("ECS_PASSWORD_RESET_CONCURRENCY", "7"),
                 ("ECS_PASSWORD_RESET_ALLOW_HTTP_ENDPOINTS", "true"),
                 ("ECS_PASSWORD_RESET_SECRET_POLL_SECONDS", "1"),
@@ -431,6 +607,7 @@ mod tests {
         }
         let settings = parse_flags(&["--secret-poll-seconds=2"]).unwrap();
         assert_eq!(settings.namespace, "of-the-pod");
+        assert_eq!(settings.leader_elect_identity, "pod-1");
         assert_eq!(settings.concurrency, 7);
         assert!(settings.allow_http_endpoints);
         assert_eq!(settings.secret_poll, Duration::from_secs(2));

@@ -15,6 +15,7 @@
 //! - [`run`]: wiring, and the order of shutdown
 //! - [`cli`], [`telemetry`], [`metrics`], [`admin`]: settings, logs, figures, and the port that shows them
 //! - [`clock`]: the only reader of wall time
+//! - [`failpoint`]: points at which a test kills the process; nothing without the feature `failpoints`
 
 pub mod admin;
 pub mod api;
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod credentials;
 pub mod decide;
 pub mod ecs;
+pub mod failpoint;
 pub mod leader;
 pub mod metrics;
 pub mod reconcile;

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error, "the controller could not run");
+            tracing::error!(error, "the controller cannot go on");
             ExitCode::FAILURE
         }
     }

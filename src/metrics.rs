@@ -63,6 +63,7 @@ pub struct Metrics {
     provider_call_seconds: Family<ApiLabels, Histogram, fn() -> Histogram>,
     provider_throttled: Family<ApiLabels, Counter>,
     kube_writes: Family<WriteLabels, Counter>,
+    leader: Family<LeaseLabels, Gauge>,
     instances: Family<StateLabels, Gauge<u64, AtomicU64>>,
     /// What `instances` is summed from, by owner.
     rows: Mutex<BTreeMap<String, BTreeMap<&'static str, u64>>>,
@@ -94,6 +95,11 @@ struct CallLabels {
 struct WriteLabels {
     kind: &'static str,
     verb: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeaseLabels {
+    name: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -143,6 +149,11 @@ impl Metrics {
                 "Calls that Alibaba Cloud refused because there were too many",
             ),
             kube_writes: family(r, "passwordreset_kube_writes", "Writes sent to the Kubernetes API server"),
+            leader: family(
+                r,
+                "leader_election_master_status",
+                "1 for the process that holds the Lease, 0 for a standby",
+            ),
             instances: family(r, "passwordreset_instances", "Instances of all PasswordResets by state"),
             rows: Mutex::default(),
             registry,
@@ -201,6 +212,11 @@ impl Metrics {
     /// A write was sent to the API server, whatever came of it: its cost is the server's either way.
     pub fn kube_write(&self, kind: &'static str, verb: &'static str) {
         self.kube_writes.get_or_create(&WriteLabels { kind, verb }).inc();
+    }
+
+    /// Whether this process holds the Lease `name`; a process that needs none never says so.
+    pub fn set_leader(&self, name: &'static str, leads: bool) {
+        self.leader.get_or_create(&LeaseLabels { name }).set(leads.into());
     }
 
     /// How many instances of `owner` (`namespace/name`) are in which state now; replaces what was said before.
@@ -291,6 +307,7 @@ mod tests {
         metrics.provider_call("RebootInstance", "OK", Duration::from_secs(2));
         metrics.provider_throttled("RebootInstance");
         metrics.kube_write("ResetRecord", "replace");
+        metrics.set_leader("a-lease", true);
         metrics.set_rows("a/b", &[("InEffect", 2)].into());
         let encoded = metrics.encode();
         for line in [
@@ -308,6 +325,7 @@ mod tests {
             r#"passwordreset_provider_api_duration_seconds_count{api="RebootInstance"} 1"#,
             r#"passwordreset_provider_api_throttled_total{api="RebootInstance"} 1"#,
             r#"passwordreset_kube_writes_total{kind="ResetRecord",verb="replace"} 1"#,
+            r#"leader_election_master_status{name="a-lease"} 1"#,
             r#"passwordreset_instances{state="InEffect"} 2"#,
             concat!(r#"passwordreset_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {

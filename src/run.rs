@@ -1,4 +1,8 @@
-//! Wiring only: clients, streams, controllers, the admin server, and the order of shutdown. Decides nothing.
+//! Wiring only: clients, leadership, streams, controllers, the admin server, and the order of shutdown. Decides nothing.
+//!
+//! ```text
+//! run ─▶ operate_while_leading: stand by, then hold the Lease ─▶ operate: watches and controllers ─▶ release the Lease
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +25,7 @@ use crate::api::reset_record::{Owner, Phase, ResetRecord};
 use crate::cli::Settings;
 use crate::clock::Clock;
 use crate::ecs::{Client as EcsClient, HttpTransport, Instances, Transport, TransportError};
-use crate::leader::Gate;
+use crate::leader::{Candidate, Gate, LEASE_NAME, Loss};
 use crate::metrics::Metrics;
 use crate::reconcile::accounts::Accounts;
 use crate::reconcile::calls::Calls;
@@ -39,7 +43,7 @@ const START_RETRY: Duration = Duration::from_secs(2);
 
 type Guarded<K> = DeserializeGuard<K>;
 
-/// Why the controller could not start.
+/// Why the controller could not start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// There is no usable kubeconfig or in-cluster configuration.
@@ -54,6 +58,9 @@ pub enum RunError {
     /// There is no fingerprint key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Another process may lead by now.
+    #[error("leadership is lost: {0}")]
+    Lost(#[from] Loss),
 }
 
 /// What the controller works against: the real thing, or in tests a double of it.
@@ -64,34 +71,92 @@ pub struct Outside<T> {
     pub ecs: EcsClient<T>,
     /// This machine's clock.
     pub clock: Clock,
+    /// The random id of this process: a part of its name in the Lease, and of each attempt that it stores.
+    pub process: String,
     /// Whether this process leads.
     pub gate: Gate,
 }
 
 impl Outside<HttpTransport> {
-    async fn connect(settings: &Settings) -> Result<Self, RunError> {
-        let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(error.to_string()))?;
-        // A write that is repeated behind our back is a write whose outcome we do not know.
-        config.default_retry = false;
-        config.connect_timeout = Some(settings.kube_request_timeout);
-        let client = Client::try_from(config).map_err(|error| RunError::Kubeconfig(error.to_string()))?;
-        let ecs = EcsClient::connect(settings.allow_http_endpoints)?;
-        Ok(Self { client, ecs, clock: Clock::System, gate: Gate::always() })
+    fn connect(settings: &Settings, client: Client) -> Result<Self, RunError> {
+        let ecs = EcsClient::connect(settings.allow_http_endpoints, settings.ecs_connect_timeout)?;
+        let clock = Clock::System;
+        Ok(Self { client, ecs, process: clock.nonce(), clock, gate: Gate::always() })
     }
+}
+
+async fn kube_config(settings: &Settings) -> Result<kube::Config, RunError> {
+    let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(error.to_string()))?;
+    // A write that is repeated behind our back is a write whose outcome we do not know.
+    config.default_retry = false;
+    config.connect_timeout = Some(settings.kube_request_timeout);
+    Ok(config)
+}
+
+/// A client with connections of its own.
+fn kube_client(config: &kube::Config) -> Result<Client, RunError> {
+    Client::try_from(config.clone()).map_err(|error| RunError::Kubeconfig(error.to_string()))
 }
 
 /// Runs the controller with its admin server until `stop` is cancelled, and lets passes in flight finish.
 ///
 /// # Errors
-/// When it cannot start.
+/// When it cannot start, and when it has lost its leadership.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunError> {
     let (metrics, readiness) = (Arc::new(Metrics::new()), Arc::new(Readiness::default()));
     let listener = admin::bind(settings.listen_address).await?;
     let server = tokio::spawn(admin::serve(listener, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
-    let outside = Outside::connect(&settings).await?;
-    operate(settings, outside, metrics, readiness, stop).await?;
+    let config = kube_config(&settings).await?;
+    let outside = Outside::connect(&settings, kube_client(&config)?)?;
+    if settings.leader_elect {
+        let lease_client = kube_client(&config)?;
+        operate_while_leading(settings, outside, lease_client, metrics, readiness, stop).await?;
+    } else {
+        operate(settings, outside, metrics, readiness, stop).await?;
+    }
     let _ = server.await;
     Ok(())
+}
+
+/// Stands by until this process leads, then [`operate`]s, and gives the Lease back at the end. The gate of `outside` is
+/// replaced by one that is open while this process leads. `lease_client` is a client of its own: see [`Candidate::new`].
+///
+/// # Errors
+/// Those of [`operate`], and the loss of leadership. What was begun under it is dropped then, in the middle, and this
+/// process ends instead of standing by again: its caches, its notes of what it wrote and sent, and its calls in flight are
+/// of a time in which it led. A new process has none of them, and begins with the records.
+pub async fn operate_while_leading<T: Transport>(
+    settings: Settings,
+    mut outside: Outside<T>,
+    lease_client: Client,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let identity = format!("{}_{}", settings.leader_elect_identity, outside.process);
+    let clock = outside.clock.clone();
+    let mut candidate = Candidate::new(lease_client, &settings.namespace, identity, settings.election, clock);
+    outside.gate = candidate.gate();
+    metrics.set_leader(LEASE_NAME, false);
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            // It may have been stopped in the middle of a claim.
+            candidate.release().await;
+            return Ok(());
+        }
+        () = candidate.acquire(|| readiness.standing_by()) => {}
+    }
+    metrics.set_leader(LEASE_NAME, true);
+    readiness.leads();
+    let ended = tokio::select! {
+        biased;
+        loss = candidate.hold() => return Err(loss.into()),
+        ended = operate(settings, outside, Arc::clone(&metrics), readiness, stop) => ended,
+    };
+    metrics.set_leader(LEASE_NAME, false);
+    candidate.release().await;
+    ended
 }
 
 /// Runs the three controllers until `stop` is cancelled, and lets passes in flight finish. Dropped, it ends like a
@@ -183,7 +248,7 @@ fn build<T: Transport>(
     waker: &Waker,
     wake: Sender<Waiter>,
 ) -> (Arc<Context<T>>, Streams) {
-    let Outside { client, ecs, clock, gate } = outside;
+    let Outside { client, ecs, clock, process, gate } = outside;
     let own_writes = OwnWrites::default();
     let streams = streams(&client, &settings.namespace, own_writes.clone(), waker);
     let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics)));
@@ -199,7 +264,7 @@ fn build<T: Transport>(
             streams.reset_records.synced.clone(),
             streams.ecs_accounts.synced.clone(),
         ]),
-        process: clock.nonce(),
+        process,
         gate,
         status_writes: Recent::default(),
         permits: Recent::default(),

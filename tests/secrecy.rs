@@ -275,17 +275,25 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_or_signature_even_if_ecs
     let from_a_gateway = |http, body| Fault::RawAnswer { http, body, after_effect: false };
     let xml = echo("ModifyInstanceAttribute").replace('&', "&amp;");
     let xml = format!("<Error><Code>SignatureDoesNotMatch</Code><Message>{xml}</Message></Error>");
-    for (action, fault) in [
-        ("ModifyInstanceAttribute", refuse("IncorrectInstanceStatus", format!("not with Password={password}"))),
-        ("ModifyInstanceAttribute", wrong_signature("ModifyInstanceAttribute")),
-        ("ModifyInstanceAttribute", from_a_gateway(400, xml)),
-        ("RebootInstance", wrong_signature("RebootInstance")),
-    ] {
-        world.ecs().core().inject(Rule::once(action, fault));
-    }
-    world.apply_reset("web", json!({"instanceIDs": [ID]}));
-    // What a status says on the way is gone in the end.
     let mut seen = BTreeSet::new();
+    // What a status says on the way is gone in the end, so each refusal lasts until it was seen.
+    for (code, fault) in [
+        ("IncorrectInstanceStatus", refuse("IncorrectInstanceStatus", format!("not with Password={password}"))),
+        ("SignatureDoesNotMatch", wrong_signature("ModifyInstanceAttribute")),
+    ] {
+        world.ecs().core().clear_faults();
+        world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", fault).times(1_000));
+        world.apply_reset("web", json!({"instanceIDs": [ID]}));
+        world.wait_for_reset("web", code, |_| {
+            let objects = objects(&world);
+            let shows = objects.contains(code);
+            seen.insert(objects);
+            shows.then_some(())
+        });
+    }
+    world.ecs().core().clear_faults();
+    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", from_a_gateway(400, xml)));
+    world.ecs().core().inject(Rule::once("RebootInstance", wrong_signature("RebootInstance")));
     let status = world.wait_for_reset("web", "it is Ready", |object| {
         seen.insert(objects(&world));
         (condition(&object["status"], "Ready")["status"] == "True").then(|| object["status"].clone())

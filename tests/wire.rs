@@ -261,7 +261,7 @@ proptest! {
 // === The network ===
 
 fn transport() -> HttpTransport {
-    HttpTransport::new(true, Duration::from_secs(30)).unwrap()
+    HttpTransport::new(true, Duration::from_secs(5), Duration::from_secs(30)).unwrap()
 }
 
 fn request(url: impl std::fmt::Display) -> http::Request<Bytes> {
@@ -333,7 +333,7 @@ async fn a_server_without_tls_proves_that_nothing_was_sent() {
 #[tokio::test]
 async fn plain_http_is_refused_unless_it_was_allowed() {
     let (address, requests) = server(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]).await;
-    let strict = HttpTransport::new(false, Duration::from_secs(30)).unwrap();
+    let strict = HttpTransport::new(false, Duration::from_secs(5), Duration::from_secs(30)).unwrap();
     let error = send(&strict, format!("http://{address}")).await.unwrap_err();
     assert!(matches!(error, SendError::NotSent(_)), "{error}");
     assert_eq!(requests.load(Ordering::SeqCst), 0);
@@ -412,7 +412,7 @@ async fn a_call_goes_over_a_real_socket_and_back() {
     let endpoint = Endpoint::custom("eu-central-1", &url, None).unwrap();
     let password = SecretString::from(PASSWORD);
     let signed = modify_password(&endpoint, &credentials(), "i-1", &password, &stamp("n"));
-    let reply = Client::connect(true).unwrap().send(signed).await;
+    let reply = Client::connect(true, Duration::from_secs(5)).unwrap().send(signed).await;
     assert_eq!(reply.result.unwrap_err().class(), Class::WaitState);
     assert_eq!(reply.server_time, Some("2026-01-02T03:04:06Z".parse().unwrap()));
     let request = server.await.unwrap();

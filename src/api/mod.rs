@@ -27,3 +27,7 @@ pub const DEFAULT_PASSWORD_KEY: &str = "password";
 /// The annotation by which a person decides on an Unknown: `<instanceID>/<claim>=Happened` or `=RestartAgain`. It counts
 /// once, and only while that very claim is Unknown after a restart request and no copy of the request can be alive.
 pub const RESOLVE_UNKNOWN: &str = "ecs.password-reset.dev/resolve-unknown";
+/// What a person says with [`RESOLVE_UNKNOWN`]: the restart happened, the password is in effect.
+pub const HAPPENED: &str = "Happened";
+/// What a person says with [`RESOLVE_UNKNOWN`]: reset the instance again, restart included.
+pub const RESTART_AGAIN: &str = "RestartAgain";

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::slots;
 use crate::api::reset_record::{Owner, Phase, ResetRecord};
+use crate::api::{HAPPENED, RESTART_AGAIN};
 
 /// What was decided, and on which claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +36,8 @@ impl Resolution {
         let (target, decision) = text.trim().split_once('=')?;
         let (instance_id, claim) = target.split_once('/')?;
         let decision = match decision {
-            "Happened" => Decision::Happened,
-            "RestartAgain" => Decision::RestartAgain,
+            HAPPENED => Decision::Happened,
+            RESTART_AGAIN => Decision::RestartAgain,
             _ => return None,
         };
         Some(Self { instance_id: instance_id.to_owned(), claim: claim.parse().ok()?, decision })

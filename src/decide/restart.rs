@@ -10,7 +10,7 @@ use super::instance::{Call, Change, Observed, SOON, Sendable, Step, after, retry
 use super::{Power, Reading, SEND_WINDOW, Seen, Timing, minute, slots, start_time};
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
-use crate::api::{RESOLVE_UNKNOWN, reasons};
+use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
 
 /// How often a restart is requested in one claim before its outcome is left to a person.
 const RESTART_ATTEMPTS: u32 = 3;
@@ -65,16 +65,14 @@ pub(super) fn request(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecord
                     "the restart may not be requested any more ({why}); the password takes effect at the next start"
                 ),
             )),
-            Sendable::Yes if now <= deadline => {
-                restart(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None))
-            }
+            Sendable::Yes if now <= deadline => due(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None)),
             Sendable::Yes | Sendable::NotNow(_) => wait(None),
         },
     }
 }
 
-/// The restart of an instance that is Running, or what it still waits for.
-fn restart(
+/// The request of a restart of an instance that is Running, or what it still waits for.
+fn due(
     o: &Observed,
     spec: &ResetRecordSpec,
     status: &ResetRecordStatus,
@@ -142,7 +140,7 @@ pub(super) fn prove_unanswered(
             let attempts = status.attempt.as_ref().map_or(0, |attempt| attempt.number);
             match &o.sendable {
                 _ if !o.start_time_follows_reboot || attempts >= RESTART_ATTEMPTS => unknown(),
-                Sendable::Yes => match restart(o, spec, status, reading, seen, now) {
+                Sendable::Yes => match due(o, spec, status, reading, seen, now) {
                     Some(Step::Wait { until, fresh_after }) => wait(until, fresh_after),
                     Some(step) => step,
                     None => wait(deadline, None),
@@ -158,7 +156,7 @@ pub(super) fn prove_unanswered(
 fn ways_out(spec: &ResetRecordSpec) -> String {
     let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
     format!(
-        "Look at the instance's start time in the console, then say what is so: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}=Happened (or =RestartAgain)",
+        "Look at the instance's start time in the console, then say what is so: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED} (or ={RESTART_AGAIN})",
         owner.namespace, owner.name
     )
 }

@@ -31,11 +31,9 @@ pub struct Reply<A> {
 
 impl Client<HttpTransport> {
     /// A client on the network. `allow_http` lets plain `http` addresses through: for tests.
-    pub fn connect(allow_http: bool) -> Result<Self, TransportError> {
-        Ok(Self {
-            general: HttpTransport::new(allow_http, Duration::from_secs(POOL_IDLE_SECONDS))?,
-            reboot: HttpTransport::new(allow_http, Duration::from_secs(REBOOT_POOL_IDLE_SECONDS))?,
-        })
+    pub fn connect(allow_http: bool, connect_timeout: Duration) -> Result<Self, TransportError> {
+        let transport = |idle| HttpTransport::new(allow_http, connect_timeout, Duration::from_secs(idle));
+        Ok(Self { general: transport(POOL_IDLE_SECONDS)?, reboot: transport(REBOOT_POOL_IDLE_SECONDS)? })
     }
 }
 

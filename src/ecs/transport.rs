@@ -7,8 +7,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::uri::Scheme;
 
-/// Connecting, TLS included; part of a call's own timeout.
-pub const CONNECT_TIMEOUT_SECONDS: u64 = 5;
 /// A page of 100 instances has some 300 KB.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -46,15 +44,20 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// `allow_http` lets plain `http` addresses through: for tests. An idle connection is kept for `pool_idle_timeout`;
-    /// one that has gone stale is the commonest way to an outcome that nobody knows.
-    pub fn new(allow_http: bool, pool_idle_timeout: Duration) -> Result<Self, TransportError> {
+    /// `allow_http` lets plain `http` addresses through: for tests. Connecting, TLS included, may take `connect_timeout`,
+    /// which is part of a call's own timeout: what has not left by then never does. An idle connection is kept for
+    /// `pool_idle_timeout`; one that has gone stale is the commonest way to an outcome that nobody knows.
+    pub fn new(
+        allow_http: bool,
+        connect_timeout: Duration,
+        pool_idle_timeout: Duration,
+    ) -> Result<Self, TransportError> {
         let client = reqwest::Client::builder()
             .retry(reqwest::retry::never())
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .https_only(!allow_http)
-            .connect_timeout(Duration::from_secs(CONNECT_TIMEOUT_SECONDS))
+            .connect_timeout(connect_timeout)
             .pool_idle_timeout(pool_idle_timeout)
             .tcp_keepalive(Duration::from_secs(30))
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))

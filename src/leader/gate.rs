@@ -1,13 +1,18 @@
 //! The gate in front of every mutating call to ECS: no [`Permit`], no call.
 //!
 //! Leadership is a value with an end, not a flag that somebody may forget to clear: a `Gate` is asked after the request
-//! is signed and just before it is sent, so that waiting for a rate limiter or a slow write never stretches it.
-//!
-//! One replica runs (the Deployment's strategy is `Recreate`), hence one kind of leadership and no end to it. An election
-//! becomes another variant of [`Leadership`], holding a watch on "leader until"; callers stay as they are.
+//! is signed and just before it is sent, so that waiting for a rate limiter or a slow write never stretches it. The end
+//! needs no message to come true: a process that was paused finds it past when it wakes.
 //!
 //! The gate is not what makes a second process harmless: a process may be paused between the permit and the send. The
 //! record's compare-and-swap and the death of every request at `Timestamp` + validity are.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::clock::until_instant;
 
 /// Hands out permits while this process leads.
 #[derive(Clone, Debug)]
@@ -18,22 +23,33 @@ pub struct Gate {
 #[derive(Clone, Debug)]
 enum Leadership {
     Always,
+    /// Until then; `None`: not now.
+    Until(watch::Receiver<Option<Instant>>),
 }
 
 impl Gate {
-    /// The gate of the only replica: open for as long as the process lives.
+    /// The gate of an only replica, without election: open for as long as the process lives.
     #[must_use]
     pub const fn always() -> Self {
         Self { leadership: Leadership::Always }
     }
 
-    /// A permit for one send, now; `None` when this process does not lead, or no longer: the pass ends without sending,
-    /// and its stored intent is taken over like that of a process that died.
+    /// A gate that is open until the moment last sent, and shut while that is `None`.
     #[must_use]
-    pub const fn permit(&self) -> Option<Permit> {
-        match self.leadership {
-            Leadership::Always => Some(Permit(())),
-        }
+    pub const fn until(end: watch::Receiver<Option<Instant>>) -> Self {
+        Self { leadership: Leadership::Until(end) }
+    }
+
+    /// A permit for one send, now. `needed` is how long the request may take to leave this machine: nobody else may lead
+    /// before it has. `None` when this process does not lead for longer than that: the pass ends without sending, and its
+    /// stored intent is taken over like that of a process that died.
+    #[must_use]
+    pub fn permit(&self, needed: Duration) -> Option<Permit> {
+        let leads = match &self.leadership {
+            Leadership::Always => true,
+            Leadership::Until(end) => end.borrow().is_some_and(|end| until_instant(end) > needed),
+        };
+        leads.then_some(Permit(()))
     }
 }
 
@@ -42,7 +58,7 @@ impl Gate {
 ///
 /// ```compile_fail,E0382
 /// # let gate = ecs_password_reset::leader::Gate::always();
-/// let permit = gate.permit().unwrap();
+/// let permit = gate.permit(std::time::Duration::ZERO).unwrap();
 /// permit.spend();
 /// permit.spend();
 /// ```
@@ -59,13 +75,51 @@ impl Permit {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
+
+    const NEEDED: Duration = Duration::from_secs(5);
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
 
     #[test]
     fn the_only_replica_always_gets_a_permit() {
         let gate = Gate::always();
         for _ in 0..2 {
-            gate.permit().unwrap().spend();
+            gate.permit(NEEDED).unwrap().spend();
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[allow(clippy::disallowed_methods)] // the origin of this test's moments
+    async fn leadership_ends_by_itself_and_what_would_outlast_it_gets_no_permit() {
+        let start = Instant::now();
+        let (leads_until, end) = watch::channel(Some(start + seconds(15)));
+        let gate = Gate::until(end);
+        assert!(gate.permit(NEEDED).is_some());
+        advance(seconds(9)).await;
+        assert!(gate.permit(NEEDED).is_some());
+        advance(seconds(1)).await;
+        assert!(gate.permit(NEEDED).is_none(), "the request could leave when somebody else leads");
+        assert!(gate.permit(Duration::ZERO).is_some());
+        advance(seconds(5)).await;
+        assert!(gate.permit(Duration::ZERO).is_none());
+        leads_until.send_replace(Some(start + seconds(30)));
+        assert!(gate.permit(NEEDED).is_some(), "it was renewed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[allow(clippy::disallowed_methods)] // the origin of this test's moments
+    async fn who_does_not_lead_gets_no_permit() {
+        let (leads_until, end) = watch::channel(None);
+        let gate = Gate::until(end);
+        assert!(gate.permit(Duration::ZERO).is_none());
+        leads_until.send_replace(Some(Instant::now() + seconds(15)));
+        assert!(gate.clone().permit(NEEDED).is_some());
+        leads_until.send_replace(None);
+        assert!(gate.permit(Duration::ZERO).is_none());
     }
 }

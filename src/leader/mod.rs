@@ -1,8 +1,17 @@
 //! Who may act: the question every mutating call is asked last.
 //!
-//! Leadership only saves work. What keeps two processes apart is the compare-and-swap on the record, and the limited
-//! life of a signed request; nothing here may be relied on for correctness.
+//! One replica leads and works, the others stand by. Leadership only saves work: what keeps two processes apart is the
+//! compare-and-swap on the record, and the limited life of a signed request; nothing here may be relied on for
+//! correctness.
+//!
+//! - [`election`]: the rules, pure
+//! - [`lease`]: the Lease on the API server, read and written by those rules
+//! - [`gate`]: leadership as a value with an end, asked before each call
 
-mod gate;
+pub mod election;
+pub mod gate;
+pub mod lease;
 
+pub use election::{Loss, Timing};
 pub use gate::{Gate, Permit};
+pub use lease::{Candidate, LEASE_NAME};

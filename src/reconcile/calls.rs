@@ -12,6 +12,7 @@ use crate::ecs::{
     Action, Answer, CallError, Class, Client, Credentials, Endpoint, LimitKey, LimitPermit, Limiter, Reply,
     ServerClock, Signed, Stamp, Transport,
 };
+use crate::failpoint;
 use crate::metrics::Metrics;
 use jiff::Timestamp;
 
@@ -62,7 +63,7 @@ impl<T: Transport> Calls<T> {
     pub async fn send<A: Answer>(&self, to: Destination<'_>, _permit: LimitPermit, signed: Signed<A>) -> Reply<A> {
         let action = signed.action();
         let sent = self.clock.now();
-        let reply = self.client.send(signed).await;
+        let reply = failpoint::around("call", action.as_str(), self.client.send(signed)).await;
         let received = self.clock.now();
         if let Some(server_time) = reply.server_time {
             to.server_clock.observe(server_time, sent, received);

@@ -21,6 +21,7 @@ use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::ResetRecord;
 use crate::clock::Clock;
+use crate::failpoint;
 use crate::metrics::Metrics;
 
 /// Why a request to the API server brought nothing.
@@ -253,7 +254,7 @@ impl Cluster {
             ..Event::default()
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        let written = self.timed("create", "an event".to_owned(), api.create(&PostParams::default(), &event)).await;
+        let written = self.timed("create", "Event".to_owned(), api.create(&PostParams::default(), &event)).await;
         self.counted("Event", "create", written).map(|_| ())
     }
 
@@ -306,7 +307,8 @@ impl Cluster {
         what: String,
         request: impl Future<Output = Result<V, kube::Error>>,
     ) -> Result<V, ClusterError> {
-        match tokio::time::timeout(self.timeout, request).await {
+        let kind = what.split(' ').next().unwrap_or_default();
+        match tokio::time::timeout(self.timeout, failpoint::around(verb, kind, request)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(classify(&error, verb, what)),
             Err(_) => Err(ClusterError::Unanswered { what, verb }),

@@ -141,13 +141,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("decide", &["api"]),
     ("ecs", &[]),
     ("credentials", &["ecs"]),
-    ("leader", &[]),
+    ("leader", &["clock"]),
     ("clock", &[]),
-    ("cli", &[]),
+    ("failpoint", &[]),
+    ("cli", &["leader"]),
     ("metrics", &[]),
     ("telemetry", &["cli", "clock"]),
     ("admin", &["metrics"]),
-    ("reconcile", &["api", "decide", "credentials", "ecs", "leader", "clock", "cli", "metrics"]),
+    ("reconcile", &["api", "decide", "credentials", "ecs", "leader", "clock", "cli", "failpoint", "metrics"]),
     ("run", &["admin", "api", "cli", "clock", "credentials", "ecs", "leader", "metrics", "reconcile"]),
 ];
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::wait::eventually;
@@ -47,6 +48,15 @@ impl ControlPlane {
             read(&output).lines().any(|line| line == "ready").then_some(())
         });
         plane
+    }
+
+    /// Crashes the API server, and waits until it is there again over the same data.
+    pub fn crash_api_server(&self) {
+        let output = self.data.with_file_name("output.log");
+        let ready = || read(&output).lines().filter(|line| *line == "ready").count();
+        let before = ready();
+        kill_process(Pid::from_child(&self.process), Signal::HUP).unwrap();
+        eventually("the API server is back", || (ready() > before).then_some(()));
     }
 
     /// `kubectl` for it.

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -27,8 +28,15 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts it and waits until `/readyz` says that it can work.
+    /// Starts it and waits until it is ready: it can work, or another one does and it stands by.
     pub fn start(launch: &Launch) -> Self {
+        let mut controller = Self::spawn(launch, &[]);
+        assert!(controller.ready_or_ended(), "the controller ended: {}", tail(&launch.log, 20));
+        controller
+    }
+
+    /// Starts it with these environment variables, and waits for nothing.
+    pub fn spawn(launch: &Launch, environment: &[(&str, &str)]) -> Self {
         let Launch { kubeconfig, log, flags } = launch;
         let admin = free_address();
         let file = OpenOptions::new().create(true).append(true).open(log).unwrap();
@@ -37,24 +45,80 @@ impl Controller {
             .arg(format!("--listen-address={admin}"))
             .args(flags)
             .env("KUBECONFIG", kubeconfig)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
             .unwrap();
-        let mut controller = Self { process, admin };
+        Self { process, admin }
+    }
+
+    /// Waits until it is ready, as [`Controller::start`] does; false: it has ended or was stopped before that.
+    pub fn ready_or_ended(&mut self) -> bool {
         eventually("the controller is ready", || {
-            let ended = controller.process.try_wait().unwrap();
-            assert!(ended.is_none(), "the controller ended: {}", tail(log, 20));
-            controller.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")).then_some(())
-        });
-        controller
+            if !self.runs() {
+                return Some(false);
+            }
+            self.is_ready().then_some(true)
+        })
+    }
+
+    /// Whether it has neither ended nor been stopped by SIGSTOP.
+    pub fn runs(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none() && !self.is_stopped()
+    }
+
+    /// Whether SIGSTOP holds it.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    }
+
+    /// Its end, if it has come.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().unwrap()
+    }
+
+    /// Waits until it works.
+    pub fn wait_until_it_works(&self) {
+        eventually("the controller works", || self.works().then_some(()));
+    }
+
+    /// Whether it can work and does not stand by, as it says itself.
+    pub fn works(&self) -> bool {
+        let stands_by = "leader_election_master_status{name=\"ecs-password-reset\"} 0";
+        // Asked in this order: who is ready has said before whether it stands by.
+        self.is_ready() && self.get("/metrics").is_some_and(|metrics| metrics.lines().all(|line| line != stands_by))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
     /// Asks it to stop, as the kubelet does, and waits for its end.
-    pub fn terminate(mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
-        self.process.wait().unwrap()
+    pub fn terminate(self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait_for_end()
+    }
+
+    /// SIGSTOP: it stands still until [`Controller::resume`], as a machine may that is short of everything.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after SIGSTOP.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait_for_end(mut self) -> ExitStatus {
+        eventually("the controller ends", || self.ended())
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
 
     /// Its process id.
@@ -70,6 +134,8 @@ impl Controller {
     /// One answer of the admin port, headers and all; `None`: there is none.
     fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.admin).ok()?;
+        // A process that was stopped accepts and says nothing.
+        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;

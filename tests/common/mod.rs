@@ -18,7 +18,8 @@ mod proof;
 mod wait;
 mod world;
 
+pub use controller::Controller;
 pub use ecs_simulator::{AccessKey, Config, Effect, Fault, Instance, Outcome, Rule, Status};
 pub use manifests::{ACCOUNT, NAMESPACE, PASSWORD, REGION, SECRET, SYSTEM_NAMESPACE};
-pub use wait::eventually;
+pub use wait::{eventually, timed};
 pub use world::{Setup, World, condition, row};

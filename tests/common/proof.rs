@@ -64,7 +64,7 @@ impl World {
     }
 
     /// How many requests asked ECS to change an instance, however they ended.
-    fn changing_calls(&self) -> usize {
+    pub fn changing_calls(&self) -> usize {
         let reads = ["DescribeInstances", "GetCallerIdentity"];
         self.journal(|journal| journal.requests().filter(|it| !reads.contains(&it.action.as_str())).count())
     }

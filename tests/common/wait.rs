@@ -7,6 +7,15 @@ const LIMIT: Duration = Duration::from_mins(2);
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// Does something and prints how long it took, for people: no test depends on it.
+#[allow(clippy::disallowed_methods, reason = "a measurement needs a clock")]
+pub fn timed<T>(what: &str, act: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let done = act();
+    println!("{what}: {:.1} s", began.elapsed().as_secs_f64());
+    done
+}
+
 /// Looks again and again until `look` finds something, and returns it. Panics with `what` when it never does.
 #[allow(clippy::disallowed_methods, reason = "a bounded poll needs a clock and a pause; no test has another")]
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

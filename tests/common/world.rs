@@ -21,6 +21,8 @@ pub struct Setup {
     pub ecs: Config,
     /// V, for ECS and the controller alike, in seconds. Default 60: what is shorter makes a slow machine fail.
     pub request_validity_seconds: u32,
+    /// How much longer the controller takes requests to be valid than ECS does. Default 0.
+    pub request_validity_margin_seconds: u32,
     /// M, in seconds. Default 2.
     pub restart_settle_seconds: u32,
     /// The controller's log filter. Default: its own modules at debug.
@@ -28,6 +30,8 @@ pub struct Setup {
     /// Whether the controller may speak to the simulator. Default true; without it the limits are those of production,
     /// no account becomes Ready, and a test begins with [`World::without_controller`].
     pub allow_http_endpoints: bool,
+    /// Further flags of the controller.
+    pub flags: Vec<String>,
 }
 
 impl Default for Setup {
@@ -35,9 +39,11 @@ impl Default for Setup {
         Self {
             ecs: Config::default(),
             request_validity_seconds: 60,
+            request_validity_margin_seconds: 0,
             restart_settle_seconds: 2,
             log_filter: "info,ecs_password_reset=debug",
             allow_http_endpoints: true,
+            flags: Vec::new(),
         }
     }
 }
@@ -51,7 +57,7 @@ pub struct World {
     control_plane: ControlPlane,
     _runtime: Runtime,
     launch: Launch,
-    _dir: DataDir,
+    dir: DataDir,
 }
 
 /// Where a world keeps its files. Those of a test that failed stay, to be read; `cargo clean` finds them.
@@ -74,18 +80,19 @@ impl World {
 
     /// A world in which everything is installed but the controller does not run yet.
     pub fn without_controller(setup: Setup) -> Self {
-        let Setup { ecs, request_validity_seconds, restart_settle_seconds, log_filter, allow_http_endpoints } = setup;
+        let Setup { request_validity_seconds, restart_settle_seconds, log_filter, allow_http_endpoints, .. } = setup;
+        let controller_validity = request_validity_seconds + setup.request_validity_margin_seconds;
         let data = DataDir::new();
         let dir = &data.0;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let ecs = Config { request_validity_seconds, ..ecs };
+        let ecs = Config { request_validity_seconds, ..setup.ecs };
         let simulator = runtime.block_on(Simulator::start(ecs)).unwrap();
         let control_plane = ControlPlane::start(&dir.join("control-plane"));
         let mut flags = vec![format!("--log-filter={log_filter}")];
         if allow_http_endpoints {
             flags.extend([
                 "--allow-http-endpoints".to_owned(),
-                format!("--request-validity-seconds={request_validity_seconds}"),
+                format!("--request-validity-seconds={controller_validity}"),
                 format!("--restart-settle-seconds={restart_settle_seconds}"),
                 "--describe-interval-milliseconds=50".to_owned(),
                 "--secret-poll-seconds=1".to_owned(),
@@ -94,8 +101,9 @@ impl World {
                 "--clock-skew-limit-seconds=900".to_owned(),
             ]);
         }
+        flags.extend(setup.flags);
         let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };
-        let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, _dir: data };
+        let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir: data };
         world.install();
         world.install_credentials();
         world.apply(&world.account());
@@ -269,10 +277,50 @@ impl World {
 
     // === The controller's process ===
 
-    /// Starts the controller; one that runs is killed.
+    /// Starts the controller and waits until it works; one that runs is killed, and its Lease has to expire first.
     pub fn start_controller(&mut self) {
         self.kill_controller();
-        self.controller = Some(Controller::start(&self.launch));
+        let controller = Controller::start(&self.launch);
+        controller.wait_until_it_works();
+        self.controller = Some(controller);
+    }
+
+    /// Starts one more controller, which is the test's own: with this name in the Lease, these flags on top, and a log of
+    /// its own. It is ready then, and may stand by.
+    pub fn start_replica(&self, name: &str, flags: &[&str]) -> Controller {
+        let Launch { kubeconfig, log, flags: usual } = &self.launch;
+        let mut all = usual.clone();
+        all.push(format!("--leader-elect-identity={name}"));
+        all.extend(flags.iter().map(|&flag| flag.to_owned()));
+        let log = log.with_file_name(format!("controller-{name}.log"));
+        Controller::start(&Launch { kubeconfig: kubeconfig.clone(), log, flags: all })
+    }
+
+    /// What a replica has logged.
+    pub fn log_of_replica(&self, name: &str) -> String {
+        std::fs::read_to_string(self.launch.log.with_file_name(format!("controller-{name}.log"))).unwrap()
+    }
+
+    /// The spec of the Lease; null if there is none.
+    pub fn lease(&self) -> Value {
+        let name = "ecs-password-reset";
+        let get = ["get", "lease", name, "--namespace", SYSTEM_NAMESPACE, "--output=json", "--ignore-not-found"];
+        serde_json::from_str(&self.kubectl(&get)).map_or(Value::Null, |mut lease: Value| lease["spec"].take())
+    }
+
+    /// Starts a controller beside the world's own, with these environment variables, and waits for nothing.
+    pub fn spawn_controller(&self, environment: &[(&str, &str)]) -> Controller {
+        Controller::spawn(&self.launch, environment)
+    }
+
+    /// A file for the test, beside the world's own.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.launch.log.with_file_name(name)
+    }
+
+    /// Crashes the API server, and waits until it is there again over the same data.
+    pub fn crash_api_server(&self) {
+        self.control_plane.crash_api_server();
     }
 
     /// `kill -9`.
@@ -380,8 +428,13 @@ impl Drop for World {
                 let _ = writeln!(story, "{} {} {:?} {:?}", entry.at, entry.action, entry.instance_ids, entry.outcome);
             }
         }
-        eprintln!("--- what ECS was asked to change\n{story}--- the end of {}", self.launch.log.display());
-        eprintln!("{}", tail(&self.launch.log, 60));
+        eprintln!("--- what ECS was asked to change\n{story}");
+        for entry in std::fs::read_dir(&self.dir.0).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|it| it == "log") {
+                eprintln!("--- the end of {}\n{}", path.display(), tail(&path, 60));
+            }
+        }
     }
 }
 

@@ -63,7 +63,12 @@ func (c *child) stop(patience time.Duration) {
 	select {
 	case <-c.exited:
 	case <-time.After(patience):
-		_ = c.process.Kill()
-		<-c.exited
+		c.kill()
 	}
+}
+
+// kill ends it as a crash would.
+func (c *child) kill() {
+	_ = c.process.Kill()
+	<-c.exited
 }

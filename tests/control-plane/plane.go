@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -15,7 +17,8 @@ const (
 	stopPatience = 15 * time.Second
 )
 
-// serve runs a control plane over `dir` until `ctx` ends. It prints `ready` once.
+// serve runs a control plane over `dir` until `ctx` ends. It prints `ready` once it is, and again after each SIGHUP, on
+// which kube-apiserver is killed and started anew over the same etcd and port.
 func serve(ctx context.Context, dir string, from programs) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -49,11 +52,16 @@ func serve(ctx context.Context, dir string, from programs) (err error) {
 	if err != nil {
 		return err
 	}
-	apiserver, err := start("kube-apiserver", from.apiserver, apiserverFlags(dir, ports[0], ports[2], from.manager != nil))
-	if err != nil {
-		return err
+	startAPIServer := func() (*child, error) {
+		flags := apiserverFlags(dir, ports[0], ports[2], from.manager != nil)
+		apiserver, err := start("kube-apiserver", from.apiserver, flags)
+		if err != nil {
+			return nil, err
+		}
+		return apiserver, waitReady(ctx, access, etcd, apiserver)
 	}
-	if err := waitReady(ctx, access, etcd, apiserver); err != nil || ctx.Err() != nil {
+	apiserver, err := startAPIServer()
+	if err != nil || ctx.Err() != nil {
 		return err
 	}
 	manager := &child{exited: make(chan struct{})} // never exits, unless a real one takes its place
@@ -62,17 +70,25 @@ func serve(ctx context.Context, dir string, from programs) (err error) {
 			return err
 		}
 	}
-	fmt.Println("ready")
-
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-etcd.exited:
-		return etcd.died()
-	case <-apiserver.exited:
-		return apiserver.died()
-	case <-manager.exited:
-		return manager.died()
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	for {
+		fmt.Println("ready")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-etcd.exited:
+			return etcd.died()
+		case <-apiserver.exited:
+			return apiserver.died()
+		case <-manager.exited:
+			return manager.died()
+		case <-hangups:
+			apiserver.kill()
+			if apiserver, err = startAPIServer(); err != nil || ctx.Err() != nil {
+				return err
+			}
+		}
 	}
 }
 

@@ -24,6 +24,9 @@ fn the_controller_may_do_what_it_needs_and_no_more() {
         (SYSTEM_NAMESPACE, "get secret/ecs-credentials"),
         (SYSTEM_NAMESPACE, &format!("create {record}")),
         (SYSTEM_NAMESPACE, &format!("update {record}")),
+        (SYSTEM_NAMESPACE, "create leases.coordination.k8s.io"),
+        (SYSTEM_NAMESPACE, "get leases.coordination.k8s.io/ecs-password-reset"),
+        (SYSTEM_NAMESPACE, "update leases.coordination.k8s.io/ecs-password-reset"),
         // By the RoleBinding that the owner of the namespace made.
         (NAMESPACE, &format!("get secret/{SECRET}")),
         ("unbound", "list passwordresets.ecs.password-reset.dev"),
@@ -41,6 +44,10 @@ fn the_controller_may_do_what_it_needs_and_no_more() {
         (SYSTEM_NAMESPACE, &format!("delete {record}")),
         (SYSTEM_NAMESPACE, &format!("patch {record}")),
         (SYSTEM_NAMESPACE, "create serviceaccounts/ecs-password-reset --subresource=token"),
+        (SYSTEM_NAMESPACE, "update leases.coordination.k8s.io/another"),
+        (SYSTEM_NAMESPACE, "watch leases.coordination.k8s.io"),
+        (SYSTEM_NAMESPACE, "delete leases.coordination.k8s.io/ecs-password-reset"),
+        ("kube-system", "create leases.coordination.k8s.io"),
         (NAMESPACE, "list secrets"),
         (NAMESPACE, "watch secrets"),
         (NAMESPACE, "update secrets"),
@@ -55,7 +62,7 @@ fn the_controller_may_do_what_it_needs_and_no_more() {
         assert!(!can(&world, namespace, question), "{question} must not be allowed in {namespace}");
     }
     let all = world.kubectl(&["auth", "can-i", "--list", "--namespace", "unbound", ACCOUNT]);
-    for forbidden in ["*.*", "[*]", "secrets", "resetrecords"] {
+    for forbidden in ["*.*", "[*]", "secrets", "resetrecords", "leases"] {
         assert!(!all.contains(forbidden), "{forbidden}: {all}");
     }
 }

@@ -1,5 +1,6 @@
 //! The controller's pod, by the profile *restricted* of the Pod Security Standards and somewhat beyond.
 
+use ecs_password_reset::cli;
 use serde_json::{Value, json};
 
 use super::{objects, strings};
@@ -82,11 +83,42 @@ fn the_namespace_lets_only_restricted_pods_in() {
 }
 
 #[test]
-fn one_process_at_a_time_and_its_own_short_lived_token() {
-    let deployment = deployment();
-    assert_eq!(deployment["spec"]["replicas"], 1);
-    assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
-    let pod = &deployment["spec"]["template"]["spec"];
+fn two_replicas_of_which_a_rollout_takes_none_away_before_its_successor_is_ready() {
+    let spec = deployment()["spec"].take();
+    assert_eq!(spec["replicas"], 2);
+    let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+    assert_eq!(spec["strategy"], strategy);
+    let pod = &spec["template"]["spec"];
+    let spread = &pod["topologySpreadConstraints"][0];
+    assert_eq!(spread["topologyKey"], "kubernetes.io/hostname");
+    assert_eq!(spread["whenUnsatisfiable"], "ScheduleAnyway", "a cluster of one node must run both");
+    assert_eq!(spread["labelSelector"]["matchLabels"], spec["selector"]["matchLabels"]);
+    assert_eq!(spec["selector"]["matchLabels"], spec["template"]["metadata"]["labels"]);
+}
+
+#[test]
+fn the_pod_is_given_time_to_finish_its_passes_and_to_release_the_lease() {
+    let pod = deployment()["spec"]["template"]["spec"].take();
+    let kubernetes_default = 30;
+    let grace_period = pod["terminationGracePeriodSeconds"].as_u64().unwrap_or(kubernetes_default);
+    let arguments = strings(&pod["containers"][0]["args"]);
+    let settings = cli::parse(["ecs-password-reset"].iter().chain(&arguments)).unwrap();
+    assert!(settings.leader_elect, "two replicas");
+    assert!(settings.shutdown_timeout.as_secs() < grace_period);
+}
+
+#[test]
+fn the_process_knows_its_pod_and_namespace() {
+    let env = deployment()["spec"]["template"]["spec"]["containers"][0]["env"].take();
+    for (variable, field) in [("POD_NAMESPACE", "metadata.namespace"), ("POD_NAME", "metadata.name")] {
+        let expected = json!({"name": variable, "valueFrom": {"fieldRef": {"fieldPath": field}}});
+        assert!(env.as_array().unwrap().contains(&expected), "{env}");
+    }
+}
+
+#[test]
+fn the_pod_has_its_own_short_lived_token() {
+    let pod = deployment()["spec"]["template"]["spec"].take();
     assert_eq!(pod["serviceAccountName"], "ecs-password-reset");
     let token = &pod["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"];
     assert!(token["expirationSeconds"].as_u64().is_some_and(|seconds| seconds <= 3600), "{token}");

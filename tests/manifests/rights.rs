@@ -1,5 +1,6 @@
 //! The rights that `deploy/base` gives, and to whom.
 
+use ecs_password_reset::leader::LEASE_NAME;
 use serde_json::{Value, json};
 
 use super::{objects, strings};
@@ -47,6 +48,9 @@ fn complaint(rule: &Value) -> Option<&'static str> {
     {
         return Some("more of Secrets than one by name");
     }
+    if resources.contains(&"leases") && verbs != ["create"] && strings(&rule["resourceNames"]).is_empty() {
+        return Some("more of Leases than creating one, and one by name");
+    }
     if resources.contains(&"secrets") && verbs.contains(&"update") && strings(&rule["resourceNames"]).is_empty() {
         return Some("a write to any Secret");
     }
@@ -59,6 +63,7 @@ fn no_role_has_wildcards_or_more_of_secrets_than_one_by_name() {
         json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}),
         json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["watch"]}),
         json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["update"]}),
+        json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "update"]}),
         json!({"apiGroups": ["*"], "resources": ["x"], "verbs": ["get"]}),
         json!({"apiGroups": [""], "resources": ["x"], "verbs": ["*"]}),
         json!({"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind"]}),
@@ -106,6 +111,20 @@ fn the_right_to_read_passwords_is_shipped_but_given_to_nobody() {
     for binding in of_kind("ClusterRoleBinding").iter().chain(&of_kind("RoleBinding")) {
         assert_ne!(binding["roleRef"]["name"], reader, "{binding:#}");
     }
+}
+
+/// Holding the Lease of another program would stop it.
+#[test]
+fn of_leases_the_controller_writes_its_own_in_its_own_namespace() {
+    assert!(controller_rules("ClusterRoleBinding").iter().all(|rule| !names(rule, "resources", "leases")));
+    let mut rules = controller_rules("RoleBinding");
+    rules.retain(|rule| names(rule, "resources", "leases"));
+    let (group, resource) = (json!(["coordination.k8s.io"]), json!(["leases"]));
+    let expected = [
+        json!({"apiGroups": group, "resources": resource, "resourceNames": [LEASE_NAME], "verbs": ["get", "update"]}),
+        json!({"apiGroups": group, "resources": resource, "verbs": ["create"]}),
+    ];
+    assert_eq!(rules, expected);
 }
 
 #[test]

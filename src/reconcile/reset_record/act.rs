@@ -59,7 +59,9 @@ async fn send<T: Transport>(
         return Err("the instance was not seen for too long".to_owned());
     }
     context.sent.set(&record.name_any(), attempt.id.clone());
-    let Some(leave) = context.gate.permit() else { return Err("this process is not the leader".to_owned()) };
+    // A request that has not left when connecting is given up never leaves.
+    let needed = context.settings.ecs_connect_timeout;
+    let Some(leave) = context.gate.permit(needed) else { return Err("this process does not lead".to_owned()) };
     leave.spend();
     Ok(context.calls.send(destination, permit, signed).await)
 }

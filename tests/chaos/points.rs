@@ -1,0 +1,130 @@
+//! Killed and stopped at the points that a clean run has passed.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::common::{Controller, World, eventually};
+use crate::scenario::{Run, Scenario};
+use crate::{number_from, world};
+
+const POINT: &str = "ECS_PASSWORD_RESET_FAILPOINT";
+const TRACE: &str = "ECS_PASSWORD_RESET_FAILPOINT_TRACE";
+
+/// The points that a clean run of the scenario passes, in their order, and as many of them as are to be tried.
+fn points(world: &World, scenario: Scenario, stages: &[&str]) -> Vec<String> {
+    let trace = world.file("trace");
+    let mut controller = world.spawn_controller(&[(TRACE, trace.to_str().unwrap())]);
+    assert!(controller.ready_or_ended());
+    let run = Run::new(world, scenario, 0);
+    run.apply();
+    run.wait_for_the_end();
+    run.judge();
+    drop(controller);
+    run.clean_up();
+    let passed: Vec<String> = read(&trace).into_iter().filter(|point| is_worth_a_try(point, stages)).collect();
+    let wanted = number_from("CHAOS_POINTS", 66).min(passed.len());
+    (0..wanted).map(|n| passed[n * passed.len() / wanted].clone()).collect()
+}
+
+/// Every write and every changing call, and the first few of each read.
+fn is_worth_a_try(point: &str, stages: &[&str]) -> bool {
+    let (request, rest) = point.split_once('@').unwrap();
+    let (count, stage) = rest.split_once(':').unwrap();
+    let is_read = request.starts_with("get ") || request.contains("Describe") || request.contains("Identity");
+    let is_account = request.contains("ECSAccount") || request.contains("Identity");
+    let most = if is_account {
+        1
+    } else if is_read {
+        4
+    } else {
+        u32::MAX
+    };
+    stages.contains(&stage) && count.parse::<u32>().unwrap() <= most
+}
+
+/// The trace, with the point `sent` of each request put between its two.
+fn read(trace: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(trace).unwrap();
+    let mut seen = BTreeSet::new();
+    let with_sent = text.lines().flat_map(|line| match line.strip_suffix(":answered") {
+        Some(request) => vec![format!("{request}:sent"), line.to_owned()],
+        None => vec![line.to_owned()],
+    });
+    with_sent.filter(|point| seen.insert(point.clone())).collect()
+}
+
+/// Starts the controller with a point armed, and asks for the reset once it is ready. Returns whether it came to the
+/// point.
+fn reaches(world: &World, run: &Run, armed: &str) -> (Controller, bool) {
+    let mut controller = world.spawn_controller(&[(POINT, armed)]);
+    controller.ready_or_ended();
+    run.apply();
+    eventually("the point is reached, or the run is over", || (!controller.runs() || run.has_ended()).then_some(()));
+    let reached = !controller.runs();
+    (controller, reached)
+}
+
+fn kill_everywhere(scenario: Scenario) {
+    let world = world(&["--leader-elect=false"]);
+    let points = points(&world, scenario, &["before", "sent", "answered"]);
+    let (mut reached, mut unknown) = (0, 0);
+    for (number, point) in points.iter().enumerate() {
+        let run = Run::new(&world, scenario, number + 1);
+        println!("{scenario:?} {number}: kill {point}");
+        let (controller, killed) = reaches(&world, &run, &format!("kill {point}"));
+        drop(controller);
+        reached += usize::from(killed);
+        let another = world.spawn_controller(&[]);
+        run.wait_for_the_end();
+        drop(another);
+        unknown += run.judge();
+        run.clean_up();
+    }
+    println!("{scenario:?}: {} points tried, {reached} kills, {unknown} instances ended Unknown", points.len());
+    assert!(reached * 10 >= points.len() * 8, "too few of the points were reached for the figure to mean anything");
+}
+
+#[test]
+fn killed_anywhere_while_instances_are_restarted_in_turn() {
+    kill_everywhere(Scenario::InTurn);
+}
+
+#[test]
+fn killed_anywhere_while_instances_of_all_kinds_are_reset_at_once() {
+    kill_everywhere(Scenario::Mixed);
+}
+
+#[test]
+fn killed_anywhere_while_an_answer_is_lost() {
+    kill_everywhere(Scenario::LostAnswer);
+}
+
+#[test]
+fn a_leader_that_is_stopped_anywhere_does_no_harm_when_it_goes_on() {
+    let world = world(&[
+        "--leader-elect-lease-duration-seconds=4",
+        "--leader-elect-renew-deadline-seconds=3",
+        "--leader-elect-retry-period-seconds=1",
+        "--ecs-connect-timeout-seconds=1",
+    ]);
+    // What is on its way cannot be stopped: before and after are the moments that differ.
+    let points = points(&world, Scenario::InTurn, &["before", "answered"]);
+    let (mut reached, mut unknown) = (0, 0);
+    for (number, point) in points.iter().enumerate() {
+        let run = Run::new(&world, Scenario::InTurn, number + 1);
+        println!("two leaders {number}: stop {point}");
+        let (mut first, stopped) = reaches(&world, &run, &format!("stop {point}"));
+        reached += usize::from(stopped);
+        let second = world.spawn_controller(&[]);
+        run.wait_for_the_end();
+        if stopped {
+            first.resume();
+            eventually("a leader that has lost its Lease ends", || first.ended());
+        }
+        drop((first, second));
+        unknown += run.judge();
+        run.clean_up();
+    }
+    println!("two leaders: {} points tried, {reached} stops, {unknown} instances ended Unknown", points.len());
+    assert!(reached * 10 >= points.len() * 8, "too few of the points were reached for the figure to mean anything");
+}

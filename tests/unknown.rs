@@ -1,0 +1,107 @@
+//! What becomes of a restart whose outcome nobody knows: requested again where that is proven to be safe, else left to a
+//! person, whose word counts once.
+
+mod common;
+
+use common::{Fault, Instance, PASSWORD, REGION, Rule, World, condition, eventually, row};
+use serde_json::{Value, json};
+
+const ID: &str = "i-running1";
+const RESOLVE: &str = "resolve-unknown";
+
+/// More than V + M: no copy of a request can be carried out any more, and what it did shows.
+const DEAD: u64 = 70;
+
+/// Resets `instance`, whose restart is lost on its way.
+fn lose_the_restart(world: &World, name: &str, instance: &str) {
+    let calls = world.calls("RebootInstance", instance);
+    world.ecs().core().inject(Rule::once("RebootInstance", Fault::LoseRequest).on(instance));
+    world.apply_reset(name, json!({"instanceIDs": [instance]}));
+    eventually("the request is lost", || (world.calls("RebootInstance", instance) > calls).then_some(()));
+    world.wait_for_state(name, instance, "Restarting");
+    world.advance(DEAD);
+}
+
+/// A world in which the restart of the one instance has ended as Unknown.
+fn unknown() -> World {
+    let world = World::with([Instance::running(ID, REGION)]);
+    lose_the_restart(&world, "web", ID);
+    let status = world.wait_for("web", "Stalled");
+    assert_eq!(condition(&status, "Ready")["reason"], "OutcomeUnknown");
+    assert_eq!((world.calls("RebootInstance", ID), world.reboots(ID)), (1, 0));
+    world
+}
+
+fn start_time_follows_reboot(world: &World) -> Value {
+    let account = world.get("ecsaccount", "default");
+    account.pointer("/status/regions/0/startTimeFollowsReboot").cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_lost_restart_is_requested_again_once_it_is_known_that_start_times_follow_reboots() {
+    let learning = ["i-learn0001", "i-learn0002", "i-learn0003"];
+    let instances = learning.iter().chain(&[ID]).map(|id| Instance::running(id, REGION));
+    let world = World::with(instances);
+    world.apply_reset("learning", json!({"instanceIDs": learning, "restart": {"maxUnavailable": 3}}));
+    world.wait_for("learning", "Ready");
+    eventually("it is learnt", || (start_time_follows_reboot(&world) == "Observed").then_some(()));
+
+    lose_the_restart(&world, "web", ID);
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+    assert_eq!(world.calls("RebootInstance", ID), 2, "one was lost, one was carried out");
+}
+
+#[test]
+fn a_region_whose_start_times_stay_is_known_by_its_first_restart() {
+    let mut instance = Instance::running(ID, REGION);
+    instance.start_time_follows_reboot = false;
+    let world = World::with([instance]);
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+    eventually("it is learnt", || (start_time_follows_reboot(&world) == "NotObserved").then_some(()));
+}
+
+#[test]
+fn a_person_can_say_that_it_happened() {
+    let world = unknown();
+    world.annotate("web", RESOLVE, Some("i-running1/1=Happened"));
+    let status = world.wait_for("web", "Ready");
+    assert_eq!(
+        (&row(&status, ID)["state"], &row(&status, ID)["reason"]),
+        (&json!("InEffect"), &json!("ResolvedByPerson"))
+    );
+    assert_eq!((world.calls("RebootInstance", ID), world.modifies(ID)), (1, 1), "nothing was sent for it");
+}
+
+#[test]
+fn a_person_can_have_it_restarted_again_and_that_counts_once() {
+    let mut world = unknown();
+    world.annotate("web", RESOLVE, Some("i-running1/1=RestartAgain"));
+    let status = world.wait_for("web", "Ready");
+    assert_eq!(row(&status, ID)["state"], "InEffect");
+    assert_eq!((world.reboots(ID), world.modifies(ID)), (1, 2), "set anew and restarted");
+    assert_eq!(world.record(ID)["spec"]["claim"], 2);
+
+    // The annotation stays on the object; a controller that starts afresh reads it again.
+    world.kill_controller();
+    world.assert_starts_nothing("web", World::start_controller);
+}
+
+#[test]
+fn a_word_that_does_not_fit_decides_nothing_and_is_told() {
+    let world = unknown();
+    for (word, told) in [
+        ("i-running1/1=Perhaps", "must be <instanceID>/<claim>=Happened"),
+        ("i-running1/7=Happened", "counts only for a claim that is Unknown"),
+    ] {
+        world.annotate("web", RESOLVE, Some(word));
+        eventually("it is told", || {
+            let status = world.status("web");
+            condition(&status, "Ready")["message"].as_str()?.contains(told).then_some(())
+        });
+        assert_eq!(row(&world.status("web"), ID)["state"], "Unknown");
+    }
+    assert_eq!((world.calls("RebootInstance", ID), world.modifies(ID)), (1, 1));
+}
