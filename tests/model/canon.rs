@@ -226,8 +226,8 @@ impl Canon<'_> {
             state_seen,
         } = spec;
         self.word((claim, &owner.uid, tokens, retry, &fingerprint.value));
-        let running = matches!(phase, Phase::SettingPassword | Phase::PasswordSet);
-        self.word(running.then_some(state_seen));
+        // A restart that was refused or not sent leads back to where it counts.
+        self.word((!phase.has_ended()).then_some(state_seen));
         self.time(Some(claim_time), phase == Phase::SettingPassword);
     }
 
@@ -274,7 +274,8 @@ impl Canon<'_> {
         let role = (writer(self.world.lead), writer(1 - self.world.lead));
         self.word((role, *number));
         self.time(Some(timestamp), true);
-        self.deadline(found_unanswered_until.as_ref(), 0);
+        // It may become `unansweredUntil` again.
+        self.deadline(found_unanswered_until.as_ref(), crate::ecs::SETTLE);
     }
 
     /// Of a row the decisions read the state, the reason and two times. The rest is for people.

@@ -13,7 +13,7 @@ use crate::story;
 use crate::world::{World, phase};
 
 /// One state of this many that are reached a second time is compared with its first appearance.
-const SAMPLE: u64 = 997;
+const SAMPLE: u64 = 61;
 /// No fair successor is known: the state was never looked at, since the search was cut off.
 const UNSEEN: u32 = u32::MAX;
 
@@ -188,6 +188,8 @@ impl Search<'_> {
             first = moves(self.setup, &first).swap_remove(usize::from(self.nodes[*id as usize].via)).world;
         }
         let known: Vec<u64> = moves(self.setup, &first).iter().map(|next| digest(self.setup, &next.world)).collect();
+        for next in double { if !known.contains(&digest(self.setup, &next.world)) { println!("DIFF {:?}\nFIRST {:#?}\nSECOND {:#?}", next.action, first.records, next.world.records);} }
+        println!("{:?} {:?}", first.machines.iter().map(|m| m.view.status).collect::<Vec<_>>(), first.now);
         let differs = |next: &&Move| !known.contains(&digest(self.setup, &next.world));
         let action = double.iter().find(differs).map(|next| &next.action);
         format!("the model took two states for equal which are not, as {action:?} shows; the first of them is this")
