@@ -42,6 +42,28 @@ test: ## Run all tests, those on a real API server too (NEXTEST_ARGS narrows the
 .PHONY: check
 check: lint tree manifests-check ## What CI checks before the tests: format, clippy, dependency tree, generated files
 
+##@ Evidence: what holds the protocol to its promises (docs/RELIABILITY.md has the figures)
+
+# What the model, the simulation and the chaos tests are built with.
+PROFILE ?= release
+
+.PHONY: model
+model: ## Search all states that the decisions can come to
+	cargo test --locked --profile $(PROFILE) --test model -- --include-ignored --nocapture --test-threads=1
+
+.PHONY: sim
+sim: ## Simulate the whole controller under faults (SEEDS=100000 for more, SEED=7 to see one again)
+	cargo test --locked --profile $(PROFILE) --test sim -- --include-ignored --nocapture
+
+.PHONY: chaos
+chaos: ## Kill and stop the real binary at every point of its runs, on a real API server
+	@$(call with-tools,control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
+	  --cargo-profile $(PROFILE) --features failpoints --test chaos --success-output immediate --no-fail-fast
+
+.PHONY: mutants
+mutants: ## Break the protocol on purpose, one way at a time (ARGS chooses by name); each has to be noticed
+	scripts/mutants $(ARGS)
+
 ##@ Development
 
 .PHONY: fmt

@@ -268,6 +268,7 @@ fn build<T: Transport>(
         gate,
         status_writes: Recent::default(),
         permits: Recent::default(),
+        storing_restart: tokio::sync::Mutex::default(),
         sent: Recent::default(),
         settings,
         clock,

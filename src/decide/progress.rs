@@ -167,11 +167,9 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
                 Some(start) => format!("password in effect since the start at {}", short(start)),
                 None => "password in effect: the instance was seen to leave Running and to return".to_owned(),
             };
-            if let Some(start) = start_time {
-                status.start_time_evidence = start_time::when_moved(&status, start);
-            }
-            // A readiness of zero seconds is reached by the very reading that proves the start.
-            let requested = status.start_time_before.is_some();
+            status.start_time_evidence = start_time::evidence(&status, start_time);
+            // A readiness of zero seconds is reached by the very reading that proves the start, unless a copy is still alive.
+            let requested = status.start_time_before.is_some() && status.unanswered_until.is_none();
             if requested && spec.min_ready_seconds == 0 {
                 status.available_time = Some(Time(reading.map_or(now, |reading| reading.sent_at)));
             }

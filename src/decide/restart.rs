@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::instance::{Call, Change, Observed, SOON, Sendable, Step, after, retry_time};
-use super::{Power, Reading, SEND_WINDOW, Seen, Timing, minute, slots, start_time};
+use super::{Power, Reading, SEND_WINDOW, Seen, Timing, minute, slots};
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
@@ -171,16 +171,16 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
     let reading = o.reading.filter(|reading| reading.sent_at > accepted);
     let mut fresh_after = None;
     if let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) {
-        let settled = settled(reading, accepted, o.timing);
         match &seen.power {
             Power::Running if status.left_running => {
-                if !o.start_time_follows_reboot {
+                // A reading may lag, and show once more what was before the restart; one that was sent so late cannot.
+                let telling = accepted + o.timing.restart_settle;
+                if reading.sent_at < telling {
+                    fresh_after = Some(telling);
+                } else if o.start_time_follows_reboot {
+                    return Step::Write(Change::Learnt(StartTimeEvidence::NotMoved));
+                } else {
                     return Step::Write(Change::InEffect { start_time: None });
-                }
-                // It is said to move, and has not: a reading that lags, or the proof that it does not.
-                match settled {
-                    Ok(()) => return Step::Write(Change::Learnt(StartTimeEvidence::NotMoved)),
-                    Err(then) => fresh_after = Some(then),
                 }
             }
             Power::Stopped | Power::Transitional(_) if !status.left_running => {
@@ -191,7 +191,7 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
                 if status.start_time_evidence.is_none() {
                     return Step::Write(Change::Learnt(StartTimeEvidence::Inconclusive));
                 }
-                match settled {
+                match settled(reading, accepted, o.timing) {
                     Ok(()) => return Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART)),
                     Err(then) => fresh_after = Some(then),
                 }
@@ -208,33 +208,26 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
     Step::Wait { until: deadline + SignedDuration::from_secs(1), fresh_after }
 }
 
-/// An ended claim whose restart still holds a slot, until the instance was Running for `minReadySeconds`; or whose effect
-/// on StartTime is still to be seen.
+/// An ended claim whose restart still holds a slot: until the instance was Running for `minReadySeconds`, also after the
+/// last moment at which a copy that is unanswered can have taken it away.
 pub(super) fn await_availability(
     o: &Observed,
     spec: &ResetRecordSpec,
     status: &ResetRecordStatus,
     now: Timestamp,
 ) -> Step {
+    if !slots::awaits_availability(status) {
+        return Step::Done;
+    }
     let ended = status.row.as_ref().and_then(|row| row.state_time.as_ref()).map_or(spec.claim_time.0, |time| time.0);
-    let mut wake = None;
-    if slots::awaits_availability(status) {
-        let running = o.reading.filter(|reading| reading.shows(&Power::Running));
-        let from = running.map_or(now, |reading| reading.since).max(ended);
-        let available = after(from, i64::from(spec.min_ready_seconds));
-        if running.is_some_and(|reading| reading.sent_at >= available) {
-            return Step::Write(Change::Available);
-        }
-        wake = Some(available);
+    let running = o.reading.filter(|reading| reading.shows(&Power::Running));
+    let from = running.map_or(now, |reading| reading.since).max(ended);
+    let last_copy = status.unanswered_until.as_ref().map_or(from, |until| until.0 + o.timing.restart_settle);
+    let available = after(from, i64::from(spec.min_ready_seconds)).max(last_copy);
+    if running.is_some_and(|reading| reading.sent_at >= available) {
+        return Step::Write(Change::Available);
     }
-    if start_time::is_open(status) {
-        let timeout = SignedDuration::from_secs(i64::from(spec.timeout_seconds));
-        match start_time::when_settled(status, o.reading, ended, timeout, o.timing, now) {
-            Ok(evidence) => return Step::Write(Change::Learnt(evidence)),
-            Err(then) => wake = Some(wake.map_or(then, |wake| wake.min(then))),
-        }
-    }
-    wake.map_or(Step::Done, |wake| Step::Wait { until: wake.max(now) + SEND_WINDOW, fresh_after: Some(wake) })
+    Step::Wait { until: available.max(now) + SEND_WINDOW, fresh_after: Some(available) }
 }
 
 /// The StartTime that proves a start after the acknowledgement: later than the one stored before the restart, *and* not

@@ -3,9 +3,9 @@
 //! It decides whether an unmoved StartTime proves that a lost restart was not carried out. So it is believed only after
 //! several instances, and one that speaks against it counts for good.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::{Power, Reading, Timing, minute};
+use super::minute;
 use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordStatus, StartTimeEvidence};
 
@@ -35,53 +35,17 @@ pub fn learn<'a>(
     }
 }
 
-/// What an accepted restart says when it was first seen Running again with the StartTime `start_time`, which has moved.
+/// What the restart in `status` says now that it is proven: by the StartTime `moved_to`, or, where that has not moved, by
+/// a reading that was sent too late to lag.
 #[must_use]
-pub fn when_moved(status: &ResetRecordStatus, start_time: Timestamp) -> Option<StartTimeEvidence> {
+pub fn evidence(status: &ResetRecordStatus, moved_to: Option<Timestamp>) -> Option<StartTimeEvidence> {
     if status.phase != Phase::Restarting || status.start_time_evidence.is_some() {
         return status.start_time_evidence;
     }
+    let Some(start_time) = moved_to else { return Some(StartTimeEvidence::NotMoved) };
     // Another start than ours may have moved it, unless it came after our send.
     let sent = status.attempt.as_ref()?.timestamp.0;
     Some(if start_time >= minute(sent) { StartTimeEvidence::Moved } else { StartTimeEvidence::Inconclusive })
-}
-
-/// Whether the restart's effect on StartTime is still to be looked at: the instance came back and it had not moved, but
-/// the reading may have lagged.
-#[must_use]
-pub fn is_open(status: &ResetRecordStatus) -> bool {
-    status.phase == Phase::InEffect
-        && status.accepted_at.is_some()
-        && status.left_running
-        && status.start_time_evidence.is_none()
-}
-
-/// What an ended restart that [`is_open`] says by `reading`; `Err`: nothing yet, look again then. `ended` is when it was
-/// first seen Running again, `timeout` bounds the wait for a reading.
-pub fn when_settled(
-    status: &ResetRecordStatus,
-    reading: Option<&Reading>,
-    ended: Timestamp,
-    timeout: SignedDuration,
-    timing: Timing,
-    now: Timestamp,
-) -> Result<StartTimeEvidence, Timestamp> {
-    let settled_at = ended + timing.restart_settle;
-    if now > settled_at + timeout {
-        return Ok(StartTimeEvidence::Inconclusive);
-    }
-    let reading = reading.filter(|reading| reading.sent_at >= settled_at).ok_or(settled_at)?;
-    let running = reading.seen.as_ref().filter(|seen| seen.power == Power::Running);
-    let (Some(start_time), Some(before)) = (running.and_then(|seen| seen.start_time), &status.start_time_before) else {
-        return Err(settled_at);
-    };
-    Ok(if start_time <= before.0 {
-        StartTimeEvidence::NotMoved
-    } else if start_time <= ended {
-        StartTimeEvidence::Moved
-    } else {
-        StartTimeEvidence::Inconclusive // a later start has hidden ours
-    })
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ use record::Intent;
 const LAPSE_GRACE: Duration = Duration::from_mins(1);
 /// How soon to look again while ECS's time is not known.
 const AFTER_START: Duration = Duration::from_millis(500);
+/// How soon to look again for a slot that another instance was quicker to take.
+const WITHOUT_SLOT: Duration = Duration::from_secs(1);
 /// A pass that has written is woken by the watch; this is for the case that the watch is behind.
 const AFTER_WRITE: Duration = Duration::from_secs(5);
 
@@ -107,12 +109,22 @@ async fn make<T: Transport>(
         Ok(permit) => permit,
         Err(pause) => return Ok(Action::requeue(pause)),
     };
-    let intent = if call == Call::SetPasswordAsStored {
-        Intent::as_stored(record, call)
-    } else {
+    let propose = |record| {
         let (id, process) = (context.clock.nonce(), context.process.clone());
         let attempt = progress::NewAttempt { id, process, timestamp: sight.now };
-        Intent::propose(record, call, attempt, context.timing()).store(context).await?
+        Intent::propose(record, call, attempt, context.timing())
+    };
+    let intent = match call {
+        Call::SetPasswordAsStored => Intent::as_stored(record, call),
+        Call::SetPassword => propose(record).store(context).await?,
+        Call::Restart { .. } => {
+            // A restart has its slot from when it is stored, so no other one may be stored since the slots were counted.
+            let _turn = context.storing_restart.lock().await;
+            if !observe::has_slot(context, &record, sight.now) {
+                return Ok(Action::requeue(WITHOUT_SLOT));
+            }
+            propose(record).store(context).await?
+        }
     };
     let (record, outcome) = act::perform(context, sight, intent, permit).await;
     let status = progress::fold(&record, call, &outcome, sight.later(context));

@@ -71,7 +71,6 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
     let phase = record.progress().phase;
     let (sendable, password) = sendable(context, spec, phase, account.as_deref()).await;
     let observation = context.instances.latest(&scope(spec), &spec.instance_id);
-    let records = context.ledger.of_owner(&spec.owner);
     Some(Sight {
         now,
         reading: observation.as_ref().map(readings::reading),
@@ -79,9 +78,19 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
         sendable,
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
             && start_time_follows_reboot(context, spec),
-        others_away: slots::others_away(records.iter().map(AsRef::as_ref), record, now),
+        others_away: others_away(context, record, now),
         account,
     })
+}
+
+fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {
+    let records = context.ledger.of_owner(&record.spec.owner);
+    slots::others_away(records.iter().map(AsRef::as_ref), record, now)
+}
+
+/// Whether a restart of the record's instance may be stored, as far as slots go.
+pub(super) fn has_slot<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> bool {
+    others_away(context, record, now) < record.spec.max_unavailable
 }
 
 /// Whether StartTime is known to follow reboots where the claim's instance is.
