@@ -18,7 +18,7 @@ use ecs_password_reset::api::reset_record::{
     Attempt, Completed, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
 use ecs_password_reset::decide::instance::Call;
-use ecs_password_reset::decide::{SEND_WINDOW, slots, start_time};
+use ecs_password_reset::decide::{SEND_WINDOW, slots};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::ecs::{Machine, View};
@@ -125,8 +125,8 @@ impl Canon<'_> {
     }
 
     fn machine(&mut self, machine: &Machine) {
-        let Machine { view, past, stored, in_effect, accepted, slow, restarted, touched, crossed } = machine;
-        self.word((stored, in_effect, slow, restarted, touched, crossed, past.len()));
+        let Machine { view, past, stored, in_effect, accepted, slow, restarted, touched, crossed, crowded } = machine;
+        self.word((stored, in_effect, slow, restarted, touched, crossed, crowded, past.len()));
         self.word(accepted.map(|accepted| accepted.claim));
         accepted.iter().for_each(|accepted| self.moment(accepted.at));
         for View { status, start_time, since, from, until } in past {
@@ -232,7 +232,7 @@ impl Canon<'_> {
     }
 
     fn progress(&mut self, status: &ResetRecordStatus) {
-        let over = status.phase.has_ended() && !slots::awaits_availability(status) && !start_time::is_open(status);
+        let over = status.phase.has_ended() && !slots::awaits_availability(status);
         let ResetRecordStatus {
             phase,
             attempt,

@@ -94,7 +94,7 @@ fn fingerprint(secret: u8) -> Fingerprint {
 
 /// What the object's pass decides, from what the leader's watch shows.
 pub fn planned(setup: &Setup, world: &World, wish: &Wish, readings: &[Reading]) -> Plan {
-    let targets: Vec<_> = (0..INSTANCES.len())
+    let targets: Vec<_> = (0..setup.instances)
         .map(|instance| target(instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
         .collect();
     plan(&object(setup, world, wish, slots::held(ledger(world), wish, at(world.now))), &targets, at(world.now))
@@ -211,11 +211,38 @@ pub fn store(setup: &Setup, world: &mut World, process: usize, job: usize) -> Op
     if !same && setup.compare_and_swap {
         return None;
     }
+    let is_restart = matches!(then, Some(Sending { call: Call::Restart { .. }, .. }));
+    if is_restart && !has_slot(world, process, &record) {
+        return None;
+    }
+    if is_restart {
+        let others = world.records.iter().flatten().map(Rc::as_ref).filter(|other| !wrote(world, process, other));
+        world.machines[instance].crowded =
+            slots::others_away(others, &record, at(world.now)) >= record.spec.max_unavailable;
+    }
     world.records[instance] = Some(Rc::clone(&record));
     if let Some(sending) = then {
         world.processes[process].passes[job] = Pass::Send { record: Rc::clone(&record), sending };
     }
     Some(record)
+}
+
+/// Whether a restart may be stored, as far as slots go: a process counts them in the same step in which it stores one. The
+/// leader counts what its watch shows; the other one's watch may be behind, so of itself it knows only what it wrote.
+fn has_slot(world: &World, process: usize, record: &ResetRecord) -> bool {
+    let now = at(world.now);
+    let away = if process == world.lead {
+        slots::others_away(ledger(world), record, now)
+    } else {
+        let own = world.records.iter().flatten().map(Rc::as_ref).filter(|other| wrote(world, process, other));
+        slots::others_away(own, record, now)
+    };
+    away < record.spec.max_unavailable
+}
+
+/// Whether the attempt in a record is this process's.
+fn wrote(world: &World, process: usize, record: &ResetRecord) -> bool {
+    attempt(record).is_some_and(|attempt| attempt.process == world.processes[process].id)
 }
 
 /// Sends what a pass is about to, or finds that it must not.

@@ -39,6 +39,8 @@ pub struct Machine {
     pub touched: bool,
     /// Whether somebody did so between the acceptance of our last reboot and its beginning.
     pub crossed: bool,
+    /// Whether its last restart was stored by one of two processes at work, neither of which could see the other's.
+    pub crowded: bool,
 }
 
 /// What a reading shows, and for how long it was so.
@@ -90,6 +92,7 @@ impl Machine {
             restarted: 0,
             touched: false,
             crossed: false,
+            crowded: false,
         }
     }
 

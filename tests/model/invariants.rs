@@ -50,7 +50,7 @@ fn in_effect(record: &ResetRecord, machine: &Machine) -> Verdict {
 }
 
 /// "What stays possible": an outside restart in the very minute of the acknowledgement, just before it, hidden by a stale read.
-pub fn is_the_allowed_error(record: &ResetRecord, machine: &Machine) -> bool {
+fn is_the_allowed_error(record: &ResetRecord, machine: &Machine) -> bool {
     let acknowledged = record.status.as_ref().and_then(|status| status.password_acknowledged_at.as_ref());
     machine.touched
         && phase(record) == Phase::InEffect
@@ -98,9 +98,32 @@ fn learnt(setup: &Setup, record: &ResetRecord, machine: &Machine) -> Verdict {
 
 /// I8: instances that are away because of us never exceed `maxUnavailable`.
 fn away(setup: &Setup, world: &World) -> Verdict {
-    let ours = |machine: &&Machine| machine.view.status == Status::Rebooting { ours: true } && !machine.crossed;
-    let away = world.machines.iter().filter(ours).count();
+    let away = away_because_of_us(world).filter(|machine| !may_be_surplus(setup, machine)).count();
     must(away <= setup.spec.max_unavailable() as usize, || format!("I8: {away} instances are away because of us"))
+}
+
+fn away_because_of_us(world: &World) -> impl Iterator<Item = &Machine> {
+    world.machines.iter().filter(|machine| machine.view.status == Status::Rebooting { ours: true })
+}
+
+/// "What stays possible": a reboot that somebody else's restart has overtaken begins after that one was taken for it; two
+/// processes that both send, with no gate to keep one of them from it, do not see each other's slots.
+fn may_be_surplus(setup: &Setup, machine: &Machine) -> bool {
+    machine.crossed || (machine.crowded && !setup.gate)
+}
+
+/// What a state breaks that the protocol says stays possible.
+pub fn excuses(setup: &Setup, world: &World) -> impl Iterator<Item = &'static str> {
+    let records = world.records.iter().flatten().zip(&world.machines);
+    let same_minute = records.filter(|(record, machine)| is_the_allowed_error(record, machine)).count() > 0;
+    let surplus = away_because_of_us(world).count() > setup.spec.max_unavailable() as usize;
+    let overtaken = surplus && away_because_of_us(world).any(|machine| machine.crossed);
+    let kinds = [
+        (same_minute, "I2 by a restart in the same minute"),
+        (overtaken, "I8 by a reboot that was overtaken"),
+        (surplus && !overtaken, "I8 by two processes without a gate"),
+    ];
+    kinds.into_iter().filter_map(|(is_so, kind)| is_so.then_some(kind))
 }
 
 /// I1, first half, as a restart begins: at most one of ours is carried out per claim.

@@ -13,7 +13,7 @@ use crate::ecs::VALIDITY;
 use crate::invariants;
 use crate::people;
 use crate::setup::Setup;
-use crate::world::{Budget, INSTANCES, OBJECT, Pass, Process, World, at, copy, tick};
+use crate::world::{Budget, OBJECT, Pass, Process, World, at, copy, tick};
 
 /// Something that happens. Processes and instances by their place.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +102,7 @@ pub fn moves(setup: &Setup, world: &World) -> Vec<Move> {
     moves.calls();
     moves.ecs();
     moves.trouble();
-    for deed in people::deeds(world) {
+    for deed in people::deeds(setup, world) {
         moves.add(Action::Somebody(deed.clone()), |next| people::does(&deed, next, setup));
     }
     if idle && !world.machines.iter().any(|machine| machine.holds_time(world.now)) {
@@ -161,7 +161,7 @@ impl Moves<'_> {
         }
         let mut nothing_to_do = true;
         let fresh: Vec<Reading> = world.machines.iter().map(|machine| machine.reading(world.now)).collect();
-        for instance in 0..INSTANCES.len() {
+        for instance in 0..setup.instances {
             let old = self.old_readings(instance);
             let may_look = matches!(me.passes[instance], Pass::Idle);
             let may_plan = matches!(me.passes[OBJECT], Pass::Idle);

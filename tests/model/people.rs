@@ -31,10 +31,10 @@ pub enum Deed {
 }
 
 /// What somebody may do now, as long as there is trouble left for it.
-pub fn deeds(world: &World) -> Vec<Deed> {
+pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
     let mut deeds = Vec::new();
     if world.left.outsiders > 0 {
-        for (instance, machine) in world.machines.iter().enumerate() {
+        for (instance, machine) in world.machines.iter().enumerate().take(setup.instances) {
             match machine.view.status {
                 Status::Running => deeds.extend([Deed::Stop(instance), Deed::Restart(instance)]),
                 Status::Stopped => deeds.push(Deed::Start(instance)),
@@ -48,7 +48,7 @@ pub fn deeds(world: &World) -> Vec<Deed> {
         if world.object.exists {
             deeds.extend([Deed::Run(1 - world.object.run), Deed::Delete]);
             deeds.extend((world.object.retry == 0).then_some(Deed::Retry));
-            deeds.extend((0..INSTANCES.len()).flat_map(|instance| decisions(world, instance)));
+            deeds.extend((0..setup.instances).flat_map(|instance| decisions(world, instance)));
         }
     }
     if !world.object.exists {

@@ -32,6 +32,8 @@ pub struct Setup {
     pub follows: bool,
     /// What the controller has learnt of that before.
     pub known: StartTimeFollowsReboot,
+    /// How many instances the object names: 1 or 2.
+    pub instances: usize,
     /// How the instances are at the beginning.
     pub begin: [Status; 2],
     /// How much trouble there may be.
@@ -59,6 +61,7 @@ impl Setup {
             name,
             follows: true,
             known: StartTimeFollowsReboot::Observed,
+            instances: 2,
             begin: [Status::Running, Status::Running],
             trouble,
             gate: false,
@@ -77,6 +80,11 @@ impl Setup {
     /// The same with both instances away at once.
     pub fn both_at_once(self) -> Self {
         Self { spec: spec(2), ..self }
+    }
+
+    /// The same with one instance.
+    pub fn alone(self) -> Self {
+        Self { instances: 1, ..self }
     }
 
     /// The same in a world whose StartTime does not follow reboots.

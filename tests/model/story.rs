@@ -21,7 +21,7 @@ impl Story {
     pub fn begin(setup: &Setup, why: &str, root: &World) -> Self {
         let world = if setup.follows { "StartTime follows reboots" } else { "StartTime does not follow reboots" };
         let lines = vec![
-            format!("{why}\n  search: {}; {world}, the controller believes: {:?}", setup.name, setup.known),
+            format!("violated {why}\n  search: {}; {world}, the controller believes: {:?}", setup.name, setup.known),
             format!("  {} it begins{}", clock(root), changed(None, root)),
         ];
         Self { lines }
