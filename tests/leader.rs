@@ -23,9 +23,9 @@ const SHORT: &[&str] = &[
 ];
 
 /// A world whose first instance does not come back from its restart until it is released.
-fn world() -> World {
+fn world(leader_elect: bool) -> World {
     let [first, second, third] = IDS.map(|id| Instance::running(id, REGION).rebooting(0.5, 0.5));
-    let mut setup = Setup::default();
+    let mut setup = Setup { leader_elect, ..Setup::default() };
     setup.ecs.instances = vec![first.held(), second, third];
     World::without_controller(setup)
 }
@@ -65,7 +65,7 @@ fn time(lease: &Value, field: &str) -> Timestamp {
 
 #[test]
 fn a_leader_that_is_told_to_stop_hands_over_at_once() {
-    let world = world();
+    let world = world(true);
     let (first, second) = in_mid_run(&world, &[NEVER_EXPIRES]);
     let before = world.lease();
     assert_holder(&before, "first");
@@ -81,7 +81,7 @@ fn a_leader_that_is_told_to_stop_hands_over_at_once() {
 
 #[test]
 fn the_lease_of_a_killed_leader_is_taken_when_it_has_expired_and_not_before() {
-    let world = world();
+    let world = world(true);
     let (first, second) = in_mid_run(&world, &[]);
     timed("takeover with the default settings, from kill -9 to a leader that can work", || {
         drop(first);
@@ -98,7 +98,7 @@ fn the_lease_of_a_killed_leader_is_taken_when_it_has_expired_and_not_before() {
 
 #[test]
 fn a_leader_that_was_paused_past_its_lease_sends_nothing_more_and_ends() {
-    let world = world();
+    let world = world(true);
     let (first, second) = in_mid_run(&world, SHORT);
     first.pause();
     timed("takeover with a lease of 5 s, from SIGSTOP to a leader that can work", || second.wait_until_it_works());
@@ -118,8 +118,8 @@ fn a_leader_that_was_paused_past_its_lease_sends_nothing_more_and_ends() {
 
 #[test]
 fn a_single_replica_needs_no_lease() {
-    let world = world();
-    let _single = world.start_replica("single", &["--leader-elect=false"]);
+    let world = world(false);
+    let _single = world.start_replica("single", &[]);
     world.wait_for_account("Ready");
     world.apply_reset("web", json!({"instanceIDs": IDS}));
     finish(&world);

@@ -381,6 +381,6 @@ fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
     assert_eq!((status.phase, status.completed[0].row.state), (Phase::InEffect, State::InEffect));
     assert_eq!(status.completed[0].row.reason, reasons::RESOLVED_BY_PERSON);
     assert!(!slots::holds_slot(&status, at(1)));
-    assert_eq!(slots::held([&record], &wish, at(1)), 0);
-    assert_eq!(slots::held([&record], &self::wish(), at(1)), 1);
+    assert_eq!(slots::held(&[&record], &wish, at(1)), 0);
+    assert_eq!(slots::held(&[&record], &self::wish(), at(1)), 1);
 }

@@ -50,7 +50,7 @@ fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
 
 /// How many of `records` hold a slot of the owner of `wish`. The slot of an Unknown is free once a person has decided.
 #[must_use]
-pub fn held<'a>(records: impl IntoIterator<Item = &'a ResetRecord>, wish: &Wish, now: Timestamp) -> u32 {
+pub fn held(records: &[&ResetRecord], wish: &Wish, now: Timestamp) -> u32 {
     let resolved =
         |record: &ResetRecord| wish.resolution.as_ref().is_some_and(|decided| decided.counts(record, &wish.owner, now));
     count(records, &wish.owner, |record| {
@@ -60,22 +60,14 @@ pub fn held<'a>(records: impl IntoIterator<Item = &'a ResetRecord>, wish: &Wish,
 
 /// How many instances of the owner of `record`, other than its own, are away or may be.
 #[must_use]
-pub fn others_away<'a>(
-    records: impl IntoIterator<Item = &'a ResetRecord>,
-    record: &ResetRecord,
-    now: Timestamp,
-) -> u32 {
+pub fn others_away(records: &[&ResetRecord], record: &ResetRecord, now: Timestamp) -> u32 {
     count(records, &record.spec.owner, |other| {
         other.spec.instance_id != record.spec.instance_id
             && other.status.as_ref().is_some_and(|status| may_be_away(status, now))
     })
 }
 
-fn count<'a>(
-    records: impl IntoIterator<Item = &'a ResetRecord>,
-    owner: &Owner,
-    holds: impl Fn(&ResetRecord) -> bool,
-) -> u32 {
-    let held = records.into_iter().filter(|record| record.spec.owner.is(owner)).filter(|record| holds(record)).count();
+fn count(records: &[&ResetRecord], owner: &Owner, holds: impl Fn(&ResetRecord) -> bool) -> u32 {
+    let held = records.iter().filter(|record| record.spec.owner.is(owner)).filter(|record| holds(record)).count();
     u32::try_from(held).unwrap_or(u32::MAX)
 }

@@ -12,15 +12,18 @@ use crate::api::reset_record::{Phase, ResetRecord, ResetRecordStatus, StartTimeE
 /// How many instances have to agree.
 const INSTANCES: usize = 3;
 
-/// What is known of a region after `records`, which are those of its account.
+/// What is known of an account's region after `records`, which may also be of other accounts and regions.
 #[must_use]
-pub fn learn<'a>(
+pub fn learn(
     known: StartTimeFollowsReboot,
+    account_name: &str,
     region_id: &str,
-    records: impl IntoIterator<Item = &'a ResetRecord>,
+    records: &[&ResetRecord],
 ) -> StartTimeFollowsReboot {
-    let of_region = records.into_iter().filter(|record| record.spec.region_id == region_id);
-    let evidence: Vec<_> = of_region.filter_map(|record| record.status.as_ref()?.start_time_evidence).collect();
+    let is_there =
+        |record: &&&ResetRecord| record.spec.account_name == account_name && record.spec.region_id == region_id;
+    let there = records.iter().filter(is_there);
+    let evidence: Vec<_> = there.filter_map(|record| record.status.as_ref()?.start_time_evidence).collect();
     let count = |kind| evidence.iter().filter(|evidence| **evidence == kind).count();
     match known {
         StartTimeFollowsReboot::NotObserved | StartTimeFollowsReboot::Unrecognized => {
@@ -53,35 +56,41 @@ mod tests {
     use super::*;
     use crate::decide::instance::tests::claimed;
 
-    const REGION: &str = "cn-hangzhou";
-
     fn record(evidence: Option<StartTimeEvidence>) -> ResetRecord {
         let mut record = claimed();
         record.status.as_mut().unwrap().start_time_evidence = evidence;
         record
     }
 
-    fn known_after(known: StartTimeFollowsReboot, evidence: &[StartTimeEvidence]) -> StartTimeFollowsReboot {
-        let records: Vec<_> = evidence.iter().map(|evidence| record(Some(*evidence))).collect();
-        learn(known, REGION, &records)
+    fn known_after(known: StartTimeFollowsReboot, evidence: &[Option<StartTimeEvidence>]) -> StartTimeFollowsReboot {
+        let records: Vec<_> = evidence.iter().map(|evidence| record(*evidence)).collect();
+        learn(known, "default", "cn-hangzhou", &records.iter().collect::<Vec<_>>())
     }
+
+    const MOVED: Option<StartTimeEvidence> = Some(StartTimeEvidence::Moved);
 
     #[test]
     fn three_instances_make_it_known_and_fewer_do_not() {
-        use StartTimeEvidence::{Inconclusive, Moved};
         let unknown = StartTimeFollowsReboot::Unknown;
-        assert_eq!(known_after(unknown, &[Moved, Moved, Inconclusive]), unknown);
-        assert_eq!(known_after(unknown, &[Moved, Moved, Moved]), StartTimeFollowsReboot::Observed);
-        assert_eq!(learn(unknown, "cn-beijing", &[Moved; 3].map(|evidence| record(Some(evidence)))), unknown);
-        assert_eq!(learn(unknown, REGION, &[record(None), record(None), record(None)]), unknown);
+        assert_eq!(known_after(unknown, &[MOVED, MOVED, Some(StartTimeEvidence::Inconclusive), None]), unknown);
+        assert_eq!(known_after(unknown, &[MOVED, MOVED, MOVED]), StartTimeFollowsReboot::Observed);
+    }
+
+    #[test]
+    fn other_accounts_and_regions_teach_nothing() {
+        let moved = record(MOVED);
+        for (account, region) in [("default", "cn-beijing"), ("other", "cn-hangzhou")] {
+            let known = learn(StartTimeFollowsReboot::Unknown, account, region, &[&moved, &moved, &moved]);
+            assert_eq!(known, StartTimeFollowsReboot::Unknown);
+        }
     }
 
     #[test]
     fn one_instance_speaks_against_it_for_good() {
-        use StartTimeEvidence::{Moved, NotMoved};
         let not = StartTimeFollowsReboot::NotObserved;
-        assert_eq!(known_after(StartTimeFollowsReboot::Observed, &[Moved, Moved, Moved, NotMoved]), not);
-        assert_eq!(known_after(not, &[Moved, Moved, Moved]), not);
+        let against = Some(StartTimeEvidence::NotMoved);
+        assert_eq!(known_after(StartTimeFollowsReboot::Observed, &[MOVED, MOVED, MOVED, against]), not);
+        assert_eq!(known_after(not, &[MOVED, MOVED, MOVED]), not);
     }
 
     #[test]

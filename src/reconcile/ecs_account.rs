@@ -187,15 +187,17 @@ async fn write_status<T>(
 
 /// What was learnt about each region, from the records and from what was known before.
 fn regions<T>(context: &Context<T>, account_name: &str, before: &ECSAccountStatus) -> Vec<RegionStatus> {
-    let records = context.ledger.of_account(account_name);
-    let known = before.regions.iter().map(|region| region.region_id.clone());
-    let ids: BTreeSet<String> = records.iter().map(|record| record.spec.region_id.clone()).chain(known).collect();
-    let learnt = |region_id: String| {
-        let known = before.start_time_follows_reboot(&region_id);
-        let start_time_follows_reboot = start_time::learn(known, &region_id, records.iter().map(AsRef::as_ref));
-        RegionStatus { region_id, start_time_follows_reboot }
-    };
-    ids.into_iter().map(learnt).collect()
+    context.ledger.look(|records| {
+        let of_account = records.iter().filter(|record| record.spec.account_name == account_name);
+        let known = before.regions.iter().map(|region| &region.region_id);
+        let ids: BTreeSet<&String> = of_account.map(|record| &record.spec.region_id).chain(known).collect();
+        let learnt = |region_id: &String| {
+            let known = before.start_time_follows_reboot(region_id);
+            let start_time_follows_reboot = start_time::learn(known, account_name, region_id, records);
+            RegionStatus { region_id: region_id.clone(), start_time_follows_reboot }
+        };
+        ids.into_iter().map(learnt).collect()
+    })
 }
 
 /// Whether a person has to see to it: nothing that the controller retries will mend it.

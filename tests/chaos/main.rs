@@ -24,11 +24,13 @@ use scenario::{Run, Scenario};
 const VALIDITY: u32 = 4;
 const MARGIN: u32 = 2;
 
+/// A world whose controllers take part in an election under these flags; without any, in none.
 fn world(flags: &[&str]) -> World {
     World::without_controller(Setup {
         request_validity_seconds: VALIDITY,
         request_validity_margin_seconds: MARGIN,
         restart_settle_seconds: 1,
+        leader_elect: !flags.is_empty(),
         flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
         ..Setup::default()
     })
@@ -45,7 +47,7 @@ fn pause(milliseconds: u64) {
 
 #[test]
 fn killed_at_random_times_it_restarts_each_instance_once() {
-    let mut world = world(&["--leader-elect=false"]);
+    let mut world = world(&[]);
     let mut unknown = 0;
     for number in 0..number_from("CHAOS_RUNS", 6) {
         let scenario = [Scenario::InTurn, Scenario::Mixed, Scenario::LostAnswer][number % 3];
@@ -72,7 +74,7 @@ fn killed_at_random_times_it_restarts_each_instance_once() {
 
 #[test]
 fn an_api_server_that_crashes_in_mid_run_changes_nothing_about_the_end() {
-    let world = world(&["--leader-elect=false"]);
+    let world = world(&[]);
     let mut controller = world.spawn_controller(&[]);
     assert!(controller.ready_or_ended());
     let run = Run::new(&world, Scenario::InTurn, 0);

@@ -16,7 +16,6 @@ fn a_thousand_instances_whose_restarts_are_not_answered_are_each_restarted_once(
         request_validity_margin_seconds: MARGIN,
         restart_settle_seconds: 1,
         log_filter: "info",
-        flags: vec!["--leader-elect=false".to_owned()],
         ..Setup::default()
     });
     let fault = Fault::LoseAnswerAfterEffect;

@@ -65,7 +65,7 @@ fn reaches(world: &World, run: &Run, armed: &str) -> (Controller, bool) {
 }
 
 fn kill_everywhere(scenario: Scenario) {
-    let world = world(&["--leader-elect=false"]);
+    let world = world(&[]);
     let points = points(&world, scenario, &["before", "sent", "answered"]);
     let (mut reached, mut unknown) = (0, 0);
     for (number, point) in points.iter().enumerate() {

@@ -30,6 +30,8 @@ pub struct Setup {
     /// Whether the controller may speak to the simulator. Default true; without it the limits are those of production,
     /// no account becomes Ready, and a test begins with [`World::without_controller`].
     pub allow_http_endpoints: bool,
+    /// Whether the controller takes part in an election. Default false: a Lease outlives whoever was killed.
+    pub leader_elect: bool,
     /// Further flags of the controller.
     pub flags: Vec<String>,
 }
@@ -43,6 +45,7 @@ impl Default for Setup {
             restart_settle_seconds: 2,
             log_filter: "info,ecs_password_reset=debug",
             allow_http_endpoints: true,
+            leader_elect: false,
             flags: Vec::new(),
         }
     }
@@ -100,6 +103,9 @@ impl World {
                 // Tests move ECS's clock and not this machine's.
                 "--clock-skew-limit-seconds=900".to_owned(),
             ]);
+        }
+        if !setup.leader_elect {
+            flags.push("--leader-elect=false".to_owned());
         }
         flags.extend(setup.flags);
         let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };

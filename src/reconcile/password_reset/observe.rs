@@ -109,9 +109,8 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         (Some(missing), Some(account)) => may_describe(context, account, region, &missing.instance_id, now).await,
         _ => None,
     };
-    let records = context.ledger.of_owner(&wish.owner);
     Some(Sight {
-        slots_held: slots::held(records.iter().map(AsRef::as_ref), &wish, now),
+        slots_held: context.ledger.look(|records| slots::held(records, &wish, now)),
         out_of_sync: out_of_sync(&instances, &wish),
         poll_trouble: context.instances.trouble(&scope),
         broken: bytes.and_then(|bytes| password::check(bytes).err()),

@@ -2,6 +2,7 @@
 //!
 //! In this order: sign under the stored Timestamp, note that the attempt is being sent, ask for leadership, send once.
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::SecretString;
 
@@ -67,10 +68,10 @@ async fn send<T: Transport>(
 }
 
 /// What an answer means for the protocol.
-fn outcome(reply: Reply<Accepted>, now: jiff::Timestamp) -> Outcome {
+fn outcome(reply: Reply<Accepted>, now: Timestamp) -> Outcome {
     let error = match reply.result {
         Ok(Accepted { request_id }) => {
-            return Outcome::Accepted { request_id: Some(request_id), at: reply.server_time.unwrap_or(now) };
+            return Outcome::Accepted { request_id: Some(request_id), at: whole_second_after(now) };
         }
         Err(error) => error,
     };
@@ -81,6 +82,13 @@ fn outcome(reply: Reply<Accepted>, now: jiff::Timestamp) -> Outcome {
             Outcome::Refused { later: verdict == Verdict::Later, reason: reason(&error), message: error.to_string() }
         }
     }
+}
+
+/// The first whole second that `time` is not after: records hold whole seconds, and a reading that was sent in the second of
+/// an answer, but before it, must not count as one after it. For the same reason the answer's own `Date` will not do.
+fn whole_second_after(time: Timestamp) -> Timestamp {
+    let second = time.as_second() + i64::from(time.subsec_nanosecond() > 0);
+    Timestamp::from_second(second).unwrap_or(time)
 }
 
 /// The reason that a row shows for a refusal.

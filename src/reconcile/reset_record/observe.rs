@@ -84,8 +84,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
 }
 
 fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {
-    let records = context.ledger.of_owner(&record.spec.owner);
-    slots::others_away(records.iter().map(AsRef::as_ref), record, now)
+    context.ledger.look(|records| slots::others_away(records, record, now))
 }
 
 /// Whether a restart of the record's instance may be stored, as far as slots go.
@@ -98,8 +97,8 @@ fn start_time_follows_reboot<T>(context: &Context<T>, spec: &ResetRecordSpec) ->
     let account = context.ecs_accounts.get(&ObjectRef::new(&spec.account_name));
     let status = account.as_ref().and_then(|guard| guard.0.as_ref().ok()?.status.as_ref());
     let known = status.map(|status| status.start_time_follows_reboot(&spec.region_id)).unwrap_or_default();
-    let records = context.ledger.of_account(&spec.account_name);
-    start_time::learn(known, &spec.region_id, records.iter().map(AsRef::as_ref)) == StartTimeFollowsReboot::Observed
+    let learn = |records: &[&ResetRecord]| start_time::learn(known, &spec.account_name, &spec.region_id, records);
+    context.ledger.look(learn) == StartTimeFollowsReboot::Observed
 }
 
 /// Where the claim's instance is read.

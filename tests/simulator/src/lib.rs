@@ -21,11 +21,14 @@
 //! # }
 //! ```
 //!
+//! Beside ECS there is a small Kubernetes API server in the same spirit: [`api_server`].
+//!
 //! What it may not do: print a password, or listen anywhere but on loopback.
 
 mod actions;
 mod admin;
 mod answer;
+pub mod api_server;
 mod call;
 mod config;
 mod core;

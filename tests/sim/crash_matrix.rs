@@ -1,0 +1,57 @@
+//! A crash at every boundary: each request of a run without faults, before it is sent, sent but not answered, answered but
+//! the answer not used; in every scenario, and whether or not a reboot moves `StartTime`.
+
+use crate::plan::{Ms, Plan, STAGES};
+use crate::run::{Report, simulate};
+use crate::scenario::Scenario;
+use crate::scenarios;
+use crate::story::Story;
+use crate::suite::{self, Case};
+
+/// How long a run with a crash may take: a restart whose fate nobody knows is waited for 34 minutes, and slots with it.
+pub const LIMIT: Ms = 3 * 60 * 60 * 1000;
+const SEED: u64 = 1;
+
+/// Every scenario in both worlds, with a name.
+pub fn worlds() -> impl Iterator<Item = (String, Scenario)> {
+    scenarios::all().into_iter().flat_map(|scenario| {
+        [(true, "StartTime follows"), (false, "StartTime stays")].map(|(follows, name)| {
+            let scenario = scenario.clone().where_start_time_follows_reboot(follows);
+            (format!("{}, {name}", scenario.name), scenario)
+        })
+    })
+}
+
+pub fn calm(scenario: &Scenario) -> Report {
+    simulate(scenario, Plan::calm(SEED), Story::untold(), LIMIT)
+}
+
+#[test]
+fn without_faults_every_scenario_ends_as_it_should() {
+    for (name, scenario) in worlds() {
+        let report = calm(&scenario);
+        let story = || simulate(&scenario, Plan::calm(SEED), Story::told(), LIMIT).story;
+        let expected: Vec<(String, usize)> =
+            scenario.ends.iter().map(|(end, count)| ((*end).to_owned(), *count)).collect();
+        let ends: Vec<(String, usize)> = report.ends.clone().into_iter().collect();
+        assert!(report.violations.is_empty() && report.at_rest, "{}\n{name}: {:?}", story(), report.violations);
+        assert_eq!(ends, expected, "{}\n{name}", story());
+    }
+}
+
+#[test]
+fn a_crash_at_any_boundary_restarts_nothing_twice_and_leaves_nothing_undone() {
+    let cases = worlds().flat_map(|(name, scenario)| {
+        calm(&scenario).requests.into_iter().flat_map(move |request| {
+            let (name, scenario) = (name.clone(), scenario.clone());
+            STAGES.map(move |stage| Case {
+                name: format!("crash, {name}, {} {stage:?}", request.key),
+                scenario: scenario.clone(),
+                plan: Plan::calm(SEED).with_crash(&request.key, stage),
+                limit: LIMIT,
+                must_end: true,
+            })
+        })
+    });
+    suite::run("crash matrix", cases);
+}

@@ -1,0 +1,129 @@
+//! What a run is about: the instances, the objects, and what people do while it goes on.
+
+use std::fmt;
+
+use ecs_simulator::{Core, Instance};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::plan::Ms;
+
+/// Where the controller and its records live.
+pub const SYSTEM_NAMESPACE: &str = "ecs-password-reset-system";
+/// The namespace of the user.
+pub const NAMESPACE: &str = "prod";
+/// The region of all instances.
+pub const REGION: &str = "cn-hangzhou";
+/// What the user's Secret holds at first, and after it was edited.
+pub const PASSWORD: &str = "Blue-Kettle-7";
+pub const OTHER_PASSWORD: &str = "Red-Teapot-8";
+
+/// A story without faults.
+#[derive(Clone)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub instances: Vec<Instance>,
+    /// What is there when the first process starts.
+    pub objects: Vec<Value>,
+    pub script: Vec<(When, Do)>,
+    /// How often people ask for a restart of each instance, at most.
+    pub runs: Vec<(&'static str, usize)>,
+    /// How claims end when nothing goes wrong: phase and reason, with the number of claims.
+    pub ends: Vec<(&'static str, usize)>,
+}
+
+/// When something is done.
+#[derive(Clone)]
+pub enum When {
+    /// At a virtual millisecond.
+    At(Ms),
+    /// When the record of an instance first shows this phase.
+    Phase(&'static str, &'static str),
+}
+
+/// What a person does.
+#[derive(Clone)]
+pub enum Do {
+    /// `kubectl apply`.
+    Apply(Value),
+    /// `kubectl delete`.
+    Delete { plural: &'static str, namespace: &'static str, name: &'static str },
+    /// Something at ECS, and what it is.
+    Ecs(&'static str, fn(&mut Core, Timestamp)),
+}
+
+impl fmt::Debug for Do {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apply(object) => write!(f, "apply {} {}", object["kind"], object["metadata"]["name"]),
+            Self::Delete { plural, name, .. } => write!(f, "delete {plural} {name}"),
+            Self::Ecs(what, _) => f.write_str(what),
+        }
+    }
+}
+
+impl Scenario {
+    /// Whether a reboot moves `StartTime` at this ECS.
+    pub fn where_start_time_follows_reboot(mut self, follows: bool) -> Self {
+        self.instances.iter_mut().for_each(|instance| instance.start_time_follows_reboot = follows);
+        self
+    }
+
+    /// The most `maxUnavailable` that the owner, as `namespace/name`, ever has; 1 where it says nothing.
+    pub fn max_unavailable(&self, owner: &str) -> usize {
+        let applied =
+            self.script.iter().filter_map(|(_, what)| if let Do::Apply(object) = what { Some(object) } else { None });
+        let theirs = self.objects.iter().chain(applied).filter(|object| {
+            object["kind"] == "PasswordReset"
+                && owner.strip_prefix(&format!("{NAMESPACE}/")) == object["metadata"]["name"].as_str()
+        });
+        theirs
+            .filter_map(|object| object["spec"]["restart"]["maxUnavailable"].as_u64())
+            .max()
+            .map_or(1, |most| most as usize)
+    }
+}
+
+/// The user's Secret.
+pub fn secret(password: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"namespace": NAMESPACE, "name": "root-password"},
+        "stringData": {"password": password},
+    })
+}
+
+/// What every scenario needs: the account, its credentials, the empty key, the user's Secret.
+pub fn installed() -> Vec<Value> {
+    let group = "ecs.password-reset.dev/v1alpha1";
+    let in_system = |name: &str, data: Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"namespace": SYSTEM_NAMESPACE, "name": name}, "stringData": data,
+        })
+    };
+    vec![
+        in_system("ecs-password-reset-fingerprint-key", json!({})),
+        in_system("ecs-credentials", json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"})),
+        json!({
+            "apiVersion": group, "kind": "ECSAccount", "metadata": {"name": "default"},
+            "spec": {
+                "credentials": {"secretRef": {"name": "ecs-credentials"}},
+                "allowedNamespaces": {"names": [NAMESPACE]},
+                "limits": {"minRestartIntervalSeconds": 0},
+            },
+        }),
+        secret(PASSWORD),
+    ]
+}
+
+/// A `PasswordReset`.
+pub fn reset(name: &str, spec: Value) -> Value {
+    let mut all = json!({"regionID": REGION, "passwordSecretRef": {"name": "root-password"}});
+    let Value::Object(more) = spec else { panic!("a spec is an object") };
+    all.as_object_mut().unwrap().extend(more);
+    json!({
+        "apiVersion": "ecs.password-reset.dev/v1alpha1", "kind": "PasswordReset",
+        "metadata": {"namespace": NAMESPACE, "name": name}, "spec": all,
+    })
+}

@@ -1,0 +1,210 @@
+//! The scenarios: what people want, and what the world does by itself while they get it.
+
+use ecs_simulator::{Fault, Instance, Rule};
+use serde_json::{Value, json};
+
+use crate::scenario::{Do, NAMESPACE, OTHER_PASSWORD, REGION, Scenario, When, installed, reset, secret};
+
+const I1: &str = "i-1";
+const I2: &str = "i-2";
+const I3: &str = "i-3";
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    vec![
+        one_running(),
+        one_stopped(),
+        restart_policy_never(),
+        three_one_at_a_time(),
+        three_two_at_a_time(),
+        a_second_run(),
+        two_owners(),
+        deleted_and_applied_again(),
+        secret_edited(),
+        starting_up(),
+        restarted_by_somebody_else(),
+        stopped_by_somebody_else(),
+        does_not_come_back(),
+        throttled(),
+        refused_and_tried_again(),
+    ]
+}
+
+fn scenario(name: &'static str, instances: &[Instance], resets: &[Value]) -> Scenario {
+    let objects = installed().into_iter().chain(resets.iter().cloned()).collect();
+    Scenario { name, instances: instances.to_vec(), objects, script: vec![], runs: vec![], ends: vec![] }
+}
+
+fn running(id: &str) -> Instance {
+    // Away for longer than two readings are apart.
+    Instance::running(id, REGION).rebooting(0.5, 25.0)
+}
+
+fn one() -> Value {
+    reset("web", json!({"instanceIDs": [I1]}))
+}
+
+pub fn one_running() -> Scenario {
+    Scenario {
+        runs: vec![(I1, 1)],
+        ends: vec![("InEffect RestartProven", 1)],
+        ..scenario("one running", &[running(I1)], &[one()])
+    }
+}
+
+fn one_stopped() -> Scenario {
+    Scenario {
+        runs: vec![(I1, 0)],
+        ends: vec![("EffectiveAtNextStart SetWhileStopped", 1)],
+        ..scenario("one stopped", &[Instance::stopped(I1, REGION)], &[one()])
+    }
+}
+
+fn restart_policy_never() -> Scenario {
+    let web = reset("web", json!({"instanceIDs": [I1], "restart": {"policy": "Never"}}));
+    Scenario {
+        runs: vec![(I1, 0)],
+        ends: vec![("EffectiveAtNextStart RestartPolicyNever", 1)],
+        ..scenario("restart policy never", &[running(I1)], &[web])
+    }
+}
+
+fn three(max_unavailable: u32) -> Value {
+    let restart = json!({"maxUnavailable": max_unavailable, "minReadySeconds": 5});
+    reset("web", json!({"instanceIDs": [I1, I2, I3], "restart": restart}))
+}
+
+pub fn three_one_at_a_time() -> Scenario {
+    Scenario {
+        runs: vec![(I1, 1), (I2, 1), (I3, 1)],
+        ends: vec![("InEffect RestartProven", 3)],
+        ..scenario("three, one at a time", &[running(I1), running(I2), running(I3)], &[three(1)])
+    }
+}
+
+fn three_two_at_a_time() -> Scenario {
+    Scenario {
+        runs: vec![(I1, 1), (I2, 1), (I3, 1)],
+        ends: vec![("InEffect RestartProven", 3)],
+        ..scenario("three, two at a time", &[running(I1), running(I2), running(I3)], &[three(2)])
+    }
+}
+
+pub fn a_second_run() -> Scenario {
+    let again = reset("web", json!({"instanceIDs": [I1], "runID": "2"}));
+    Scenario {
+        script: vec![
+            (When::Phase(I1, "InEffect"), Do::Apply(secret(OTHER_PASSWORD))),
+            (When::Phase(I1, "InEffect"), Do::Apply(again)),
+        ],
+        runs: vec![(I1, 2)],
+        ends: vec![("InEffect RestartProven", 2)],
+        ..scenario("a second run", &[running(I1)], &[one()])
+    }
+}
+
+fn two_owners() -> Scenario {
+    let mut other_secret = secret(OTHER_PASSWORD);
+    other_secret["metadata"]["name"] = json!("other-password");
+    let other = reset("other", json!({"instanceIDs": [I1], "passwordSecretRef": {"name": "other-password"}}));
+    Scenario {
+        script: vec![(When::Phase(I1, "SettingPassword"), Do::Apply(other))],
+        runs: vec![(I1, 2)],
+        ends: vec![("InEffect RestartProven", 2)],
+        ..scenario("two owners", &[running(I1)], &[one(), other_secret])
+    }
+}
+
+fn deleted_and_applied_again() -> Scenario {
+    let delete = Do::Delete { plural: "passwordresets", namespace: NAMESPACE, name: "web" };
+    Scenario {
+        script: vec![(When::Phase(I1, "SettingPassword"), delete), (When::Phase(I1, "Restarting"), Do::Apply(one()))],
+        runs: vec![(I1, 1)],
+        ends: vec![("InEffect RestartProven", 1)],
+        ..scenario("deleted and applied again", &[running(I1)], &[one()])
+    }
+}
+
+fn secret_edited() -> Scenario {
+    let web = reset("web", json!({"instanceIDs": [I1, I2]}));
+    Scenario {
+        script: vec![(When::Phase(I1, "SettingPassword"), Do::Apply(secret(OTHER_PASSWORD)))],
+        runs: vec![(I1, 1), (I2, 1)],
+        ends: vec![("Idle given back", 1), ("InEffect RestartProven", 2)],
+        ..scenario("secret edited", &[running(I1), running(I2)], &[web])
+    }
+}
+
+fn starting_up() -> Scenario {
+    let mut slow = Instance::starting(I1, REGION).rebooting(0.5, 25.0);
+    slow.start_takes_seconds = 20.0;
+    Scenario {
+        runs: vec![(I1, 1)],
+        ends: vec![("InEffect RestartProven", 1)],
+        ..scenario("starting up", &[slow], &[one()])
+    }
+}
+
+fn restarted_by_somebody_else() -> Scenario {
+    let reboot = Do::Ecs("reboots i-1 in the console", |ecs, now| {
+        let _ = ecs.reboot(now, I1);
+    });
+    Scenario {
+        script: vec![(When::Phase(I1, "PasswordSet"), reboot)],
+        runs: vec![(I1, 1)],
+        ends: vec![("InEffect RestartProven", 1)],
+        ..scenario("restarted by somebody else", &[running(I1)], &[one()])
+    }
+}
+
+fn stopped_by_somebody_else() -> Scenario {
+    let stop = Do::Ecs("stops i-1 in the console", |ecs, now| {
+        let _ = ecs.stop(now, I1);
+    });
+    Scenario {
+        script: vec![(When::Phase(I1, "SettingPassword"), stop)],
+        runs: vec![(I1, 1)],
+        ends: vec![("EffectiveAtNextStart StoppedBeforeRestart", 1)],
+        ..scenario("stopped by somebody else", &[running(I1)], &[one()])
+    }
+}
+
+fn does_not_come_back() -> Scenario {
+    let power_off = Do::Ecs("i-1 does not come back from its reboot", |ecs, now| {
+        let _ = ecs.power_off(now, I1);
+    });
+    Scenario {
+        script: vec![(When::Phase(I1, "Restarting"), power_off)],
+        runs: vec![(I1, 1)],
+        ends: vec![("EffectiveAtNextStart StoppedAfterRestart", 1)],
+        ..scenario("does not come back", &[running(I1)], &[one()])
+    }
+}
+
+fn throttled() -> Scenario {
+    let quota = Do::Ecs("ECS takes one call a minute", |ecs, _| {
+        ecs.set_quota("ModifyInstanceAttribute", Some(1));
+        ecs.set_quota("RebootInstance", Some(1));
+    });
+    Scenario {
+        script: vec![(When::At(0), quota)],
+        runs: vec![(I1, 1), (I2, 1), (I3, 1)],
+        ends: vec![("InEffect RestartProven", 3)],
+        ..scenario("throttled", &[running(I1), running(I2), running(I3)], &[three(3)])
+    }
+}
+
+fn refused_and_tried_again() -> Scenario {
+    let refuse = Do::Ecs("ECS will refuse the password once", |ecs, _| {
+        let refusal = Fault::Refuse { code: "Forbidden.RAM".to_owned(), http: 403, message: String::new() };
+        ecs.inject(Rule::once("ModifyInstanceAttribute", refusal));
+    });
+    let mut again = one();
+    again["metadata"]["annotations"] = json!({"ecs.password-reset.dev/retry-requested-at": "now"});
+    Scenario {
+        script: vec![(When::At(0), refuse), (When::Phase(I1, "Failed"), Do::Apply(again))],
+        runs: vec![(I1, 1)],
+        ends: vec![("Failed NotPermitted", 1), ("InEffect RestartProven", 1)],
+        ..scenario("refused and tried again", &[running(I1)], &[one()])
+    }
+}

@@ -1,0 +1,125 @@
+//! Many runs: on all cores, with one verdict, and the story of the first run that went wrong.
+//!
+//! Every run has a name. `RUN='<name>'` makes that run alone and prints its story, whatever comes of it. Without `SIM=whole`
+//! only a sample of the runs is made, enough to see that none of them has rotted.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use crate::plan::{Ms, Plan};
+use crate::run::{Report, simulate};
+use crate::scenario::Scenario;
+use crate::story::Story;
+
+/// One run to be made.
+#[derive(Clone)]
+pub struct Case {
+    /// All that is needed to make it again.
+    pub name: String,
+    pub scenario: Scenario,
+    pub plan: Plan,
+    /// How long it may take.
+    pub limit: Ms,
+    /// Whether it has to come to rest in that time.
+    pub must_end: bool,
+}
+
+/// What came of all runs together.
+#[derive(Default)]
+struct Tally {
+    runs: usize,
+    requests: usize,
+    /// How claims ended.
+    ends: BTreeMap<String, usize>,
+    failures: Vec<(Case, Vec<String>)>,
+    /// Of the run that was asked for by name.
+    story: String,
+}
+
+/// How many failures are listed; the first of them is told.
+const LISTED: usize = 20;
+
+/// Without `SIM=whole`, one of so many runs is made. A prime, so that it is not always the same kind.
+const SAMPLED: usize = 83;
+
+/// Whether every run is to be made.
+pub fn is_whole() -> bool {
+    std::env::var("SIM").is_ok_and(|size| size == "whole")
+}
+
+/// Makes all runs, prints what came of them, and fails if anything did not hold in any of them.
+///
+/// Without `SIM=whole` a sample of them.
+pub fn run(title: &str, cases: impl Iterator<Item = Case> + Send) {
+    let all = is_whole() || std::env::var_os("RUN").is_some();
+    run_all(title, cases.step_by(if all { 1 } else { SAMPLED }));
+}
+
+/// The same, always of all that are given.
+pub fn run_all(title: &str, cases: impl Iterator<Item = Case> + Send) {
+    let run = std::env::var("RUN").ok();
+    let told = run.is_some() || std::env::var_os("SEED").is_some();
+    let cases = Mutex::new(cases.filter(|case| run.as_ref().is_none_or(|name| case.name == *name)));
+    let tally = Mutex::new(Tally::default());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let next = cases.lock().unwrap().next();
+                    let Some(case) = next else { return };
+                    let outcome = make(&case, if told { Story::told() } else { Story::untold() });
+                    tally.lock().unwrap().add(case, outcome);
+                }
+            });
+        }
+    });
+    let Tally { runs, requests, ends, failures, story } = tally.into_inner().unwrap();
+    println!("{title}: {runs} runs, {requests} requests, {} failed; claims ended {ends:?}", failures.len());
+    if told {
+        print!("{story}");
+    }
+    if let Some((case, _)) = failures.first() {
+        let story = if told { String::new() } else { make(case, Story::told()).1 };
+        let list: String =
+            failures.iter().take(LISTED).map(|(case, why)| format!("\nRUN='{}' {why:#?}", case.name)).collect();
+        panic!("{story}\n{title}: {} of {runs} runs failed; the story of the first is above:{list}", failures.len());
+    }
+}
+
+/// Makes one run; what did not hold, and its story.
+fn make(case: &Case, story: Story) -> (Result<Report, String>, String) {
+    let made = catch_unwind(AssertUnwindSafe(|| simulate(&case.scenario, case.plan.clone(), story, case.limit)));
+    match made {
+        Ok(report) => {
+            let story = report.story.clone();
+            (Ok(report), story)
+        }
+        Err(_) => (Err("the simulation itself panicked".to_owned()), String::new()),
+    }
+}
+
+impl Tally {
+    fn add(&mut self, case: Case, (outcome, story): (Result<Report, String>, String)) {
+        self.story.push_str(&story);
+        self.runs += 1;
+        let mut wrong = Vec::new();
+        match outcome {
+            Ok(report) => {
+                self.requests += report.requests.len();
+                for (end, count) in report.ends {
+                    *self.ends.entry(end).or_default() += count;
+                }
+                wrong = report.violations;
+                if case.must_end && !report.at_rest {
+                    wrong.push(format!("I6: not at rest after {} s", report.ended / 1000));
+                }
+            }
+            Err(panicked) => wrong.push(panicked),
+        }
+        if !wrong.is_empty() {
+            self.failures.push((case, wrong));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! After something was written: who has to hear of it, what people do about it, and whether anything is left to happen.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use ecs_simulator::Entry;
+use ecs_simulator::api_server::{Answer, Change};
+use http::Request;
+use serde_json::{Value, json};
+
+use super::{Happening, State, wall};
+use crate::plan::Ms;
+use crate::scenario::{Do, When};
+
+/// Longer than anything that ECS was told to do takes.
+const HALF_AN_HOUR: Ms = 30 * 60 * 1000;
+
+impl State {
+    /// Takes in what was written since the last look.
+    pub(super) fn look(&mut self) {
+        self.tell_of_ecs();
+        let seen = self.looked_at;
+        if self.api.version() == seen {
+            return;
+        }
+        self.looked_at = self.api.version();
+        let mut changes: Vec<Change> = self.api.changes().rev().take_while(|it| it.version > seen).cloned().collect();
+        changes.reverse();
+        for change in &changes {
+            self.story.note(self.now, || format!("stored: {}", summary(change)));
+            let now = wall(self.now);
+            self.judge.change(change, &mut self.ecs, now);
+            for index in 0..self.script.len() {
+                let is_due =
+                    |(when, _): &(When, Do)| matches!(when, When::Phase(id, phase) if shows(change, id, phase));
+                if self.script[index].as_ref().is_some_and(is_due) {
+                    self.schedule(self.now + 1, "act", Happening::Act(index));
+                }
+            }
+        }
+        self.pump_all();
+    }
+
+    /// What has happened at ECS since the last look, for the story.
+    fn tell_of_ecs(&mut self) {
+        if !self.story.is_told() {
+            return;
+        }
+        self.ecs.run_until(wall(self.now));
+        let told = self.ecs_told;
+        for entry in &self.ecs.journal().entries()[told..] {
+            let (at, line) = match entry {
+                Entry::Request(it) if it.action.starts_with("Describe") || it.action.starts_with("Get") => continue,
+                Entry::Request(it) => (it.at, format!("ECS: {} {:?}: {:?}", it.action, it.instance_ids, it.outcome)),
+                Entry::Effect(it) => (it.at, format!("ECS: {}: {:?}", it.instance_id, it.effect)),
+            };
+            let at = Ms::try_from(at.duration_since(wall(0)).as_millis()).unwrap_or_default();
+            self.story.note(at, || line);
+        }
+        self.ecs_told = self.ecs.journal().entries().len();
+    }
+
+    /// A person does something.
+    pub(super) fn act(&mut self, index: usize) {
+        let Some((_, what)) = self.script[index].take() else { return };
+        self.story.note(self.now, || format!("somebody: {what:?}"));
+        match what {
+            Do::Apply(object) => self.apply(&object),
+            Do::Delete { plural, namespace, name } => {
+                let kind = super::process::kinds().into_iter().find(|kind| kind.plural == plural).unwrap();
+                let path = format!("/apis/{}/namespaces/{namespace}/{plural}/{name}", kind.api_version());
+                let (code, answer) = self.request("DELETE", &path, &Value::Null);
+                assert_eq!(code, 200, "{answer}");
+            }
+            Do::Ecs(_, act) => act(&mut self.ecs, wall(self.now)),
+        }
+        self.look();
+    }
+
+    /// `kubectl apply`: creates the object, or merges it into the one that is there.
+    pub(super) fn apply(&mut self, object: &Value) {
+        let mut object = object.clone();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
+        let served = super::process::kinds().into_iter().find(|it| it.kind == kind && it.api_version() == version);
+        let plural = served.unwrap().plural;
+        if let Some(Value::Object(texts)) = object.as_object_mut().and_then(|it| it.remove("stringData")) {
+            object["data"] =
+                texts.iter().map(|(key, value)| (key.clone(), json!(BASE64.encode(text(value))))).collect();
+        }
+        let root = if version.contains('/') { "/apis" } else { "/api" };
+        let namespace = text(&object["metadata"]["namespace"]);
+        let within = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };
+        let path = format!("{root}/{version}{within}/{plural}");
+        let name = text(&object["metadata"]["name"]);
+        let exists = self.api.stored(&plural, &namespace, &name).is_some();
+        let (code, answer) = if exists {
+            self.request("PATCH", &format!("{path}/{name}"), &object)
+        } else {
+            self.request("POST", &path, &object)
+        };
+        assert!(code < 300, "{path}: {answer}");
+    }
+
+    fn request(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        let request = Request::builder().method(method).uri(path).header("content-type", kind).body(body).unwrap();
+        let Answer::Whole(answer) = self.api.handle(wall(self.now), &request) else { panic!("{path} is a watch") };
+        (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap())
+    }
+
+    /// Nothing runs any more: what is under way arrives, and ECS does what it has accepted.
+    pub fn let_everything_arrive(&mut self) {
+        while let Some(((at, ..), happening)) = self.agenda.pop_first() {
+            if let Happening::Arrive(travel) = happening {
+                self.now = self.now.max(at);
+                self.arrive(travel);
+            }
+        }
+        self.now += HALF_AN_HOUR;
+        self.ecs.run_until(wall(self.now));
+        self.tell_of_ecs();
+    }
+
+    /// The judgement over the whole run.
+    pub fn conclude(&mut self) {
+        let panics = self.panics();
+        self.judge.end(&self.ecs, panics);
+    }
+
+    /// What ECS was asked and what happened there.
+    pub fn journal(&self) -> Vec<String> {
+        let line = |entry: &Entry| match entry {
+            Entry::Request(it) => format!("{} {} {:?} {:?}", it.at, it.action, it.instance_ids, it.outcome),
+            Entry::Effect(it) => format!("{} {} {:?}", it.at, it.instance_id, it.effect),
+        };
+        self.ecs.journal().entries().iter().map(line).collect()
+    }
+
+    /// Whether nobody has anything left to do: people, machines that start again, claims, objects. People who wait for a
+    /// phase that never comes lose patience: they act once nothing else happens.
+    pub(super) fn is_at_rest(&mut self) -> bool {
+        if !self.is_quiet() {
+            return false;
+        }
+        let Some(index) = self.script.iter().position(Option::is_some) else { return true };
+        self.act(index);
+        false
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.api.stored_all("resetrecords").all(|record| has_ended(record["status"]["phase"].as_str()))
+            && self.api.stored_all("passwordresets").all(is_settled)
+            && !self.agenda.values().any(|it| matches!(it, Happening::Start(_) | Happening::Act(_)))
+    }
+}
+
+/// Whether a claim in this phase has ended.
+pub fn has_ended(phase: Option<&str>) -> bool {
+    matches!(phase, None | Some("Idle" | "InEffect" | "EffectiveAtNextStart" | "Failed" | "Unknown"))
+}
+
+fn is_settled(object: &Value) -> bool {
+    let status = &object["status"];
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let mut working = conditions.filter(|it| it["type"] == "Reconciling" && it["status"] == "True");
+    status["observedGeneration"] == object["metadata"]["generation"] && working.next().is_none()
+}
+
+fn shows(change: &Change, instance_id: &str, phase: &str) -> bool {
+    let object = change.object();
+    change.plural() == "resetrecords"
+        && object["spec"]["instanceID"] == instance_id
+        && object["status"]["phase"] == phase
+}
+
+fn summary(change: &Change) -> String {
+    let object = change.object();
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
+    let more = match change.plural() {
+        "resetrecords" => format!(
+            "claim {} {} attempt {} at {}, unanswered until {}, {}",
+            spec["claim"],
+            text(&status["phase"]),
+            status["attempt"]["number"],
+            text(&status["attempt"]["timestamp"]),
+            text(&status["unansweredUntil"]),
+            text(&status["row"]["message"]),
+        ),
+        "passwordresets" => {
+            let ready = status["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == "Ready");
+            let ready = ready.cloned().unwrap_or_default();
+            format!("Ready {} {}: {}", text(&ready["status"]), text(&ready["reason"]), text(&ready["message"]))
+        }
+        "events" => format!("{}: {}", text(&object["reason"]), text(&object["note"])),
+        _ => String::new(),
+    };
+    format!("{} {:?} {} {more}", change.version, change.kind, text(&metadata["name"]))
+}

@@ -1,0 +1,93 @@
+//! Watches: everything after a version, in order, once; bookmarks, time-outs and 410.
+
+use crate::client::{Client, RECORDS, WIDGETS, names, version};
+use serde_json::json;
+
+fn watch_path(after: u64) -> String {
+    format!("{WIDGETS}?watch=true&timeoutSeconds=290&allowWatchBookmarks=true&resourceVersion={after}")
+}
+
+#[test]
+fn a_watch_shows_every_change_after_its_version_in_order_and_once() {
+    let mut client = Client::new();
+    client.add(WIDGETS, "before", 1);
+    let mut watch = client.watch(&watch_path(client.server.version()));
+    assert_eq!(client.lines(&mut watch), []);
+    let a = client.add(WIDGETS, "a", 1);
+    client.add(RECORDS, "other-kind", 1);
+    client.add("/apis/example.dev/v1/namespaces/other/widgets", "other-namespace", 1);
+    client.merge(&format!("{WIDGETS}/a"), &json!({"spec": {"size": 2}}));
+    client.merge(&format!("{WIDGETS}/a"), &json!({"spec": {"size": 2}}));
+    client.delete(&format!("{WIDGETS}/a"));
+    let lines = client.lines(&mut watch);
+    assert_eq!(names(&lines), ["ADDED a", "MODIFIED a", "DELETED a"]);
+    assert_eq!(lines[0].1, a);
+    assert_eq!(lines[1].1["spec"]["size"], 2);
+    assert_eq!(version(&lines[2].1), client.server.version(), "a deletion has a version of its own");
+    assert_eq!(client.lines(&mut watch), []);
+}
+
+#[test]
+fn a_watch_may_begin_in_the_past() {
+    let mut client = Client::new();
+    let a = client.add(WIDGETS, "a", 1);
+    client.add(WIDGETS, "b", 1);
+    let mut watch = client.watch(&watch_path(version(&a)));
+    assert_eq!(names(&client.lines(&mut watch)), ["ADDED b"]);
+}
+
+#[test]
+fn without_a_version_a_watch_begins_with_what_is_there() {
+    let mut client = Client::new();
+    client.add(WIDGETS, "b", 1);
+    client.add(WIDGETS, "a", 1);
+    let mut watch = client.watch(&format!("{WIDGETS}?watch=1"));
+    client.add(WIDGETS, "c", 1);
+    assert_eq!(names(&client.lines(&mut watch)), ["ADDED a", "ADDED b", "ADDED c"]);
+}
+
+#[test]
+fn a_bookmark_comes_every_minute_to_whoever_asked_and_tells_the_version() {
+    let mut client = Client::new();
+    client.add(WIDGETS, "a", 1);
+    let mut watch = client.watch(&watch_path(client.server.version()));
+    let mut without = client.watch(&format!("{WIDGETS}?watch=true&resourceVersion={}", client.server.version()));
+    client.add(RECORDS, "r", 1);
+    client.pass(59);
+    assert_eq!(client.lines(&mut watch), []);
+    client.pass(1);
+    let lines = client.lines(&mut watch);
+    assert_eq!(names(&lines), ["BOOKMARK -"]);
+    assert_eq!((version(&lines[0].1), &lines[0].1["kind"]), (client.server.version(), &json!("Widget")));
+    assert_eq!(client.lines(&mut without), []);
+    client.pass(60);
+    client.add(WIDGETS, "b", 1);
+    assert_eq!(names(&client.lines(&mut watch)), ["ADDED b", "BOOKMARK -"], "never before what it covers");
+}
+
+#[test]
+fn a_watch_ends_after_its_time() {
+    let mut client = Client::new();
+    let mut watch = client.watch(&watch_path(client.server.version()));
+    client.pass(289);
+    assert_eq!(names(&client.lines(&mut watch)), ["BOOKMARK -"]);
+    client.pass(1);
+    client.add(WIDGETS, "a", 1);
+    assert_eq!(names(&client.lines(&mut watch)), ["END -"]);
+}
+
+#[test]
+fn a_version_that_is_compacted_away_is_gone() {
+    let mut client = Client::new();
+    let a = client.add(WIDGETS, "a", 1);
+    let mut early = client.watch(&watch_path(version(&a)));
+    let mut abreast = client.watch(&watch_path(version(&a)));
+    client.add(WIDGETS, "b", 1);
+    client.lines(&mut abreast);
+    client.server.compact(client.server.version());
+    let lines = client.lines(&mut early);
+    assert_eq!(names(&lines), ["ERROR -", "END -"]);
+    assert_eq!((&lines[0].1["code"], &lines[0].1["reason"]), (&json!(410), &json!("Expired")));
+    client.add(WIDGETS, "c", 1);
+    assert_eq!(names(&client.lines(&mut abreast)), ["ADDED c"], "who has kept up notices nothing");
+}
