@@ -16,7 +16,7 @@ use ecs_password_reset::decide::{Reading, SEND_WINDOW, slots, start_time};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 
-use crate::setup::{REGION, Setup};
+use crate::setup::{ACCOUNT, REGION, Setup};
 use crate::world::{INSTANCES, OBJECT, Pass, Sending, Version, World, at, attempt, copy, instance, phase, tick};
 
 /// Where the next step of a pass over a record leads; `None`: it waits.
@@ -33,8 +33,8 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         reading: Some(reading),
         sendable: sendable(world, version),
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
-            && start_time::learn(setup.known, REGION, ledger(world)) == StartTimeFollowsReboot::Observed,
-        others_away: slots::others_away(ledger(world), version, now),
+            && start_time::learn(setup.known, ACCOUNT, REGION, &ledger(world)) == StartTimeFollowsReboot::Observed,
+        others_away: slots::others_away(&ledger(world), version, now),
         timing: setup.timing,
     };
     let store = |status: ResetRecordStatus, then| {
@@ -72,8 +72,8 @@ fn sendable(world: &World, record: &ResetRecord) -> Sendable {
     }
 }
 
-fn ledger(world: &World) -> impl Iterator<Item = &ResetRecord> {
-    (0..INSTANCES.len()).filter_map(|instance| world.ledger(instance)).map(Rc::as_ref)
+fn ledger(world: &World) -> Vec<&ResetRecord> {
+    (0..INSTANCES.len()).filter_map(|instance| world.ledger(instance)).map(Rc::as_ref).collect()
 }
 
 /// What the object asks for.
@@ -97,7 +97,7 @@ pub fn planned(setup: &Setup, world: &World, wish: &Wish, readings: &[Reading]) 
     let targets: Vec<_> = (0..setup.instances)
         .map(|instance| target(instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
         .collect();
-    plan(&object(setup, world, wish, slots::held(ledger(world), wish, at(world.now))), &targets, at(world.now))
+    plan(&object(setup, world, wish, slots::held(&ledger(world), wish, at(world.now))), &targets, at(world.now))
 }
 
 fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slots_held: u32) -> Object<'a> {
@@ -162,7 +162,7 @@ fn claimed(
         claim: found.map_or(0, |record| record.spec.claim) + 1,
         claim_time: Time(now),
         owner: wish.owner.clone(),
-        account_name: "default".to_owned(),
+        account_name: ACCOUNT.to_owned(),
         region_id: REGION.to_owned(),
         instance_id: claim.instance_id.clone(),
         tokens: wish.tokens.clone(),
@@ -216,9 +216,9 @@ pub fn store(setup: &Setup, world: &mut World, process: usize, job: usize) -> Op
         return None;
     }
     if is_restart {
-        let others = world.records.iter().flatten().map(Rc::as_ref).filter(|other| !wrote(world, process, other));
+        let others = written_by(world, |writer| writer != world.processes[process].id);
         world.machines[instance].crowded =
-            slots::others_away(others, &record, at(world.now)) >= record.spec.max_unavailable;
+            slots::others_away(&others, &record, at(world.now)) >= record.spec.max_unavailable;
     }
     world.records[instance] = Some(Rc::clone(&record));
     if let Some(sending) = then {
@@ -230,19 +230,15 @@ pub fn store(setup: &Setup, world: &mut World, process: usize, job: usize) -> Op
 /// Whether a restart may be stored, as far as slots go: a process counts them in the same step in which it stores one. The
 /// leader counts what its watch shows; the other one's watch may be behind, so of itself it knows only what it wrote.
 fn has_slot(world: &World, process: usize, record: &ResetRecord) -> bool {
-    let now = at(world.now);
-    let away = if process == world.lead {
-        slots::others_away(ledger(world), record, now)
-    } else {
-        let own = world.records.iter().flatten().map(Rc::as_ref).filter(|other| wrote(world, process, other));
-        slots::others_away(own, record, now)
-    };
-    away < record.spec.max_unavailable
+    let own = |writer: &str| writer == world.processes[process].id;
+    let known = if process == world.lead { ledger(world) } else { written_by(world, own) };
+    slots::others_away(&known, record, at(world.now)) < record.spec.max_unavailable
 }
 
-/// Whether the attempt in a record is this process's.
-fn wrote(world: &World, process: usize, record: &ResetRecord) -> bool {
-    attempt(record).is_some_and(|attempt| attempt.process == world.processes[process].id)
+/// The records whose attempt is of such a process.
+fn written_by(world: &World, is_meant: impl Fn(&str) -> bool) -> Vec<&ResetRecord> {
+    let records = world.records.iter().flatten().map(Rc::as_ref);
+    records.filter(|record| attempt(record).is_some_and(|attempt| is_meant(&attempt.process))).collect()
 }
 
 /// Sends what a pass is about to, or finds that it must not.

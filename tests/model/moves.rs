@@ -344,7 +344,7 @@ fn answer(next: &mut World, process: usize, job: usize, reply: Reply) {
     else {
         return;
     };
-    let refused = |later, reason| Outcome::Refused { later, reason, message: String::new() };
+    let refused = |later, reason| Outcome::Refused { later, reason, message: "refused".to_owned() };
     let outcome = match reply {
         Reply::ByStatus => {
             let request = copy(&record, sending);
@@ -356,7 +356,7 @@ fn answer(next: &mut World, process: usize, job: usize, reply: Reply) {
         }
         Reply::Later => refused(true, reasons::THROTTLED),
         Reply::Never => refused(false, reasons::PASSWORD_REFUSED),
-        Reply::NotSent => Outcome::NotSent(String::new()),
+        Reply::NotSent => Outcome::NotSent("not sent".to_owned()),
     };
     answered(next, process, job, &record, sending, &outcome);
 }

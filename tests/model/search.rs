@@ -4,6 +4,7 @@
 //! violation found is one of the shortest, and its story is told by making the moves again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use crate::canon::digest;
 use crate::invariants::{check, excuses, settled};
@@ -25,7 +26,7 @@ struct Node {
     via: u16,
     /// What follows once all trouble is over; itself, where nothing does.
     fair: u32,
-    /// The digests of all that can follow, added up.
+    /// The digests of all that can follow, in one; see [`summary`].
     successors: u64,
 }
 
@@ -90,14 +91,14 @@ impl Search<'_> {
 
     fn expand(&mut self, id: u32, world: &World, next: &mut Vec<(u32, World)>) -> Result<(), String> {
         let mut fair = (u8::MAX, id);
+        let mut digests = Vec::new();
         let list = moves(self.setup, world);
         let is_end = nothing_happens(self.setup, world, &list);
         for (via, Move { action, world }) in list.into_iter().enumerate() {
             let digest = digest(self.setup, &world);
             let (successor, is_new) = self.visit(&world, digest, Some(id), via)?;
             fair = fair.min((fair_rank(&action).unwrap_or(u8::MAX), successor));
-            let node = &mut self.nodes[id as usize];
-            node.successors = node.successors.wrapping_add(digest);
+            digests.push(digest);
             self.report.moves += 1;
             if is_new {
                 next.push((successor, world));
@@ -105,7 +106,9 @@ impl Search<'_> {
                 self.doubles.push((successor, world));
             }
         }
-        self.nodes[id as usize].fair = if is_end { id } else { fair.1 };
+        let node = &mut self.nodes[id as usize];
+        node.fair = if is_end { id } else { fair.1 };
+        node.successors = summary(digests);
         if is_end {
             self.end(id, world)?;
         }
@@ -172,8 +175,7 @@ impl Search<'_> {
             }
             self.report.compared += 1;
             let follows = moves(self.setup, world);
-            let digests = follows.iter().map(|next| digest(self.setup, &next.world));
-            if digests.fold(0, u64::wrapping_add) != node.successors {
+            if summary(digests(self.setup, &follows)) != node.successors {
                 return Err(self.tell(&self.difference(*id, &follows), *id, &[]));
             }
         }
@@ -186,12 +188,14 @@ impl Search<'_> {
         for id in &way[1..] {
             first = moves(self.setup, &first).swap_remove(usize::from(self.nodes[*id as usize].via)).world;
         }
-        let known: Vec<u64> = moves(self.setup, &first).iter().map(|next| digest(self.setup, &next.world)).collect();
-        for next in double { if !known.contains(&digest(self.setup, &next.world)) { println!("DIFF {:?}\nFIRST {:#?}\nSECOND {:#?}", next.action, first.records, next.world.records);} }
-        println!("{:?} {:?}", first.machines.iter().map(|m| m.view.status).collect::<Vec<_>>(), first.now);
-        let differs = |next: &&Move| !known.contains(&digest(self.setup, &next.world));
-        let action = double.iter().find(differs).map(|next| &next.action);
-        format!("the model took two states for equal which are not, as {action:?} shows; the first of them is this")
+        let first = moves(self.setup, &first);
+        let only_in = |these: &[Move], those: &[Move]| {
+            let known = digests(self.setup, those);
+            let is_new = |next: &&Move| !known.contains(&digest(self.setup, &next.world));
+            these.iter().find(is_new).map(|next| format!("{:?}", next.action))
+        };
+        let action = only_in(double, &first).or_else(|| only_in(&first, double)).unwrap_or_default();
+        format!("the model took two states for equal which are not, as {action} shows; the first of them is this")
     }
 
     /// The states on the way to one, and the root that it begins at.
@@ -224,6 +228,17 @@ impl Search<'_> {
     }
 }
 
+fn digests(setup: &Setup, moves: &[Move]) -> Vec<u64> {
+    moves.iter().map(|next| digest(setup, &next.world)).collect()
+}
+
+/// Which states follow, however many ways lead to each.
+fn summary(mut digests: Vec<u64>) -> u64 {
+    digests.sort_unstable();
+    digests.dedup();
+    digests.into_iter().fold(0, u64::wrapping_add)
+}
+
 /// Whether nothing is left to happen by itself but that time passes, minute after minute.
 fn nothing_happens(setup: &Setup, world: &World, moves: &[Move]) -> bool {
     let only_time = |moves: &[Move]| {
@@ -236,6 +251,17 @@ fn nothing_happens(setup: &Setup, world: &World, moves: &[Move]) -> bool {
     pass_time(&mut a_minute_later);
     digest(setup, &a_minute_later) == digest(setup, world)
         && only_time(&crate::moves::moves(setup, &half_a_minute_later)).is_some()
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { states, moves: _, depth, exhausted, ends, phases, excused, compared, violation: _ } = self;
+        let extent = if *exhausted { "exhausted" } else { "cut off" };
+        write!(
+            f,
+            "{states} states, depth {depth}, {extent}, {ends} ends {phases:?}, excused {excused:?}, {compared} compared"
+        )
+    }
 }
 
 impl Report {

@@ -9,7 +9,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::ecs::{Machine, SETTLE, Status, VALIDITY};
 use crate::world::{Budget, History, INSTANCES, Object, Process, World, seconds};
 
-/// The region of both instances.
+/// The account of both instances.
+pub const ACCOUNT: &str = "default";
+/// Their region.
 pub const REGION: &str = "cn-hangzhou";
 /// How long a restart may take, in ticks; shorter than V, as in earnest.
 const TIMEOUT: i64 = 7;
