@@ -1,0 +1,287 @@
+//! When two states are the same: when the same can happen from here on. The search keeps a digest of that, no states.
+//!
+//! - Moments count by their distances. A distance that is longer than anything that is compared stands for all longer ones;
+//!   what is left of it is which half of the minute it ends in.
+//!   So no moment is noted that lies before now and was not noted before: it would cut a long distance into two, of which one
+//!   is no longer long.
+//! - Names of processes and attempts count by what they are equal to.
+//! - What only people read does not count, nor a moment that nothing looks at any more.
+//!
+//! The last point follows from how `decide` is written, so it may become wrong; the search tries samples of states that were
+//! taken for equal, and complains when their successors differ.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+use ecs_password_reset::api::password_reset::InstanceRow;
+use ecs_password_reset::api::reset_record::{
+    Attempt, Completed, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
+};
+use ecs_password_reset::decide::instance::Call;
+use ecs_password_reset::decide::{SEND_WINDOW, slots};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::ecs::{Machine, View};
+use crate::setup::{HORIZON, Setup};
+use crate::world::{Pass, Process, Sending, Version, World, at, attempt, copy, instance, tick};
+
+/// The digest of everything that counts in a state.
+pub fn digest(setup: &Setup, world: &World) -> u64 {
+    let mut canon = Canon { setup, world, words: DefaultHasher::new(), moments: Vec::with_capacity(64) };
+    canon.state();
+    let Canon { mut words, moments, .. } = canon;
+    squeeze(&moments, world.now).hash(&mut words);
+    words.finish()
+}
+
+/// The moments, with every distance between neighbours cut to the horizon and the half of the minute kept.
+fn squeeze(moments: &[i64], now: i64) -> Vec<i64> {
+    let mut order = moments.to_vec();
+    order.push(now);
+    order.sort_unstable();
+    order.dedup();
+    let mut places = Vec::with_capacity(order.len());
+    let mut place = order.first().map_or(0, |first| first.rem_euclid(2));
+    for (index, moment) in order.iter().enumerate() {
+        if index > 0 {
+            let distance = moment - order[index - 1];
+            place += if distance > HORIZON { HORIZON + (distance - HORIZON) % 2 } else { distance };
+        }
+        places.push(place);
+    }
+    let place_of = |moment: &i64| places[order.binary_search(moment).unwrap()];
+    moments.iter().chain([&now]).map(place_of).collect()
+}
+
+struct Canon<'a> {
+    setup: &'a Setup,
+    world: &'a World,
+    words: DefaultHasher,
+    moments: Vec<i64>,
+}
+
+impl Canon<'_> {
+    fn word(&mut self, word: impl Hash) {
+        word.hash(&mut self.words);
+    }
+
+    fn moment(&mut self, moment: i64) {
+        self.moments.push(moment);
+    }
+
+    /// A moment, if there is one and it still counts; else only whether there is one.
+    fn time(&mut self, time: Option<&Time>, counts: bool) {
+        self.word(time.is_some());
+        if let Some(time) = time.filter(|_| counts) {
+            self.moment(tick(time.0));
+        }
+    }
+
+    /// A moment that is only ever asked whether it has come.
+    fn deadline(&mut self, time: Option<&Time>, after: i64) {
+        let comes = time.map(|time| tick(time.0)).filter(|then| then + after > self.world.now);
+        self.word((time.is_some(), comes.is_some()));
+        comes.into_iter().for_each(|then| self.moment(then));
+    }
+
+    fn state(&mut self) {
+        let World {
+            now: _,
+            records,
+            machines,
+            copies,
+            processes,
+            lead,
+            behind,
+            object,
+            secret,
+            histories,
+            left,
+            names: _,
+            broken,
+        } = self.world;
+        self.word((left, secret, broken.is_some(), object.exists, object.run, object.retry, object.uid));
+        let resolution = object.resolution.as_ref();
+        self.word(resolution.map(|it| (&it.instance_id, it.claim, format!("{:?}", it.decision))));
+        for (index, record) in records.iter().enumerate() {
+            self.word(&histories[index]);
+            self.version(record.as_ref());
+            self.word(behind[index].is_some());
+            if let Some(shown) = &behind[index] {
+                self.version(shown.as_ref());
+            }
+        }
+        machines.iter().for_each(|machine| self.machine(machine));
+        let mut copies = copies.clone();
+        copies.sort_unstable();
+        self.word(copies.len());
+        for copy in copies {
+            self.word((copy.instance, copy.reboot, copy.claim));
+            self.moment(copy.timestamp);
+        }
+        // Which of the two leads does not count, only what each has under way.
+        self.process(&processes[*lead]);
+        self.process(&processes[1 - *lead]);
+    }
+
+    fn machine(&mut self, machine: &Machine) {
+        let Machine { view, past, stored, in_effect, accepted, slow, restarted, touched, crossed, crowded } = machine;
+        self.word((stored, in_effect, slow, restarted, touched, crossed, crowded, past.len()));
+        self.word(accepted.map(|accepted| accepted.claim));
+        accepted.iter().for_each(|accepted| self.moment(accepted.at));
+        for View { status, start_time, since, from, until } in past {
+            self.word(status);
+            [start_time + 1, *since, *from, *until].into_iter().for_each(|moment| self.moment(moment));
+        }
+        // A StartTime is noted as the end of its minute, which is not before now when it is new.
+        self.word(view.status);
+        [view.start_time + 1, view.since, view.from].into_iter().for_each(|moment| self.moment(moment));
+    }
+
+    fn process(&mut self, process: &Process) {
+        let Process { id: _, sent, passes, frozen } = process;
+        self.word(frozen);
+        for (instance, sent) in sent.iter().enumerate() {
+            let current = self.world.records[instance].as_ref().and_then(|record| attempt(record));
+            self.word(current.is_some_and(|attempt| sent.as_ref() == Some(&attempt.id)));
+        }
+        for pass in passes {
+            match pass {
+                Pass::Idle => self.word(0),
+                Pass::Store { base, record, then } => {
+                    let instance = instance(record);
+                    self.word((1, instance));
+                    if self.held(base.as_ref(), instance) {
+                        self.version(Some(record));
+                        self.word(then.is_some());
+                        then.iter().for_each(|sending| self.sending(*sending));
+                    }
+                }
+                Pass::Send { record, sending } | Pass::Await { record, sending } => {
+                    self.word(if matches!(pass, Pass::Send { .. }) { 2 } else { 3 });
+                    self.held(Some(record), instance(record));
+                    self.sending(*sending);
+                    let copy = copy(record, *sending);
+                    self.word((copy.reboot, copy.claim));
+                    self.moment(copy.timestamp);
+                    let stored = self.world.records[copy.instance].as_ref().and_then(|stored| attempt(stored));
+                    self.word(stored.map(|it| &it.id) == attempt(record).map(|it| &it.id));
+                }
+            }
+        }
+    }
+
+    /// A version that a pass holds, as it will be compared: whether it is the present one. If it is not, the write that
+    /// rests on it fails and nothing else of it counts; without compare-and-swap all of it does. Returns whether it counts.
+    fn held(&mut self, version: Option<&Version>, instance: usize) -> bool {
+        let is_present = match (version, &self.world.records[instance]) {
+            (Some(version), Some(present)) => Rc::ptr_eq(version, present),
+            (None, None) => true,
+            _ => false,
+        };
+        self.word(is_present);
+        if !is_present && !self.setup.compare_and_swap {
+            self.version(version);
+        }
+        is_present || !self.setup.compare_and_swap
+    }
+
+    fn sending(&mut self, sending: Sending) {
+        let Sending { call, read_at } = sending;
+        self.word(match call {
+            Call::SetPassword => 0,
+            Call::SetPasswordAsStored => 1,
+            Call::Restart { .. } => 2,
+        });
+        // All that is asked is whether a send window has passed since.
+        self.word((self.world.now - read_at).min(tick(at(0) + SEND_WINDOW) + 1));
+    }
+
+    fn version(&mut self, version: Option<&Version>) {
+        self.word(version.is_some());
+        let Some(version) = version else { return };
+        let ResetRecord { metadata: _, spec, status } = &**version;
+        let status = status.clone().unwrap_or_default();
+        self.claim(spec, status.phase);
+        self.progress(&status);
+    }
+
+    fn claim(&mut self, spec: &ResetRecordSpec, phase: Phase) {
+        let ResetRecordSpec {
+            claim,
+            claim_time,
+            owner,
+            account_name: _,
+            region_id: _,
+            instance_id: _,
+            tokens,
+            retry,
+            fingerprint,
+            password_secret_ref: _,
+            restart_policy: _,
+            max_unavailable: _,
+            min_ready_seconds: _,
+            timeout_seconds: _,
+            stable_state_timeout_seconds: _,
+            state_seen,
+        } = spec;
+        self.word((claim, &owner.uid, tokens, retry, &fingerprint.value));
+        // A restart that was refused or not sent leads back to where it counts.
+        self.word((!phase.has_ended()).then_some(state_seen));
+        self.time(Some(claim_time), phase == Phase::SettingPassword);
+    }
+
+    fn progress(&mut self, status: &ResetRecordStatus) {
+        let over = status.phase.has_ended() && !slots::awaits_availability(status);
+        let ResetRecordStatus {
+            phase,
+            attempt,
+            unanswered_until,
+            refusal,
+            password_acknowledged_at,
+            start_time_before,
+            accepted_at,
+            left_running,
+            start_time_evidence,
+            last_restart_time,
+            available_time,
+            row,
+            completed,
+        } = status;
+        self.word(format!("{phase:?}{start_time_evidence:?}"));
+        self.word((refusal.is_some(), *left_running, completed.len()));
+        self.deadline(unanswered_until.as_ref(), crate::ecs::SETTLE);
+        self.time(password_acknowledged_at.as_ref(), !over);
+        self.word(start_time_before.is_some());
+        start_time_before.iter().filter(|_| !over).for_each(|time| self.moment(tick(time.0) + 1));
+        self.time(accepted_at.as_ref(), !over);
+        self.time(available_time.as_ref(), false);
+        self.deadline(last_restart_time.as_ref(), crate::setup::MIN_RESTART_INTERVAL);
+        if let Some(attempt) = attempt.as_ref().filter(|_| !over) {
+            self.attempt(attempt);
+        }
+        self.word(row.is_some());
+        row.iter().for_each(|row| self.row(row, !over));
+        for Completed { owner, tokens, retry, fingerprint, row } in completed {
+            self.word((&owner.uid, tokens, retry, &fingerprint.value));
+            self.row(row, false);
+        }
+    }
+
+    fn attempt(&mut self, attempt: &Attempt) {
+        let Attempt { id: _, process, number, timestamp, found_unanswered_until } = attempt;
+        let writer = |process_at: usize| self.world.processes[process_at].id == *process;
+        let role = (writer(self.world.lead), writer(1 - self.world.lead));
+        self.word((role, *number));
+        self.time(Some(timestamp), true);
+        // It may become `unansweredUntil` again.
+        self.deadline(found_unanswered_until.as_ref(), crate::ecs::SETTLE);
+    }
+
+    /// Of a row the decisions read the state, the reason and two times. The rest is for people.
+    fn row(&mut self, row: &InstanceRow, counts: bool) {
+        self.word(format!("{:?}", row.state));
+        self.word((&row.reason, row.password_set_time.is_some()));
+        self.time(row.state_time.as_ref(), counts);
+    }
+}

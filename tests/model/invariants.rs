@@ -1,0 +1,220 @@
+//! What must hold, by the numbers of the protocol's invariants. They judge by what happened to the machines, not by what
+//! the records say of it.
+//!
+//! I6 (every record reaches an end) is a property of paths: [`settled`] says what an end is, the search finds the paths.
+//! I7 (where a password may appear) has no place in a model without passwords.
+
+use ecs_password_reset::api::password_reset::State;
+use ecs_password_reset::api::reasons;
+use ecs_password_reset::api::reset_record::{Phase, ResetRecord, StartTimeEvidence};
+use ecs_password_reset::decide::instance::Call;
+use ecs_password_reset::decide::{SEND_WINDOW, slots};
+use jiff::Timestamp;
+
+use crate::controller::{planned, wish};
+use crate::ecs::{Machine, Status};
+use crate::setup::Setup;
+use crate::world::{History, INSTANCES, Pass, Version, World, at, attempt, minute, phase, tick};
+
+/// What a check says.
+pub type Verdict = Result<(), String>;
+
+fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+/// Everything that must hold in every state.
+pub fn check(setup: &Setup, world: &World) -> Verdict {
+    if let Some(broken) = &world.broken {
+        return Err(broken.clone());
+    }
+    for (instance, machine) in world.machines.iter().enumerate() {
+        if let Some(record) = &world.records[instance] {
+            let id = INSTANCES[instance];
+            in_effect(record, machine).map_err(|why| format!("I2, {id}: {why}"))?;
+            half_set(record, machine).map_err(|why| format!("I2, {id}: {why}"))?;
+            one_claim(world, instance, record).map_err(|why| format!("I4, {id}: {why}"))?;
+            unknown(setup, record).map_err(|why| format!("I6, {id}: {why}"))?;
+            learnt(setup, record, machine).map_err(|why| format!("rule 5, {id}: {why}"))?;
+        }
+    }
+    away(setup, world)
+}
+
+/// I2: InEffect means that the instance has started after the password of that very claim was set.
+fn in_effect(record: &ResetRecord, machine: &Machine) -> Verdict {
+    let holds = phase(record) != Phase::InEffect
+        || machine.in_effect == record.spec.claim
+        || is_the_allowed_error(record, machine);
+    must(holds, || "InEffect, but the instance has not started since the password was set".to_owned())
+}
+
+/// "What stays possible": an outside restart in the very minute of the acknowledgement, just before it, hidden by a stale read.
+fn is_the_allowed_error(record: &ResetRecord, machine: &Machine) -> bool {
+    let acknowledged = record.status.as_ref().and_then(|status| status.password_acknowledged_at.as_ref());
+    machine.touched
+        && phase(record) == Phase::InEffect
+        && machine.in_effect != record.spec.claim
+        && acknowledged.is_some_and(|time| minute(tick(time.0)) == machine.view.start_time)
+}
+
+/// No password is left half set without saying so: what a record says of the stored one is so.
+fn half_set(record: &ResetRecord, machine: &Machine) -> Verdict {
+    let stored = machine.stored == record.spec.claim;
+    let reason = record.status.as_ref().and_then(|status| status.row.as_ref()).map(|row| row.reason.as_str());
+    match phase(record) {
+        Phase::PasswordSet | Phase::RestartRequested | Phase::Restarting | Phase::EffectiveAtNextStart => {
+            must(stored, || format!("{:?}, but the password is not stored", phase(record)))
+        }
+        Phase::Failed if reason == Some(reasons::RESTART_REFUSED) => {
+            must(stored, || "said to take effect at the next start, but the password is not stored".to_owned())
+        }
+        Phase::Idle | Phase::Failed => must(!stored, || format!("{:?}, but the password was set", phase(record))),
+        _ => Ok(()),
+    }
+}
+
+/// I4: at most one claim with undrained mutations per instance, and drained means that nothing more can arrive.
+fn one_claim(world: &World, instance: usize, record: &ResetRecord) -> Verdict {
+    let drained = record.status.as_ref().is_none_or(|status| slots::is_drained(status, at(world.now)));
+    for copy in world.live_copies().filter(|copy| copy.instance == instance) {
+        must(copy.claim == record.spec.claim, || format!("a request of claim {} is alive", copy.claim))?;
+        must(!drained, || "drained, but a request is alive".to_owned())?;
+    }
+    Ok(())
+}
+
+/// I6, second half: an Unknown only where the setup allows one.
+fn unknown(setup: &Setup, record: &ResetRecord) -> Verdict {
+    must(setup.may_be_unknown || phase(record) != Phase::Unknown, || "Unknown without need".to_owned())
+}
+
+/// What a restart has taught of StartTime is so, as long as nobody else has had a hand in it.
+fn learnt(setup: &Setup, record: &ResetRecord, machine: &Machine) -> Verdict {
+    let wrong = if setup.follows { StartTimeEvidence::NotMoved } else { StartTimeEvidence::Moved };
+    let learnt = record.status.as_ref().and_then(|status| status.start_time_evidence);
+    must(machine.touched || learnt != Some(wrong), || format!("learnt {wrong:?}, which is wrong"))
+}
+
+/// I8: instances that are away because of us never exceed `maxUnavailable`.
+fn away(setup: &Setup, world: &World) -> Verdict {
+    let away = away_because_of_us(world).filter(|machine| !may_be_surplus(setup, machine)).count();
+    must(away <= setup.spec.max_unavailable() as usize, || format!("I8: {away} instances are away because of us"))
+}
+
+fn away_because_of_us(world: &World) -> impl Iterator<Item = &Machine> {
+    world.machines.iter().filter(|machine| machine.view.status == Status::Rebooting { ours: true })
+}
+
+/// "What stays possible": a reboot that somebody else's restart has overtaken begins after that one was taken for it; two
+/// processes that both send, with no gate to keep one of them from it, do not see each other's slots.
+fn may_be_surplus(setup: &Setup, machine: &Machine) -> bool {
+    machine.crossed || (machine.crowded && !setup.gate)
+}
+
+/// What a state breaks that the protocol says stays possible.
+pub fn excuses(setup: &Setup, world: &World) -> impl Iterator<Item = &'static str> {
+    let records = world.records.iter().flatten().zip(&world.machines);
+    let same_minute = records.filter(|(record, machine)| is_the_allowed_error(record, machine)).count() > 0;
+    let surplus = away_because_of_us(world).count() > setup.spec.max_unavailable() as usize;
+    let overtaken = surplus && away_because_of_us(world).any(|machine| machine.crossed);
+    let kinds = [
+        (same_minute, "I2 by a restart in the same minute"),
+        (overtaken, "I8 by a reboot that was overtaken"),
+        (surplus && !overtaken, "I8 by two processes without a gate"),
+    ];
+    kinds.into_iter().filter_map(|(is_so, kind)| is_so.then_some(kind))
+}
+
+/// I1, first half, as a restart begins: at most one of ours is carried out per claim.
+pub fn restarted(world: &mut World, instance: usize, claim: i64) {
+    let machine = &mut world.machines[instance];
+    if machine.restarted == claim {
+        world.broken = Some(format!("I1, {}: a second restart of claim {claim} is carried out", INSTANCES[instance]));
+    }
+    machine.restarted = claim;
+}
+
+/// I1, second half, as a record is written: a claim is needed. Also keeps the yardstick for that.
+pub fn stored(world: &mut World, instance: usize, before: Option<&ResetRecord>, record: &ResetRecord) {
+    let history = &mut world.histories[instance];
+    if before.is_none_or(|before| before.spec.claim != record.spec.claim) {
+        if !is_needed(history, record) {
+            world.broken = Some(format!("I1, {}: claimed without need", INSTANCES[instance]));
+        }
+        history.again = None;
+    }
+    let (was, is) = (before.map_or(Phase::Idle, phase), phase(record));
+    if !was.has_ended() && is.has_ended() && is != Phase::Idle {
+        remember(history, record);
+    }
+}
+
+fn is_needed(history: &History, record: &ResetRecord) -> bool {
+    let spec = &record.spec;
+    let failed_otherwise = history.failed.as_ref().is_some_and(|(uid, retry)| {
+        *uid != spec.owner.uid || *retry != spec.retry || history.fingerprint != spec.fingerprint.value
+    });
+    !history.any
+        || spec.tokens.iter().any(|token| !history.tokens.contains(token))
+        || failed_otherwise
+        || history.again == Some(spec.claim - 1)
+}
+
+fn remember(history: &mut History, record: &ResetRecord) {
+    let spec = &record.spec;
+    if history.fingerprint != spec.fingerprint.value {
+        history.tokens.clear();
+    }
+    history.any = true;
+    history.fingerprint.clone_from(&spec.fingerprint.value);
+    history.tokens.extend(spec.tokens.iter().cloned());
+    history.tokens.sort_unstable();
+    history.tokens.dedup();
+    history.failed = (phase(record) == Phase::Failed).then(|| (spec.owner.uid.clone(), spec.retry.clone()));
+}
+
+/// I3 and I5, as a call is sent: its attempt and Timestamp are stored under the phase that the call belongs to, unless a
+/// later attempt has taken their place; both they and the reading that allows it are at most a send window old.
+pub fn sent(world: &mut World, process: usize, job: usize) {
+    let Pass::Await { record, sending } = &world.processes[process].passes[job] else { return };
+    let right_phase = match sending.call {
+        Call::Restart { .. } => Phase::RestartRequested,
+        Call::SetPassword | Call::SetPasswordAsStored => Phase::SettingPassword,
+    };
+    let own = attempt(record);
+    let is_newest = |stored: &&Version| attempt(stored).map(|it| &it.id) == own.map(|own| &own.id);
+    let stored = world.records[job].as_ref().filter(is_newest);
+    let is_stored = stored.is_none_or(|stored| phase(stored) == right_phase && attempt(stored) == own);
+    let since = |then: Option<Timestamp>| then.is_some_and(|then| at(world.now) <= then + SEND_WINDOW);
+    let verdict = must(is_stored, || "I3: sent in another phase or under another Timestamp".to_owned())
+        .and(must(since(own.map(|own| own.timestamp.0)), || "I3: sent too long after its Timestamp".to_owned()))
+        .and(must(since(Some(at(sending.read_at))), || "I5: sent too long after the last look".to_owned()));
+    if let Err(why) = verdict {
+        world.broken = Some(format!("{why} ({})", INSTANCES[job]));
+    }
+}
+
+/// I6, first half: whether all that was asked for has come to an end, once nothing happens any more.
+pub fn settled(setup: &Setup, world: &World) -> Verdict {
+    for (instance, record) in world.records.iter().enumerate() {
+        let Some(record) = record else { continue };
+        let ended = phase(record).has_ended();
+        must(ended, || format!("I6, {}: stays {:?}", INSTANCES[instance], phase(record)))?;
+    }
+    let untroubled = world.left == setup.trouble;
+    if !world.object.exists || world.secret.is_none() {
+        return Ok(());
+    }
+    let readings: Vec<_> = world.machines.iter().map(|machine| machine.reading(world.now)).collect();
+    let wish = wish(setup, world);
+    for row in planned(setup, world, &wish, &readings).rows {
+        let slot_is_lost = row.reason == reasons::WAITING_FOR_SLOT
+            && world.machines.iter().any(|machine| machine.view.status == Status::Stopped);
+        let ends = row.state.has_ended() || row.reason == reasons::PAUSED_ON_FAILURE || slot_is_lost;
+        must(ends, || format!("I6, {}: stays {:?} ({})", row.instance_id, row.state, row.reason))?;
+        let well = matches!(row.state, State::InEffect | State::EffectiveAtNextStart);
+        must(well || !untroubled, || format!("I6, {}: {:?} without trouble", row.instance_id, row.state))?;
+    }
+    Ok(())
+}

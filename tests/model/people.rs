@@ -1,0 +1,110 @@
+//! What people do: to the instances from outside, and to the object and its Secret.
+
+use ecs_password_reset::api::reset_record::Phase;
+use ecs_password_reset::decide::resolve::{Decision, Resolution};
+
+use crate::ecs::Status;
+use crate::setup::Setup;
+use crate::world::{INSTANCES, World, phase};
+
+/// Something that somebody does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Stops an instance.
+    Stop(usize),
+    /// Starts it.
+    Start(usize),
+    /// Restarts it.
+    Restart(usize),
+    /// Edits the Secret, or deletes it.
+    Secret(Option<u8>),
+    /// Edits the runID.
+    Run(usize),
+    /// Deletes the object.
+    Delete,
+    /// Applies it again.
+    Apply,
+    /// Sets the retry annotation.
+    Retry,
+    /// Decides on the Unknown of an instance.
+    Resolve(usize, Decision),
+}
+
+/// What somebody may do now, as long as there is trouble left for it.
+pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
+    let mut deeds = Vec::new();
+    if world.left.outsiders > 0 {
+        for (instance, machine) in world.machines.iter().enumerate().take(setup.instances) {
+            match machine.view.status {
+                Status::Running => deeds.extend([Deed::Stop(instance), Deed::Restart(instance)]),
+                Status::Stopped => deeds.push(Deed::Start(instance)),
+                Status::Rebooting { .. } => {}
+            }
+        }
+    }
+    if world.left.edits > 0 {
+        deeds.push(Deed::Secret(world.secret.map_or(Some(0), |secret| Some(1 - secret))));
+        deeds.extend(world.secret.map(|_| Deed::Secret(None)));
+        if world.object.exists {
+            deeds.extend([Deed::Run(1 - world.object.run), Deed::Delete]);
+            deeds.extend((world.object.retry == 0).then_some(Deed::Retry));
+            deeds.extend((0..setup.instances).flat_map(|instance| decisions(world, instance)));
+        }
+    }
+    if !world.object.exists {
+        deeds.push(Deed::Apply);
+    }
+    deeds
+}
+
+/// A person looks before they say that a restart happened; to want another one, they need no reason.
+fn decisions(world: &World, instance: usize) -> Vec<Deed> {
+    let Some(record) = world.records[instance].as_ref().filter(|record| phase(record) == Phase::Unknown) else {
+        return Vec::new();
+    };
+    let happened = world.machines[instance].in_effect == record.spec.claim;
+    let mut deeds = vec![Deed::Resolve(instance, Decision::RestartAgain)];
+    deeds.extend(happened.then_some(Deed::Resolve(instance, Decision::Happened)));
+    deeds
+}
+
+/// Does it.
+pub fn does(deed: &Deed, world: &mut World, setup: &Setup) {
+    let now = world.now;
+    match deed {
+        Deed::Stop(instance) | Deed::Start(instance) | Deed::Restart(instance) => {
+            world.left.outsiders -= 1;
+            let machine = &mut world.machines[*instance];
+            machine.touched = true;
+            machine.crossed |= machine.accepted.is_some();
+            match deed {
+                Deed::Stop(_) => machine.stop(now),
+                Deed::Start(_) => machine.start(now),
+                _ => machine.reboot(false, now, setup.follows),
+            }
+            return;
+        }
+        Deed::Secret(secret) => world.secret = *secret,
+        Deed::Run(run) => world.object.run = *run,
+        Deed::Delete => {
+            world.object.exists = false;
+            world.object.resolution = None;
+        }
+        // What was deleted may come back for nothing.
+        Deed::Apply => {
+            world.object.exists = true;
+            world.object.uid += 1;
+            return;
+        }
+        Deed::Retry => world.object.retry += 1,
+        Deed::Resolve(instance, decision) => {
+            let claim = world.records[*instance].as_ref().map_or(0, |record| record.spec.claim);
+            let instance_id = INSTANCES[*instance].to_owned();
+            world.object.resolution = Some(Resolution { instance_id, claim, decision: *decision });
+            if *decision == Decision::RestartAgain {
+                world.histories[*instance].again = Some(claim);
+            }
+        }
+    }
+    world.left.edits -= 1;
+}

@@ -1,0 +1,138 @@
+//! The searches: which world, which controller, and how much trouble of each kind.
+
+use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
+use ecs_password_reset::api::password_reset::{PasswordResetSpec, PasswordSecretRef, RestartSpec};
+use ecs_password_reset::decide::{Timing, needed};
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::ecs::{Machine, SETTLE, Status, VALIDITY};
+use crate::world::{Budget, History, INSTANCES, Object, Process, World, seconds};
+
+/// The account of both instances.
+pub const ACCOUNT: &str = "default";
+/// Their region.
+pub const REGION: &str = "cn-hangzhou";
+/// How long a restart may take, in ticks; shorter than V, as in earnest.
+const TIMEOUT: i64 = 7;
+/// How long refusals for a state in transition are waited out; longer than M, as in earnest.
+const STABLE_STATE_TIMEOUT: i64 = 6;
+/// How long an instance has to be Running after a restart.
+const MIN_READY: i64 = 1;
+/// The account's pause between two restarts of an instance.
+pub const MIN_RESTART_INTERVAL: i64 = 2;
+/// No two moments further apart than this are told apart from others that are: the longest sum that the protocol compares
+/// with is V + M + `timeoutSeconds`.
+pub const HORIZON: i64 = VALIDITY + SETTLE + TIMEOUT + 1;
+
+/// One search.
+#[derive(Clone)]
+pub struct Setup {
+    /// What it is about.
+    pub name: &'static str,
+    /// Whether a reboot moves StartTime in this world.
+    pub follows: bool,
+    /// What the controller has learnt of that before.
+    pub known: StartTimeFollowsReboot,
+    /// How many instances the object names: 1 or 2.
+    pub instances: usize,
+    /// How the instances are at the beginning.
+    pub begin: [Status; 2],
+    /// How much trouble there may be.
+    pub trouble: Budget,
+    /// Whether a process that does not lead is kept from sending.
+    pub gate: bool,
+    /// Whether an Unknown is an acceptable end.
+    pub may_be_unknown: bool,
+    /// V and M as the controller believes them to be.
+    pub timing: Timing,
+    /// Whether a write fails when somebody else has written since; off only to see what that would break.
+    pub compare_and_swap: bool,
+    /// The object's spec.
+    pub spec: PasswordResetSpec,
+    /// The tokens of its two runIDs.
+    pub tokens: [Vec<String>; 2],
+    /// The account's pause between two restarts.
+    pub min_restart_interval_seconds: u32,
+}
+
+impl Setup {
+    /// A search with both instances Running, in a world whose StartTime follows reboots, as the controller knows.
+    pub fn new(name: &'static str, trouble: Budget) -> Self {
+        Self {
+            name,
+            follows: true,
+            known: StartTimeFollowsReboot::Observed,
+            instances: 2,
+            begin: [Status::Running, Status::Running],
+            trouble,
+            gate: false,
+            may_be_unknown: true,
+            timing: Timing {
+                request_validity: SignedDuration::from_secs(i64::from(seconds(VALIDITY))),
+                restart_settle: SignedDuration::from_secs(i64::from(seconds(SETTLE))),
+            },
+            compare_and_swap: true,
+            spec: spec(1),
+            tokens: [needed::tokens(Some("1"), None), needed::tokens(Some("2"), None)],
+            min_restart_interval_seconds: seconds(MIN_RESTART_INTERVAL),
+        }
+    }
+
+    /// The same with both instances away at once.
+    pub fn both_at_once(self) -> Self {
+        Self { spec: spec(2), ..self }
+    }
+
+    /// The same with one instance.
+    pub fn alone(self) -> Self {
+        Self { instances: 1, ..self }
+    }
+
+    /// The same in a world whose StartTime does not follow reboots.
+    pub fn unmoved(self) -> Self {
+        Self { follows: false, known: StartTimeFollowsReboot::Unknown, ..self }
+    }
+
+    /// The states that it begins in: on a full minute, and half a minute later.
+    pub fn roots(&self) -> Vec<World> {
+        [0, 1].map(|now| self.root(now)).to_vec()
+    }
+
+    fn root(&self, now: i64) -> World {
+        World {
+            now,
+            records: [None, None],
+            machines: self.begin.map(Machine::new),
+            copies: Vec::new(),
+            processes: ["p1", "p2"].map(|id| Process::new(id.to_owned())),
+            lead: 0,
+            behind: [None, None],
+            object: Object { exists: true, uid: 0, run: 0, retry: 0, resolution: None },
+            secret: Some(0),
+            histories: [History::default(), History::default()],
+            left: self.trouble,
+            names: 2,
+            broken: None,
+        }
+    }
+}
+
+fn spec(max_unavailable: i32) -> PasswordResetSpec {
+    PasswordResetSpec {
+        account_ref: None,
+        region_id: REGION.to_owned(),
+        instance_ids: INSTANCES.map(str::to_owned).to_vec(),
+        password_secret_ref: PasswordSecretRef { name: "pw".to_owned(), key: None },
+        run_id: None,
+        suspend: None,
+        restart: Some(RestartSpec {
+            policy: None,
+            max_unavailable: Some(IntOrString::Int(max_unavailable)),
+            min_ready_seconds: Some(seconds(MIN_READY)),
+            timeout_seconds: Some(seconds(TIMEOUT)),
+        }),
+        max_failures: Some(2),
+        stable_state_timeout_seconds: Some(seconds(STABLE_STATE_TIMEOUT)),
+    }
+}
