@@ -94,6 +94,7 @@ fn one_instance_much_trouble() {
         Setup::new("crash, handover, lost, late", Budget { crashes: 1, handovers: 1, losses: 1, lags: 1, ..NONE })
             .alone(),
         Setup::new("2 edits, lost", Budget { edits: 2, losses: 1, ..NONE }).alone(),
+        Setup::new("stopped, lost, late", Budget { freezes: 1, losses: 1, lags: 1, ..NONE }).alone(),
     ]);
 }
 
@@ -105,6 +106,9 @@ fn one_instance_whose_start_time_stands_still() {
             .alone()
             .unmoved(),
         Setup::new("edit, 2 lost", Budget { edits: 1, losses: 2, ..NONE }).alone().unmoved(),
+        Setup::new("edit, lost, 2 by somebody else", Budget { edits: 1, losses: 1, outsiders: 2, ..NONE })
+            .alone()
+            .unmoved(),
     ]);
 }
 
@@ -115,7 +119,7 @@ fn two_instances_two_processes() {
     let edited = Budget { handovers: 1, losses: 1, edits: 1, ..NONE };
     exhaust([
         Setup::new("2 handovers, lost, late", late),
-        Setup::new("handover, lost, edit", edited),
+        Setup::new("2 handovers, lost, edit", Budget { handovers: 2, ..edited }),
         Setup { gate: true, ..Setup::new("handover, lost, edit, behind the gate", edited) },
         Setup::new("crash, refusal, lost", Budget { crashes: 1, refusals: 1, losses: 1, ..NONE }),
     ]);
@@ -126,11 +130,13 @@ fn two_instances_two_processes() {
 fn two_instances_and_somebody_else() {
     let meddled = Budget { losses: 1, outsiders: 1, ..NONE };
     exhaust([
-        Setup::new("lost, 2 by somebody else", Budget { losses: 1, outsiders: 2, ..NONE }),
+        Setup::new("lost, somebody else", meddled),
         Setup::new("lost, somebody else, StartTime stands still", meddled).unmoved(),
     ]);
+    let cut_off_at = 1_500_000;
+    explore(&Setup::new("lost, 2 by somebody else", Budget { outsiders: 2, ..meddled }), cut_off_at);
     explore(
         &Setup::new("both at once: lost, late, somebody else", Budget { lags: 1, ..meddled }).both_at_once(),
-        1_500_000,
+        cut_off_at,
     );
 }
