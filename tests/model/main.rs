@@ -4,6 +4,12 @@
 //! What is checked in every state is in [`invariants`]. A search that finds something prints `violated`, what, and the
 //! shortest story that leads there. The small searches run with the ordinary tests; `make model` runs all.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::struct_excessive_bools,
+    clippy::option_option,
+    clippy::needless_for_each,
+    reason = "a state is what it is"
+)]
 
 mod canon;
 mod controller;
