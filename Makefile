@@ -52,7 +52,7 @@ model: ## Search all states that the decisions can come to
 	cargo test --locked --profile $(PROFILE) --test model -- --include-ignored --nocapture --test-threads=1
 
 .PHONY: sim
-sim: ## Simulate the whole controller under faults (SEEDS=100000 for more, SEED=7 to see one again)
+sim: ## Simulate the whole controller under faults (SIM=whole for every run, SEEDS=100000 for more of chance, SEED=7 to see one again)
 	cargo test --locked --profile $(PROFILE) --test sim -- --include-ignored --nocapture
 
 .PHONY: chaos

@@ -53,5 +53,5 @@ fn a_crash_at_any_boundary_restarts_nothing_twice_and_leaves_nothing_undone() {
             })
         })
     });
-    suite::run("crash matrix", cases);
+    suite::run("crash matrix", 1, cases);
 }

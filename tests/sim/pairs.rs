@@ -50,5 +50,5 @@ fn a_second_crash_while_the_first_is_mended_changes_nothing() {
             pairs(&format!("{}, {world}", scenario.name), &scenario)
         })
     });
-    suite::run("pairs of crashes", cases);
+    suite::run("pairs of crashes", 7, cases);
 }

@@ -6,7 +6,7 @@ use crate::crash_matrix::worlds;
 use crate::dice::Dice;
 use crate::plan::{Ms, Plan};
 use crate::scenario::Scenario;
-use crate::suite::{self, Case};
+use crate::suite::{self, Case, Size};
 use crate::weather::Weather;
 
 const MINUTE: Ms = 60_000;
@@ -15,7 +15,7 @@ pub fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(if suite::is_whole() { 2_000 } else { 20 }),
+        None => 0..number("SEEDS").unwrap_or(if suite::size() == Size::Sample { 20 } else { 2_000 }),
     }
 }
 

@@ -33,7 +33,7 @@ fn every_event_of_a_watch_may_be_late_twice_out_of_order_or_the_last() {
             })
         })
     });
-    suite::run("faults of watches", cases);
+    suite::run("faults of watches", 5, cases);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_process_that_takes_over_may_see_the_past() {
             })
         })
     });
-    suite::run("a lagging API server", cases);
+    suite::run("a lagging API server", 3, cases);
 }
 
 #[test]
@@ -73,5 +73,5 @@ fn every_reading_may_be_old_or_empty() {
             })
         })
     });
-    suite::run("stale readings", cases);
+    suite::run("stale readings", 3, cases);
 }

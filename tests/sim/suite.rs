@@ -1,7 +1,8 @@
 //! Many runs: on all cores, with one verdict, and the story of the first run that went wrong.
 //!
-//! Every run has a name. `RUN='<name>'` makes that run alone and prints its story, whatever comes of it. Without `SIM=whole`
-//! only a sample of the runs is made, enough to see that none of them has rotted.
+//! Every run has a name. `RUN='<name>'` makes that run alone and prints its story, whatever comes of it. How many of the
+//! runs are made is a matter of `SIM`: `whole` makes all of them, `ci` as many as a few minutes allow, and without it there
+//! is a sample, enough to see that none of them has rotted.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,23 +38,43 @@ struct Tally {
     story: String,
 }
 
-/// How many failures are listed; the first of them is told.
+/// How many failures are listed; the first of them is told, and no more runs are made then.
 const LISTED: usize = 20;
 
-/// Without `SIM=whole`, one of so many runs is made. A prime, so that it is not always the same kind.
-const SAMPLED: usize = 83;
-
-/// Whether every run is to be made.
-pub fn is_whole() -> bool {
-    std::env::var("SIM").is_ok_and(|size| size == "whole")
+/// How many runs are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// A sample.
+    Sample,
+    /// What a few minutes allow.
+    Ci,
+    /// All of them.
+    Whole,
 }
 
-/// Makes all runs, prints what came of them, and fails if anything did not hold in any of them.
-///
-/// Without `SIM=whole` a sample of them.
-pub fn run(title: &str, cases: impl Iterator<Item = Case> + Send) {
-    let all = is_whole() || std::env::var_os("RUN").is_some();
-    run_all(title, cases.step_by(if all { 1 } else { SAMPLED }));
+/// A sample is one of so many runs. A prime, so that it is not always the same kind.
+const SAMPLED: usize = 83;
+
+/// What was asked for.
+pub fn size() -> Size {
+    match std::env::var("SIM").as_deref() {
+        Ok("whole") => Size::Whole,
+        Ok("ci") => Size::Ci,
+        Ok(other) => panic!("SIM is {other}; it must be whole or ci"),
+        Err(_) => Size::Sample,
+    }
+}
+
+/// Makes runs, prints what came of them, and fails if anything did not hold in any of them. For `SIM=ci` it is one of
+/// `ci_step` runs.
+pub fn run(title: &str, ci_step: usize, cases: impl Iterator<Item = Case> + Send) {
+    let step = match size() {
+        _ if std::env::var_os("RUN").is_some() => 1,
+        Size::Sample => SAMPLED,
+        Size::Ci => ci_step,
+        Size::Whole => 1,
+    };
+    run_all(title, cases.step_by(step));
 }
 
 /// The same, always of all that are given.
@@ -67,7 +88,9 @@ pub fn run_all(title: &str, cases: impl Iterator<Item = Case> + Send) {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
-                    let next = cases.lock().unwrap().next();
+                    // Enough is enough: the first failures tell what is wrong.
+                    let enough = tally.lock().unwrap().failures.len() >= LISTED;
+                    let next = if enough { None } else { cases.lock().unwrap().next() };
                     let Some(case) = next else { return };
                     let outcome = make(&case, if told { Story::told() } else { Story::untold() });
                     tally.lock().unwrap().add(case, outcome);

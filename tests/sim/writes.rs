@@ -34,7 +34,7 @@ fn every_write_may_conflict_or_be_lost_or_be_made_without_an_answer() {
         Fault::Late(12_000),
         Fault::Slow(30_000),
     ];
-    suite::run("faults of writes", each(Class::Write, FAULTS));
+    suite::run("faults of writes", 5, each(Class::Write, FAULTS));
 }
 
 #[test]
@@ -55,12 +55,12 @@ fn every_changing_call_may_be_lost_or_refused_or_carried_out_late() {
         Fault::Refuse("InternalError", 500),
         Fault::Refuse("Forbidden.RAM", 403),
     ];
-    suite::run("faults of changing calls", each(Class::Change, FAULTS));
+    suite::run("faults of changing calls", 2, each(Class::Change, FAULTS));
 }
 
 #[test]
 fn every_other_request_may_fail_or_take_its_time() {
     const FAULTS: &[Fault] = &[Fault::LoseAnswer, Fault::Slow(30_000)];
     let reads = [Class::Get, Class::List, Class::Watch, Class::Read].into_iter().flat_map(|class| each(class, FAULTS));
-    suite::run("faults of reads", reads);
+    suite::run("faults of reads", 11, reads);
 }

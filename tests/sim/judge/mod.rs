@@ -29,8 +29,9 @@ pub struct Judge {
     made_for: BTreeMap<String, usize>,
     /// The password that a claim has set, by instance and claim.
     passwords: BTreeMap<(String, i64), String>,
-    /// When ECS last took a password of a claim, by instance and claim.
-    password_set: BTreeMap<(String, i64), Ms>,
+    /// When ECS last took a password of a claim, by instance and claim, and when it took the one that was acknowledged.
+    password_taken: BTreeMap<(String, i64), Ms>,
+    acknowledged: BTreeMap<(String, i64), Ms>,
     /// When each process last sent a read of each instance.
     reads: BTreeMap<(ProcessId, String), Ms>,
     /// The names that processes store with their attempts.
@@ -63,7 +64,8 @@ impl Judge {
             attempts: Vec::new(),
             made_for: BTreeMap::new(),
             passwords: BTreeMap::new(),
-            password_set: BTreeMap::new(),
+            password_taken: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
             reads: BTreeMap::new(),
             processes: BTreeMap::new(),
             holders: Vec::new(),
@@ -105,7 +107,8 @@ impl Judge {
         match request.action.as_str() {
             "DescribeInstances" if request.outcome == Outcome::Executed => {
                 for id in &request.instance_ids {
-                    self.reads.insert((travel.process, id.clone()), travel.sent);
+                    let last = self.reads.entry((travel.process, id.clone())).or_default();
+                    *last = travel.sent.max(*last);
                 }
             }
             "ModifyInstanceAttribute" => self.changing_call(ecs, request, travel, "SettingPassword"),
@@ -146,13 +149,13 @@ impl Judge {
         let read = self.reads.get(&(travel.process, id.clone())).copied();
         let age = read.map(|read| sent.duration_since(wall(read)));
         self.require(age.is_some_and(|age| age <= SEND_WINDOW), || format!("I5: {what}: last read {age:?} before"));
-        let acknowledged = self.password_set.get(&(id.clone(), claim)).copied();
+        let acknowledged = self.acknowledged.get(&(id.clone(), claim)).copied();
         let is_early = phase == "RestartRequested" && (acknowledged.is_none() || read < acknowledged);
         self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {acknowledged:?} ms"));
         if request.action == "ModifyInstanceAttribute" && request.outcome == Outcome::Executed {
             let password = ecs.passwords_set(id).last().unwrap_or_default().to_owned();
             self.passwords.insert((id.clone(), claim), password);
-            self.password_set.insert((id.clone(), claim), millisecond(request.at));
+            self.password_taken.insert((id.clone(), claim), millisecond(request.at));
         }
     }
 
@@ -195,6 +198,12 @@ impl Judge {
         }
         let (was, is) = (&before["status"]["phase"], &status["phase"]);
         let begins_to_be = |phase: &str| is == phase && (was != phase || before["spec"]["claim"] != spec["claim"]);
+        if begins_to_be("PasswordSet")
+            && let Some(taken) = self.password_taken.get(&(instance_id.clone(), claim))
+        {
+            // Back from a restart that was not sent, it is still the same acknowledgement.
+            self.acknowledged.entry((instance_id.clone(), claim)).or_insert(*taken);
+        }
         if begins_to_be("InEffect") {
             // I2: it is, at this moment.
             ecs.run_until(now);

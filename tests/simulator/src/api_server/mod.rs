@@ -123,7 +123,8 @@ impl ApiServer {
     }
 
     fn watch(&self, now: Timestamp, request: &Request, past: Option<u64>) -> Result<Watch, Problem> {
-        let from = past.or(request.query.version);
+        let asked = request.query.version;
+        let from = past.map_or(asked, |past| Some(asked.map_or(past, |asked| asked.min(past))));
         if from.is_some_and(|version| version > self.store.version()) {
             return Err(Problem::from_the_future());
         }

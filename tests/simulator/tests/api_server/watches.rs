@@ -1,6 +1,8 @@
 //! Watches: everything after a version, in order, once; bookmarks, time-outs and 410.
 
 use crate::client::{Client, RECORDS, WIDGETS, names, version};
+use bytes::Bytes;
+use ecs_simulator::api_server::Answer;
 use serde_json::json;
 
 fn watch_path(after: u64) -> String {
@@ -34,6 +36,19 @@ fn a_watch_may_begin_in_the_past() {
     client.add(WIDGETS, "b", 1);
     let mut watch = client.watch(&watch_path(version(&a)));
     assert_eq!(names(&client.lines(&mut watch)), ["ADDED b"]);
+}
+
+#[test]
+fn a_cache_that_lags_shows_again_what_was_before_and_leaves_nothing_out() {
+    let mut client = Client::new();
+    let versions = ["a", "b", "c"].map(|name| version(&client.add(WIDGETS, name, 1)));
+    let begin = |client: &mut Client, asked: u64, past: u64| {
+        let request = http::Request::get(watch_path(asked)).body(Bytes::new()).unwrap();
+        let Answer::Watch(mut watch) = client.server.handle_in_the_past(client.now, &request, past) else { panic!() };
+        names(&client.lines(&mut watch))
+    };
+    assert_eq!(begin(&mut client, versions[1], versions[0]), ["ADDED b", "ADDED c"]);
+    assert_eq!(begin(&mut client, versions[0], versions[1]), ["ADDED b", "ADDED c"], "never later than was asked for");
 }
 
 #[test]
