@@ -53,7 +53,7 @@ pub enum Size {
 }
 
 /// A sample is one of so many runs. A prime, so that it is not always the same kind.
-const SAMPLED: usize = 83;
+const SAMPLED: usize = 331;
 
 /// What was asked for.
 pub fn size() -> Size {
