@@ -41,7 +41,7 @@ pub fn check(setup: &Setup, world: &World) -> Verdict {
     away(setup, world)
 }
 
-/// I2: InEffect means that the instance has started after the password of that very claim was set.
+/// I2: `InEffect` means that the instance has started after the password of that very claim was set.
 fn in_effect(record: &ResetRecord, machine: &Machine) -> Verdict {
     let holds = phase(record) != Phase::InEffect
         || machine.in_effect == record.spec.claim

@@ -170,7 +170,7 @@ impl Moves<'_> {
             if let Some(pass) = usual {
                 let glance = Glance { reading: fresh[instance].clone(), fresh: true };
                 self.add(Action::Look { process, instance, glance }, |next| {
-                    begin(next, instance, Some(instance), pass)
+                    begin(next, instance, Some(instance), pass);
                 });
             }
             for reading in old {

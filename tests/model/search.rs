@@ -102,7 +102,7 @@ impl Search<'_> {
             self.report.moves += 1;
             if is_new {
                 next.push((successor, world));
-            } else if digest % SAMPLE == 0 {
+            } else if digest.is_multiple_of(SAMPLE) {
                 self.doubles.push((successor, world));
             }
         }
