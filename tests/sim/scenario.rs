@@ -48,8 +48,20 @@ pub enum Do {
     Apply(Value),
     /// `kubectl delete`.
     Delete { plural: &'static str, namespace: &'static str, name: &'static str },
-    /// Something at ECS, and what it is.
+    /// Does something to an instance in the console, or from inside; what ECS refuses does not happen.
+    Power(Power, String),
+    /// Something else at ECS, and what it is.
     Ecs(&'static str, fn(&mut Core, Timestamp)),
+}
+
+/// What somebody does to an instance.
+#[derive(Clone, Copy, Debug)]
+pub enum Power {
+    Reboot,
+    Stop,
+    Start,
+    /// It goes off in whatever it was doing.
+    Off,
 }
 
 impl fmt::Debug for Do {
@@ -57,6 +69,7 @@ impl fmt::Debug for Do {
         match self {
             Self::Apply(object) => write!(f, "apply {} {}", object["kind"], object["metadata"]["name"]),
             Self::Delete { plural, name, .. } => write!(f, "delete {plural} {name}"),
+            Self::Power(power, id) => write!(f, "{power:?} {id}"),
             Self::Ecs(what, _) => f.write_str(what),
         }
     }

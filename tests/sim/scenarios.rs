@@ -3,7 +3,7 @@
 use ecs_simulator::{Fault, Instance, Rule};
 use serde_json::{Value, json};
 
-use crate::scenario::{Do, NAMESPACE, OTHER_PASSWORD, REGION, Scenario, When, installed, reset, secret};
+use crate::scenario::{Do, NAMESPACE, OTHER_PASSWORD, Power, REGION, Scenario, When, installed, reset, secret};
 
 const I1: &str = "i-1";
 const I2: &str = "i-2";
@@ -54,7 +54,8 @@ pub fn one_running() -> Scenario {
 
 fn one_stopped() -> Scenario {
     Scenario {
-        runs: vec![(I1, 0)],
+        // Should somebody start it first.
+        runs: vec![(I1, 1)],
         ends: vec![("EffectiveAtNextStart SetWhileStopped", 1)],
         ..scenario("one stopped", &[Instance::stopped(I1, REGION)], &[one()])
     }
@@ -146,9 +147,7 @@ fn starting_up() -> Scenario {
 }
 
 fn restarted_by_somebody_else() -> Scenario {
-    let reboot = Do::Ecs("reboots i-1 in the console", |ecs, now| {
-        let _ = ecs.reboot(now, I1);
-    });
+    let reboot = Do::Power(Power::Reboot, I1.to_owned());
     Scenario {
         script: vec![(When::Phase(I1, "PasswordSet"), reboot)],
         runs: vec![(I1, 1)],
@@ -158,9 +157,7 @@ fn restarted_by_somebody_else() -> Scenario {
 }
 
 fn stopped_by_somebody_else() -> Scenario {
-    let stop = Do::Ecs("stops i-1 in the console", |ecs, now| {
-        let _ = ecs.stop(now, I1);
-    });
+    let stop = Do::Power(Power::Stop, I1.to_owned());
     Scenario {
         script: vec![(When::Phase(I1, "SettingPassword"), stop)],
         runs: vec![(I1, 1)],
@@ -170,9 +167,7 @@ fn stopped_by_somebody_else() -> Scenario {
 }
 
 fn does_not_come_back() -> Scenario {
-    let power_off = Do::Ecs("i-1 does not come back from its reboot", |ecs, now| {
-        let _ = ecs.power_off(now, I1);
-    });
+    let power_off = Do::Power(Power::Off, I1.to_owned());
     Scenario {
         script: vec![(When::Phase(I1, "Restarting"), power_off)],
         runs: vec![(I1, 1)],

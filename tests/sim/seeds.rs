@@ -5,7 +5,7 @@
 use crate::crash_matrix::worlds;
 use crate::dice::Dice;
 use crate::plan::{Ms, Plan};
-use crate::scenario::Scenario;
+use crate::scenario::{Do, Power, Scenario, When};
 use crate::suite::{self, Case, Size};
 use crate::weather::Weather;
 
@@ -19,9 +19,23 @@ pub fn seeds() -> std::ops::Range<u64> {
     }
 }
 
+/// The scenario of a seed, in which outsiders may now and then do something to the instances.
 pub fn chosen(worlds: &[(String, Scenario)], seed: u64) -> (String, Scenario) {
-    let index = usize::try_from(Dice(seed).draw("scenario")).unwrap_or_default() % worlds.len();
-    worlds[index].clone()
+    let dice = Dice(seed).sub("people");
+    let (name, mut scenario) = worlds[index(dice.draw("scenario"), worlds.len())].clone();
+    for act in 0..dice.within("acts", 0..=3) {
+        let dice = dice.sub(&format!("act {act}"));
+        let power = [Power::Reboot, Power::Stop, Power::Start, Power::Off][index(dice.draw("what"), 4)];
+        let instance_id = scenario.instances[index(dice.draw("to whom"), scenario.instances.len())].instance_id.clone();
+        // Most often while something is being done, which takes a minute when nothing goes wrong.
+        let within = if dice.happens("late", 300) { 40 * MINUTE } else { MINUTE };
+        scenario.script.push((When::At(dice.within("when", 0..=within)), Do::Power(power, instance_id)));
+    }
+    (name, scenario)
+}
+
+fn index(number: u64, length: usize) -> usize {
+    usize::try_from(number % length as u64).unwrap_or_default()
 }
 
 /// Faults never stop: nothing needs to end, and nothing may be done twice.

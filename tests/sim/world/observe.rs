@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Happening, State, wall};
 use crate::plan::Ms;
-use crate::scenario::{Do, REGION, SYSTEM_NAMESPACE, When};
+use crate::scenario::{Do, Power, REGION, SYSTEM_NAMESPACE, When};
 
 /// Longer than anything that ECS was told to do takes.
 const HALF_AN_HOUR: Ms = 30 * 60 * 1000;
@@ -71,6 +71,16 @@ impl State {
                 let path = format!("/apis/{}/namespaces/{namespace}/{plural}/{name}", kind.api_version());
                 let (code, answer) = self.request("DELETE", &path, &Value::Null);
                 assert_eq!(code, 200, "{answer}");
+            }
+            Do::Power(power, id) => {
+                let (ecs, now) = (&mut self.ecs, wall(self.now));
+                // What ECS refuses does not happen.
+                let _ = match power {
+                    Power::Reboot => ecs.reboot(now, &id),
+                    Power::Stop => ecs.stop(now, &id),
+                    Power::Start => ecs.start(now, &id),
+                    Power::Off => ecs.power_off(now, &id),
+                };
             }
             Do::Ecs(_, act) => act(&mut self.ecs, wall(self.now)),
         }
