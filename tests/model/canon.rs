@@ -21,7 +21,7 @@ use ecs_password_reset::decide::instance::Call;
 use ecs_password_reset::decide::{SEND_WINDOW, slots};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::ecs::{Machine, View};
+use crate::ecs::{Accepted, Machine, View};
 use crate::setup::{HORIZON, Setup};
 use crate::world::{Pass, Process, Sending, Version, World, at, attempt, copy, instance, tick};
 
@@ -127,8 +127,11 @@ impl Canon<'_> {
     fn machine(&mut self, machine: &Machine) {
         let Machine { view, past, stored, in_effect, accepted, slow, restarted, touched, crossed, crowded } = machine;
         self.word((stored, in_effect, slow, restarted, touched, crossed, crowded, past.len()));
-        self.word(accepted.map(|accepted| accepted.claim));
-        accepted.iter().for_each(|accepted| self.moment(accepted.at));
+        self.word(accepted.len());
+        for Accepted { at, claim } in accepted {
+            self.word(claim);
+            self.moment(*at);
+        }
         for View { status, start_time, since, from, until } in past {
             self.word(status);
             [start_time + 1, *since, *from, *until].into_iter().for_each(|moment| self.moment(moment));

@@ -10,9 +10,9 @@ use crate::world::{Copy, at, minute, tick};
 /// V: a copy is alive before its Timestamp + V.
 pub const VALIDITY: i64 = 8;
 /// How far back a reading may look from the moment at which it was asked for.
-const READ_LAG: i64 = 1;
+const READ_LAG: i64 = 2;
 /// How long after its acceptance a reboot may begin.
-const BEGIN_DELAY: i64 = 3;
+const BEGIN_DELAY: i64 = 2;
 /// M: more than both together.
 pub const SETTLE: i64 = READ_LAG + BEGIN_DELAY + 1;
 /// How long a reboot takes: so long that a controller which looks all the time does see it.
@@ -29,8 +29,8 @@ pub struct Machine {
     pub stored: i64,
     /// The claim whose password was the stored one when the instance last started.
     pub in_effect: i64,
-    /// A reboot that was accepted and has not begun.
-    pub accepted: Option<Accepted>,
+    /// The reboots that were accepted and have not begun, oldest first.
+    pub accepted: Vec<Accepted>,
     /// Whether that may be late, and the reboot long.
     pub slow: bool,
     /// The last claim whose restart was carried out.
@@ -87,7 +87,7 @@ impl Machine {
             past: Vec::new(),
             stored: 0,
             in_effect: 0,
-            accepted: None,
+            accepted: Vec::new(),
             slow: false,
             restarted: 0,
             touched: false,
@@ -100,7 +100,7 @@ impl Machine {
     pub fn carry_out(&mut self, copy: &Copy, now: i64) -> bool {
         match (copy.reboot, self.view.status) {
             (true, Status::Running) => {
-                self.accepted = Some(Accepted { at: now, claim: copy.claim });
+                self.accepted.push(Accepted { at: now, claim: copy.claim });
                 self.crossed = false;
             }
             (false, Status::Running | Status::Stopped) => self.stored = copy.claim,
@@ -111,12 +111,12 @@ impl Machine {
 
     /// Whether the accepted reboot can begin now.
     pub fn can_begin(&self) -> bool {
-        self.accepted.is_some() && self.view.status == Status::Running
+        !self.accepted.is_empty() && self.view.status == Status::Running
     }
 
     /// Begins the accepted reboot; returns its claim.
     pub fn begin(&mut self, now: i64, follows: bool) -> i64 {
-        let claim = self.accepted.take().map_or(0, |accepted| accepted.claim);
+        let claim = self.accepted.remove(0).claim;
         self.reboot(true, now, follows);
         claim
     }
@@ -135,13 +135,13 @@ impl Machine {
     /// Ends the reboot.
     pub fn finish(&mut self, now: i64) {
         self.in_effect = self.stored;
-        self.slow = self.slow && self.accepted.is_some();
+        self.slow = self.slow && !self.accepted.is_empty();
         self.turn(Status::Running, self.view.start_time, now);
     }
 
     /// Somebody stops it. A reboot that has not begun never does.
     pub fn stop(&mut self, now: i64) {
-        self.accepted = None;
+        self.accepted.clear();
         self.turn(Status::Stopped, self.view.start_time, now);
     }
 
@@ -153,7 +153,7 @@ impl Machine {
 
     /// Whether something has to happen to it before time goes on.
     pub fn holds_time(&self, now: i64) -> bool {
-        let begins = self.accepted.is_some_and(|accepted| !self.slow || now >= accepted.at + BEGIN_DELAY);
+        let begins = self.accepted.first().is_some_and(|accepted| !self.slow || now >= accepted.at + BEGIN_DELAY);
         (self.can_begin() && begins) || (self.can_finish(now) && !self.slow)
     }
 

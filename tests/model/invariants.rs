@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::controller::{planned, wish};
 use crate::ecs::{Machine, Status};
 use crate::setup::Setup;
-use crate::world::{History, INSTANCES, Pass, Version, World, at, attempt, minute, phase, tick};
+use crate::world::{History, INSTANCES, Pass, Sending, Version, World, at, attempt, minute, phase, tick};
 
 /// What a check says.
 pub type Verdict = Result<(), String>;
@@ -147,6 +147,15 @@ pub fn stored(world: &mut World, instance: usize, before: Option<&ResetRecord>, 
     let (was, is) = (before.map_or(Phase::Idle, phase), phase(record));
     if !was.has_ended() && is.has_ended() && is != Phase::Idle {
         remember(history, record);
+    }
+}
+
+/// I2, as an attempt is stored: the StartTime that a restart has to move comes from a reading after the acknowledgement.
+pub fn intended(world: &mut World, record: &ResetRecord, sending: Sending) {
+    let acknowledged = record.status.as_ref().and_then(|status| status.password_acknowledged_at.as_ref());
+    let is_restart = matches!(sending.call, Call::Restart { .. });
+    if is_restart && acknowledged.is_none_or(|time| sending.read_at <= tick(time.0)) {
+        world.broken = Some("I2: a restart is requested by a reading from before the acknowledgement".to_owned());
     }
 }
 

@@ -73,7 +73,7 @@ fn one_instance_a_little_trouble() {
         Setup::new("late", Budget { losses: 1, lags: 1, ..NONE }).alone(),
         Setup::new("late, StartTime stands still", Budget { losses: 1, lags: 1, ..NONE }).alone().unmoved(),
         Setup::new("somebody else", Budget { outsiders: 1, lags: 1, ..NONE }).alone(),
-        Setup::new("edited", Budget { edits: 1, losses: 1, ..NONE }).alone(),
+        Setup::new("edited, with a slot to spare", Budget { edits: 1, losses: 1, ..NONE }).alone().both_at_once(),
         Setup::new("edited, 2 lost, StartTime stands still", Budget { edits: 1, losses: 2, ..NONE }).alone().unmoved(),
     ]);
 }

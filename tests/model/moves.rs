@@ -326,6 +326,9 @@ fn written(setup: &Setup, next: &mut World, process: usize, job: usize, fate: Fa
     let Some(record) = store(setup, next, process, job) else { return };
     let instance = crate::world::instance(&record);
     invariants::stored(next, instance, before[instance].as_deref(), &record);
+    if let Pass::Send { sending, .. } = next.processes[process].passes[job] {
+        invariants::intended(next, &record, sending);
+    }
     match fate {
         Fate::Shown => next.behind[instance] = None,
         Fate::NotShown => {

@@ -76,7 +76,7 @@ pub fn does(deed: &Deed, world: &mut World, setup: &Setup) {
             world.left.outsiders -= 1;
             let machine = &mut world.machines[*instance];
             machine.touched = true;
-            machine.crossed |= machine.accepted.is_some();
+            machine.crossed |= !machine.accepted.is_empty();
             match deed {
                 Deed::Stop(_) => machine.stop(now),
                 Deed::Start(_) => machine.start(now),

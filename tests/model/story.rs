@@ -66,7 +66,7 @@ fn changed(before: Option<&World>, world: &World) -> String {
 
 fn machine(machine: &Machine) -> String {
     let password = |claim: i64| if claim == 0 { "old".to_owned() } else { format!("claim {claim}'s") };
-    let waits = if machine.accepted.is_some() { ", a reboot is accepted" } else { "" };
+    let waits = if machine.accepted.is_empty() { "" } else { ", a reboot is accepted" };
     format!(
         "{}, started {}, password {} in effect, {} stored{waits}",
         status(machine.view.status),
