@@ -44,7 +44,7 @@ check: lint tree manifests-check ## What CI checks before the tests: format, cli
 
 ##@ Evidence: what holds the protocol to its promises (docs/RELIABILITY.md has the figures)
 
-# What the model, the simulation and the chaos tests are built with.
+# What the model and the chaos tests are built with.
 PROFILE ?= release
 
 .PHONY: model

@@ -29,7 +29,10 @@ pub fn chosen(worlds: &[(String, Scenario)], seed: u64) -> (String, Scenario) {
         let instance_id = scenario.instances[index(dice.draw("to whom"), scenario.instances.len())].instance_id.clone();
         // Most often while something is being done, which takes a minute when nothing goes wrong.
         let within = if dice.happens("late", 300) { 40 * MINUTE } else { MINUTE };
-        scenario.script.push((When::At(dice.within("when", 0..=within)), Do::Power(power, instance_id)));
+        let at = dice.within("when", 0..=within);
+        scenario.script.push((When::At(at), Do::Power(power, instance_id.clone())));
+        // One that is stopped before it was Running for minReadySeconds holds its slot until somebody starts it.
+        scenario.script.push((When::At(at + 45 * MINUTE), Do::Power(Power::Start, instance_id)));
     }
     (name, scenario)
 }
