@@ -169,7 +169,8 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
     let accepted = status.accepted_at.as_ref().map_or(spec.claim_time.0, |time| time.0);
     let deadline = after(accepted, i64::from(spec.timeout_seconds));
     let reading = o.reading.filter(|reading| reading.sent_at > accepted);
-    let mut fresh_after = None;
+    // A change that was seen just before does not wake again: the first reading that counts is asked for.
+    let mut fresh_after = reading.is_none().then(|| accepted + SignedDuration::from_millis(1));
     if let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) {
         match &seen.power {
             Power::Running if status.left_running => {
