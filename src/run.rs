@@ -4,24 +4,19 @@
 //! run ─▶ operate_while_leading: stand by, then hold the Lease ─▶ operate: watches and controllers ─▶ release the Lease
 //! ```
 
+mod controllers;
+mod watches;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::BoxStream;
-use futures::{Stream, StreamExt, TryStreamExt, future};
+use futures::future;
+use kube::Client;
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::{Action, Config as ControllerConfig, Controller, Error as ControllerError};
-use kube::runtime::reflector::{ObjectRef, Store, store};
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates};
-use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Readiness};
-use crate::api::ecs_account::ECSAccount;
-use crate::api::password_reset::PasswordReset;
-use crate::api::reset_record::{Owner, Phase, ResetRecord};
 use crate::cli::Settings;
 use crate::clock::Clock;
 use crate::ecs::{Client as EcsClient, HttpTransport, Instances, Transport, TransportError};
@@ -33,8 +28,10 @@ use crate::reconcile::cluster::{Cluster, ClusterError};
 use crate::reconcile::fingerprint::{FingerprintKey, KeyError};
 use crate::reconcile::ledger::{Ledger, OwnWrites};
 use crate::reconcile::readings::Reader;
-use crate::reconcile::wake::{Listeners, Waiter, Waker};
-use crate::reconcile::{Context, Recent, Synced, ecs_account, password_reset, reset_record};
+use crate::reconcile::wake::{Waiter, Waker};
+use crate::reconcile::{Context, Recent, Synced};
+use controllers::controllers;
+use watches::{Streams, streams};
 
 /// Wake-ups of the poll tasks that may be under way at once.
 const WAKE_CAPACITY: usize = 1_024;
@@ -217,28 +214,6 @@ async fn fingerprint_key(
     }
 }
 
-/// The watches, before they are given to the controllers.
-struct Streams {
-    password_resets: Watched<PasswordReset>,
-    reset_records: Watched<ResetRecord>,
-    ecs_accounts: Watched<ECSAccount>,
-}
-
-/// One watch with its cache.
-struct Watched<K: Resource<DynamicType = ()> + 'static> {
-    reader: Store<Guarded<K>>,
-    stream: BoxStream<'static, watcher::Result<Guarded<K>>>,
-    /// Whether the cache holds a full list.
-    synced: tokio::sync::watch::Receiver<bool>,
-}
-
-impl<K: Resource<DynamicType = ()> + Send + Sync + 'static> Watched<K> {
-    /// Passes on only what `predicate` finds changed; the cache follows everything.
-    fn filtered(self, predicate: impl Predicate<Guarded<K>> + Send + 'static) -> Self {
-        Self { stream: self.stream.predicate_filter(predicate, PredicateConfig::default()).boxed(), ..self }
-    }
-}
-
 fn build<T: Transport>(
     settings: Settings,
     outside: Outside<T>,
@@ -287,139 +262,6 @@ async fn forward(mut woken: Receiver<Waiter>, waker: Waker) {
         waker.wake(&waiter);
     }
     future::pending::<()>().await;
-}
-
-fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, waker: &Waker) -> Streams {
-    let owners = waker.clone();
-    let on_record = move |event: &Event<Guarded<ResetRecord>>| {
-        own_writes.seen(event);
-        if let Event::Apply(guard) | Event::InitApply(guard) | Event::Delete(guard) = event
-            && let Ok(record) = &guard.0
-        {
-            for owner in concerned(record) {
-                owners.wake(&Waiter::owner(owner));
-            }
-        }
-    };
-    Streams {
-        password_resets: watch(Api::all(client.clone()), |_| {}),
-        reset_records: watch(Api::namespaced(client.clone(), namespace), on_record),
-        ecs_accounts: watch(Api::all(client.clone()), |_| {}),
-    }
-}
-
-/// Whose status may change with a record: its claim's owner, and once that has set a password, those it supersedes.
-fn concerned(record: &ResetRecord) -> impl Iterator<Item = &Owner> {
-    let status = record.status.as_ref();
-    let others = status.filter(|status| status.phase == Phase::PasswordSet || status.phase.has_ended());
-    std::iter::once(&record.spec.owner)
-        .chain(others.into_iter().flat_map(|status| &status.completed).map(|entry| &entry.owner))
-}
-
-/// One watch: list and follow, drop what is not needed, keep a cache, and pass on what was touched.
-fn watch<K>(api: Api<Guarded<K>>, on_event: impl Fn(&Event<Guarded<K>>) + Send + 'static) -> Watched<K>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
-{
-    let (reader, writer) = store();
-    let (listed, synced) = tokio::sync::watch::channel(false);
-    let stream = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.meta_mut().managed_fields = None)
-        .reflect(writer)
-        // After the cache has taken it: who is woken must find it there.
-        .inspect_ok(move |event| {
-            on_event(event);
-            if matches!(event, Event::InitDone) {
-                listed.send_replace(true);
-            }
-        })
-        .touched_objects()
-        .boxed();
-    Watched { reader, stream, synced }
-}
-
-/// The three controllers, until all of them have stopped.
-fn controllers<T: Transport>(
-    context: &Arc<Context<T>>,
-    streams: Streams,
-    listeners: Listeners,
-    waker: &Waker,
-    stop: &CancellationToken,
-) -> impl Future<Output = ()> + use<T> {
-    let Streams { password_resets, reset_records, ecs_accounts } = streams;
-    for controller in ["password_reset", "reset_record", "ecs_account"] {
-        context.metrics.controller_started(controller, context.settings.concurrency);
-    }
-    // A change of status is no reason to look; the annotations of our own group are.
-    let password_resets = password_resets.filtered(predicates::generation.combine(predicates::annotations));
-    let password_resets = drive(
-        controller(context, password_resets, listeners.password_resets, stop),
-        Arc::clone(context),
-        |object, context| password_reset::reconcile(context, object.namespace().unwrap_or_default(), object.name_any()),
-        |context, gone| password_reset::forget(context, gone.namespace.as_deref().unwrap_or_default(), &gone.name),
-    );
-    let reset_records = drive(
-        controller(context, reset_records, listeners.reset_records, stop),
-        Arc::clone(context),
-        |record, context| reset_record::reconcile(context, record.name_any()),
-        |context, gone| reset_record::forget(context, &gone.name),
-    );
-    let accounts_waker = waker.clone();
-    let ecs_accounts = drive(
-        controller(context, ecs_accounts.filtered(predicates::generation), listeners.ecs_accounts, stop),
-        Arc::clone(context),
-        move |account, context| ecs_account::reconcile(context, accounts_waker.clone(), account.name_any()),
-        |context, gone| context.accounts.forget(&gone.name),
-    );
-    async {
-        let ((), (), ()) = future::join3(password_resets, reset_records, ecs_accounts).await;
-    }
-}
-
-fn controller<K, T>(
-    context: &Context<T>,
-    Watched { reader, stream, .. }: Watched<K>,
-    wakes: impl Stream<Item = ObjectRef<Guarded<K>>> + Send + 'static,
-    stop: &CancellationToken,
-) -> Controller<Guarded<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
-{
-    Controller::for_stream(stream, reader)
-        .with_config(ControllerConfig::default().concurrency(context.settings.concurrency))
-        .reconcile_on(wakes)
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
-}
-
-async fn drive<K, T, F>(
-    controller: Controller<Guarded<K>>,
-    context: Arc<Context<T>>,
-    mut reconcile: impl FnMut(Arc<Guarded<K>>, Arc<Context<T>>) -> F,
-    forget: impl Fn(&Context<T>, &ObjectRef<kube::api::DynamicObject>),
-) where
-    T: Transport,
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
-    F: Future<Output = Action> + Send + 'static,
-{
-    let passes = controller.run(
-        |object, context| {
-            let pass = reconcile(object, context);
-            async move { Ok::<Action, std::convert::Infallible>(pass.await) }
-        },
-        |_, never, _| match *never {},
-        Arc::clone(&context),
-    );
-    passes
-        .for_each(|pass| {
-            match pass {
-                Ok(_) => {}
-                Err(ControllerError::ObjectNotFound(gone)) => forget(&context, &gone),
-                Err(error) => tracing::warn!(%error, "a watch was interrupted; it is begun again"),
-            }
-            future::ready(())
-        })
-        .await;
 }
 
 /// Says on `/readyz` when the three caches hold a full list.

@@ -4,18 +4,12 @@
 use std::rc::Rc;
 
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
-use ecs_password_reset::api::reasons;
-use ecs_password_reset::api::reset_record::{
-    Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
-};
-use ecs_password_reset::decide::instance::{Call, Change, Observed, Sendable, Step, next};
-use ecs_password_reset::decide::needed::{self, Wish};
+use ecs_password_reset::api::reset_record::{Phase, ResetRecord, ResetRecordStatus};
+use ecs_password_reset::decide::instance::{Call, Observed, Sendable, Step, next};
 use ecs_password_reset::decide::progress::{NewAttempt, Outcome, apply, fold, intend};
-use ecs_password_reset::decide::rollout::{Block, Claim, Object, Plan, Target, claimed_row, plan};
 use ecs_password_reset::decide::{Reading, SEND_WINDOW, slots, start_time};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::ObjectMeta;
 
+use crate::claims::fingerprint;
 use crate::setup::{ACCOUNT, REGION, Setup};
 use crate::world::{INSTANCES, OBJECT, Pass, Sending, Version, World, at, attempt, copy, instance, phase, tick};
 
@@ -72,127 +66,9 @@ fn sendable(world: &World, record: &ResetRecord) -> Sendable {
     }
 }
 
-fn ledger(world: &World) -> Vec<&ResetRecord> {
+/// The records as the leader knows them.
+pub fn ledger(world: &World) -> Vec<&ResetRecord> {
     (0..INSTANCES.len()).filter_map(|instance| world.ledger(instance)).map(Rc::as_ref).collect()
-}
-
-/// What the object asks for.
-pub fn wish(setup: &Setup, world: &World) -> Wish {
-    let object = &world.object;
-    Wish {
-        owner: Owner { namespace: "prod".to_owned(), name: "web".to_owned(), uid: format!("uid{}", object.uid) },
-        tokens: setup.tokens[object.run].clone(),
-        retry: (object.retry > 0).then(|| format!("retry:{}", object.retry)),
-        fingerprint: world.secret.map(fingerprint),
-        resolution: object.resolution.clone(),
-    }
-}
-
-fn fingerprint(secret: u8) -> Fingerprint {
-    Fingerprint { key_id: "k".to_owned(), value: format!("f{secret}") }
-}
-
-/// What the object's pass decides, from what the leader's watch shows.
-pub fn planned(setup: &Setup, world: &World, wish: &Wish, readings: &[Reading]) -> Plan {
-    let targets: Vec<_> = (0..setup.instances)
-        .map(|instance| target(instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
-        .collect();
-    plan(&object(setup, world, wish, slots::held(&ledger(world), wish, at(world.now))), &targets, at(world.now))
-}
-
-fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slots_held: u32) -> Object<'a> {
-    let no_secret = Block { reason: reasons::SECRET_NOT_FOUND, message: String::new() };
-    Object {
-        spec: &setup.spec,
-        wish,
-        run: None,
-        block: world.secret.is_none().then_some(no_secret),
-        broken: None,
-        broken_on_windows: None,
-        may_describe: None,
-        slots_held,
-        min_restart_interval_seconds: setup.min_restart_interval_seconds,
-    }
-}
-
-fn target<'a>(instance: usize, record: Option<&'a ResetRecord>, reading: &'a Reading) -> Target<'a> {
-    Target { instance_id: INSTANCES[instance], record, record_unreadable: false, before: None, reading: Some(reading) }
-}
-
-/// Where the object's pass leads: to a person's decision on an Unknown, or to the first of the claims, judged again by the
-/// record as it is now.
-pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Reading]) -> Option<Pass> {
-    if !world.object.exists {
-        return None;
-    }
-    let wish = wish(setup, world);
-    let first = planned(setup, world, &wish, readings);
-    if let (Some(id), Some(resolution)) = (&first.happened, &wish.resolution) {
-        let version = world.records.iter().flatten().find(|record| record.spec.instance_id == *id)?;
-        return resolution.counts(version, &wish.owner, at(world.now)).then(|| {
-            let status = Some(apply(version, Change::Happened, None, at(world.now)));
-            let record = Rc::new(ResetRecord { status, ..(**version).clone() });
-            Pass::Store { base: Some(Rc::clone(version)), record, then: None }
-        });
-    }
-    let claim = first.claims.first()?;
-    let instance = INSTANCES.iter().position(|id| *id == claim.instance_id)?;
-    let found = world.records[instance].as_ref();
-    let target = target(instance, found.map(Rc::as_ref), &readings[instance]);
-    let again = plan(&object(setup, world, &wish, 0), &[target], at(world.now));
-    if again.claims.is_empty() {
-        return None;
-    }
-    let record = Rc::new(claimed(setup, world, process, &wish, claim, found.map(Rc::as_ref))?);
-    Some(Pass::Store { base: found.cloned(), record, then: None })
-}
-
-/// The record with the claim, as `reconcile::password_reset::act` makes it.
-fn claimed(
-    setup: &Setup,
-    world: &World,
-    process: usize,
-    wish: &Wish,
-    claim: &Claim,
-    found: Option<&ResetRecord>,
-) -> Option<ResetRecord> {
-    let before = found.map(ResetRecord::progress).unwrap_or_default();
-    let now = at(world.now);
-    let spec = ResetRecordSpec {
-        claim: found.map_or(0, |record| record.spec.claim) + 1,
-        claim_time: Time(now),
-        owner: wish.owner.clone(),
-        account_name: ACCOUNT.to_owned(),
-        region_id: REGION.to_owned(),
-        instance_id: claim.instance_id.clone(),
-        tokens: wish.tokens.clone(),
-        retry: wish.retry.clone(),
-        fingerprint: wish.fingerprint.clone()?,
-        password_secret_ref: ClaimedSecretRef { namespace: String::new(), name: String::new(), key: String::new() },
-        restart_policy: setup.spec.restart_policy(),
-        max_unavailable: setup.spec.max_unavailable(),
-        min_ready_seconds: setup.spec.min_ready_seconds(),
-        timeout_seconds: setup.spec.timeout_seconds(),
-        stable_state_timeout_seconds: setup.spec.stable_state_timeout_seconds(),
-        state_seen: claim.state_seen.clone(),
-    };
-    let status = ResetRecordStatus {
-        phase: Phase::SettingPassword,
-        attempt: Some(Attempt {
-            id: format!("a{}", world.names + 1),
-            process: world.processes[process].id.clone(),
-            number: 1,
-            timestamp: Time(now),
-            found_unanswered_until: None,
-        }),
-        unanswered_until: Some(Time(now + setup.timing.request_validity)),
-        start_time_evidence: before.start_time_evidence,
-        last_restart_time: before.last_restart_time,
-        row: Some(claimed_row(claim, now)),
-        completed: needed::make_room(&before.completed, &wish.owner, |_| true)?,
-        ..ResetRecordStatus::default()
-    };
-    Some(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) })
 }
 
 /// Stores what a pass has decided, unless somebody was quicker. Returns the record that is stored now.

@@ -11,7 +11,7 @@ use ecs_password_reset::decide::instance::Call;
 use ecs_password_reset::decide::{SEND_WINDOW, slots};
 use jiff::Timestamp;
 
-use crate::controller::{planned, wish};
+use crate::claims::{planned, wish};
 use crate::ecs::{Machine, Status};
 use crate::setup::Setup;
 use crate::world::{History, INSTANCES, Pass, Sending, Version, World, at, attempt, minute, phase, tick};

@@ -11,7 +11,9 @@
     reason = "a state is what it is"
 )]
 
+mod actions;
 mod canon;
+mod claims;
 mod controller;
 mod ecs;
 mod invariants;
@@ -19,6 +21,7 @@ mod moves;
 mod people;
 mod search;
 mod setup;
+mod steps;
 mod story;
 mod world;
 

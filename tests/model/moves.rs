@@ -4,96 +4,16 @@
 //! A controller is prompt: time goes on only when it has nothing to do, unless it is frozen. So delay is a kind of trouble,
 //! and as bounded as the others.
 
-use ecs_password_reset::api::reasons;
 use ecs_password_reset::decide::Reading;
-use ecs_password_reset::decide::progress::Outcome;
 
-use crate::controller::{abandon, answered, consider, look, send, store};
-use crate::ecs::VALIDITY;
+use crate::actions::{Action, Fate, Glance, Move, Reply};
+use crate::claims::consider;
+use crate::controller::{abandon, look, send};
 use crate::invariants;
 use crate::people;
 use crate::setup::Setup;
-use crate::world::{Budget, OBJECT, Pass, Process, World, at, copy, tick};
-
-/// Something that happens. Processes and instances by their place.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// A process looks at a record and decides.
-    Look { process: usize, instance: usize, glance: Glance },
-    /// A process looks at the object and decides.
-    Plan { process: usize, glance: Glance },
-    /// It stores what it has decided.
-    Store { process: usize, job: usize, fate: Fate },
-    /// It sends a call.
-    Send { process: usize, job: usize },
-    /// ECS answers.
-    Answer { process: usize, job: usize, reply: Reply },
-    /// No answer comes.
-    NoAnswer { process: usize, job: usize },
-    /// A request whose sender has given up arrives.
-    Arrive { copy: usize },
-    /// The leader's watch shows a record as it is.
-    Show { instance: usize },
-    /// An accepted reboot begins.
-    Begin { instance: usize },
-    /// A reboot is done.
-    Finish { instance: usize },
-    /// A reboot is going to begin late, or to take long.
-    Slow { instance: usize },
-    /// The other process takes over.
-    Handover,
-    /// A process dies and comes back.
-    Crash { process: usize },
-    /// A process is stopped.
-    Freeze { process: usize },
-    /// It goes on.
-    Thaw { process: usize },
-    /// Somebody else does something.
-    Somebody(people::Deed),
-    /// Half a minute passes.
-    Tick,
-}
-
-/// Which reading a pass goes by.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Glance {
-    /// The reading.
-    pub reading: Reading,
-    /// Whether it was asked for now and does not lag.
-    pub fresh: bool,
-}
-
-/// What becomes of a write that the API server takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is answered, and every watch shows it.
-    Shown,
-    /// It is answered, and the leader's watch does not show it yet.
-    NotShown,
-    /// It is not answered.
-    Unanswered,
-}
-
-/// What ECS says to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// It is carried out if the instance's status allows it.
-    ByStatus,
-    /// Throttled.
-    Later,
-    /// Refused for good.
-    Never,
-    /// It did not even leave.
-    NotSent,
-}
-
-/// An action and the state after it.
-pub struct Move {
-    /// What happens.
-    pub action: Action,
-    /// What is so then.
-    pub world: World,
-}
+use crate::steps::{answer, begin, give_up, pass_time, written};
+use crate::world::{Budget, OBJECT, Pass, Process, World};
 
 /// Everything that can happen next.
 pub fn moves(setup: &Setup, world: &World) -> Vec<Move> {
@@ -109,21 +29,6 @@ pub fn moves(setup: &Setup, world: &World) -> Vec<Move> {
         moves.add(Action::Tick, pass_time);
     }
     moves.list
-}
-
-/// How soon an action happens once all trouble is over; `None`: it is trouble, or somebody's whim.
-pub fn fair_rank(action: &Action) -> Option<u8> {
-    Some(match action {
-        Action::Thaw { .. } => 0,
-        Action::Store { fate: Fate::Shown, .. }
-        | Action::Send { .. }
-        | Action::Answer { reply: Reply::ByStatus, .. } => 1,
-        Action::Show { .. } | Action::Begin { .. } | Action::Finish { .. } => 2,
-        Action::Look { glance: Glance { fresh: true, .. }, .. } => 3,
-        Action::Plan { glance: Glance { fresh: true, .. }, .. } => 4,
-        Action::Tick => 5,
-        _ => return None,
-    })
 }
 
 struct Moves<'a> {
@@ -310,80 +215,4 @@ impl Moves<'_> {
             }
         }
     }
-}
-
-/// A pass has decided, and read the record of `read` on the way.
-fn begin(next: &mut World, job: usize, read: Option<usize>, pass: Pass) {
-    next.names += 1;
-    if let Some(instance) = read {
-        next.behind[instance] = None;
-    }
-    next.processes[next.lead].passes[job] = pass;
-}
-
-fn written(setup: &Setup, next: &mut World, process: usize, job: usize, fate: Fate) {
-    let before = next.records.clone();
-    let Some(record) = store(setup, next, process, job) else { return };
-    let instance = crate::world::instance(&record);
-    invariants::stored(next, instance, before[instance].as_deref(), &record);
-    if let Pass::Send { sending, .. } = next.processes[process].passes[job] {
-        invariants::intended(next, &record, sending);
-    }
-    match fate {
-        Fate::Shown => next.behind[instance] = None,
-        Fate::NotShown => {
-            let shown = next.behind[instance].take().unwrap_or_else(|| before[instance].clone());
-            next.behind[instance] = Some(shown);
-        }
-        Fate::Unanswered => {
-            next.behind[instance] = None;
-            next.processes[process].passes[job] = Pass::Idle;
-        }
-    }
-}
-
-fn answer(next: &mut World, process: usize, job: usize, reply: Reply) {
-    let Pass::Await { record, sending } = std::mem::replace(&mut next.processes[process].passes[job], Pass::Idle)
-    else {
-        return;
-    };
-    let refused = |later, reason| Outcome::Refused { later, reason, message: "refused".to_owned() };
-    let outcome = match reply {
-        Reply::ByStatus => {
-            let request = copy(&record, sending);
-            if next.machines[request.instance].carry_out(&request, next.now) {
-                Outcome::Accepted { request_id: None, at: at(next.now) }
-            } else {
-                refused(true, reasons::WAITING_FOR_STABLE_STATE)
-            }
-        }
-        Reply::Later => refused(true, reasons::THROTTLED),
-        Reply::Never => refused(false, reasons::PASSWORD_REFUSED),
-        Reply::NotSent => Outcome::NotSent("not sent".to_owned()),
-    };
-    answered(next, process, job, &record, sending, &outcome);
-}
-
-fn give_up(next: &mut World, process: usize, job: usize) {
-    let Pass::Await { record, sending } = std::mem::replace(&mut next.processes[process].passes[job], Pass::Idle)
-    else {
-        return;
-    };
-    next.copies.push(copy(&record, sending));
-    answered(next, process, job, &record, sending, &Outcome::NoAnswer(String::new()));
-}
-
-/// Half a minute passes, and with it what may live no longer.
-pub fn pass_time(next: &mut World) {
-    next.now += 1;
-    let now = next.now;
-    next.copies.retain(|copy| now < copy.timestamp + VALIDITY);
-    for machine in &mut next.machines {
-        machine.forget(now, next.left.lags > 0);
-    }
-}
-
-/// The tick at which a reading was asked for.
-pub fn asked_at(glance: &Glance) -> i64 {
-    tick(glance.reading.sent_at)
 }

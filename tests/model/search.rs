@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use crate::actions::{Action, Move, fair_rank};
 use crate::canon::digest;
 use crate::invariants::{check, excuses, settled};
-use crate::moves::{Action, Move, fair_rank, moves, pass_time};
+use crate::moves::moves;
 use crate::setup::Setup;
+use crate::steps::pass_time;
 use crate::story;
 use crate::world::{World, phase};
 

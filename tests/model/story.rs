@@ -5,8 +5,8 @@ use ecs_password_reset::api::reset_record::Phase;
 use ecs_password_reset::decide::Reading;
 use ecs_password_reset::decide::instance::Call;
 
+use crate::actions::{Action, Fate, Glance, Move, Reply, asked_at};
 use crate::ecs::{Machine, Status};
-use crate::moves::{Action, Fate, Glance, Move, Reply, asked_at};
 use crate::people::Deed;
 use crate::setup::Setup;
 use crate::world::{INSTANCES, OBJECT, Pass, World, attempt, instance, phase, tick};

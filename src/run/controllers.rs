@@ -1,0 +1,99 @@
+//! The three controllers: which watch drives which reconciler, and what becomes of an object that is gone. Decides nothing.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, future};
+use kube::runtime::controller::{Action, Config as ControllerConfig, Controller, Error as ControllerError};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::{Predicate, predicates};
+use kube::{Resource, ResourceExt};
+use tokio_util::sync::CancellationToken;
+
+use super::Guarded;
+use super::watches::{Streams, Watched};
+use crate::ecs::Transport;
+use crate::reconcile::wake::{Listeners, Waker};
+use crate::reconcile::{Context, ecs_account, password_reset, reset_record};
+
+/// The three controllers, until all of them have stopped.
+pub(super) fn controllers<T: Transport>(
+    context: &Arc<Context<T>>,
+    streams: Streams,
+    listeners: Listeners,
+    waker: &Waker,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + use<T> {
+    let Streams { password_resets, reset_records, ecs_accounts } = streams;
+    for controller in ["password_reset", "reset_record", "ecs_account"] {
+        context.metrics.controller_started(controller, context.settings.concurrency);
+    }
+    // A change of status is no reason to look; the annotations of our own group are.
+    let password_resets = password_resets.filtered(predicates::generation.combine(predicates::annotations));
+    let password_resets = drive(
+        controller(context, password_resets, listeners.password_resets, stop),
+        Arc::clone(context),
+        |object, context| password_reset::reconcile(context, object.namespace().unwrap_or_default(), object.name_any()),
+        |context, gone| password_reset::forget(context, gone.namespace.as_deref().unwrap_or_default(), &gone.name),
+    );
+    let reset_records = drive(
+        controller(context, reset_records, listeners.reset_records, stop),
+        Arc::clone(context),
+        |record, context| reset_record::reconcile(context, record.name_any()),
+        |context, gone| reset_record::forget(context, &gone.name),
+    );
+    let accounts_waker = waker.clone();
+    let ecs_accounts = drive(
+        controller(context, ecs_accounts.filtered(predicates::generation), listeners.ecs_accounts, stop),
+        Arc::clone(context),
+        move |account, context| ecs_account::reconcile(context, accounts_waker.clone(), account.name_any()),
+        |context, gone| context.accounts.forget(&gone.name),
+    );
+    async {
+        let ((), (), ()) = future::join3(password_resets, reset_records, ecs_accounts).await;
+    }
+}
+
+fn controller<K, T>(
+    context: &Context<T>,
+    Watched { reader, stream, .. }: Watched<K>,
+    wakes: impl Stream<Item = ObjectRef<Guarded<K>>> + Send + 'static,
+    stop: &CancellationToken,
+) -> Controller<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
+{
+    Controller::for_stream(stream, reader)
+        .with_config(ControllerConfig::default().concurrency(context.settings.concurrency))
+        .reconcile_on(wakes)
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+}
+
+async fn drive<K, T, F>(
+    controller: Controller<Guarded<K>>,
+    context: Arc<Context<T>>,
+    mut reconcile: impl FnMut(Arc<Guarded<K>>, Arc<Context<T>>) -> F,
+    forget: impl Fn(&Context<T>, &ObjectRef<kube::api::DynamicObject>),
+) where
+    T: Transport,
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
+    F: Future<Output = Action> + Send + 'static,
+{
+    let passes = controller.run(
+        |object, context| {
+            let pass = reconcile(object, context);
+            async move { Ok::<Action, std::convert::Infallible>(pass.await) }
+        },
+        |_, never, _| match *never {},
+        Arc::clone(&context),
+    );
+    passes
+        .for_each(|pass| {
+            match pass {
+                Ok(_) => {}
+                Err(ControllerError::ObjectNotFound(gone)) => forget(&context, &gone),
+                Err(error) => tracing::warn!(%error, "a watch was interrupted; it is begun again"),
+            }
+            future::ready(())
+        })
+        .await;
+}

@@ -1,0 +1,85 @@
+//! What an action does to a state, where that takes more than a line.
+
+use ecs_password_reset::api::reasons;
+use ecs_password_reset::decide::progress::Outcome;
+
+use crate::actions::{Fate, Reply};
+use crate::controller::{answered, store};
+use crate::ecs::VALIDITY;
+use crate::invariants;
+use crate::setup::Setup;
+use crate::world::{Pass, World, at, copy};
+
+/// A pass has decided, and read the record of `read` on the way.
+pub fn begin(next: &mut World, job: usize, read: Option<usize>, pass: Pass) {
+    next.names += 1;
+    if let Some(instance) = read {
+        next.behind[instance] = None;
+    }
+    next.processes[next.lead].passes[job] = pass;
+}
+
+/// A pass writes, and what becomes of that.
+pub fn written(setup: &Setup, next: &mut World, process: usize, job: usize, fate: Fate) {
+    let before = next.records.clone();
+    let Some(record) = store(setup, next, process, job) else { return };
+    let instance = crate::world::instance(&record);
+    invariants::stored(next, instance, before[instance].as_deref(), &record);
+    if let Pass::Send { sending, .. } = next.processes[process].passes[job] {
+        invariants::intended(next, &record, sending);
+    }
+    match fate {
+        Fate::Shown => next.behind[instance] = None,
+        Fate::NotShown => {
+            let shown = next.behind[instance].take().unwrap_or_else(|| before[instance].clone());
+            next.behind[instance] = Some(shown);
+        }
+        Fate::Unanswered => {
+            next.behind[instance] = None;
+            next.processes[process].passes[job] = Pass::Idle;
+        }
+    }
+}
+
+/// ECS answers a call.
+pub fn answer(next: &mut World, process: usize, job: usize, reply: Reply) {
+    let Pass::Await { record, sending } = std::mem::replace(&mut next.processes[process].passes[job], Pass::Idle)
+    else {
+        return;
+    };
+    let refused = |later, reason| Outcome::Refused { later, reason, message: "refused".to_owned() };
+    let outcome = match reply {
+        Reply::ByStatus => {
+            let request = copy(&record, sending);
+            if next.machines[request.instance].carry_out(&request, next.now) {
+                Outcome::Accepted { request_id: None, at: at(next.now) }
+            } else {
+                refused(true, reasons::WAITING_FOR_STABLE_STATE)
+            }
+        }
+        Reply::Later => refused(true, reasons::THROTTLED),
+        Reply::Never => refused(false, reasons::PASSWORD_REFUSED),
+        Reply::NotSent => Outcome::NotSent("not sent".to_owned()),
+    };
+    answered(next, process, job, &record, sending, &outcome);
+}
+
+/// No answer comes; the request may arrive all the same.
+pub fn give_up(next: &mut World, process: usize, job: usize) {
+    let Pass::Await { record, sending } = std::mem::replace(&mut next.processes[process].passes[job], Pass::Idle)
+    else {
+        return;
+    };
+    next.copies.push(copy(&record, sending));
+    answered(next, process, job, &record, sending, &Outcome::NoAnswer(String::new()));
+}
+
+/// Half a minute passes, and with it what may live no longer.
+pub fn pass_time(next: &mut World) {
+    next.now += 1;
+    let now = next.now;
+    next.copies.retain(|copy| now < copy.timestamp + VALIDITY);
+    for machine in &mut next.machines {
+        machine.forget(now, next.left.lags > 0);
+    }
+}
