@@ -7,6 +7,7 @@ use crate::scenario::Scenario;
 use crate::scenarios;
 use crate::story::Story;
 use crate::suite::{self, Case};
+use crate::world::Asked;
 
 /// How long a run with a crash may take: a restart whose fate nobody knows is waited for 34 minutes, and slots with it.
 pub const LIMIT: Ms = 3 * 60 * 60 * 1000;
@@ -39,19 +40,30 @@ fn without_faults_every_scenario_ends_as_it_should() {
     }
 }
 
+/// For every scenario in both worlds the runs that `plans` makes of its run without faults, each plan with what it is called.
+/// All of them have to end.
+pub fn cases<P: IntoIterator<Item = (String, Plan)>>(
+    kind: &'static str,
+    plans: impl Fn(Report) -> P + Copy + Send,
+) -> impl Iterator<Item = Case> + Send
+where
+    P::IntoIter: Send,
+{
+    worlds().flat_map(move |(world, scenario)| {
+        plans(calm(&scenario)).into_iter().map(move |(what, plan)| {
+            let name = format!("{kind}, {world}, {what}");
+            Case { name, scenario: scenario.clone(), plan, limit: LIMIT, must_end: true }
+        })
+    })
+}
+
 #[test]
 fn a_crash_at_any_boundary_restarts_nothing_twice_and_leaves_nothing_undone() {
-    let cases = worlds().flat_map(|(name, scenario)| {
-        calm(&scenario).requests.into_iter().flat_map(move |request| {
-            let (name, scenario) = (name.clone(), scenario.clone());
-            STAGES.map(move |stage| Case {
-                name: format!("crash, {name}, {} {stage:?}", request.key),
-                scenario: scenario.clone(),
-                plan: Plan::calm(SEED).with_crash(&request.key, stage),
-                limit: LIMIT,
-                must_end: true,
-            })
-        })
+    let crashes = cases("crash", |calm| {
+        let at = |Asked { key, .. }: Asked| {
+            STAGES.map(|stage| (format!("{key} {stage:?}"), Plan::calm(SEED).with_crash(&key, stage)))
+        };
+        calm.requests.into_iter().flat_map(at).collect::<Vec<_>>()
     });
-    suite::run("crash matrix", 1, cases);
+    suite::run("crash matrix", 1, crashes);
 }

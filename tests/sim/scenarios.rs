@@ -27,6 +27,7 @@ pub fn all() -> Vec<Scenario> {
         does_not_come_back(),
         throttled(),
         refused_and_tried_again(),
+        unknown_and_restarted_again(),
     ]
 }
 
@@ -201,5 +202,20 @@ fn refused_and_tried_again() -> Scenario {
         runs: vec![(I1, 1)],
         ends: vec![("Failed NotPermitted", 1), ("InEffect RestartProven", 1)],
         ..scenario("refused and tried again", &[running(I1)], &[one()])
+    }
+}
+
+/// A person's word counts once: the second Unknown is another claim's.
+fn unknown_and_restarted_again() -> Scenario {
+    let lose = Do::Ecs("ECS will not hear of two restarts", |ecs, _| {
+        ecs.inject(Rule::once("RebootInstance", Fault::LoseRequest).times(2));
+    });
+    let mut decided = one();
+    decided["metadata"]["annotations"] = json!({"ecs.password-reset.dev/resolve-unknown": "i-1/1=RestartAgain"});
+    Scenario {
+        script: vec![(When::At(0), lose), (When::Phase(I1, "Unknown"), Do::Apply(decided))],
+        runs: vec![(I1, 2)],
+        ends: vec![("Unknown RestartOutcomeUnknown", 2)],
+        ..scenario("unknown and restarted again", &[running(I1)], &[one()])
     }
 }

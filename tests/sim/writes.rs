@@ -1,26 +1,21 @@
 //! Every write meets a conflict, gets lost, is made but not answered, or is made after its sender has given up; and every
 //! changing call to ECS meets what can happen to one.
 
-use crate::crash_matrix::{LIMIT, calm, worlds};
+use crate::crash_matrix::cases;
 use crate::plan::{Class, Fault, Plan};
 use crate::suite::{self, Case};
+use crate::world::Asked;
 
 const SEED: u64 = 1;
 
 /// The runs in which each of the requests of a class meets each of the faults.
-fn each(class: Class, faults: &'static [Fault]) -> impl Iterator<Item = Case> {
-    worlds().flat_map(move |(name, scenario)| {
-        let requests = calm(&scenario).requests.into_iter().filter(move |request| request.class == class);
-        requests.flat_map(move |request| {
-            let (name, scenario) = (name.clone(), scenario.clone());
-            faults.iter().map(move |fault| Case {
-                name: format!("fault, {name}, {} {fault:?}", request.key),
-                scenario: scenario.clone(),
-                plan: Plan::calm(SEED).with_fault(&request.key, *fault),
-                limit: LIMIT,
-                must_end: true,
-            })
-        })
+fn each(class: Class, faults: &'static [Fault]) -> impl Iterator<Item = Case> + Send {
+    cases("fault", move |calm| {
+        let of = |Asked { key, .. }: Asked| {
+            let met = |fault: &Fault| (format!("{key} {fault:?}"), Plan::calm(SEED).with_fault(&key, *fault));
+            faults.iter().map(met).collect::<Vec<_>>()
+        };
+        calm.requests.into_iter().filter(|request| request.class == class).flat_map(of).collect::<Vec<_>>()
     })
 }
 
