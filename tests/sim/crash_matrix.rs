@@ -65,5 +65,5 @@ fn a_crash_at_any_boundary_restarts_nothing_twice_and_leaves_nothing_undone() {
         };
         calm.requests.into_iter().flat_map(at).collect::<Vec<_>>()
     });
-    suite::run("crash matrix", 1, crashes);
+    suite::run("crash matrix", 4, crashes);
 }

@@ -44,7 +44,7 @@ fn a_process_that_takes_over_may_see_the_past() {
         };
         calm.requests.into_iter().filter(is_record_write).flat_map(after).collect::<Vec<_>>()
     });
-    suite::run("a lagging API server", 3, cases);
+    suite::run("a lagging API server", 7, cases);
 }
 
 #[test]
@@ -57,5 +57,5 @@ fn every_reading_may_be_old_or_empty() {
         };
         reads.flat_map(of).collect::<Vec<_>>()
     });
-    suite::run("stale readings", 3, cases);
+    suite::run("stale readings", 11, cases);
 }

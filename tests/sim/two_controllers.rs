@@ -58,16 +58,16 @@ fn pauses(election: bool) -> impl Iterator<Item = Case> {
 
 #[test]
 fn two_controllers_at_once_restart_nothing_twice() {
-    suite::run("two controllers", 7, crashes(false, 7));
+    suite::run("two controllers", 23, crashes(false, 7));
 }
 
 #[test]
 fn two_controllers_that_elect_a_leader_take_over_from_each_other() {
-    suite::run("two controllers with an election", 13, crashes(true, 7));
+    suite::run("two controllers with an election", 43, crashes(true, 7));
 }
 
 #[test]
 fn one_of_two_controllers_may_sleep_through_anything_and_wake_up() {
-    suite::run("two controllers, one stopped", 5, pauses(false));
-    suite::run("two controllers with an election, one stopped", 7, pauses(true));
+    suite::run("two controllers, one stopped", 11, pauses(false));
+    suite::run("two controllers with an election, one stopped", 17, pauses(true));
 }
