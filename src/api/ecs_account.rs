@@ -2,7 +2,9 @@
 //!
 //! Cluster-scoped, written by the platform's administrator. It holds references to credentials, never credentials.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Account ID", type_ = "string", json_path = ".status.accountID"),
     printcolumn(name = "Identity", type_ = "string", json_path = ".status.identityARN"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.credentialsExpireTime"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Message",
@@ -32,8 +35,21 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ECSAccountSpec {
-    /// Where the credentials come from: exactly one of `secretRef` and `environment`.
+    /// Where the credentials come from: exactly one of `rrsa`, `ecsRAMRole`, `secretRef` and `environment`.
     pub credentials: Credentials,
+
+    /// A role to assume with those credentials, for example in another Alibaba Cloud account; all calls to ECS are then
+    /// made as that role. Absent = the credentials are used themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_role: Option<AssumeRole>,
+
+    /// The id of the Alibaba Cloud account that the credentials, or the assumed role, must belong to, for example
+    /// `"1234567890123456"`; in quotes, since it is no number to YAML otherwise. It is compared with `GetCallerIdentity`
+    /// whenever the principal changes; while it differs nothing is started. Absent = any account.
+    #[serde(rename = "expectedAccountID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{6,32}$')").message("must be the digits of an account's id, in quotes"))]
+    pub expected_account_id: Option<String>,
 
     /// The regions that may be used, 1 to 64, for example `[cn-hangzhou]`. Absent = all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +62,13 @@ pub struct ECSAccountSpec {
 
     /// The namespaces whose PasswordResets may use this account. Required: there is no open default.
     pub allowed_namespaces: AllowedNamespaces,
+
+    /// Which instances may be reset from which namespaces, 1 to 32 rules: an instance must match one of them, before its
+    /// password is set and again before it is restarted. Absent = every instance of the account, from every allowed
+    /// namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    pub rules: Option<Vec<InstanceRule>>,
 
     /// Bounds on what the controller does with this account. Absent = the defaults of each field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,20 +83,125 @@ pub struct ECSAccountSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.secretRef), has(self.environment)].filter(x, x).size() == 1")
-        .message("must hold exactly one of `secretRef` and `environment`")
+    validation = Rule::new("[has(self.rrsa), has(self.ecsRAMRole), has(self.secretRef), has(self.environment)].filter(x, x).size() == 1")
+        .message("must hold exactly one of `rrsa`, `ecsRAMRole`, `secretRef` and `environment`")
 )]
 pub struct Credentials {
+    /// RAM Roles for Service Accounts: the controller's own service account takes a role (`AssumeRoleWithOIDC`). No key is
+    /// stored anywhere; the way to prefer on ACK.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rrsa: Option<RRSA>,
+
+    /// The RAM role of the ECS instance that the controller runs on, from the instance's metadata in hardened mode. All pods
+    /// of that instance can have it.
+    #[serde(rename = "ecsRAMRole", default, skip_serializing_if = "Option::is_none")]
+    pub ecs_ram_role: Option<ECSRAMRole>,
+
     /// A Secret in the controller's own namespace with the keys `accessKeyID` and `accessKeySecret`, and
-    /// `securityToken` for temporary credentials.
+    /// `securityToken` for temporary credentials. An edit is taken within a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
 
-    /// The official environment variables of the controller's pod: ALIBABA_CLOUD_ACCESS_KEY_ID,
-    /// ALIBABA_CLOUD_ACCESS_KEY_SECRET and, for temporary credentials, ALIBABA_CLOUD_SECURITY_TOKEN. Write `{}`.
+    /// The official environment variables of the controller's pod, in the official order: ALIBABA_CLOUD_ACCESS_KEY_ID and
+    /// ALIBABA_CLOUD_ACCESS_KEY_SECRET, with ALIBABA_CLOUD_SECURITY_TOKEN for temporary credentials; else
+    /// ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and ALIBABA_CLOUD_OIDC_TOKEN_FILE. Write `{}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
 }
+
+/// A role that the controller's service account takes.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RRSA {
+    /// The role, for example `acs:ram::1234567890123456:role/ecs-password-reset`.
+    #[serde(rename = "roleARN")]
+    #[schemars(length(max = 256))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^acs:ram::[0-9]+:role/[A-Za-z0-9._@-]+$')")
+            .message("must be a role's ARN such as 'acs:ram::1234567890123456:role/ecs-password-reset'")
+    )]
+    pub role_arn: String,
+
+    /// The OIDC provider of the cluster in RAM, for example `acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1234`.
+    #[serde(rename = "oidcProviderARN")]
+    #[schemars(length(max = 256))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^acs:ram::[0-9]+:oidc-provider/[A-Za-z0-9._@-]+$')")
+            .message("must be an OIDC provider's ARN such as 'acs:ram::1234567890123456:oidc-provider/ack-rrsa'")
+    )]
+    pub oidc_provider_arn: String,
+}
+
+/// The role of the instance that the controller runs on.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct ECSRAMRole {
+    /// The role's name. Absent = whatever role the instance has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[A-Za-z0-9._-]+$')")
+            .message("must be a role's name: letters, digits, '.', '_' and '-'")
+    )]
+    pub name: Option<String>,
+}
+
+/// A role to assume.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AssumeRole {
+    /// The role, for example `acs:ram::1234567890123456:role/ecs-password-reset`.
+    #[serde(rename = "roleARN")]
+    #[schemars(length(max = 256))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^acs:ram::[0-9]+:role/[A-Za-z0-9._@-]+$')")
+            .message("must be a role's ARN such as 'acs:ram::1234567890123456:role/ecs-password-reset'")
+    )]
+    pub role_arn: String,
+
+    /// What the role's trust policy asks for as external id, 2 to 1224 characters. No secret.
+    #[serde(rename = "externalID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1224))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[A-Za-z0-9+=,.@:/_-]{2,1224}$')")
+            .message("must be 2 to 1224 letters, digits and '+=,.@:/_-'")
+    )]
+    pub external_id: Option<String>,
+
+    /// How long the role is taken for, in seconds, 900 to 43200, at most what the role allows. Absent = 3600. It is taken
+    /// again before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 900, max = 43200))]
+    pub duration_seconds: Option<u32>,
+}
+
+/// Which instances may be reset from which namespaces. Tags are those that ECS shows, not what an object says.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.namespaces) || has(self.instanceTags)")
+        .message("must hold `namespaces`, `instanceTags` or both")
+)]
+pub struct InstanceRule {
+    /// The namespaces that the rule is for, 1 to 64. Absent = all that the account allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), inner(length(max = 63)))]
+    #[x_kube(
+        validation = Rule::new("self.all(x, !format.dns1123Label().validate(x).hasValue())")
+            .message("must hold names of namespaces: lower-case letters, digits and '-'")
+    )]
+    pub namespaces: Option<Vec<String>>,
+
+    /// The tags that an instance must have, all of them with these values, 1 to 20, for example
+    /// `{password-reset: enabled}`. Absent = every instance. Whoever may tag instances decides what this allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 20))]
+    pub instance_tags: Option<BTreeMap<String, TagValue>>,
+}
+
+/// The value of a tag; may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct TagValue(#[schemars(length(max = 128))] pub String);
 
 /// Names a Secret in the controller's own namespace.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -214,6 +342,14 @@ pub struct ECSAccountStatus {
     #[serde(rename = "identityARN", default, skip_serializing_if = "Option::is_none")]
     pub identity_arn: Option<String>,
 
+    /// Until when the credentials are good, where they are temporary ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_expire_time: Option<Time>,
+
+    /// What the identity lacks, as ECS has said, such as `ecs:DescribeInstances in cn-hangzhou`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_permissions: Vec<String>,
+
     /// What was learnt about the regions in which the account has restarted instances.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<RegionStatus>,
@@ -268,6 +404,16 @@ impl ECSAccountSpec {
     #[must_use]
     pub fn allows_region(&self, region: &str) -> bool {
         self.regions.as_ref().is_none_or(|regions| regions.iter().any(|allowed| allowed == region))
+    }
+
+    /// Whether the rules let `namespace` reset an instance with these tags.
+    #[must_use]
+    pub fn allows_instance(&self, namespace: &str, tags: &BTreeMap<String, String>) -> bool {
+        let Some(rules) = &self.rules else { return true };
+        rules.iter().any(|InstanceRule { namespaces, instance_tags }| {
+            namespaces.as_ref().is_none_or(|names| names.iter().any(|name| name == namespace))
+                && instance_tags.iter().flatten().all(|(key, value)| tags.get(key) == Some(&value.0))
+        })
     }
 
     /// Calls per second, per region and kind of call.

@@ -176,6 +176,8 @@ async fn write_status<T>(
         conditions: conditions::set(&before.conditions, claims, generation, &Time(context.clock.now())),
         account_id,
         identity_arn,
+        credentials_expire_time: None,
+        missing_permissions: Vec::new(),
         regions: regions(context, &account.name_any(), &before),
     };
     if status == before {
