@@ -1,8 +1,34 @@
-//! Where an account's credentials come from. Reads what it is handed; it opens no file and makes no call.
+//! Where an account's credentials come from, and how long they are kept.
+//!
+//! - this file: the sources that an account can name, and those that hold an access key
+//! - [`oidc`]: the token of the cluster, which STS takes for a role (RRSA)
+//! - [`imds`]: the role of the instance, from its metadata service
+//! - [`refresh`]: when temporary credentials are got anew
+//!
+//! It knows nothing of Kubernetes, caches nothing, and falls back to nothing: an account names one source.
+
+pub mod imds;
+
+pub mod oidc;
+pub mod refresh;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::ecs::Credentials;
+pub use oidc::OidcRole;
+
+const ACCESS_KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
+const ROLE_ARN: &str = "ALIBABA_CLOUD_ROLE_ARN";
+
+/// A source of credentials. No `Debug`: it may hold some.
+pub enum Source {
+    /// An access key, with or without a security token.
+    AccessKey(Credentials),
+    /// A role for a token of the cluster.
+    Oidc(OidcRole),
+    /// The role of the instance that this runs on: its name, or whichever it has.
+    InstanceRole(Option<String>),
+}
 
 /// Why there are no credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,18 +59,27 @@ pub fn from_secret(
     Ok(credentials(&need("accessKeyID")?, &need("accessKeySecret")?, value("securityToken").as_ref()))
 }
 
-/// Credentials from the official environment variables.
+/// What the official environment variables say, in the official order: an access key first, then an OIDC token. Nothing
+/// else is tried: no files, and not the role of the instance.
 ///
 /// # Errors
 /// The first variable that is missing or empty.
-pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Credentials, CredentialsError> {
-    let read = |name: &str| variable(name).filter(|value| !value.is_empty()).map(SecretString::from);
-    let need = |name: &'static str| read(name).ok_or(CredentialsError::Variable(name));
-    Ok(credentials(
-        &need("ALIBABA_CLOUD_ACCESS_KEY_ID")?,
-        &need("ALIBABA_CLOUD_ACCESS_KEY_SECRET")?,
-        read("ALIBABA_CLOUD_SECURITY_TOKEN").as_ref(),
-    ))
+pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Source, CredentialsError> {
+    let text = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let need = |name: &'static str| text(name).ok_or(CredentialsError::Variable(name));
+    if text(ROLE_ARN).is_some() && text(ACCESS_KEY_ID).is_none() {
+        return Ok(Source::Oidc(OidcRole {
+            role_arn: need(ROLE_ARN)?,
+            oidc_provider_arn: need("ALIBABA_CLOUD_OIDC_PROVIDER_ARN")?,
+            token_file: need("ALIBABA_CLOUD_OIDC_TOKEN_FILE")?.into(),
+        }));
+    }
+    let secret = |text: String| SecretString::from(text);
+    Ok(Source::AccessKey(credentials(
+        &secret(need(ACCESS_KEY_ID)?),
+        &secret(need("ALIBABA_CLOUD_ACCESS_KEY_SECRET")?),
+        text("ALIBABA_CLOUD_SECURITY_TOKEN").map(secret).as_ref(),
+    )))
 }
 
 /// What surrounds them is cut off: a newline that an editor added would only show as a signature that does not match.
@@ -59,14 +94,22 @@ fn credentials(id: &SecretString, secret: &SecretString, token: Option<&SecretSt
 mod tests {
     use super::*;
 
+    fn access_key(variable: impl Fn(&str) -> Option<String>) -> Credentials {
+        let Ok(Source::AccessKey(credentials)) = from_environment(variable) else { panic!("no access key") };
+        credentials
+    }
+
     #[test]
     fn a_missing_key_or_variable_is_named() {
         let id_only = |key: &str| (key == "accessKeyID").then(|| SecretString::from("id"));
         let error = from_secret("prod", id_only).err().unwrap();
         assert_eq!(error, CredentialsError::Key { secret: "prod".to_owned(), key: "accessKeySecret" });
-        let empty = |name: &str| (name == "ALIBABA_CLOUD_ACCESS_KEY_ID").then(String::new);
+        let empty = |name: &str| (name == ACCESS_KEY_ID).then(String::new);
         let error = from_environment(empty).err().unwrap();
-        assert_eq!(error, CredentialsError::Variable("ALIBABA_CLOUD_ACCESS_KEY_ID"));
+        assert_eq!(error, CredentialsError::Variable(ACCESS_KEY_ID));
+        let no_provider = |name: &str| (name == ROLE_ARN).then(|| "acs:ram::1:role/r".to_owned());
+        let error = from_environment(no_provider).err().unwrap();
+        assert_eq!(error, CredentialsError::Variable("ALIBABA_CLOUD_OIDC_PROVIDER_ARN"));
     }
 
     #[test]
@@ -77,10 +120,15 @@ mod tests {
     }
 
     #[test]
+    fn of_an_access_key_and_a_role_the_access_key_is_taken() {
+        assert_eq!(access_key(|name| Some(format!("value of {name}"))).access_key_id, format!("value of {ACCESS_KEY_ID}"));
+        let role_only = |name: &str| (!name.contains("ACCESS_KEY")).then(|| "v".to_owned());
+        assert!(matches!(from_environment(role_only), Ok(Source::Oidc(_))));
+    }
+
+    #[test]
     fn the_security_token_is_optional() {
-        let all = |name: &str| Some(format!("value of {name}"));
-        assert!(from_environment(all).unwrap().security_token.is_some());
-        let no_token = |name: &str| (!name.ends_with("TOKEN")).then(|| "v".to_owned());
-        assert!(from_environment(no_token).unwrap().security_token.is_none());
+        assert!(access_key(|name| Some(name.to_owned())).security_token.is_some());
+        assert!(access_key(|name| (!name.ends_with("TOKEN")).then(|| "v".to_owned())).security_token.is_none());
     }
 }

@@ -7,17 +7,21 @@ use http::header::DATE;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Action, Answer, CallError, HttpTransport, Signed, Transport, TransportError, refusal};
+use super::{Action, Answer, CallError, HttpTransport, Network, Signed, Transport, TransportError, refusal};
 
 /// How long an idle connection of reads and password calls is kept. They may be repeated.
 const POOL_IDLE_SECONDS: u64 = 30;
 /// How long one of `RebootInstance` is kept. It may not be repeated, so its connections are kept fresh.
 const REBOOT_POOL_IDLE_SECONDS: u64 = 3;
 
+/// How long the metadata service may take to connect and to answer: it is on the same host. The official client's figure.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Makes calls.
 pub struct Client<T> {
     general: T,
     reboot: T,
+    metadata: T,
 }
 
 /// What a call brought.
@@ -30,18 +34,34 @@ pub struct Reply<A> {
 }
 
 impl Client<HttpTransport> {
-    /// A client on the network. `allow_http` lets plain `http` addresses through: for tests.
-    pub fn connect(allow_http: bool, connect_timeout: Duration) -> Result<Self, TransportError> {
-        let transport = |idle| HttpTransport::new(allow_http, connect_timeout, Duration::from_secs(idle));
-        Ok(Self { general: transport(POOL_IDLE_SECONDS)?, reboot: transport(REBOOT_POOL_IDLE_SECONDS)? })
+    /// A client on the network.
+    pub fn connect(network: &Network) -> Result<Self, TransportError> {
+        let transport = |idle| HttpTransport::new(network, Duration::from_secs(idle));
+        // No name, no TLS, no way through a proxy: a packet to that address does not leave the host.
+        let local = Network { allow_http: true, connect_timeout: METADATA_TIMEOUT, ..Network::default() };
+        Ok(Self {
+            general: transport(POOL_IDLE_SECONDS)?,
+            reboot: transport(REBOOT_POOL_IDLE_SECONDS)?,
+            metadata: HttpTransport::new(&local, Duration::from_secs(POOL_IDLE_SECONDS))?,
+        })
     }
 }
 
 impl<T: Transport> Client<T> {
-    /// `reboot` carries `RebootInstance` and nothing else.
+    /// `reboot` carries `RebootInstance` and nothing else, `metadata` what is asked of the instance's metadata service.
     #[must_use]
-    pub fn new(general: T, reboot: T) -> Self {
-        Self { general, reboot }
+    pub fn new(general: T, reboot: T, metadata: T) -> Self {
+        Self { general, reboot, metadata }
+    }
+
+    /// Asks the metadata service of the instance that this runs on. Only a 200 is an answer.
+    ///
+    /// # Errors
+    /// What went wrong, in words for people; nothing of the answer is in them.
+    pub async fn ask_metadata(&self, request: http::Request<Bytes>) -> Result<Bytes, String> {
+        let response = self.metadata.send(request, METADATA_TIMEOUT).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        if status == http::StatusCode::OK { Ok(response.into_body()) } else { Err(format!("answered {status}")) }
     }
 
     /// Sends a signed call, once.
@@ -102,7 +122,7 @@ mod tests {
     }
 
     fn client(general: &[(u16, &'static str)], reboot: &[(u16, &'static str)]) -> Client<Scripted> {
-        Client::new(scripted(general), scripted(reboot))
+        Client::new(scripted(general), scripted(reboot), scripted(&[]))
     }
 
     fn endpoint() -> Endpoint {

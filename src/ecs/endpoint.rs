@@ -3,6 +3,8 @@
 //! A password is sent to the host that stands here, so a region ID that is not a plain word is refused: it would
 //! otherwise choose the host.
 
+use std::net::IpAddr;
+
 use http::Uri;
 
 /// The addresses of one region.
@@ -25,6 +27,9 @@ pub enum EndpointError {
     /// The region would not make a host name.
     #[error("the region ID must consist of lower-case letters, digits and '-', as in cn-hangzhou")]
     Region,
+    /// The address is one that a cloud keeps for its metadata service, which hands credentials to whoever asks.
+    #[error("an endpoint must not be a link-local or metadata address")]
+    Metadata,
     /// The address of a private gateway is not just scheme and host.
     #[error("an endpoint must be https:// (or http://) and a host, without user, path or query")]
     Url,
@@ -81,6 +86,9 @@ fn check_url(url: &str) -> Result<String, EndpointError> {
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(EndpointError::Url);
     };
+    if is_metadata(authority.host()) {
+        return Err(EndpointError::Metadata);
+    }
     let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
     if bare && matches!(scheme, "https" | "http") {
         Ok(format!("{scheme}://{authority}"))
@@ -89,9 +97,35 @@ fn check_url(url: &str) -> Result<String, EndpointError> {
     }
 }
 
+/// 100.100.100.200 is Alibaba Cloud's, 169.254.0.0/16 and fe80::/10 everybody else's.
+fn is_metadata(host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(address)) => address.is_link_local() || address.octets() == [100, 100, 100, 200],
+        Ok(IpAddr::V6(address)) => {
+            address.is_unicast_link_local()
+                || address.to_ipv4_mapped().is_some_and(|address| is_metadata(&address.to_string()))
+        }
+        // Browsers and libc read more than this as an address, such as 1684300488: names of digits alone are none here.
+        Err(_) => host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gateway_is_no_metadata_service() {
+        let hosts =
+            ["100.100.100.200", "100.100.100.200:80", "169.254.169.254", "[fe80::1]", "[::ffff:100.100.100.200]", "1684300488", "100.25700.200"];
+        for host in hosts {
+            let endpoint = Endpoint::custom("cn-hangzhou", &format!("https://{host}"), None);
+            assert_eq!(endpoint, Err(EndpointError::Metadata), "{host}");
+            let sts = Endpoint::custom("cn-hangzhou", "https://ok.example", Some(&format!("https://{host}")));
+            assert_eq!(sts, Err(EndpointError::Metadata), "{host}");
+        }
+        assert!(Endpoint::custom("cn-hangzhou", "https://10.0.0.1:8443", None).is_ok());
+    }
 
     fn ecs_url(region_id: &str) -> String {
         Endpoint::public(region_id).unwrap().ecs_url

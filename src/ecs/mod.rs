@@ -40,6 +40,8 @@ pub use instances::{Describe, DescribeError, Described, Instances, Observation, 
 pub use limit::{LimitKey, LimitPermit, Limiter};
 pub use server_clock::ServerClock;
 pub use sign::{Credentials, Stamp};
-pub use sts::{CallerIdentity, get_caller_identity};
-pub use transport::{HttpTransport, SendError, Transport, TransportError};
+pub use sts::{
+    CallerIdentity, RoleRequest, SessionCredentials, assume_role, assume_role_with_oidc, get_caller_identity,
+};
+pub use transport::{HttpTransport, Network, SendError, Transport, TransportError, authorities};
 pub use wire::{Action, Signed, describe_instances, describe_instances_dry_run, modify_password, reboot_instance};

@@ -1,5 +1,5 @@
 //! The only network seam: one request, one answer, and on failure the one fact that matters, whether a byte may have
-//! left. Never repeats a request, never follows a redirect, never uses a proxy.
+//! left. Never repeats a request, never follows a redirect, uses no proxy unless it is told to.
 
 use std::error::Error;
 use std::time::Duration;
@@ -31,10 +31,40 @@ pub enum SendError {
     Unknown(String),
 }
 
+/// How connections are made.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// Whether plain `http` addresses are let through: for tests, and for the metadata service of an instance, which has no other.
+    pub allow_http: bool,
+    /// How long connecting may take, TLS included; part of a call's own timeout: what has not left by then never does.
+    pub connect_timeout: Duration,
+    /// Certificate authorities that are trusted beside the system's, in PEM.
+    pub authorities: Vec<reqwest::Certificate>,
+    /// Whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured. A proxy sees host names, never what is sent to them.
+    pub use_proxy_variables: bool,
+}
+
 /// The HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("could not set up HTTPS: check that this image has CA certificates")]
-pub struct TransportError(#[source] reqwest::Error);
+pub enum TransportError {
+    /// TLS cannot be set up.
+    #[error("could not set up HTTPS: check that this image has CA certificates")]
+    Setup(#[source] reqwest::Error),
+    /// The file with further certificate authorities is of no use.
+    #[error("{0} holds no certificate in PEM")]
+    Authorities(String),
+}
+
+/// The certificates of a PEM file's text; `name` is for the error.
+///
+/// # Errors
+/// When there is none.
+pub fn authorities(name: &str, pem: &[u8]) -> Result<Vec<reqwest::Certificate>, TransportError> {
+    match reqwest::Certificate::from_pem_bundle(pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(TransportError::Authorities(name.to_owned())),
+    }
+}
 
 /// HTTP/1.1 over TLS with a pool of kept-alive connections. HTTP/2 is left out: its clients repeat a request after a
 /// GOAWAY.
@@ -44,26 +74,22 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// `allow_http` lets plain `http` addresses through: for tests. Connecting, TLS included, may take `connect_timeout`,
-    /// which is part of a call's own timeout: what has not left by then never does. An idle connection is kept for
-    /// `pool_idle_timeout`; one that has gone stale is the commonest way to an outcome that nobody knows.
-    pub fn new(
-        allow_http: bool,
-        connect_timeout: Duration,
-        pool_idle_timeout: Duration,
-    ) -> Result<Self, TransportError> {
-        let client = reqwest::Client::builder()
+    /// An idle connection is kept for `pool_idle_timeout`; one that has gone stale is the commonest way to an outcome that
+    /// nobody knows.
+    pub fn new(network: &Network, pool_idle_timeout: Duration) -> Result<Self, TransportError> {
+        let Network { allow_http, connect_timeout, authorities, use_proxy_variables } = network;
+        let builder = reqwest::Client::builder()
             .retry(reqwest::retry::never())
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
+            .tls_certs_merge(authorities.iter().cloned())
             .https_only(!allow_http)
-            .connect_timeout(connect_timeout)
+            .connect_timeout(*connect_timeout)
             .pool_idle_timeout(pool_idle_timeout)
             .tcp_keepalive(Duration::from_secs(30))
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(TransportError)?;
-        Ok(Self { client, allow_http })
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
+        let builder = if *use_proxy_variables { builder } else { builder.no_proxy() };
+        let client = builder.build().map_err(TransportError::Setup)?;
+        Ok(Self { client, allow_http: *allow_http })
     }
 }
 

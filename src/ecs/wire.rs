@@ -29,6 +29,10 @@ pub enum Action {
     RebootInstance,
     /// STS: whose credentials these are.
     GetCallerIdentity,
+    /// STS: temporary credentials for a role.
+    AssumeRole,
+    /// STS: the same with a token of the cluster instead of credentials; not signed.
+    AssumeRoleWithOidc,
 }
 
 impl Action {
@@ -40,6 +44,8 @@ impl Action {
             Self::ModifyInstanceAttribute => "ModifyInstanceAttribute",
             Self::RebootInstance => "RebootInstance",
             Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::AssumeRole => "AssumeRole",
+            Self::AssumeRoleWithOidc => "AssumeRoleWithOIDC",
         }
     }
 
@@ -48,15 +54,21 @@ impl Action {
     pub fn version(self) -> &'static str {
         match self {
             Self::DescribeInstances | Self::ModifyInstanceAttribute | Self::RebootInstance => "2014-05-26",
-            Self::GetCallerIdentity => "2015-04-01",
+            Self::GetCallerIdentity | Self::AssumeRole | Self::AssumeRoleWithOidc => "2015-04-01",
         }
+    }
+
+    /// Whether it is a call to ECS; the others go to STS.
+    #[must_use]
+    pub fn is_of_ecs(self) -> bool {
+        matches!(self, Self::DescribeInstances | Self::ModifyInstanceAttribute | Self::RebootInstance)
     }
 
     /// How long one try may take. The figures are the official SDK's read timeouts.
     #[must_use]
     pub fn timeout(self) -> Duration {
         Duration::from_secs(match self {
-            Self::DescribeInstances | Self::GetCallerIdentity => 10,
+            Self::DescribeInstances | Self::GetCallerIdentity | Self::AssumeRole | Self::AssumeRoleWithOidc => 10,
             Self::ModifyInstanceAttribute => 22,
             Self::RebootInstance => 27,
         })

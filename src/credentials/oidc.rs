@@ -1,0 +1,72 @@
+//! The token of the cluster's service account, which STS takes for a role. Reads one file and nothing else.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+/// The longest token that STS takes.
+const TOKEN_BYTES_MAX: usize = 20_000;
+
+/// A role, and what it is had for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OidcRole {
+    /// `acs:ram::<account>:role/<name>`.
+    pub role_arn: String,
+    /// `acs:ram::<account>:oidc-provider/<name>`: who vouches for the token.
+    pub oidc_provider_arn: String,
+    /// Where the kubelet keeps the token, which it replaces long before it expires: read it anew each time.
+    pub token_file: PathBuf,
+}
+
+impl OidcRole {
+    /// The token as it is now.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in words that say what to do; nothing of what it holds.
+    pub fn token(&self) -> Result<SecretString, String> {
+        let file = self.token_file.display();
+        // Made once, large enough: nothing of the token is left behind where the buffer was moved from.
+        let mut token = Zeroizing::new(String::with_capacity(TOKEN_BYTES_MAX + 2));
+        let read = File::open(&self.token_file)
+            .and_then(|opened| opened.take(TOKEN_BYTES_MAX as u64 + 1).read_to_string(&mut token));
+        match read {
+            Err(error) => Err(format!(
+                "the token file {file} cannot be read ({}): the pod needs a projected service account token for the audience sts.aliyuncs.com",
+                error.kind()
+            )),
+            Ok(_) if token.len() > TOKEN_BYTES_MAX => Err(format!("the token file {file} has more than {TOKEN_BYTES_MAX} bytes")),
+            Ok(_) if token.trim().is_empty() => Err(format!("the token file {file} is empty")),
+            Ok(_) => Ok(SecretString::from(token.trim())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_read_anew_each_time_and_what_is_wrong_with_it_is_said() {
+        let directory = std::env::temp_dir().join(format!("oidc-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let token_file = directory.join("token");
+        let role = OidcRole { role_arn: String::new(), oidc_provider_arn: String::new(), token_file: token_file.clone() };
+        assert!(role.token().err().unwrap().contains("cannot be read"));
+        for token in ["first", "second"] {
+            std::fs::write(&token_file, format!("{token}\n")).unwrap();
+            assert_eq!(role.token().unwrap().expose_secret(), token);
+        }
+        std::fs::write(&token_file, " \n").unwrap();
+        assert!(role.token().err().unwrap().contains("is empty"));
+        std::fs::write(&token_file, "t".repeat(TOKEN_BYTES_MAX + 1)).unwrap();
+        assert!(role.token().err().unwrap().contains("more than"));
+        std::fs::write(&token_file, [0xFF]).unwrap();
+        assert!(role.token().err().unwrap().contains("cannot be read"));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}
