@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::metadata;
+
 /// The parameters of one request. No `Debug`: the password may be among them.
 pub(crate) struct Call {
     pub(crate) method: String,
     /// Path and query as they arrived.
     pub(crate) target: String,
+    action: String,
+    headers: http::HeaderMap,
     parameters: BTreeMap<String, String>,
 }
 
@@ -22,9 +26,13 @@ impl Call {
         let body: &[u8] = if is_form { request.body() } else { &[] };
         let query = request.uri().query().unwrap_or_default();
         let pairs = |text| form_urlencoded::parse(text).into_owned();
-        let parameters = pairs(query.as_bytes()).chain(pairs(body)).collect();
+        let parameters: BTreeMap<String, String> = pairs(query.as_bytes()).chain(pairs(body)).collect();
+        let method = request.method().as_str();
+        let action = metadata::action(method, request.uri().path()).map(str::to_owned);
         Self {
-            method: request.method().as_str().to_owned(),
+            method: method.to_owned(),
+            action: action.or_else(|| parameters.get("Action").cloned()).unwrap_or_default(),
+            headers: request.headers().clone(),
             target: request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned(),
             parameters,
         }
@@ -45,8 +53,19 @@ impl Call {
         self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
+    /// What is asked for; for the metadata service a name of its own. Empty if nothing says.
     pub(crate) fn action(&self) -> &str {
-        self.get("Action").unwrap_or_default()
+        &self.action
+    }
+
+    /// The path alone.
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// A header's value, if it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
     /// The ids that the call names: `InstanceId`, or the JSON array `InstanceIds`. `None`: the array is no array of strings.

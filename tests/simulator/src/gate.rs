@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::access_key::{AccessKey, Revocation};
 use crate::answer::Refusal;
 use crate::call::Call;
-use crate::config::AccessKey;
 use crate::signature;
 use crate::time::{from_request, whole_seconds};
 
@@ -51,6 +51,30 @@ impl Gate {
         self.keys.remove(access_key_id);
     }
 
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &AccessKey> {
+        self.keys.values().map(Arc::as_ref)
+    }
+
+    pub(crate) fn get(&self, access_key_id: &str) -> Option<&AccessKey> {
+        self.keys.get(access_key_id).map(Arc::as_ref)
+    }
+
+    /// Whether there is one with this id.
+    pub(crate) fn revoke(&mut self, access_key_id: &str, how: Revocation) -> bool {
+        let key = self.keys.get_mut(access_key_id);
+        key.map(|key| Arc::make_mut(key).revoked = Some(how)).is_some()
+    }
+
+    pub(crate) fn is_revoked(&self, access_key_id: &str) -> bool {
+        self.get(access_key_id).is_none_or(|key| key.revoked.is_some())
+    }
+
+    pub(crate) fn expire_temporary(&mut self) {
+        for key in self.keys.values_mut().filter(|key| key.security_token.is_some()) {
+            Arc::make_mut(key).revoked = Some(Revocation::Expired);
+        }
+    }
+
     /// Lets a request in and says in whose name.
     pub(crate) fn admit(&mut self, now: Timestamp, call: &Call) -> Result<Arc<AccessKey>, Refusal> {
         if !matches!(call.method.as_str(), "GET" | "POST") {
@@ -66,16 +90,14 @@ impl Gate {
             self.keys.get(access_key_id).cloned().ok_or_else(|| {
                 Refusal::new("InvalidAccessKeyId.NotFound", 404, "Specified access key is not found.")
             })?;
-        if key.inactive {
-            return Err(Refusal::new("InvalidAccessKeyId.Inactive", 400, "Specified access key is disabled."));
-        }
-        check_token(now, &key, call.get("SecurityToken"))?;
+        check_revocation(&key)?;
+        self.check_token(now, &key, call.get("SecurityToken"))?;
         check_signature(&key, call)?;
         self.use_up(now, access_key_id, wanted("SignatureNonce")?)?;
         Ok(key)
     }
 
-    fn check_time(&self, now: Timestamp, text: &str) -> Result<(), Refusal> {
+    pub(crate) fn check_time(&self, now: Timestamp, text: &str) -> Result<(), Refusal> {
         let Some(at) = from_request(text) else {
             return Err(Refusal::new("InvalidTimeStamp.Format", 400, "Specified time stamp is not well formatted."));
         };
@@ -85,6 +107,26 @@ impl Gate {
             return Err(Refusal::new("InvalidTimeStamp.Expired", 400, message));
         }
         Ok(())
+    }
+
+    /// A token that belongs to another key is a mix-up of two snapshots; one that nobody has is no token.
+    fn check_token(&self, now: Timestamp, key: &AccessKey, token: Option<&str>) -> Result<(), Refusal> {
+        let refuse = |code, message| Err(Refusal::new(code, 400, message));
+        match (key.security_token.as_deref(), token) {
+            (None, None) => Ok(()),
+            (Some(_), None) => refuse("MissingSecurityToken", "SecurityToken is mandatory for this action."),
+            (Some(known), Some(given)) if known == given => match key.security_token_expires {
+                Some(end) if end <= now => Err(token_expired()),
+                _ => Ok(()),
+            },
+            (_, Some(given)) if self.keys().all(|other| other.security_token.as_deref() != Some(given)) => {
+                refuse("InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
+            }
+            _ => refuse(
+                "InvalidSecurityToken.MismatchWithAccessKey",
+                "Specified SecurityToken mismatch with the AccessKey.",
+            ),
+        }
     }
 
     fn use_up(&mut self, now: Timestamp, access_key_id: &str, nonce: &str) -> Result<(), Refusal> {
@@ -103,19 +145,21 @@ impl Gate {
     }
 }
 
-fn check_token(now: Timestamp, key: &AccessKey, token: Option<&str>) -> Result<(), Refusal> {
-    let refuse = |code, message| Err(Refusal::new(code, 400, message));
-    match (key.security_token.as_deref(), token) {
-        (None, None) => Ok(()),
-        (Some(_), None) => refuse("MissingSecurityToken", "SecurityToken is mandatory for this action."),
-        (Some(known), Some(given)) if known == given => match key.security_token_expires {
-            Some(end) if end <= now => refuse("InvalidSecurityToken.Expired", "Specified SecurityToken is expired."),
-            _ => Ok(()),
-        },
-        _ => {
-            refuse("InvalidSecurityToken.MismatchWithAccessKey", "Specified SecurityToken mismatch with the AccessKey.")
+fn check_revocation(key: &AccessKey) -> Result<(), Refusal> {
+    match key.revoked {
+        None => Ok(()),
+        Some(Revocation::Disabled) => {
+            Err(Refusal::new("Forbidden.AccessKeyDisabled", 403, "The Access Key is disabled."))
         }
+        Some(Revocation::Inactive) => {
+            Err(Refusal::new("InvalidAccessKeyId.Inactive", 400, "Specified access key is disabled."))
+        }
+        Some(Revocation::Expired) => Err(token_expired()),
     }
+}
+
+fn token_expired() -> Refusal {
+    Refusal::new("InvalidSecurityToken.Expired", 400, "Specified SecurityToken is expired.")
 }
 
 fn check_signature(key: &AccessKey, call: &Call) -> Result<(), Refusal> {

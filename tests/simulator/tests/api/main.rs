@@ -12,4 +12,6 @@ mod client;
 mod describe;
 mod faults;
 mod lifecycle;
+mod metadata;
 mod signature;
+mod sts;
