@@ -63,4 +63,5 @@ pub use journal::{Effect, EffectEntry, Entry, Journal, Outcome, RequestEntry};
 pub use listener::{Simulator, StartError};
 pub use metadata::InstanceMetadata;
 pub use role::{OidcTrust, Role};
-pub use signature::{sign, string_to_sign};
+pub use signature::v1::{sign, string_to_sign};
+pub use signature::v3::authorization;

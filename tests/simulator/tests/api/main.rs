@@ -14,4 +14,5 @@ mod faults;
 mod lifecycle;
 mod metadata;
 mod signature;
+mod signature_v3;
 mod sts;
