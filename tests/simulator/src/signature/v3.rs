@@ -21,8 +21,8 @@ const HEADERS: [(&str, &str); 5] = [
     ("x-acs-security-token", "SecurityToken"),
 ];
 
-/// What must be signed whether it was sent or not.
-const ALWAYS_SIGNED: [&str; 6] =
+/// What must be sent; what is sent of [`signable`] must be signed.
+const ALWAYS_SENT: [&str; 6] =
     ["host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version"];
 
 /// Header `Authorization`, and what it must be a signature of. No `Debug`: a password may be in the request's query.
@@ -43,7 +43,7 @@ impl Signature {
         };
         let signed: Vec<&str> = field("SignedHeaders").split(';').collect();
         let is_signed = |name: &str| signed.contains(&name);
-        let complete = ALWAYS_SIGNED.iter().all(|name| is_signed(name) && request.headers().contains_key(*name))
+        let complete = ALWAYS_SENT.iter().all(|name| request.headers().contains_key(*name))
             && signable(request.headers()).all(is_signed);
         if !complete {
             let message = "The request signature does not conform to Alibaba Cloud standards.";

@@ -94,6 +94,21 @@ fn every_acs_header_must_be_signed() {
     request.headers_mut().insert("authorization", header.parse().unwrap());
     request.headers_mut().insert("x-acs-security-token", "unsigned".parse().unwrap());
     assert_eq!(world.exchange(&request).code(), "IncompleteSignature");
+    for name in ["host", "x-acs-date", "x-acs-content-sha256"] {
+        let mut request = modify(&world);
+        request.headers_mut().remove(name);
+        assert_eq!(send(&mut world, request, "testsecret").code(), "IncompleteSignature", "{name}");
+    }
+}
+
+#[test]
+fn a_request_of_version_1_is_judged_by_its_parameters_whatever_its_headers_say() {
+    let mut world = world();
+    let parameters = world.parameters("ModifyInstanceAttribute", &[("InstanceId", ID), ("Password", "Abcdef1!")]);
+    let mut request = crate::client::post(&world.sign(parameters));
+    request.headers_mut().insert("x-acs-action", "RebootInstance".parse().unwrap());
+    assert_eq!(world.exchange(&request).status, 200);
+    assert_eq!((world.core.journal().modifies(ID), world.core.journal().reboots(ID)), (1, 0));
 }
 
 #[test]

@@ -139,6 +139,28 @@ fn an_oidc_token_needs_no_signature_and_must_be_the_present_one() {
 }
 
 #[test]
+fn an_oidc_token_comes_by_post_and_in_time() {
+    let mut world = world_with(Role::new(ROLE).trusting_oidc(PROVIDER, TOKEN));
+    let query = |timestamp: &str| {
+        form_urlencoded::Serializer::new("/?".to_owned())
+            .extend_pairs([("Action", "AssumeRoleWithOIDC"), ("Version", "2015-04-01"), ("Format", "JSON")])
+            .extend_pairs([("RoleArn", ROLE), ("OIDCProviderArn", PROVIDER), ("OIDCToken", TOKEN)])
+            .extend_pairs([("RoleSessionName", "cluster"), ("Timestamp", timestamp)])
+            .finish()
+    };
+    for (method, seconds, code) in [
+        ("POST", 0, ""),
+        ("GET", 0, "UnsupportedHTTPMethod"),
+        ("POST", -1861, "InvalidTimeStamp.Expired"),
+        ("POST", 901, "InvalidTimeStamp.Expired"),
+    ] {
+        let target = query(&world.timestamp(seconds));
+        let request = http::Request::builder().method(method).uri(target).body(bytes::Bytes::new()).unwrap();
+        assert_eq!(world.exchange(&request).code(), code, "{method} {seconds}");
+    }
+}
+
+#[test]
 fn a_session_ends_at_its_expiration() {
     let mut world = world_with(Role::new(ROLE).trusting("testid"));
     let got = assume(&mut world, &[("DurationSeconds", "900")]);
