@@ -128,6 +128,20 @@ pub(crate) fn write(
     response.body(text.into()).unwrap_or_default()
 }
 
+/// Writes a judgement as the metadata service does: bare text, and of a refusal only the status.
+pub(crate) fn write_plain(now: Timestamp, result: &Result<String, Refusal>) -> http::Response<Bytes> {
+    let (status, text) = match result {
+        Ok(text) => (200, text.as_str()),
+        Err(refusal) => (refusal.http, ""),
+    };
+    http::Response::builder()
+        .status(status)
+        .header(http::header::DATE, to_http_date(now))
+        .header(http::header::CONTENT_TYPE, "text/plain")
+        .body(Bytes::copy_from_slice(text.as_bytes()))
+        .unwrap_or_default()
+}
+
 /// An answer that did not come from ECS but from something before it, such as a proxy's HTML page.
 pub(crate) fn raw(now: Timestamp, status: u16, body: &str) -> http::Response<Bytes> {
     http::Response::builder()

@@ -1,13 +1,15 @@
-//! What a simulator begins with: accounts, instances, limits. The seed file is this in JSON (camelCase).
+//! What a simulator begins with: keys, roles, instances, limits. The seed file is this in JSON (camelCase).
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::access_key::AccessKey;
 use crate::instance::Instance;
+use crate::metadata::InstanceMetadata;
+use crate::role::Role;
 
 /// A simulator's beginning. No `Debug`: it holds secrets, if only made-up ones.
 #[derive(Clone, Deserialize)]
@@ -17,6 +19,10 @@ pub struct Config {
     pub seed: u64,
     /// Who may sign. Default: [`AccessKey::testing`] alone.
     pub access_keys: Vec<AccessKey>,
+    /// The roles that can be assumed. Default: none.
+    pub roles: Vec<Role>,
+    /// What the metadata service of the controller's instance says. Default: that it has no role.
+    pub metadata: InstanceMetadata,
     /// What there is at the start. Default: nothing.
     pub instances: Vec<Instance>,
     /// Regions that exist beside those of the instances. Default: a handful of real ones.
@@ -37,6 +43,8 @@ impl Default for Config {
         Self {
             seed: 1,
             access_keys: vec![AccessKey::testing()],
+            roles: Vec::new(),
+            metadata: InstanceMetadata::default(),
             instances: Vec::new(),
             regions: regions.map(str::to_owned).to_vec(),
             quotas_per_minute: BTreeMap::new(),
@@ -63,6 +71,27 @@ impl Config {
         self
     }
 
+    /// Adds a key.
+    #[must_use]
+    pub fn with_access_key(mut self, key: AccessKey) -> Self {
+        self.access_keys.push(key);
+        self
+    }
+
+    /// Adds a role that STS knows.
+    #[must_use]
+    pub fn with_role(mut self, role: Role) -> Self {
+        self.roles.push(role);
+        self
+    }
+
+    /// Adds a role and makes it the role of the controller's instance.
+    #[must_use]
+    pub fn with_instance_role(mut self, role: Role) -> Self {
+        self.metadata.role = Some(role.arn.clone());
+        self.with_role(role)
+    }
+
     /// Limits an action to so many calls per minute and region.
     #[must_use]
     pub fn with_quota(mut self, action: &str, calls_per_minute: u32) -> Self {
@@ -82,87 +111,3 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
-
-/// One `AccessKey` and what RAM lets it do. No `Debug`: it holds the secret.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AccessKey {
-    /// The public half.
-    pub access_key_id: String,
-    /// The secret half.
-    pub access_key_secret: String,
-    /// Set for temporary credentials: every request must then carry it.
-    #[serde(default)]
-    pub security_token: Option<String>,
-    /// When the token ends. `None`: it does not.
-    #[serde(default)]
-    pub security_token_expires: Option<Timestamp>,
-    /// What `GetCallerIdentity` says. Default `1234567890123456`.
-    #[serde(default = "default_account")]
-    pub account_id: String,
-    /// Whether the key was switched off.
-    #[serde(default)]
-    pub inactive: bool,
-    /// What RAM refuses; everything else is allowed.
-    #[serde(default)]
-    pub denied: Vec<Denied>,
-}
-
-/// One thing that a key may not do.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Denied {
-    /// The action, or `*`.
-    pub action: String,
-    /// The instance; `None`: any.
-    #[serde(default)]
-    pub instance_id: Option<String>,
-}
-
-fn default_account() -> String {
-    "1234567890123456".to_owned()
-}
-
-impl AccessKey {
-    /// A long-lived key that may do everything.
-    #[must_use]
-    pub fn new(access_key_id: &str, access_key_secret: &str) -> Self {
-        Self {
-            access_key_id: access_key_id.to_owned(),
-            access_key_secret: access_key_secret.to_owned(),
-            security_token: None,
-            security_token_expires: None,
-            account_id: default_account(),
-            inactive: false,
-            denied: Vec::new(),
-        }
-    }
-
-    /// The key of tests and the demo: `testid` / `testsecret`, as in ECS's own signature examples.
-    #[must_use]
-    pub fn testing() -> Self {
-        Self::new("testid", "testsecret")
-    }
-
-    /// Makes it a temporary key.
-    #[must_use]
-    pub fn with_token(mut self, security_token: &str) -> Self {
-        self.security_token = Some(security_token.to_owned());
-        self
-    }
-
-    /// Refuses `action` (`*`: all) on one instance, or on all.
-    #[must_use]
-    pub fn deny(mut self, action: &str, instance_id: Option<&str>) -> Self {
-        self.denied.push(Denied { action: action.to_owned(), instance_id: instance_id.map(str::to_owned) });
-        self
-    }
-
-    /// Whether RAM lets it do `action` on `instance_id`.
-    pub(crate) fn may(&self, action: &str, instance_id: &str) -> bool {
-        !self.denied.iter().any(|denied| {
-            (denied.action == "*" || denied.action == action)
-                && denied.instance_id.as_deref().is_none_or(|id| id == instance_id)
-        })
-    }
-}

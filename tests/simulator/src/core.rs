@@ -9,37 +9,44 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::access_key::AccessKey;
 use crate::actions::change::{self, Power};
 use crate::actions::describe::{self, View};
 use crate::actions::{check_version, forbidden, identity};
 use crate::answer::{self, Body, Format, Handling, Held, Refusal, Reply};
 use crate::call::Call;
-use crate::config::{AccessKey, Config};
+use crate::config::Config;
 use crate::fault::{Fault, Faults};
 use crate::gate::Gate;
-use crate::journal::{EffectEntry, Entry, Journal, Outcome, RequestEntry};
+use crate::journal::{Journal, Outcome};
 use crate::machine::{Effects, Machine};
+use crate::metadata::{self, Metadata};
 use crate::quota::Quotas;
 use crate::random::Random;
+use crate::role::Role;
+use crate::sts;
+use crate::time::before;
 
 /// All state of the simulated ECS. No `Debug`: it holds secrets and passwords.
 pub struct Core {
     pub(crate) now: Timestamp,
     pub(crate) gate: Gate,
+    pub(crate) roles: BTreeMap<String, Role>,
+    pub(crate) metadata: Metadata,
     pub(crate) quotas: Quotas,
     pub(crate) faults: Faults,
     pub(crate) machines: BTreeMap<String, Machine>,
     pub(crate) regions: BTreeSet<String>,
     pub(crate) journal: Journal,
-    random: Random,
+    pub(crate) random: Random,
     /// When something happens by itself. An item may be stale: the machine has the last word.
-    agenda: BTreeSet<(Timestamp, Due)>,
+    pub(crate) agenda: BTreeSet<(Timestamp, Due)>,
     late: BTreeMap<u64, Call>,
     late_count: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
+pub(crate) enum Due {
     Machine(String),
     Late(u64),
 }
@@ -51,6 +58,8 @@ impl Core {
         let mut core = Self {
             now,
             gate: Gate::new(config.access_keys, config.request_validity_seconds),
+            roles: config.roles.into_iter().map(|role| (role.arn.clone(), role)).collect(),
+            metadata: Metadata::new(config.metadata),
             quotas: Quotas::new(config.quotas_per_minute, config.tell_retry_after),
             faults: Faults::default(),
             machines: BTreeMap::new(),
@@ -124,18 +133,35 @@ impl Core {
         let request_id = self.random.request_id();
         let reaches_ecs = !matches!(fault, Some(Fault::LoseRequest | Fault::RawAnswer { after_effect: false, .. }));
         let mut effects = Effects::new();
-        let result = if reaches_ecs { Some(self.perform(call, fault, &request_id, &mut effects)) } else { None };
-        let reply = match (fault, result.clone()) {
+        let judged = reaches_ecs.then(|| self.respond(call, fault, &request_id, &mut effects));
+        let lost = || Outcome::Faulted(fault.map(Fault::name).unwrap_or_default().to_owned());
+        let (outcome, response) =
+            judged.map_or_else(|| (lost(), None), |(outcome, response)| (outcome, Some(response)));
+        let reply = match (fault, response) {
             (Some(Fault::RawAnswer { http, body, .. }), _) => Reply::Answer(answer::raw(self.now, *http, body)),
             (Some(Fault::LoseAnswerAfterEffect | Fault::LateEffect { .. }), _) | (_, None) => Reply::CloseConnection,
-            (_, Some(result)) => {
-                Reply::Answer(answer::write(self.now, Format::of(call), call.action(), &request_id, result))
-            }
+            (_, Some(response)) => Reply::Answer(response),
         };
-        self.note_request(call, fault, request_id, result.as_ref(), matches!(reply, Reply::Answer(_)));
+        self.note_request(call, fault, request_id, outcome, matches!(reply, Reply::Answer(_)));
         let id = call.get("InstanceId").unwrap_or_default().to_owned();
         self.note(&id, effects);
         reply
+    }
+
+    /// What came of it, and the answer that says so.
+    fn respond(
+        &mut self,
+        call: &Call,
+        fault: Option<&Fault>,
+        request_id: &str,
+        effects: &mut Effects,
+    ) -> (Outcome, http::Response<Bytes>) {
+        if metadata::action(&call.method, call.path()).is_some() {
+            let result = self.metadata(call, fault);
+            return (Outcome::of(&result), answer::write_plain(self.now, &result));
+        }
+        let result = self.perform(call, fault, request_id, effects);
+        (Outcome::of(&result), answer::write(self.now, Format::of(call), call.action(), request_id, result))
     }
 
     fn perform(
@@ -145,18 +171,16 @@ impl Core {
         request_id: &str,
         effects: &mut Effects,
     ) -> Result<Body, Refusal> {
-        let key = self.gate.admit(self.now, call)?;
+        let signer = if call.action() == sts::WITH_OIDC { None } else { Some(self.admit(call)?) };
         check_version(call)?;
-        match fault {
-            Some(Fault::Refuse { code, http, message }) => return Err(Refusal::new(code, *http, message)),
-            Some(Fault::Throttle { retry_after_milliseconds }) => {
-                return Err(Refusal::throttled(*retry_after_milliseconds));
-            }
-            _ => {}
+        if let Some(refusal) = fault.and_then(Fault::refusal) {
+            return Err(refusal);
         }
         let region = self.region_of(call);
         self.quotas.take(self.now, call.action(), &region)?;
+        let Some(key) = signer else { return self.assume_role_with_oidc(call) };
         match call.action() {
+            "AssumeRole" => self.assume_role(call, &key),
             "DescribeInstances" => {
                 let view = match fault {
                     Some(Fault::EmptyDescribe) => View::Nothing,
@@ -174,6 +198,16 @@ impl Core {
         }
     }
 
+    /// Who signed. What a role may do is looked up each time, so that a change binds its sessions at once.
+    fn admit(&mut self, call: &Call) -> Result<Arc<AccessKey>, Refusal> {
+        let mut key = self.gate.admit(self.now, call)?;
+        let role = key.assumed_role.as_ref().and_then(|session| self.roles.get(&session.role_arn));
+        if let Some(role) = role {
+            Arc::make_mut(&mut key).denied.clone_from(&role.denied);
+        }
+        Ok(key)
+    }
+
     fn change(&mut self, call: &Call, key: &Arc<AccessKey>, request_id: &str) -> Result<Effects, Refusal> {
         let machine = change::find(&mut self.machines, call, key)?;
         let power = match call.action() {
@@ -184,64 +218,4 @@ impl Core {
         };
         change::power(machine, power, self.now, call.is_on("DryRun"), Some(request_id.to_owned()))
     }
-
-    /// Journals what happened to an instance, and looks anew at what it does next.
-    pub(crate) fn note(&mut self, instance_id: &str, effects: Effects) {
-        for (effect, cause) in effects {
-            let entry = EffectEntry { seq: 0, at: self.now, instance_id: instance_id.to_owned(), effect, cause };
-            self.journal.push(Entry::Effect(entry));
-        }
-        if let Some(due) = self.machines.get(instance_id).and_then(Machine::next_at) {
-            self.agenda.insert((due, Due::Machine(instance_id.to_owned())));
-        }
-    }
-
-    fn note_request(
-        &mut self,
-        call: &Call,
-        fault: Option<&Fault>,
-        request_id: String,
-        result: Option<&Result<Body, Refusal>>,
-        answered: bool,
-    ) {
-        let text = |name| call.get(name).unwrap_or_default().to_owned();
-        let fault = fault.map(Fault::name);
-        let entry = RequestEntry {
-            seq: 0,
-            at: self.now,
-            action: text("Action"),
-            region_id: self.region_of(call),
-            instance_ids: call.named_ids().unwrap_or_default(),
-            access_key_id: text("AccessKeyId"),
-            timestamp: text("Timestamp"),
-            nonce: text("SignatureNonce"),
-            outcome: match result {
-                Some(Ok(_)) => Outcome::Executed,
-                Some(Err(refusal)) => Outcome::Refused(refusal.code.clone()),
-                None => Outcome::Faulted(fault.unwrap_or_default().to_owned()),
-            },
-            fault,
-            request_id,
-            url: call.target.clone(),
-            answered,
-            dry_run: call.is_on("DryRun"),
-            force_stop: call.is_on("ForceStop"),
-        };
-        self.journal.push(Entry::Request(entry));
-    }
-
-    /// `RegionId`, else the region of the instance: behind one socket the endpoint cannot tell.
-    fn region_of(&self, call: &Call) -> String {
-        let of_instance = || {
-            call.get("InstanceId").and_then(|id| self.machines.get(id)).map(|machine| machine.spec.region_id.as_str())
-        };
-        call.get("RegionId").or_else(of_instance).unwrap_or_default().to_owned()
-    }
-}
-
-fn before(now: Timestamp, seconds: f64) -> Timestamp {
-    Duration::try_from_secs_f64(seconds.max(0.0))
-        .ok()
-        .and_then(|age| now.checked_sub(age).ok())
-        .unwrap_or(Timestamp::MIN)
 }

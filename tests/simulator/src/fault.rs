@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 
+use crate::answer::Refusal;
+
 /// What goes wrong.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all_fields = "camelCase", deny_unknown_fields)]
@@ -59,6 +61,15 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The refusal that it orders, if it orders one.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Refuse { code, http, message } => Some(Refusal::new(code, *http, message)),
+            Self::Throttle { retry_after_milliseconds } => Some(Refusal::throttled(*retry_after_milliseconds)),
+            _ => None,
+        }
+    }
+
     /// The name in the journal.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -80,7 +91,7 @@ impl Fault {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
-    /// The action, or `*`.
+    /// The action, or `*`. Those of the metadata service: `MetadataToken`, `MetadataRole`, `MetadataCredentials`.
     pub action: String,
     /// Only calls that name this instance; `None`: all.
     #[serde(default)]

@@ -6,6 +6,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::access_key::default_account;
+
 /// The lifecycle status that `DescribeInstances` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
@@ -62,6 +64,9 @@ impl RebootShows {
 pub struct Instance {
     /// Such as `i-bp1aaaaaaaaaaaaaaaaa`.
     pub instance_id: String,
+    /// Whose it is; no other account sees it. Default `1234567890123456`.
+    #[serde(default = "default_account")]
+    pub account_id: String,
     /// Where it is; it is seen from no other region.
     pub region_id: String,
     /// Default: the id.
@@ -150,6 +155,7 @@ impl Instance {
     pub fn new(instance_id: &str, region_id: &str, status: Status) -> Self {
         Self {
             instance_id: instance_id.to_owned(),
+            account_id: default_account(),
             region_id: region_id.to_owned(),
             instance_name: String::new(),
             status,
@@ -188,6 +194,13 @@ impl Instance {
     #[must_use]
     pub fn starting(instance_id: &str, region_id: &str) -> Self {
         Self::new(instance_id, region_id, Status::Starting)
+    }
+
+    /// Gives it to another account.
+    #[must_use]
+    pub fn of_account(mut self, account_id: &str) -> Self {
+        account_id.clone_into(&mut self.account_id);
+        self
     }
 
     /// Names it.

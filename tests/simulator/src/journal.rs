@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use crate::answer::Refusal;
 use crate::instance::Status;
 
 /// How a request ended at ECS, whether or not the client learnt of it.
@@ -22,7 +23,13 @@ pub enum Outcome {
     Faulted(String),
 }
 
-/// One request.
+impl Outcome {
+    pub(crate) fn of<T>(result: &Result<T, Refusal>) -> Self {
+        result.as_ref().map_or_else(|refusal| Self::Refused(refusal.code.clone()), |_| Self::Executed)
+    }
+}
+
+/// One request: of the API, of STS or of the metadata service.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestEntry {
@@ -36,8 +43,10 @@ pub struct RequestEntry {
     pub region_id: String,
     /// The instances it named.
     pub instance_ids: Vec<String>,
-    /// Who claimed to sign it.
+    /// Who claimed to sign it; empty if nobody did.
     pub access_key_id: String,
+    /// The name of that key's owner in `ActionTrail`: account, role, session. Empty if there is no such key.
+    pub principal_arn: String,
     /// Its signed Timestamp.
     pub timestamp: String,
     /// Its `SignatureNonce`.
@@ -99,7 +108,7 @@ pub struct EffectEntry {
 #[serde(rename_all = "camelCase", tag = "entry")]
 pub enum Entry {
     /// A request was judged, or lost on its way.
-    Request(RequestEntry),
+    Request(Box<RequestEntry>),
     /// Something happened to an instance.
     Effect(EffectEntry),
 }
@@ -107,7 +116,8 @@ pub enum Entry {
 impl Entry {
     fn seq_mut(&mut self) -> &mut u64 {
         match self {
-            Self::Request(RequestEntry { seq, .. }) | Self::Effect(EffectEntry { seq, .. }) => seq,
+            Self::Request(request) => &mut request.seq,
+            Self::Effect(effect) => &mut effect.seq,
         }
     }
 }
@@ -134,7 +144,7 @@ impl Journal {
     /// All requests.
     pub fn requests(&self) -> impl Iterator<Item = &RequestEntry> {
         self.entries.iter().filter_map(|entry| match entry {
-            Entry::Request(request) => Some(request),
+            Entry::Request(request) => Some(request.as_ref()),
             Entry::Effect(_) => None,
         })
     }
@@ -145,6 +155,12 @@ impl Journal {
             Entry::Effect(effect) => Some(effect),
             Entry::Request(_) => None,
         })
+    }
+
+    /// How many requests of `action` there were, however they ended; for calls that name no instance.
+    #[must_use]
+    pub fn asked(&self, action: &str) -> usize {
+        self.requests().filter(|each| each.action == action).count()
     }
 
     /// Requests of `action` that named `instance_id`, however they ended.

@@ -21,10 +21,14 @@
 //! # }
 //! ```
 //!
+//! Who asks may be a key, or a role that STS ([`Config::roles`]) or the instance's metadata service ([`Config::metadata`])
+//! gave credentials for.
+//!
 //! Beside ECS there is a small Kubernetes API server in the same spirit: [`api_server`].
 //!
 //! What it may not do: print a password, or listen anywhere but on loopback.
 
+mod access_key;
 mod actions;
 mod admin;
 mod answer;
@@ -38,18 +42,26 @@ mod instance;
 mod journal;
 mod listener;
 mod machine;
+mod metadata;
 mod outside;
 mod password;
 mod quota;
 mod random;
+mod record;
+mod role;
 mod signature;
+mod sts;
 mod time;
 
+pub use access_key::{AccessKey, AssumedRole, Denied, Revocation};
 pub use answer::{Handling, Held, Refusal, Reply};
-pub use config::{AccessKey, Config, ConfigError, Denied};
+pub use config::{Config, ConfigError};
 pub use core::Core;
 pub use fault::{Fault, Rule};
 pub use instance::{Instance, OsType, RebootShows, Status};
 pub use journal::{Effect, EffectEntry, Entry, Journal, Outcome, RequestEntry};
 pub use listener::{Simulator, StartError};
-pub use signature::{sign, string_to_sign};
+pub use metadata::InstanceMetadata;
+pub use role::{OidcTrust, Role};
+pub use signature::v1::{sign, string_to_sign};
+pub use signature::v3::authorization;

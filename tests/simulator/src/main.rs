@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The ECS and STS API on loopback, for tests and the demo.
 ///
 /// The same port has an admin API under /simulator/: GET instances, GET journal, POST faults, POST clock,
+/// POST access-keys, revocations, roles, oidc-tokens, metadata, expire-temporary-credentials,
 /// POST instances/ID/{start,stop,reboot,power-off,hold,release,lock,unlock,password}.
 #[derive(Parser)]
 struct Options {
@@ -21,7 +22,7 @@ struct Options {
     /// Write the port here once it is open.
     #[arg(long)]
     port_file: Option<PathBuf>,
-    /// JSON with instances, accessKeys, quotasPerMinute, …; without it: no instances, the key testid/testsecret.
+    /// JSON with instances, accessKeys, roles, metadata, quotasPerMinute, …; without it: no instances, the key testid/testsecret.
     #[arg(long)]
     seed_file: Option<PathBuf>,
 }

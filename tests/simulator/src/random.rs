@@ -1,4 +1,4 @@
-//! `RequestIds` from a seed: the same run gives the same ids. Not for anything that must be hard to guess.
+//! `RequestIds`, keys and tokens from a seed: the same run gives the same ids. Not for anything that must be hard to guess.
 
 /// `SplitMix64`, chosen because it is five lines and needs no crate.
 pub(crate) struct Random(u64);
@@ -14,6 +14,16 @@ impl Random {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
+    }
+
+    /// So many letters and digits: the look of keys and tokens.
+    pub(crate) fn text(&mut self, length: usize) -> String {
+        const LETTERS: [char; 32] = [
+            'a', 'B', 'c', 'D', 'e', 'F', 'g', 'H', 'j', 'K', 'm', 'N', 'p', 'Q', 'r', 'S', 't', 'U', 'v', 'W', 'x',
+            'Y', 'z', 'A', '2', '3', '4', '5', '6', '7', '8', '9',
+        ];
+        let mut letter = || usize::try_from(self.next() % 32).ok().and_then(|at| LETTERS.get(at)).copied();
+        (0..length).filter_map(|_| letter()).collect()
     }
 
     /// An upper-case UUID, the look of ECS's `RequestIds`.
@@ -44,5 +54,6 @@ mod tests {
         assert_ne!(ids(7), ids(8));
         assert_eq!(ids(7).iter().collect::<std::collections::BTreeSet<_>>().len(), 100);
         assert_eq!(ids(7)[0].len(), 36);
+        assert_eq!(Random::new(7).text(22).len(), 22);
     }
 }

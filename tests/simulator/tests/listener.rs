@@ -151,6 +151,34 @@ async fn the_admin_api_changes_the_world() {
 }
 
 #[tokio::test]
+async fn the_admin_api_changes_identities_and_shows_no_secret() {
+    let simulator = simulator().await;
+    let post = |path: &'static str, body: &'static str| admin(&simulator, "POST", path, body);
+    let metadata = "/latest/meta-data/ram/security-credentials/";
+    let role = r#"{"arn": "acs:ram::1234567890123456:role/node", "oidc": {"providerArn": "p", "tokens": ["first"]}}"#;
+    assert!(post("roles", role).await.contains("200 OK"));
+    assert!(post("metadata", r#"{"role": "node", "imdsv1Allowed": true}"#).await.contains("200 OK"));
+    assert!(exchange(&simulator, "GET", metadata, "", "").await.ends_with("\r\n\r\nnode"));
+    assert!(exchange(&simulator, "GET", &format!("{metadata}node"), "", "").await.contains("STS."));
+    let rotation = r#"{"roleArn": "acs:ram::1234567890123456:role/node", "token": "second"}"#;
+    assert!(post("oidc-tokens", rotation).await.contains("200 OK"));
+    let role = simulator.core().role_mut("acs:ram::1234567890123456:role/node").unwrap().clone();
+    assert_eq!(role.oidc.unwrap().tokens, ["second"]);
+    assert!(post("oidc-tokens", r#"{"roleArn": "none", "token": "second"}"#).await.contains("404"));
+    assert!(modify(&simulator, "1").await.contains("200 OK"));
+    assert!(post("revocations", r#"{"accessKeyId": "testid", "how": "Disabled"}"#).await.contains("200 OK"));
+    assert!(modify(&simulator, "2").await.contains("Forbidden.AccessKeyDisabled"));
+    assert!(post("revocations", r#"{"accessKeyId": "none", "how": "Disabled"}"#).await.contains("404"));
+    let key = r#"{"accessKeyId": "testid", "accessKeySecret": "testsecret", "securityToken": "t"}"#;
+    assert!(post("access-keys", key).await.contains("200 OK"));
+    assert!(modify(&simulator, "3").await.contains("MissingSecurityToken"));
+    assert!(post("expire-temporary-credentials", "").await.contains("200 OK"));
+    assert!(modify(&simulator, "4").await.contains("InvalidSecurityToken.Expired"));
+    let journal = admin(&simulator, "GET", "journal", "").await;
+    assert!(journal.contains("MetadataCredentials") && !journal.contains("testsecret"), "{journal}");
+}
+
+#[tokio::test]
 async fn it_listens_on_loopback_only() {
     let refused = Simulator::start_on(Config::default(), "0.0.0.0:0".parse().unwrap()).await;
     assert!(matches!(refused, Err(StartError::NotLoopback(_))));

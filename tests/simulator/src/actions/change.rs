@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 
 use super::{dry_run_passed, forbidden};
+use crate::access_key::AccessKey;
 use crate::answer::Refusal;
 use crate::call::Call;
-use crate::config::AccessKey;
 use crate::instance::Status;
 use crate::machine::{Effects, Machine};
 use crate::password::Password;
@@ -64,7 +64,7 @@ pub(crate) fn power(
     })
 }
 
-/// The instance that the call names, if the key may touch it and the endpoint's region has it.
+/// The instance that the call names, if the key may touch it and its account has it in the endpoint's region.
 pub(crate) fn find<'a>(
     machines: &'a mut std::collections::BTreeMap<String, Machine>,
     call: &Call,
@@ -76,7 +76,7 @@ pub(crate) fn find<'a>(
     }
     let elsewhere = |machine: &Machine| call.get("RegionId").is_some_and(|region| region != machine.spec.region_id);
     match machines.get_mut(id) {
-        Some(machine) if !elsewhere(machine) => Ok(machine),
+        Some(machine) if machine.spec.account_id == key.account_id && !elsewhere(machine) => Ok(machine),
         _ => Err(unknown_instance()),
     }
 }

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{dry_run_passed, forbidden};
+use crate::access_key::AccessKey;
 use crate::answer::{Body, Refusal};
 use crate::call::Call;
-use crate::config::AccessKey;
 use crate::instance::{OsType, Status};
 use crate::machine::Machine;
 use crate::time::to_minute;
@@ -49,7 +49,8 @@ pub(crate) fn describe(
         View::Nothing => Vec::new(),
         View::At(at) => filter
             .candidates(machines)
-            .filter(|machine| machine.spec.region_id == region && key.may(ACTION, &machine.spec.instance_id))
+            .filter(|machine| machine.spec.account_id == key.account_id && machine.spec.region_id == region)
+            .filter(|machine| key.may(ACTION, &machine.spec.instance_id))
             .filter(|machine| filter.takes(machine, machine.seen_at(at).status))
             .map(|machine| (machine, at))
             .collect(),

@@ -2,19 +2,14 @@
 
 use serde_json::json;
 
+use crate::access_key::AccessKey;
 use crate::answer::Body;
-use crate::config::AccessKey;
 
 pub(crate) fn get_caller_identity(key: &AccessKey) -> Body {
-    let account = &key.account_id;
-    let (kind, arn) = if key.security_token.is_some() {
-        ("AssumedRoleUser", format!("acs:ram::{account}:assumed-role/simulator/session"))
-    } else {
-        ("RAMUser", format!("acs:ram::{account}:user/simulator"))
-    };
+    let kind = if key.security_token.is_some() { "AssumedRoleUser" } else { "RAMUser" };
     let mut body = Body::new();
-    body.insert("AccountId".to_owned(), json!(account));
-    body.insert("Arn".to_owned(), json!(arn));
+    body.insert("AccountId".to_owned(), json!(key.account_id));
+    body.insert("Arn".to_owned(), json!(key.principal_arn()));
     body.insert("IdentityType".to_owned(), json!(kind));
     body.insert("PrincipalId".to_owned(), json!("200000000000000001"));
     body.insert("UserId".to_owned(), json!("200000000000000001"));

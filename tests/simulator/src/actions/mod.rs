@@ -6,11 +6,12 @@ pub(crate) mod identity;
 
 use crate::answer::Refusal;
 use crate::call::Call;
+use crate::sts;
 
 /// The API version that an action belongs to.
 pub(crate) fn check_version(call: &Call) -> Result<(), Refusal> {
     let version = match call.action() {
-        "GetCallerIdentity" => "2015-04-01",
+        "GetCallerIdentity" | "AssumeRole" | sts::WITH_OIDC => "2015-04-01",
         "DescribeInstances" | "ModifyInstanceAttribute" | "RebootInstance" | "StartInstance" | "StopInstance" => {
             "2014-05-26"
         }

@@ -15,6 +15,7 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     nonces: u32,
     pub(crate) key: (String, String),
+    pub(crate) token: Option<String>,
 }
 
 /// What a client got.
@@ -22,6 +23,8 @@ pub(crate) struct Got {
     pub(crate) status: u16,
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) text: String,
 }
 
 impl Got {
@@ -35,7 +38,7 @@ impl World {
     pub(crate) fn new(config: Config) -> Self {
         let now = "2026-11-24T05:21:07Z".parse().unwrap();
         let key = ("testid".to_owned(), "testsecret".to_owned());
-        Self { core: Core::new(config, now), now, nonces: 0, key }
+        Self { core: Core::new(config, now), now, nonces: 0, key, token: None }
     }
 
     /// Lets time pass.
@@ -47,7 +50,8 @@ impl World {
     /// The common parameters and `own`, before signing.
     pub(crate) fn parameters(&mut self, action: &str, own: &[(&str, &str)]) -> Vec<(String, String)> {
         self.nonces += 1;
-        let version = if action == "GetCallerIdentity" { "2015-04-01" } else { "2014-05-26" };
+        let of_sts = ["GetCallerIdentity", "AssumeRole", "AssumeRoleWithOIDC"].contains(&action);
+        let version = if of_sts { "2015-04-01" } else { "2014-05-26" };
         let common = [
             ("Action", action.to_owned()),
             ("Version", version.to_owned()),
@@ -59,6 +63,7 @@ impl World {
             ("Timestamp", self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         ];
         let mut all: Vec<_> = common.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        all.extend(self.token.iter().map(|token| ("SecurityToken".to_owned(), token.clone())));
         for (name, value) in own {
             all.retain(|(known, _)| known != name);
             all.push(((*name).to_owned(), (*value).to_owned()));
@@ -84,6 +89,22 @@ impl World {
         let signed = self.sign(parameters);
         match self.handle(&signed) {
             Handling::Now(reply) => read(reply),
+            Handling::Later { .. } => panic!("the network holds the request back"),
+        }
+    }
+
+    /// Signs with what `got` hands out from now on: an answer of STS, or of the metadata service.
+    pub(crate) fn use_credentials(&mut self, got: &Got) {
+        let credentials = if got.body["Credentials"].is_object() { &got.body["Credentials"] } else { &got.body };
+        let text = |name: &str| credentials[name].as_str().unwrap_or_else(|| panic!("{}", got.body)).to_owned();
+        self.key = (text("AccessKeyId"), text("AccessKeySecret"));
+        self.token = Some(text("SecurityToken"));
+    }
+
+    /// Hands over any request and takes its answer.
+    pub(crate) fn exchange(&mut self, request: &http::Request<Bytes>) -> Got {
+        match self.core.handle(self.now, request) {
+            Handling::Now(reply) => read(reply).expect("an answer"),
             Handling::Later { .. } => panic!("the network holds the request back"),
         }
     }
@@ -129,8 +150,9 @@ pub(crate) fn read(reply: Reply) -> Option<Got> {
         Reply::CloseConnection => None,
         Reply::Answer(response) => {
             let (parts, body) = response.into_parts();
+            let text = String::from_utf8_lossy(&body).into_owned();
             let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-            Some(Got { status: parts.status.as_u16(), headers: parts.headers, body })
+            Some(Got { status: parts.status.as_u16(), headers: parts.headers, body, text })
         }
     }
 }

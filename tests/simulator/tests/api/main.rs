@@ -12,4 +12,7 @@ mod client;
 mod describe;
 mod faults;
 mod lifecycle;
+mod metadata;
 mod signature;
+mod signature_v3;
+mod sts;

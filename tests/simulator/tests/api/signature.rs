@@ -1,7 +1,7 @@
 //! The gate: who may ask, with which signature, and for how long a copy of a request lives.
 
 use crate::client::{World, post, read};
-use ecs_simulator::{AccessKey, Config, Handling, Instance, sign, string_to_sign};
+use ecs_simulator::{AccessKey, Config, Handling, Instance, Revocation, sign, string_to_sign};
 
 const REGION: (&str, &str) = ("RegionId", crate::client::REGION);
 
@@ -161,15 +161,20 @@ fn unknown_and_inactive_keys_are_told_apart() {
     world.key.0 = "nobody".to_owned();
     let got = world.ask("GetCallerIdentity", &[]);
     assert_eq!((got.status, got.code()), (404, "InvalidAccessKeyId.NotFound"));
-    world.core.put_access_key(AccessKey { inactive: true, ..AccessKey::new("nobody", "testsecret") });
+    world
+        .core
+        .put_access_key(AccessKey { revoked: Some(Revocation::Inactive), ..AccessKey::new("nobody", "testsecret") });
     assert_eq!(world.ask("GetCallerIdentity", &[]).code(), "InvalidAccessKeyId.Inactive");
 }
 
 #[test]
 fn a_temporary_key_needs_its_token() {
     let key = AccessKey::testing().with_token("token+/= ");
-    let mut world = World::new(Config { access_keys: vec![key.clone()], ..Config::default() });
+    let other = AccessKey::new("other", "s").with_token("other");
+    let mut world = World::new(Config { access_keys: vec![key.clone(), other], ..Config::default() });
     assert_eq!(world.ask("GetCallerIdentity", &[]).code(), "MissingSecurityToken");
+    let unknown = world.ask("GetCallerIdentity", &[("SecurityToken", "unknown")]);
+    assert_eq!(unknown.code(), "InvalidSecurityToken.Malformed");
     let wrong = world.ask("GetCallerIdentity", &[("SecurityToken", "other")]);
     assert_eq!(wrong.code(), "InvalidSecurityToken.MismatchWithAccessKey");
     let right = world.ask("GetCallerIdentity", &[("SecurityToken", "token+/= ")]);

@@ -1,6 +1,8 @@
 //! What people and scripts may do to the simulated world over HTTP, under `/simulator/`.
 //!
-//! It shows no password; it only says whether a given one is the instance's.
+//! It shows no password and no key; it only says whether a given one is the instance's.
+
+mod identities;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -70,6 +72,9 @@ pub(crate) fn respond(shared: &Arc<Shared>, request: &http::Request<Bytes>) -> R
         ("DELETE", ["faults"]) => {
             shared.core().clear_faults();
             done()
+        }
+        ("POST", [thing]) if identities::THINGS.contains(thing) => {
+            identities::post(&mut shared.core(), now, thing, body)
         }
         ("POST", ["instances", id, what]) => instance(&mut shared.core(), now, id, what, body),
         _ => problem(404, "no such thing under /simulator/: `ecs-simulator --help` lists what there is"),

@@ -1,11 +1,11 @@
 //! The RPC signature, `SignatureVersion` 1.0 (HMAC-SHA1), written here a second time and not taken from the controller.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
+
+use super::percent_encode;
 
 /// What is signed: the method, `/`, and all parameters but `Signature`, sorted by raw name and percent-encoded twice.
 #[must_use]
@@ -34,18 +34,4 @@ fn keyed(access_key_secret: &str, string_to_sign: &str) -> Option<Hmac<Sha1>> {
     let mut mac = Hmac::<Sha1>::new_from_slice(format!("{access_key_secret}&").as_bytes()).ok()?;
     mac.update(string_to_sign.as_bytes());
     Some(mac)
-}
-
-/// RFC 3986, upper-case hex: only `A-Z a-z 0-9 - _ . ~` stay.
-fn percent_encode(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
-            _ => {
-                // Writing to a String cannot fail.
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-        encoded
-    })
 }

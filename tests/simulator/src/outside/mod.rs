@@ -1,11 +1,12 @@
 //! [`Core`] as tests and outsiders use it: the world that changes around the controller, and the questions that only a
 //! test may ask. Results are as of the last `now` that the core was given; see [`Core::run_until`].
 
+mod identities;
+
 use jiff::Timestamp;
 
 use crate::actions::change::{self, Power};
 use crate::answer::Refusal;
-use crate::config::AccessKey;
 use crate::core::Core;
 use crate::fault::Rule;
 use crate::instance::{Instance, Status};
@@ -85,16 +86,6 @@ impl Core {
     /// Forgets the faults that have not happened yet.
     pub fn clear_faults(&mut self) {
         self.faults.clear();
-    }
-
-    /// Adds an `AccessKey`, or replaces the one with this id: rotation, a new policy, a new token.
-    pub fn put_access_key(&mut self, key: AccessKey) {
-        self.gate.put(key);
-    }
-
-    /// Deletes an `AccessKey`.
-    pub fn remove_access_key(&mut self, access_key_id: &str) {
-        self.gate.remove(access_key_id);
     }
 
     /// Sets or lifts (`None`) the calls per minute of an action.
