@@ -24,6 +24,7 @@ pub fn all() -> Vec<Scenario> {
         starting_up(),
         restarted_by_somebody_else(),
         stopped_by_somebody_else(),
+        tag_withdrawn(),
         does_not_come_back(),
         throttled(),
         refused_and_tried_again(),
@@ -164,6 +165,24 @@ fn stopped_by_somebody_else() -> Scenario {
         runs: vec![(I1, 1)],
         ends: vec![("EffectiveAtNextStart StoppedBeforeRestart", 1)],
         ..scenario("stopped by somebody else", &[running(I1)], &[one()])
+    }
+}
+
+/// The account's owner takes back the consent of a machine while its password is being set.
+fn tag_withdrawn() -> Scenario {
+    let withdraw = Do::Ecs("the tag is taken off", |ecs, _| {
+        ecs.instance_mut(I1).into_iter().for_each(|instance| instance.tags.clear());
+    });
+    let mut tagged = scenario("tag withdrawn", &[running(I1).tagged("password-reset", "enabled")], &[one()]);
+    for account in tagged.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
+        account["spec"]["rules"] = json!([{"instanceTags": {"password-reset": "enabled"}}]);
+    }
+    Scenario {
+        script: vec![(When::Phase(I1, "SettingPassword"), withdraw)],
+        // A reading may lag, and show the tag once more.
+        runs: vec![(I1, 1)],
+        ends: vec![("Failed RestartRefused", 1)],
+        ..tagged
     }
 }
 
