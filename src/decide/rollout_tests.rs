@@ -226,6 +226,9 @@ fn an_instance_that_is_not_permitted_fails_at_the_deadline_and_is_tried_again_wh
     let (spec, wish, run) = (spec(1), wish(), run());
     let guarded = Object { is_guarded: true, run: Some(&run), ..object(&spec, &wish) };
     let veiled = not_permitted().remove(0).veiled();
+    let mut idle = claimed();
+    idle.spec.owner = owner("other");
+    idle.status = None;
     let first = plan(&guarded, &targets(&spec, Some(&veiled)), at(1)).rows.remove(0);
     let (late, running) = (Reading { sent_at: at(61), ..veiled }, reading(Power::Running));
     let mut target = targets(&spec, Some(&running));
@@ -234,7 +237,8 @@ fn an_instance_that_is_not_permitted_fails_at_the_deadline_and_is_tried_again_wh
     target[0].reading = Some(&late);
     let failed = plan(&guarded, &target, at(61)).rows.remove(0);
     assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::INSTANCE_NOT_ALLOWED));
-    (target[0].before, target[0].reading) = (Some(&failed), Some(&running));
+    // With the record of another owner in place the object's own status is no second memory.
+    (target[0].before, target[0].reading, target[0].record) = (Some(&failed), Some(&running), Some(&idle));
     assert!(plan(&guarded, &target, at(59)).claims.is_empty(), "it stays failed in this run");
     let retry = Wish { retry: Some("retry:1".to_owned()), ..wish.clone() };
     assert_eq!(claims(&plan(&Object { wish: &retry, ..guarded }, &target, at(59))), ["i-bp1a0000"]);
