@@ -18,8 +18,8 @@ fn a_stored_restart_is_not_sent_once_the_consent_has_ended() {
     let is_record_write = |key: &str, class| class == Class::Write && key.contains("resetrecords");
     let stores = undisturbed.requests[..restart].iter().rfind(|it| is_record_write(&it.key, it.class)).unwrap();
 
-    // Its answer is so late that the instance is read again meanwhile.
-    let plan = Plan::calm(SEED).with_fault(&stores.key, Fault::Slow(16_000));
+    // Its answer is so late that the instance is read again meanwhile, and not so late that the write counts as lost.
+    let plan = Plan::calm(SEED).with_fault(&stores.key, Fault::Slow(8_000));
     let report = simulate(&tag_withdrawn("RestartRequested"), plan, Story::told(), LIMIT);
     assert!(report.violations.is_empty() && report.at_rest, "{}\n{:?}", report.story, report.violations);
     assert_eq!(report.ends.keys().collect::<Vec<_>>(), ["Failed RestartRefused"], "{}", report.story);
