@@ -166,7 +166,9 @@ fn not_permitted() -> Vec<Reading> {
     (seen.locks, seen.expires) = (vec!["security".to_owned()], Some(at(-60)));
     (seen.key_pair_name, seen.os_type) = (Some("ops".to_owned()), "windows".to_owned());
     all.push(locked);
-    all.iter_mut().for_each(|reading| reading.seen.as_mut().unwrap().permitted = false);
+    for reading in &mut all {
+        reading.seen.as_mut().unwrap().permitted = false;
+    }
     all
 }
 

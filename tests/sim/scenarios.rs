@@ -171,7 +171,9 @@ fn stopped_by_somebody_else() -> Scenario {
 /// The account's owner takes back the consent of a machine when its record is first in this phase.
 pub fn tag_withdrawn(phase: &'static str) -> Scenario {
     let withdraw = Do::Ecs("the tag is taken off", |ecs, _| {
-        ecs.instance_mut(I1).into_iter().for_each(|instance| instance.tags.clear());
+        if let Some(instance) = ecs.instance_mut(I1) {
+            instance.tags.clear();
+        }
     });
     let mut tagged = scenario("tag withdrawn", &[running(I1).tagged("password-reset", "enabled")], &[one()]);
     for account in tagged.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
