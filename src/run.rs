@@ -242,6 +242,7 @@ fn build<T: Transport>(
         process,
         gate,
         status_writes: Recent::default(),
+        refusals: Recent::default(),
         permits: Recent::default(),
         storing_restart: tokio::sync::Mutex::default(),
         sent: Recent::default(),

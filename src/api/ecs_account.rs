@@ -102,9 +102,9 @@ pub struct Credentials {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
 
-    /// The official environment variables of the controller's pod, in the official order: ALIBABA_CLOUD_ACCESS_KEY_ID and
-    /// ALIBABA_CLOUD_ACCESS_KEY_SECRET, with ALIBABA_CLOUD_SECURITY_TOKEN for temporary credentials; else
-    /// ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and ALIBABA_CLOUD_OIDC_TOKEN_FILE. Write `{}`.
+    /// The official environment variables of the controller's pod, in the official order: `ALIBABA_CLOUD_ACCESS_KEY_ID` and
+    /// `ALIBABA_CLOUD_ACCESS_KEY_SECRET`, with `ALIBABA_CLOUD_SECURITY_TOKEN` for temporary credentials; else
+    /// `ALIBABA_CLOUD_ROLE_ARN`, `ALIBABA_CLOUD_OIDC_PROVIDER_ARN` and `ALIBABA_CLOUD_OIDC_TOKEN_FILE`. Write `{}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
 }
@@ -162,7 +162,7 @@ pub struct AssumeRole {
     #[serde(rename = "externalID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1224))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[A-Za-z0-9+=,.@:/_-]{2,1224}$')")
+        validation = Rule::new("self.size() >= 2 && self.matches('^[A-Za-z0-9+=,.@:/_-]+$')")
             .message("must be 2 to 1224 letters, digits and '+=,.@:/_-'")
     )]
     pub external_id: Option<String>,

@@ -78,6 +78,9 @@ reasons! {
     TOO_MANY_OWNERS = "TooManyOwners";
     /// ECS does not show the instance.
     INSTANCE_NOT_FOUND = "InstanceNotFound";
+    /// The account has rules, and the instance does not exist, cannot be seen, or no rule covers it for the object's namespace:
+    /// which of them is for the account's owner to know.
+    INSTANCE_NOT_ALLOWED = "InstanceNotAllowed";
     /// The instance did not become Running or Stopped in time.
     STABLE_STATE_TIMEOUT = "StableStateTimeout";
     /// ECS has locked the instance.

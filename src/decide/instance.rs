@@ -37,7 +37,8 @@ pub struct Observed<'a> {
     pub unsent: bool,
     /// The latest reading of the instance through the claim's account.
     pub reading: Option<&'a Reading>,
-    /// Whether the claim's next call can be made: its account, and in `SettingPassword` its password too.
+    /// Whether the claim's next call can be made: its account, and in `SettingPassword` its password too. What the instance
+    /// itself says is not in it; see [`may_send`].
     pub sendable: Sendable,
     /// Whether StartTime is known to follow reboots in this account and region.
     pub start_time_follows_reboot: bool,
@@ -54,7 +55,8 @@ pub enum Sendable {
     Yes,
     /// Not at the moment: an account that is not ready, an API server that does not answer.
     NotNow(String),
-    /// Never again: the Secret is gone or holds another password, the account is gone or no longer allows it.
+    /// Never again: the Secret is gone or holds another password, the account is gone or no longer allows it, by its
+    /// namespaces, its regions or its rules.
     Never(String),
 }
 
@@ -140,7 +142,8 @@ fn set_password(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus
     let deadline = after(spec.claim_time.0, i64::from(spec.stable_state_timeout_seconds));
     let nothing_unanswered =
         if o.unsent { found_nothing_unanswered(status) } else { status.unanswered_until.is_none() };
-    if let Sendable::Never(why) = &o.sendable {
+    let sendable = may_send(o, now);
+    if let Sendable::Never(why) = &sendable {
         return if nothing_unanswered { Step::Write(Change::GivenBack) } else { once_drained(status, now, why) };
     }
     if now > deadline {
@@ -152,7 +155,7 @@ fn set_password(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus
             once_drained(status, now, &message)
         };
     }
-    if let Sendable::NotNow(_) = o.sendable {
+    if let Sendable::NotNow(_) = sendable {
         return Step::Wait { until: now + SOON, fresh_after: None };
     }
     let Some(seen) = fresh(o.reading, now) else {
@@ -188,6 +191,22 @@ fn once_drained(status: &ResetRecordStatus, now: Timestamp, why: &str) -> Step {
                 "a request to set the password was not answered, and it cannot be sent again ({why}); set a new runID to reset the instance again"
             ),
         )),
+    }
+}
+
+/// Whether the claim's next call can be made, the account's rules included. A reading that is too old to sign by does not
+/// end a claim either: tags may have been put right since.
+pub(super) fn may_send(o: &Observed, now: Timestamp) -> Sendable {
+    let is_refused = fresh(o.reading, now).is_some_and(|seen| !seen.permitted);
+    match &o.sendable {
+        Sendable::Yes | Sendable::NotNow(_) if is_refused => {
+            let ResetRecordSpec { account_name, owner, .. } = &o.record.spec;
+            Sendable::Never(format!(
+                "no rule of ECSAccount {account_name} covers the instance for namespace {} any more",
+                owner.namespace
+            ))
+        }
+        sendable => sendable.clone(),
     }
 }
 

@@ -120,6 +120,7 @@ fn reading(sent: i64, since: i64, power: Power, start: i64) -> Reading {
             key_pair_name: None,
             locks: Vec::new(),
             expires: None,
+            permitted: true,
         }),
     }
 }
@@ -186,6 +187,58 @@ fn a_claim_whose_password_cannot_be_sent_is_given_back_or_becomes_unknown_once_d
     let sent = Observed { sendable: never(), ..look(&record, None) };
     assert_eq!(next(&sent, at(1)), Step::Wait { until: at(1_920), fresh_after: None });
     assert!(matches!(next(&sent, at(1_920)), Step::Write(Change::Unknown(reasons::PASSWORD_OUTCOME_UNKNOWN, _))));
+}
+
+/// The reading of an instance that the account's rules do not cover.
+fn withdrawn(sent: i64, power: Power) -> Reading {
+    let mut reading = reading(sent, 0, power, -600);
+    reading.seen.as_mut().unwrap().permitted = false;
+    reading
+}
+
+#[test]
+fn no_password_is_sent_to_an_instance_that_the_rules_do_not_cover_any_more() {
+    let record = claimed();
+    for power in [Power::Running, Power::Stopped, starting()] {
+        let refused = withdrawn(1, power);
+        let unsent = Observed { unsent: true, ..look(&record, Some(&refused)) };
+        assert_eq!(next(&unsent, at(1)), Step::Write(Change::GivenBack));
+        let not_ready = Observed { sendable: Sendable::NotNow(String::new()), ..unsent };
+        assert_eq!(next(&not_ready, at(1)), Step::Write(Change::GivenBack));
+        // One copy may have been carried out while the rules covered it.
+        assert_eq!(next(&look(&record, Some(&refused)), at(1)), Step::Wait { until: at(1_920), fresh_after: None });
+    }
+    let old = withdrawn(0, Power::Running);
+    let unsent = Observed { unsent: true, ..look(&record, Some(&old)) };
+    assert!(is_wait(&next(&unsent, at(61))), "tags may have been put right since");
+}
+
+#[test]
+fn no_restart_is_requested_of_an_instance_that_the_rules_do_not_cover_any_more() {
+    let record = in_phase(Phase::PasswordSet);
+    let refused = withdrawn(31, Power::Running);
+    let Step::Write(Change::Failed(reason, message)) = next(&look(&record, Some(&refused)), at(32)) else {
+        panic!("not failed")
+    };
+    assert_eq!(reason, reasons::RESTART_REFUSED);
+    assert!(message.contains("no rule") && message.contains("takes effect at the next start"), "{message}");
+    assert!(is_wait(&next(&look(&record, Some(&withdrawn(31, Power::Running))), at(92))), "by a fresh reading only");
+    let stopped = withdrawn(151, Power::Stopped);
+    assert!(matches!(next(&look(&record, Some(&stopped)), at(152)), Step::Write(Change::EffectiveAtNextStart(_))));
+
+    let record = in_phase(Phase::RestartRequested);
+    let late = withdrawn(2_081, Power::Running);
+    let observed = Observed { start_time_follows_reboot: true, ..look(&record, Some(&late)) };
+    assert!(matches!(next(&observed, at(2_081)), Step::Write(Change::Unknown(..))), "nor is it requested again");
+}
+
+#[test]
+fn what_the_rules_say_later_does_not_hide_that_a_restart_happened() {
+    let record = in_phase(Phase::Restarting);
+    let mut started = withdrawn(90, Power::Running);
+    started.seen.as_mut().unwrap().start_time = Some(at(60));
+    let in_effect = Step::Write(Change::InEffect { start_time: Some(at(60)) });
+    assert_eq!(next(&look(&record, Some(&started)), at(91)), in_effect);
 }
 
 #[test]

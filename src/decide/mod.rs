@@ -30,6 +30,12 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// The reading as the object's user may know it: an instance that is not permitted does not exist.
+    #[must_use]
+    pub fn veiled(self) -> Self {
+        Self { seen: self.seen.filter(|seen| seen.permitted), ..self }
+    }
+
     /// Whether it shows the instance in this status.
     #[must_use]
     pub fn shows(&self, power: &Power) -> bool {
@@ -54,6 +60,8 @@ pub struct Seen {
     pub locks: Vec<String>,
     /// When it expires, if it does.
     pub expires: Option<Timestamp>,
+    /// Whether the account's rules, as they were when this was looked at, let the object's namespace reset it.
+    pub permitted: bool,
 }
 
 /// The part of an instance's status that the protocol tells apart.

@@ -6,7 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::instance::{Call, Change, Observed, SOON, Sendable, Step, after, retry_time};
+use super::instance::{Call, Change, Observed, SOON, Sendable, Step, after, may_send, retry_time};
 use super::{Power, Reading, SEND_WINDOW, Seen, Timing, minute, slots};
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
@@ -58,7 +58,7 @@ pub(super) fn request(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecord
             Ok(()) => Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART)),
             Err(then) => wait(Some(then)),
         },
-        Power::Running => match &o.sendable {
+        Power::Running => match may_send(o, now) {
             Sendable::Never(why) => Step::Write(Change::Failed(
                 reasons::RESTART_REFUSED,
                 format!(
@@ -138,7 +138,7 @@ pub(super) fn prove_unanswered(
         },
         Power::Running => {
             let attempts = status.attempt.as_ref().map_or(0, |attempt| attempt.number);
-            match &o.sendable {
+            match may_send(o, now) {
                 _ if !o.start_time_follows_reboot || attempts >= RESTART_ATTEMPTS => unknown(),
                 Sendable::Yes => match due(o, spec, status, reading, seen, now) {
                     Some(Step::Wait { until, fresh_after }) => wait(until, fresh_after),

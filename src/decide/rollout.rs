@@ -29,6 +29,9 @@ pub struct Object<'a> {
     pub broken: Option<Broken>,
     /// What is wrong with it for Windows instances.
     pub broken_on_windows: Option<Broken>,
+    /// Whether the account has rules, or cannot be used. An instance that is not known to be permitted is then not told from
+    /// one that does not exist: a namespace's user learns nothing of machines that are not theirs.
+    pub is_guarded: bool,
     /// Whether the account's identity may describe instances; `None`: not asked.
     pub may_describe: Option<bool>,
     /// How many slots its claims hold, those of instances that have left the list included.
@@ -57,7 +60,7 @@ pub struct Target<'a> {
     pub record_unreadable: bool,
     /// Its row in the object's status.
     pub before: Option<&'a InstanceRow>,
-    /// Its latest reading.
+    /// Its latest reading. An instance that is not permitted is in none: see [`Reading::veiled`].
     pub reading: Option<&'a Reading>,
 }
 
@@ -170,8 +173,16 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     }
     let mut pending = |reason, message: String, until| {
         progress::advance(&mut row, State::Pending, reason, message, now);
-        Verdict::Waits { row: row.clone(), until, watch: false }
+        // Without readings an instance is not known to be permitted, and its row would show another reason again.
+        Verdict::Waits { row: row.clone(), until, watch: object.is_guarded && object.block.is_none() }
     };
+    if object.is_guarded && fresh(target.reading, now).is_none_or(|reading| reading.seen.is_none()) {
+        // Not a word of its record either: others may be at work on it.
+        return match &object.block {
+            Some(Block { reason, message }) => pending(reason, message.clone(), None),
+            None => look(object, target.reading, row, now),
+        };
+    }
     if target.record_unreadable {
         let message = "its ResetRecord is stored in a form that this version of the controller cannot read; nothing is done until that is mended";
         return pending(reasons::INVALID_SPEC, message.to_owned(), None);
@@ -266,6 +277,7 @@ fn outlives_a_look(reason: &str) -> bool {
     [
         reasons::INSTANCE_NOT_FOUND,
         reasons::NOT_PERMITTED,
+        reasons::INSTANCE_NOT_ALLOWED,
         reasons::STABLE_STATE_TIMEOUT,
         reasons::INSTANCE_LOCKED,
         reasons::INSTANCE_EXPIRED,
@@ -288,13 +300,13 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
         row.planned_action = Some(PlannedAction::Blocked);
         return settled(row);
     }
-    let Some(reading) = reading.filter(|reading| reading.sent_at >= now - SEND_WINDOW) else {
+    let Some(reading) = fresh(reading, now) else {
         let message = "waiting for ECS to show the instance".to_owned();
         let state = if row.state == State::WaitingForStableState { row.state } else { State::Pending };
         progress::advance(&mut row, state, reasons::PENDING, message, now);
         return Verdict::Waits { row, until: None, watch: true };
     };
-    let Err((reason, obstacle)) = stable(object, reading, now) else {
+    let Err((reason, obstacle)) = stable(object, &row.instance_id, reading, now) else {
         let state_seen = reading.seen.as_ref().map_or("", |seen| seen.power.as_str()).to_owned();
         progress::advance(&mut row, State::Pending, reasons::PENDING, "ready to be reset".to_owned(), now);
         return Verdict::Ready { row, state_seen };
@@ -311,11 +323,25 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
     settled(row)
 }
 
+/// A reading that is fresh enough to claim by.
+fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Reading> {
+    reading.filter(|reading| reading.sent_at >= now - SEND_WINDOW)
+}
+
 /// Whether a reading shows an instance that may be claimed; else why not.
-fn stable(object: &Object, reading: &Reading, now: Timestamp) -> Result<(), (&'static str, String)> {
+fn stable(object: &Object, instance_id: &str, reading: &Reading, now: Timestamp) -> Result<(), (&'static str, String)> {
     let region = &object.spec.region_id;
     let account = object.spec.account_name();
-    let Some(seen) = &reading.seen else {
+    let Some(seen) = reading.seen.as_ref().filter(|seen| seen.permitted) else {
+        if object.is_guarded {
+            let namespace = &object.wish.owner.namespace;
+            return Err((
+                reasons::INSTANCE_NOT_ALLOWED,
+                format!(
+                    "{instance_id} does not exist in {region}, or no rule of ECSAccount {account} covers it for namespace {namespace}; the account's owner sees which in the controller's log, and can add a rule or a tag"
+                ),
+            ));
+        }
         return Err(match object.may_describe {
             Some(true) => (
                 reasons::INSTANCE_NOT_FOUND,

@@ -52,6 +52,7 @@ fn object<'a>(spec: &'a PasswordResetSpec, wish: &'a Wish) -> Object<'a> {
         block: None,
         broken: None,
         broken_on_windows: None,
+        is_guarded: false,
         may_describe: None,
         slots_held: 0,
         min_restart_interval_seconds: 600,
@@ -70,6 +71,7 @@ fn reading(power: Power) -> Reading {
             key_pair_name: None,
             locks: Vec::new(),
             expires: None,
+            permitted: true,
         }),
     }
 }
@@ -154,6 +156,114 @@ fn what_ecs_does_not_show_is_told_apart_by_what_the_identity_may() {
         assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reason));
         assert!(row.message.contains("cn-hangzhou"), "{}", row.message);
     }
+}
+
+/// Machines of others, each of which would say something of itself.
+fn not_permitted() -> Vec<Reading> {
+    let mut all = vec![reading(Power::Running), reading(Power::Transitional("Stopping".to_owned()))];
+    let mut locked = reading(Power::Stopped);
+    let seen = locked.seen.as_mut().unwrap();
+    (seen.locks, seen.expires) = (vec!["security".to_owned()], Some(at(-60)));
+    (seen.key_pair_name, seen.os_type) = (Some("ops".to_owned()), "windows".to_owned());
+    all.push(locked);
+    for reading in &mut all {
+        reading.seen.as_mut().unwrap().permitted = false;
+    }
+    all
+}
+
+#[test]
+fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exist() {
+    let (spec, wish, run) = (spec(1), wish(), run());
+    let busy = claimed();
+    let mut restarted = claimed();
+    restarted.spec.owner = owner("other");
+    let status = restarted.status.as_mut().unwrap();
+    (status.phase, status.last_restart_time) = (Phase::InEffect, Some(Time(at(0))));
+    let mut foreign = busy.clone();
+    foreign.spec.owner = owner("other");
+    let records = [None, Some(&restarted), Some(&foreign)];
+    let rows = |now| {
+        let mut rows = Vec::new();
+        for reading in
+            not_permitted().into_iter().map(Reading::veiled).chain([Reading { seen: None, ..reading(Power::Running) }])
+        {
+            for record in records {
+                for (record_unreadable, may_describe) in [(false, None), (false, Some(true)), (true, Some(false))] {
+                    let object = Object { is_guarded: true, may_describe, run: Some(&run), ..object(&spec, &wish) };
+                    let mut target = targets(&spec, Some(&reading));
+                    (target[0].record, target[0].record_unreadable) = (record, record_unreadable);
+                    let plan = plan(&object, &target, at(now));
+                    assert!(plan.claims.is_empty());
+                    assert_eq!(plan.watch, ["i-bp1a0000"]);
+                    rows.push((plan.rows, plan.wake));
+                }
+            }
+        }
+        rows
+    };
+    let seen = rows(1);
+    assert!(seen.iter().all(|one| *one == seen[0]), "{seen:#?}");
+    let row = &seen[0].0[0];
+    assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reasons::INSTANCE_NOT_ALLOWED));
+    for named in ["i-bp1a0000", "cn-hangzhou", "ECSAccount default", "namespace prod", "owner"] {
+        assert!(row.message.contains(named), "{named} is missing: {}", row.message);
+    }
+    assert_eq!((&row.name, &row.os_type, &row.key_pair_name, &row.initial_status), (&None, &None, &None, &None));
+    let unread = rows(61);
+    assert!(unread.iter().all(|one| *one == unread[0]), "nor before a fresh reading: {unread:#?}");
+}
+
+#[test]
+fn an_instance_that_is_not_permitted_is_not_claimed_even_unveiled() {
+    let (spec, wish) = (spec(1), wish());
+    for reading in not_permitted() {
+        let object = Object { is_guarded: true, ..object(&spec, &wish) };
+        assert!(plan(&object, &targets(&spec, Some(&reading)), at(1)).claims.is_empty());
+    }
+}
+
+#[test]
+fn an_instance_that_is_not_permitted_fails_at_the_deadline_and_is_tried_again_when_asked() {
+    let (spec, wish, run) = (spec(1), wish(), run());
+    let guarded = Object { is_guarded: true, run: Some(&run), ..object(&spec, &wish) };
+    let veiled = not_permitted().remove(0).veiled();
+    let mut idle = claimed();
+    idle.spec.owner = owner("other");
+    idle.status = None;
+    let first = plan(&guarded, &targets(&spec, Some(&veiled)), at(1)).rows.remove(0);
+    let (late, running) = (Reading { sent_at: at(61), ..veiled }, reading(Power::Running));
+    let mut target = targets(&spec, Some(&running));
+    target[0].before = Some(&first);
+    assert_eq!(claims(&plan(&guarded, &target, at(59))), ["i-bp1a0000"], "a tag or a rule may come in time");
+    target[0].reading = Some(&late);
+    let failed = plan(&guarded, &target, at(61)).rows.remove(0);
+    assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::INSTANCE_NOT_ALLOWED));
+    // With the record of another owner in place the object's own status is no second memory.
+    (target[0].before, target[0].reading, target[0].record) = (Some(&failed), Some(&running), Some(&idle));
+    assert!(plan(&guarded, &target, at(59)).claims.is_empty(), "it stays failed in this run");
+    let retry = Wish { retry: Some("retry:1".to_owned()), ..wish.clone() };
+    assert_eq!(claims(&plan(&Object { wish: &retry, ..guarded }, &target, at(59))), ["i-bp1a0000"]);
+}
+
+#[test]
+fn a_permitted_instance_that_waits_stays_in_sight_where_the_account_has_rules() {
+    let (spec, wish, running) = (spec(1), wish(), reading(Power::Running));
+    let mut foreign = claimed();
+    foreign.spec.owner = owner("other");
+    let mut target = targets(&spec, Some(&running));
+    target[0].record = Some(&foreign);
+    let guarded = Object { is_guarded: true, ..object(&spec, &wish) };
+    let busy = plan(&guarded, &target, at(1));
+    assert_eq!((busy.rows[0].reason.as_str(), busy.watch.len()), (reasons::INSTANCE_BUSY, 1));
+    let block = Some(Block { reason: reasons::SUSPENDED, message: "suspended".to_owned() });
+    target[0].reading = None;
+    let blocked = plan(&Object { block, ..guarded }, &target, at(1));
+    assert_eq!(
+        (blocked.rows[0].reason.as_str(), blocked.watch.len()),
+        (reasons::SUSPENDED, 0),
+        "nor is ECS asked then"
+    );
 }
 
 #[test]

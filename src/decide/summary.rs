@@ -259,12 +259,15 @@ fn spread(situation: &Situation, bottom: &Bottom) -> Vec<Claim> {
 fn targets_resolved(rows: &[InstanceRow]) -> Claim {
     let missing: Vec<&str> = rows
         .iter()
-        .filter(|row| [reasons::INSTANCE_NOT_FOUND, reasons::NOT_PERMITTED].contains(&row.reason.as_str()))
+        .filter(|row| {
+            [reasons::INSTANCE_NOT_FOUND, reasons::NOT_PERMITTED, reasons::INSTANCE_NOT_ALLOWED]
+                .contains(&row.reason.as_str())
+        })
         .map(|row| row.instance_id.as_str())
         .collect();
     let unseen = rows.iter().any(|row| row.state == State::Pending && row.name.is_none());
     let (truth, reason, message) = if !missing.is_empty() {
-        (Truth::False, reasons::TARGETS_NOT_FOUND, format!("ECS does not show {}", missing.join(", ")))
+        (Truth::False, reasons::TARGETS_NOT_FOUND, format!("not found, or not allowed: {}", missing.join(", ")))
     } else if unseen {
         (Truth::Unknown, reasons::NOT_CHECKED, "not all instances were looked at yet".to_owned())
     } else {

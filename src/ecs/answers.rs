@@ -7,6 +7,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+/// ECS takes 20 tags for an instance, and shows its own beside them. What is more is not read: a rule asks for tags that are
+/// there, so one that is left out allows nothing.
+const TAGS_MAX: usize = 64;
+/// ECS takes 128 characters, of up to 4 bytes, for a key and for a value of a tag.
+const TAG_BYTES_MAX: usize = 512;
+
 /// What a success of a call says.
 pub trait Answer: Sized + Send {
     /// Reads the body of a 2xx answer; `None` when it is not what the call answers.
@@ -58,7 +64,7 @@ pub struct Instance {
     pub expired_time: Option<Timestamp>,
     /// Why operations are locked, in ECS's words (`financial`, `security`, `Recycling` …); empty when they are not.
     pub locks: Vec<String>,
-    /// Tags by key.
+    /// Tags by key, not more than 64; one that is longer than ECS allows is left out.
     pub tags: BTreeMap<String, String>,
     /// The password will be that of the image's own user, commonly `ecs-user`, and not of root.
     pub login_as_non_root: bool,
@@ -179,7 +185,7 @@ impl Instance {
             expired_time: raw.expired_time.good().as_deref().and_then(parse_time),
             // A lock whose reason cannot be read still locks.
             locks: locks.into_iter().map(|lock| lock.good().unwrap_or_default().reason()).collect(),
-            tags: tags.into_iter().filter_map(|tag| tag.good()?.pair()).collect(),
+            tags: tags.into_iter().take(TAGS_MAX).filter_map(|tag| tag.good()?.pair()).collect(),
             login_as_non_root: raw.image_options.good().unwrap_or_default().login_as_non_root.good().unwrap_or(false),
         })
     }
@@ -292,7 +298,8 @@ struct RawTag {
 
 impl RawTag {
     fn pair(self) -> Option<(String, String)> {
-        Some((self.tag_key.filled()?, self.tag_value.good().unwrap_or_default()))
+        let (key, value) = (self.tag_key.filled()?, self.tag_value.good()?);
+        (key.len() <= TAG_BYTES_MAX && value.len() <= TAG_BYTES_MAX).then_some((key, value))
     }
 }
 
@@ -345,6 +352,22 @@ mod tests {
         assert_eq!((read[0].os_type, &read[0].key_pair_name, read[0].start_time), (OsType::Other, &None, None));
         assert_eq!(read[0].locks, ["unknown"], "a lock that cannot be read still locks");
         assert_eq!(read[1].status, InstanceStatus::Other("Hibernating".into()));
+    }
+
+    #[test]
+    fn tags_are_bounded_and_an_odd_one_allows_nothing() {
+        let tag = |key: &str, value: &str| format!(r#"{{"TagKey":"{key}","TagValue":{value}}}"#);
+        let read = |tags: &[String]| {
+            let tags = tags.join(",");
+            instances(&format!(r#"{{"InstanceId":"i-1","Tags":{{"Tag":[{tags}]}}}}"#)).remove(0).tags
+        };
+        let many: Vec<String> = (0..1000).map(|n| tag(&format!("k{n}"), "\"v\"")).collect();
+        assert_eq!(read(&many).len(), TAGS_MAX);
+        let long = "x".repeat(TAG_BYTES_MAX + 1);
+        let odd =
+            [tag(&long, "\"v\""), tag("k", &format!("\"{long}\"")), tag("", "\"v\""), tag("n", "7"), "5".to_owned()];
+        assert!(read(&odd).is_empty(), "a value that cannot be read is not an empty one");
+        assert_eq!(read(&[tag("k", "\"\"")])["k"], "");
     }
 
     #[test]

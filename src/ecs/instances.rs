@@ -125,8 +125,8 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
 
     /// Asks for `ids`, in place of whatever this waiter asked for before, until `lapse` has passed.
     ///
-    /// The waiter is woken whenever one of them changes (presence, status, start time, locks, key pair; the first look
-    /// is a change); once when every one of them has been seen by a read sent at or after `fresh_after`; and when polling
+    /// The waiter is woken whenever one of them changes (presence, status, start time, locks, key pair, tags; the
+    /// first look is a change); once when every one of them has been seen by a read sent at or after `fresh_after`; and when polling
     /// gets into or out of trouble. Look at [`latest`](Self::latest) after asking, not before: what is known already
     /// wakes nobody.
     ///
@@ -269,8 +269,9 @@ fn status(instance: &Instance) -> &InstanceStatus {
 }
 
 /// What a waiter is woken for.
-fn cared_for(instance: &Instance) -> (&InstanceStatus, Option<Timestamp>, &[String], Option<&str>) {
-    (&instance.status, instance.start_time, &instance.locks, instance.key_pair_name.as_deref())
+fn cared_for(instance: &Instance) -> impl PartialEq {
+    let Instance { status, start_time, locks, key_pair_name, tags, .. } = instance;
+    (status, start_time, locks, key_pair_name, tags)
 }
 
 /// Interests lapse on tokio's clock: it never jumps, and tests can pause it.

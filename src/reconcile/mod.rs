@@ -76,6 +76,8 @@ pub struct Context<T> {
     pub metrics: Arc<Metrics>,
     /// When each object's status was last written: not more than once a second.
     pub status_writes: Recent<jiff::Timestamp>,
+    /// Which instances the rules of an account keep from each object, as logged last.
+    pub refusals: Recent<password_reset::Refusals>,
     /// The leave that a claim took of the rate limiter, by the attempt that it stored.
     pub permits: Recent<LimitPermit>,
     /// Held from counting the slots of a restart until it is stored: two of one owner must not count past each other.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::accounts::Accounts;
+use super::accounts::{Account, Accounts};
 use super::calls::{Calls, prepare};
 use crate::clock::Clock;
 use crate::decide::{Power, Reading, Seen};
@@ -38,12 +38,7 @@ impl<T: Transport + Send + Sync + 'static> Describe for Reader<T> {
 }
 
 impl<T: Transport> Reader<T> {
-    async fn pages(
-        &self,
-        account: &super::accounts::Account,
-        scope: &Scope,
-        ids: &[String],
-    ) -> Result<Vec<Instance>, DescribeError> {
+    async fn pages(&self, account: &Account, scope: &Scope, ids: &[String]) -> Result<Vec<Instance>, DescribeError> {
         let (endpoint, credentials, destination) =
             prepare(account, &scope.region_id).map_err(DescribeError::NotReady)?;
         let mut instances = Vec::new();
@@ -66,13 +61,16 @@ impl<T: Transport> Reader<T> {
     }
 }
 
-/// An observation as the decisions take it.
+/// An observation as the decisions take it, for an object of `namespace`. Without an account nothing is permitted.
 #[must_use]
-pub fn reading(observation: &Observation) -> Reading {
-    Reading { sent_at: observation.sent_at, since: observation.since, seen: observation.instance.as_deref().map(seen) }
+pub fn reading(observation: &Observation, account: Option<&Account>, namespace: &str) -> Reading {
+    let permitted =
+        |instance: &Instance| account.is_some_and(|account| account.spec.allows_instance(namespace, &instance.tags));
+    let seen = observation.instance.as_deref().map(|instance| seen(instance, permitted(instance)));
+    Reading { sent_at: observation.sent_at, since: observation.since, seen }
 }
 
-fn seen(instance: &Instance) -> Seen {
+fn seen(instance: &Instance, permitted: bool) -> Seen {
     let power = match &instance.status {
         InstanceStatus::Running => Power::Running,
         InstanceStatus::Stopped => Power::Stopped,
@@ -86,5 +84,6 @@ fn seen(instance: &Instance) -> Seen {
         key_pair_name: instance.key_pair_name.clone(),
         locks: instance.locks.clone(),
         expires: instance.expired_time,
+        permitted,
     }
 }

@@ -52,6 +52,7 @@ fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slots_held: u32) 
         block: world.secret.is_none().then_some(no_secret),
         broken: None,
         broken_on_windows: None,
+        is_guarded: false,
         may_describe: None,
         slots_held,
         min_restart_interval_seconds: setup.min_restart_interval_seconds,

@@ -211,6 +211,7 @@ fn show(view: &View, sent_at: i64, since: i64) -> Reading {
         key_pair_name: None,
         locks: Vec::new(),
         expires: None,
+        permitted: true,
     };
     Reading { sent_at: at(sent_at), since: at(since.min(sent_at)), seen: Some(seen) }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod clocks;
+mod consent;
 mod crash_matrix;
 mod determinism;
 mod dice;

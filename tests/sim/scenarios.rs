@@ -24,6 +24,7 @@ pub fn all() -> Vec<Scenario> {
         starting_up(),
         restarted_by_somebody_else(),
         stopped_by_somebody_else(),
+        tag_withdrawn("SettingPassword"),
         does_not_come_back(),
         throttled(),
         refused_and_tried_again(),
@@ -164,6 +165,26 @@ fn stopped_by_somebody_else() -> Scenario {
         runs: vec![(I1, 1)],
         ends: vec![("EffectiveAtNextStart StoppedBeforeRestart", 1)],
         ..scenario("stopped by somebody else", &[running(I1)], &[one()])
+    }
+}
+
+/// The account's owner takes back the consent of a machine when its record is first in this phase.
+pub fn tag_withdrawn(phase: &'static str) -> Scenario {
+    let withdraw = Do::Ecs("the tag is taken off", |ecs, _| {
+        if let Some(instance) = ecs.instance_mut(I1) {
+            instance.tags.clear();
+        }
+    });
+    let mut tagged = scenario("tag withdrawn", &[running(I1).tagged("password-reset", "enabled")], &[one()]);
+    for account in tagged.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
+        account["spec"]["rules"] = json!([{"instanceTags": {"password-reset": "enabled"}}]);
+    }
+    Scenario {
+        script: vec![(When::Phase(I1, phase), withdraw)],
+        // A reading may lag, and show the tag once more.
+        runs: vec![(I1, 1)],
+        ends: vec![("Failed RestartRefused", 1)],
+        ..tagged
     }
 }
 

@@ -18,6 +18,7 @@ struct Script {
     not_ready: Option<&'static str>,
     not_before: Option<Instant>,
     start_time: Option<Timestamp>,
+    tags: BTreeMap<String, String>,
     panics: bool,
     calls: Vec<(Instant, Vec<String>)>,
 }
@@ -50,7 +51,10 @@ impl Describe for Ecs {
         } else if ids.iter().any(|id| script.poisonous.contains(id)) {
             Err(CallError::Refused(gone()).into())
         } else {
-            let found = |id: &String| script.instances.get(id).map(|status| instance(id, status, script.start_time));
+            let found = |id: &String| {
+                let status = script.instances.get(id)?;
+                Some(Instance { tags: script.tags.clone(), ..instance(id, status, script.start_time) })
+            };
             Ok(ids.iter().filter_map(found).collect())
         };
         script.calls.push((now(), ids));
@@ -170,6 +174,16 @@ async fn only_those_whose_instance_changed_are_woken() {
     world.ecs.set("i-2", Stopping);
     assert_eq!(world.pass(INTERVAL).await, ["b"]);
     assert_eq!(world.ecs.calls(), vec![vec!["i-1", "i-2"]; 3], "one call reads what both ask for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_tags_wakes() {
+    let mut world = World::new(&[("i-1", Running)]);
+    world.ask("a", &["i-1"], None);
+    world.pass(Duration::ZERO).await;
+    assert_eq!(world.pass(INTERVAL).await, [""; 0]);
+    world.ecs.script().tags.insert("password-reset".into(), "enabled".into());
+    assert_eq!(world.pass(INTERVAL).await, ["a"]);
 }
 
 #[tokio::test(start_paused = true)]

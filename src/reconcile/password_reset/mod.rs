@@ -8,6 +8,7 @@
 mod act;
 mod observe;
 mod record;
+mod refusals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ use crate::decide::{rollout, summary};
 use crate::ecs::Transport;
 use observe::Sight;
 
+pub use refusals::Refusals;
+
 /// How soon to look again while the account is being looked at for the first time.
 const AFTER_START: Duration = Duration::from_millis(300);
 /// How long an interest in readings outlives the next pass that is due anyway.
@@ -42,6 +45,7 @@ pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String
 pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
     context.instances.forget(&waiter(namespace, name));
     context.status_writes.take(&key(namespace, name));
+    context.refusals.take(&key(namespace, name));
     context.metrics.forget(&key(namespace, name));
 }
 

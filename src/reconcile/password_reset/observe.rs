@@ -8,6 +8,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::ExposeSecret;
 
+use super::refusals;
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
 use crate::api::reset_record::{ClaimedSecretRef, Owner, ResetRecord};
 use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, reasons};
@@ -57,6 +58,13 @@ struct Seen {
     reading: Option<Reading>,
 }
 
+impl Seen {
+    /// From here on nothing is known of an instance that the account's rules do not cover.
+    fn veiled(self) -> Self {
+        Self { reading: self.reading.map(Reading::veiled), ..self }
+    }
+}
+
 /// `None`: the account exists but was not looked at yet, which happens at the start only.
 pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Sight> {
     let namespace = object.namespace().unwrap_or_default();
@@ -100,7 +108,10 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         .map(|instance_id| Seen {
             record: context.ledger.get(&ResetRecord::name_of(region, &instance_id)),
             record_unreadable: context.ledger.is_unreadable(&ResetRecord::name_of(region, &instance_id)),
-            reading: context.instances.latest(&scope, &instance_id).as_ref().map(readings::reading),
+            reading: context
+                .instances
+                .latest(&scope, &instance_id)
+                .map(|observation| readings::reading(&observation, account.as_deref(), &wish.owner.namespace)),
             instance_id,
         })
         .collect();
@@ -109,6 +120,11 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         (Some(missing), Some(account)) => may_describe(context, account, region, &missing.instance_id, now).await,
         _ => None,
     };
+    if let Some(account) = &account {
+        let readings = instances.iter().filter_map(|seen| Some((seen.instance_id.as_str(), seen.reading.as_ref()?)));
+        refusals::note(context, account, &wish.owner, may_describe, readings);
+    }
+    let instances = instances.into_iter().map(Seen::veiled).collect::<Vec<_>>();
     Some(Sight {
         slots_held: context.ledger.look(|records| slots::held(records, &wish, now)),
         out_of_sync: out_of_sync(&instances, &wish),
@@ -198,6 +214,7 @@ impl Sight {
             block,
             broken: self.broken,
             broken_on_windows: self.broken_on_windows,
+            is_guarded: account.is_none_or(|account| account.spec.rules.is_some()),
             may_describe: self.may_describe,
             slots_held: self.slots_held,
             min_restart_interval_seconds: account.map_or(0, |account| account.spec.min_restart_interval_seconds()),

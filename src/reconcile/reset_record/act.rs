@@ -1,12 +1,13 @@
 //! The act step: one changing call, for an attempt that is stored. Decides nothing.
 //!
-//! In this order: sign under the stored Timestamp, note that the attempt is being sent, ask for leadership, send once.
+//! In this order: sign under the stored Timestamp, look whether the account still consents, note that the attempt is being
+//! sent, ask for leadership, send once.
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::SecretString;
 
-use super::observe::Sight;
+use super::observe::{Sight, may_send_now};
 use super::record::{Intent, Stored};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, ResetRecord};
@@ -56,9 +57,7 @@ async fn send<T: Transport>(
     if attempt.process != context.process || sight.later(context) > attempt.timestamp.0 + SEND_WINDOW {
         return Err("the attempt is too old to be sent, or another process's".to_owned());
     }
-    if sight.reading.as_ref().is_none_or(|reading| sight.later(context) > reading.sent_at + SEND_WINDOW) {
-        return Err("the instance was not seen for too long".to_owned());
-    }
+    may_send_now(context, sight, spec)?;
     context.sent.set(&record.name_any(), attempt.id.clone());
     // A request that has not left when connecting is given up never leaves.
     let needed = context.settings.ecs_connect_timeout;

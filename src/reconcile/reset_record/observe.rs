@@ -11,7 +11,7 @@ use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
 use crate::decide::instance::{Observed, Sendable};
-use crate::decide::{Reading, slots, start_time};
+use crate::decide::{Reading, SEND_WINDOW, slots, start_time};
 use crate::ecs::{Scope, Transport};
 use crate::reconcile::accounts::Account;
 use crate::reconcile::{Context, passwords, readings};
@@ -70,10 +70,9 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
     };
     let phase = record.progress().phase;
     let (sendable, password) = sendable(context, spec, phase, account.as_deref()).await;
-    let observation = context.instances.latest(&scope(spec), &spec.instance_id);
     Some(Sight {
         now,
-        reading: observation.as_ref().map(readings::reading),
+        reading: reading(context, spec, account.as_deref()),
         password,
         sendable,
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
@@ -81,6 +80,32 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
         others_away: others_away(context, record, now),
         account,
     })
+}
+
+/// The latest reading of the claim's instance, by the rules of `account`.
+fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&Account>) -> Option<Reading> {
+    let observation = context.instances.latest(&scope(spec), &spec.instance_id)?;
+    Some(readings::reading(&observation, account, &spec.owner.namespace))
+}
+
+/// The last look before a send, at the account and the instance as they are known now: an account may have taken back its
+/// consent since the pass began.
+///
+/// # Errors
+/// Why the call may not be sent, in words for people.
+pub(super) fn may_send_now<T>(context: &Context<T>, sight: &Sight, spec: &ResetRecordSpec) -> Result<(), String> {
+    let account = context.accounts.get(&spec.account_name).ok_or("the account is not known")?;
+    if let Some(block) = account.block(&spec.owner.namespace, &spec.region_id) {
+        return Err(block.message);
+    }
+    let reading = reading(context, spec, Some(&account));
+    match reading.filter(|reading| sight.later(context) <= reading.sent_at + SEND_WINDOW) {
+        None => Err("the instance was not seen for too long".to_owned()),
+        Some(Reading { seen: Some(seen), .. }) if !seen.permitted => {
+            Err("the account's rules do not cover the instance any more".to_owned())
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {
