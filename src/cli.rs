@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::leader::Timing;
 use limits::{
     ACCOUNT_CHECK, CLOCK_SKEW, CONCURRENCY, DESCRIBE_INTERVAL, ECS_CONNECT_TIMEOUT, KUBE_REQUEST_TIMEOUT,
-    LEASE_DURATION, Limit, RENEW_DEADLINE, REQUEST_VALIDITY, RESTART_SETTLE, RETRY_PERIOD, SECRET_POLL,
+    LEASE_DURATION, Limit, POLICY_CHECK, RENEW_DEADLINE, REQUEST_VALIDITY, RESTART_SETTLE, RETRY_PERIOD, SECRET_POLL,
     SHUTDOWN_TIMEOUT,
 };
 
@@ -48,6 +48,11 @@ pub struct Settings {
     pub clock_skew_limit: Duration,
     /// Pause between two looks at the identity behind an account.
     pub account_check: Duration,
+    /// Whether resets start although an admission policy is missing. Danger: whoever may write a `PasswordReset` then uses
+    /// every account that allows the namespace, with every Secret there that the controller may read.
+    pub allow_missing_policy: bool,
+    /// How long a look at the admission policies counts.
+    pub policy_check: Duration,
     /// How long passes in flight may run on after SIGTERM.
     pub shutdown_timeout: Duration,
     /// Whether this process works only while it leads; else it has to be the only one.
@@ -161,6 +166,24 @@ struct Args {
     #[arg(long, env = "ECS_PASSWORD_RESET_ACCOUNT_CHECK_SECONDS", value_name = "SECONDS", default_value_t = 60)]
     account_check_seconds: u64,
 
+    /// Start resets although the admission policies of deploy/base are not installed. Without them, whoever may create a
+    /// PasswordReset can use any account that allows the namespace
+    #[arg(
+        long,
+        env = "ECS_PASSWORD_RESET_ALLOW_MISSING_POLICY",
+        value_name = "BOOLEAN",
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true"
+    )]
+    allow_missing_policy: bool,
+
+    /// Seconds between two looks whether the admission policies are installed; while one is missing, nothing is started
+    #[arg(long, env = "ECS_PASSWORD_RESET_POLICY_CHECK_SECONDS", value_name = "SECONDS", default_value_t = 60)]
+    policy_check_seconds: u64,
+
     /// Seconds that passes in flight may run on after SIGTERM; keep it below the pod's terminationGracePeriodSeconds
     #[arg(long, env = "ECS_PASSWORD_RESET_SHUTDOWN_TIMEOUT_SECONDS", value_name = "SECONDS", default_value_t = 25)]
     shutdown_timeout_seconds: u64,
@@ -251,6 +274,8 @@ impl TryFrom<Args> for Settings {
             ecs_connect_timeout_seconds,
             clock_skew_limit_seconds,
             account_check_seconds,
+            allow_missing_policy,
+            policy_check_seconds,
             shutdown_timeout_seconds,
             leader_elect,
             leader_elect_identity,
@@ -282,6 +307,8 @@ impl TryFrom<Args> for Settings {
             ecs_connect_timeout,
             clock_skew_limit: seconds(CLOCK_SKEW, clock_skew_limit_seconds)?,
             account_check: seconds(ACCOUNT_CHECK, account_check_seconds)?,
+            allow_missing_policy,
+            policy_check: seconds(POLICY_CHECK, policy_check_seconds)?,
             shutdown_timeout: seconds(SHUTDOWN_TIMEOUT, shutdown_timeout_seconds)?,
             leader_elect,
             leader_elect_identity: checked_identity(leader_elect_identity)?,

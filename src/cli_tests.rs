@@ -26,6 +26,8 @@ fn the_defaults_are_valid() {
         ecs_connect_timeout: Duration::from_secs(5),
         clock_skew_limit: Duration::from_mins(5),
         account_check: Duration::from_mins(1),
+        allow_missing_policy: false,
+        policy_check: Duration::from_mins(1),
         shutdown_timeout: Duration::from_secs(25),
         leader_elect: true,
         leader_elect_identity: "ecs-password-reset".to_owned(),
@@ -56,6 +58,7 @@ fn a_number_outside_its_range_is_refused_with_flag_range_and_unit() {
         ("--clock-skew-limit-seconds=0", "1 to 900 seconds"),
         ("--clock-skew-limit-seconds=901", "1 to 900 seconds"),
         ("--account-check-seconds=86401", "10 to 86400 seconds"),
+        ("--policy-check-seconds=3601", "10 to 3600 seconds"),
         ("--shutdown-timeout-seconds=0", "1 to 600 seconds"),
         ("--shutdown-timeout-seconds=601", "1 to 600 seconds"),
         ("--leader-elect-lease-duration-seconds=601", "10 to 600 seconds"),
@@ -78,6 +81,7 @@ fn limits_of_ecs_are_loosened_only_together_with_http_endpoints() {
         "--describe-interval-milliseconds=999",
         "--secret-poll-seconds=4",
         "--account-check-seconds=9",
+        "--policy-check-seconds=9",
     ] {
         let message = refusal(&[flag]);
         assert!(message.contains("less only together with --allow-http-endpoints"), "{message}");

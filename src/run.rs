@@ -27,6 +27,7 @@ use crate::reconcile::calls::Calls;
 use crate::reconcile::cluster::{Cluster, ClusterError};
 use crate::reconcile::fingerprint::{FingerprintKey, KeyError};
 use crate::reconcile::ledger::{Ledger, OwnWrites};
+use crate::reconcile::policies::Policies;
 use crate::reconcile::readings::Reader;
 use crate::reconcile::wake::{Waiter, Waker};
 use crate::reconcile::{Context, Recent, Synced};
@@ -246,6 +247,7 @@ fn build<T: Transport>(
         permits: Recent::default(),
         storing_restart: tokio::sync::Mutex::default(),
         sent: Recent::default(),
+        policies: Policies::default(),
         settings,
         clock,
         cluster,

@@ -143,6 +143,8 @@ reasons! {
     ENDPOINT_REFUSED = "EndpointRefused";
     /// This machine's clock and ECS's differ too much.
     CLOCK_SKEW = "ClockSkew";
+    /// An admission policy, or its binding, is not installed as this version ships it.
+    POLICY_MISSING = "PolicyMissing";
 
     // Events.
     /// A run has begun.

@@ -33,6 +33,9 @@ pub(super) const ECS_CONNECT_TIMEOUT: Limit = limit("ecs-connect-timeout-seconds
 pub(super) const CLOCK_SKEW: Limit = limit("clock-skew-limit-seconds", "seconds", 1, 900);
 pub(super) const ACCOUNT_CHECK: Limit =
     Limit { minimum_for_tests: 1, ..limit("account-check-seconds", "seconds", 10, 86_400) };
+/// A policy is gone for that long before it is noticed: a minute is much, an hour the most.
+pub(super) const POLICY_CHECK: Limit =
+    Limit { minimum_for_tests: 1, ..limit("policy-check-seconds", "seconds", 10, 3600) };
 pub(super) const SHUTDOWN_TIMEOUT: Limit = limit("shutdown-timeout-seconds", "seconds", 1, 600);
 /// Shorter than a pause of the API server, and each of those ends a leader.
 pub(super) const LEASE_DURATION: Limit =

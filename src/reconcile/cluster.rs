@@ -7,10 +7,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -197,6 +197,18 @@ impl Cluster {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        self.timed("get", describe::<K>(name), api.get(name)).await
+    }
+
+    /// Reads any object of a cluster-scoped kind.
+    ///
+    /// # Errors
+    /// As [`Self::password_reset`].
+    pub async fn get_cluster_scoped<K>(&self, name: &str) -> Result<K, ClusterError>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
         self.timed("get", describe::<K>(name), api.get(name)).await
     }
 

@@ -16,10 +16,12 @@ use super::calls::Destination;
 use super::cluster::ClusterError;
 use super::pass::{self, Subject};
 use super::passwords::RawSecret;
+use super::policies;
 use super::unreadable;
 use super::wake::Waker;
 use crate::api::conditions::{self, Claim, Truth};
 use crate::api::ecs_account::{ECSAccount, ECSAccountSpec, ECSAccountStatus, RegionStatus};
+use crate::api::password_reset::PasswordReset;
 use crate::api::reasons;
 use crate::credentials;
 use crate::decide::rollout::Block;
@@ -63,8 +65,13 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
         Ok((credentials, identity)) => (Ok(credentials), Some(identity)),
         Err(block) => (Err(block), None),
     };
-    let pause = if usable.is_ok() { context.settings.account_check } else { RETRY.min(context.settings.account_check) };
-    let block = usable.as_ref().err().cloned();
+    // The credentials stay usable without the policies, for what has begun: the start of work asks `policies` itself.
+    if policies::look(context).await {
+        wake_all_objects(context, waker);
+    }
+    let block = usable.as_ref().err().cloned().or_else(|| context.policies.block());
+    let checks = context.settings.account_check.min(context.settings.policy_check);
+    let pause = if block.is_none() { checks } else { RETRY.min(checks) };
     if context.accounts.set(name, account.spec.clone(), usable, clock) {
         wake_objects(context, waker, name);
     }
@@ -73,9 +80,17 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
 }
 
 fn wake_objects<T>(context: &Context<T>, waker: &Waker, account: &str) {
+    wake_objects_that(context, waker, |object| object.spec.account_name() == account);
+}
+
+fn wake_all_objects<T>(context: &Context<T>, waker: &Waker) {
+    wake_objects_that(context, waker, |_| true);
+}
+
+fn wake_objects_that<T>(context: &Context<T>, waker: &Waker, concerned: impl Fn(&PasswordReset) -> bool) {
     for guard in context.password_resets.state() {
         if let Ok(object) = &guard.0
-            && object.spec.account_name() == account
+            && concerned(object)
         {
             waker.wake(&super::wake::Waiter::Object {
                 namespace: object.namespace().unwrap_or_default(),
@@ -204,5 +219,6 @@ fn regions<T>(context: &Context<T>, account_name: &str, before: &ECSAccountStatu
 
 /// Whether a person has to see to it: nothing that the controller retries will mend it.
 fn is_for_a_person(reason: &str) -> bool {
-    [reasons::CREDENTIALS_REFUSED, reasons::ENDPOINT_REFUSED, reasons::CLOCK_SKEW].contains(&reason)
+    [reasons::CREDENTIALS_REFUSED, reasons::ENDPOINT_REFUSED, reasons::CLOCK_SKEW, reasons::POLICY_MISSING]
+        .contains(&reason)
 }

@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod pass;
 pub mod password_reset;
 pub mod passwords;
+pub mod policies;
 pub mod readings;
 pub mod reset_record;
 pub mod unreadable;
@@ -42,6 +43,7 @@ use calls::Calls;
 use cluster::Cluster;
 use fingerprint::FingerprintKey;
 use ledger::Ledger;
+use policies::Policies;
 use wake::Waiter;
 
 /// What every pass works with.
@@ -62,6 +64,8 @@ pub struct Context<T> {
     pub instances: Instances<Waiter>,
     /// The accounts as last checked.
     pub accounts: Arc<Accounts>,
+    /// Whether the admission policies were there when last looked.
+    pub policies: Policies,
     /// The records as far as this process knows them.
     pub ledger: Ledger,
     /// The `PasswordReset` objects as last watched.

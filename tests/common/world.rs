@@ -100,6 +100,7 @@ impl World {
                 "--describe-interval-milliseconds=50".to_owned(),
                 "--secret-poll-seconds=1".to_owned(),
                 "--account-check-seconds=1".to_owned(),
+                "--policy-check-seconds=1".to_owned(),
                 // Tests move ECS's clock and not this machine's.
                 "--clock-skew-limit-seconds=900".to_owned(),
             ]);

@@ -79,6 +79,12 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         Ok(account) => (Some(account), None),
         Err(block) => (None, Some(block)),
     };
+    // Only starting is held back, so the account stays: what has begun is still looked at.
+    let account_trouble = account_trouble.or_else(|| {
+        let block = context.policies.block()?;
+        let message = format!("ECSAccount {account_name} is not ready: {}", block.message);
+        Some(Block { reason: reasons::ACCOUNT_NOT_READY, message })
+    });
     let local = context.clock.now();
     let now = account.as_ref().map_or(local, |account| account.clock.now(local));
 

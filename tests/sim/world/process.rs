@@ -76,6 +76,9 @@ fn settings(plan: &Plan) -> Settings {
         ecs_connect_timeout: Duration::from_secs(5),
         clock_skew_limit: plan.skew_limit,
         account_check: Duration::from_mins(1),
+        // The simulated API server has no admission, so nothing is guarded by it.
+        allow_missing_policy: true,
+        policy_check: Duration::from_mins(1),
         shutdown_timeout: Duration::from_secs(25),
         leader_elect: plan.election,
         leader_elect_identity: "simulated".to_owned(),

@@ -1,0 +1,141 @@
+//! Looks whether the two admission policies and their bindings are installed as this version ships them.
+//!
+//! Without them, whoever may write a `PasswordReset` borrows the controller's rights, and whoever holds `*` in a namespace
+//! forges what happened. While one is missing nothing is started; what was claimed before is finished, as stopping half-way
+//! would help nobody. It reads four objects by name, and mends none of them.
+
+use std::fmt::Debug;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ClusterResourceScope;
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Context;
+use super::cluster::{Cluster, ClusterError};
+use crate::api::reasons;
+use crate::decide::rollout::Block;
+
+/// The objects as they are installed.
+const SHIPPED: &str = include_str!("../../deploy/base/policies.yaml");
+
+/// What was found last; `None` before the first look.
+#[derive(Default)]
+pub struct Policies(Mutex<Option<Look>>);
+
+#[derive(Clone)]
+struct Look {
+    at: Timestamp,
+    found: Result<(), String>,
+}
+
+impl Policies {
+    /// Why nothing may be started; `None`: all is there, as far as is known.
+    pub fn block(&self) -> Option<Block> {
+        let message = self.last()?.found.err()?;
+        Some(Block { reason: reasons::POLICY_MISSING, message })
+    }
+
+    fn last(&self) -> Option<Look> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns whether work may be started that might not before, or the other way round.
+    fn set(&self, look: Look) -> bool {
+        let is_fine = look.found.is_ok();
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(look);
+        before.is_some_and(|before| before.found.is_ok() != is_fine)
+    }
+}
+
+/// Looks again, unless all was there a short time ago (`policy_check` in the settings). Returns whether the answer has
+/// changed; [`Policies::block`] has it.
+pub async fn look<T>(context: &Context<T>) -> bool {
+    let (settings, policies, at) = (&context.settings, &context.policies, context.clock.now());
+    let before = policies.last();
+    let lasts = SignedDuration::try_from(settings.policy_check).unwrap_or(SignedDuration::MAX);
+    let is_fresh = |look: &Look| look.found.is_ok() && at.duration_since(look.at) < lasts;
+    if settings.allow_missing_policy || before.as_ref().is_some_and(is_fresh) {
+        return false;
+    }
+    let found = match compare_all(&context.cluster).await {
+        // Silence is no news. Before the first answer it is no consent either.
+        Err(Trouble::Unanswered(why)) => before.map_or(Err(why), |before| before.found),
+        Err(Trouble::Different(why)) => Err(format!(
+            "{why}; nothing is started until a cluster admin has installed the admission policies of this version, with \
+             kubectl apply -k deploy/base"
+        )),
+        Ok(()) => Ok(()),
+    };
+    policies.set(Look { at, found })
+}
+
+/// Why the policies do not count as installed.
+#[derive(Debug, PartialEq, Eq)]
+enum Trouble {
+    /// It is not known.
+    Unanswered(String),
+    /// One is missing, cannot be read, or is another than the shipped one.
+    Different(String),
+}
+
+async fn compare_all(cluster: &Cluster) -> Result<(), Trouble> {
+    let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED)
+        .map_err(|_| Trouble::Different("the shipped policies cannot be parsed".to_owned()))?;
+    for object in shipped {
+        if object["kind"] == "ValidatingAdmissionPolicy" {
+            compare::<ValidatingAdmissionPolicy>(cluster, object).await?;
+        } else {
+            compare::<ValidatingAdmissionPolicyBinding>(cluster, object).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn compare<K>(cluster: &Cluster, shipped: Value) -> Result<(), Trouble>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let different = |what: String| Trouble::Different(format!("the admission policies are not in force: {what}"));
+    let shipped: K =
+        serde_json::from_value(shipped).map_err(|_| different("the shipped one is malformed".to_owned()))?;
+    let name = shipped.name_any();
+    match cluster.get_cluster_scoped::<K>(&name).await {
+        Ok(found) if spec(&found) == spec(&shipped) => Ok(()),
+        Ok(_) => Err(different(format!("{} {name} is not the one that this version ships", K::kind(&())))),
+        Err(error @ ClusterError::Unanswered { .. }) => Err(Trouble::Unanswered(error.to_string())),
+        Err(error) => Err(different(error.to_string())),
+    }
+}
+
+/// The whole spec, in the fields that this version knows: a part left out would be the part to attack, and a field that a
+/// later API server fills in must stop nobody.
+fn spec<K: Serialize>(object: &K) -> Option<Value> {
+    serde_json::to_value(object).ok().map(|mut object| object["spec"].take())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shipped_object_is_understood_in_every_field_and_denies() {
+        let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED).unwrap();
+        assert_eq!(shipped.len(), 4);
+        for object in shipped {
+            let kept = if object["kind"] == "ValidatingAdmissionPolicy" {
+                assert_eq!(object["spec"]["failurePolicy"], "Fail");
+                spec(&serde_json::from_value::<ValidatingAdmissionPolicy>(object.clone()).unwrap())
+            } else {
+                assert_eq!(object["spec"]["validationActions"], serde_json::json!(["Deny"]));
+                spec(&serde_json::from_value::<ValidatingAdmissionPolicyBinding>(object.clone()).unwrap())
+            };
+            // A field of the manifest that this version does not know would never be compared.
+            assert_eq!(kept.as_ref(), Some(&object["spec"]));
+        }
+    }
+}
