@@ -8,12 +8,14 @@ mod limits;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::credentials::imds;
 use crate::leader::Timing;
 use limits::{
     ACCOUNT_CHECK, CLOCK_SKEW, CONCURRENCY, DESCRIBE_INTERVAL, ECS_CONNECT_TIMEOUT, KUBE_REQUEST_TIMEOUT,
@@ -48,6 +50,16 @@ pub struct Settings {
     pub clock_skew_limit: Duration,
     /// Pause between two looks at the identity behind an account.
     pub account_check: Duration,
+    /// The name of this cluster in role session names.
+    pub cluster_name: String,
+    /// Where the token lies that STS takes for a role (RRSA).
+    pub oidc_token_file: PathBuf,
+    /// Where the metadata service of the instance is: scheme and host.
+    pub ecs_metadata_address: String,
+    /// Certificate authorities, in PEM, that are trusted for ECS and STS beside the system's.
+    pub ecs_ca_file: Option<PathBuf>,
+    /// Whether calls to ECS and STS honour the proxy variables of the environment.
+    pub ecs_use_proxy_variables: bool,
     /// Whether resets start although an admission policy is missing. Danger: whoever may write a `PasswordReset` then uses
     /// every account that allows the namespace, with every Secret there that the controller may read.
     pub allow_missing_policy: bool,
@@ -166,6 +178,46 @@ struct Args {
     #[arg(long, env = "ECS_PASSWORD_RESET_ACCOUNT_CHECK_SECONDS", value_name = "SECONDS", default_value_t = 60)]
     account_check_seconds: u64,
 
+    /// Name of this cluster in the names of role sessions, by which ActionTrail shows who acted; the account's name is added
+    #[arg(long, env = "ECS_PASSWORD_RESET_CLUSTER_NAME", value_name = "NAME", default_value = "ecs-password-reset")]
+    cluster_name: String,
+
+    /// File with the token that STS takes for a role, for accounts with `rrsa`
+    #[arg(
+        long,
+        env = "ECS_PASSWORD_RESET_OIDC_TOKEN_FILE",
+        value_name = "FILE",
+        default_value = "/var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token"
+    )]
+    oidc_token_file: PathBuf,
+
+    /// Address of the metadata service of the ECS instance, for accounts with `ecsRAMRole`; another one than ECS's is refused
+    /// unless http endpoints are allowed
+    #[arg(
+        long,
+        env = "ECS_PASSWORD_RESET_ECS_METADATA_ADDRESS",
+        value_name = "URL",
+        default_value = imds::ADDRESS
+    )]
+    ecs_metadata_address: String,
+
+    /// File with certificate authorities in PEM that are trusted for ECS and STS beside the system's
+    #[arg(long, env = "ECS_PASSWORD_RESET_ECS_CA_FILE", value_name = "FILE")]
+    ecs_ca_file: Option<PathBuf>,
+
+    /// Honour HTTPS_PROXY, HTTP_PROXY and NO_PROXY for calls to ECS and STS; a proxy then learns which hosts are called
+    #[arg(
+        long,
+        env = "ECS_PASSWORD_RESET_ECS_USE_PROXY_VARIABLES",
+        value_name = "BOOLEAN",
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true"
+    )]
+    ecs_use_proxy_variables: bool,
+
     /// Start resets although the admission policies of deploy/base are not installed. Without them, whoever may create a
     /// PasswordReset can use any account that allows the namespace
     #[arg(
@@ -274,6 +326,11 @@ impl TryFrom<Args> for Settings {
             ecs_connect_timeout_seconds,
             clock_skew_limit_seconds,
             account_check_seconds,
+            cluster_name,
+            oidc_token_file,
+            ecs_metadata_address,
+            ecs_ca_file,
+            ecs_use_proxy_variables,
             allow_missing_policy,
             policy_check_seconds,
             shutdown_timeout_seconds,
@@ -307,6 +364,11 @@ impl TryFrom<Args> for Settings {
             ecs_connect_timeout,
             clock_skew_limit: seconds(CLOCK_SKEW, clock_skew_limit_seconds)?,
             account_check: seconds(ACCOUNT_CHECK, account_check_seconds)?,
+            cluster_name,
+            oidc_token_file,
+            ecs_metadata_address: checked_metadata_address(ecs_metadata_address, allow_http_endpoints)?,
+            ecs_ca_file,
+            ecs_use_proxy_variables,
             allow_missing_policy,
             policy_check: seconds(POLICY_CHECK, policy_check_seconds)?,
             shutdown_timeout: seconds(SHUTDOWN_TIMEOUT, shutdown_timeout_seconds)?,
@@ -336,6 +398,17 @@ fn checked_identity(name: String) -> Result<String, String> {
         return Ok(name);
     }
     Err(format!("--leader-elect-identity is {name:?}; it must be 1 to 253 of a-z, 0-9, '-' and '.'"))
+}
+
+/// Credentials come from there: nobody may point it elsewhere but a test.
+fn checked_metadata_address(address: String, allow_http_endpoints: bool) -> Result<String, String> {
+    if address == imds::ADDRESS || allow_http_endpoints {
+        return Ok(address);
+    }
+    Err(format!(
+        "--ecs-metadata-address is {address:?}; it must be {}, another one only together with --allow-http-endpoints (demos and tests)",
+        imds::ADDRESS
+    ))
 }
 
 /// A leader has more than one try before it ends, and what it sent last has left this machine before another one leads.

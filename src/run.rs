@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Readiness};
 use crate::cli::Settings;
 use crate::clock::Clock;
-use crate::ecs::{Client as EcsClient, HttpTransport, Instances, Transport, TransportError};
+use crate::ecs::{self, Client as EcsClient, HttpTransport, Instances, Network, Transport, TransportError};
 use crate::leader::{Candidate, Gate, LEASE_NAME, Loss};
 use crate::metrics::Metrics;
 use crate::reconcile::accounts::Accounts;
@@ -50,6 +50,9 @@ pub enum RunError {
     /// The client for ECS cannot be built.
     #[error("the client for ECS cannot be built: {0}")]
     Ecs(#[from] TransportError),
+    /// The file with further certificate authorities cannot be read.
+    #[error("--ecs-ca-file {0} cannot be read: {1}")]
+    Authorities(String, std::io::Error),
     /// The admin address cannot be bound.
     #[error(transparent)]
     Admin(#[from] admin::BindError),
@@ -77,7 +80,20 @@ pub struct Outside<T> {
 
 impl Outside<HttpTransport> {
     fn connect(settings: &Settings, client: Client) -> Result<Self, RunError> {
-        let ecs = EcsClient::connect(settings.allow_http_endpoints, settings.ecs_connect_timeout)?;
+        let authorities = match &settings.ecs_ca_file {
+            None => Vec::new(),
+            Some(file) => {
+                let name = file.display().to_string();
+                let pem = std::fs::read(file).map_err(|error| RunError::Authorities(name.clone(), error))?;
+                ecs::authorities(&name, &pem)?
+            }
+        };
+        let ecs = EcsClient::connect(&Network {
+            allow_http: settings.allow_http_endpoints,
+            connect_timeout: settings.ecs_connect_timeout,
+            authorities,
+            use_proxy_variables: settings.ecs_use_proxy_variables,
+        })?;
         let clock = Clock::System;
         Ok(Self { client, ecs, process: clock.nonce(), clock, gate: Gate::always() })
     }
@@ -227,7 +243,7 @@ fn build<T: Transport>(
     let Outside { client, ecs, clock, process, gate } = outside;
     let own_writes = OwnWrites::default();
     let streams = streams(&client, &settings.namespace, own_writes.clone(), waker);
-    let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics)));
+    let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics), waker.clone()));
     let accounts = Arc::new(Accounts::default());
     let reader = Reader { calls: Arc::clone(&calls), accounts: Arc::clone(&accounts), clock: clock.clone() };
     let context = Context {

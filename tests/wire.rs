@@ -15,7 +15,7 @@ use ecs_password_reset::ecs::error::classify;
 use ecs_password_reset::ecs::sign::{canonical_form, signature, string_to_sign};
 use ecs_password_reset::ecs::{
     Accepted, CallError, CallerIdentity, Class, Client, Credentials, DryRunPassed, Endpoint, Executed, HttpTransport,
-    InstancePage, Reply, SendError, Stamp, Transport, Verdict, describe_instances, describe_instances_dry_run,
+    InstancePage, Network, Reply, SendError, Stamp, Transport, Verdict, describe_instances, describe_instances_dry_run,
     get_caller_identity, modify_password, reboot_instance,
 };
 use proptest::prelude::*;
@@ -87,7 +87,7 @@ impl Transport for Double {
 
 fn answering(status: u16, body: impl Into<Vec<u8>>) -> Client<Double> {
     let double = Double { answer: (status, body.into()), sent: Arc::default() };
-    Client::new(double.clone(), double)
+    Client::new(double.clone(), double.clone(), double)
 }
 
 fn credentials() -> Credentials {
@@ -105,7 +105,7 @@ fn stamp(nonce: &str) -> Stamp {
 #[tokio::test]
 async fn a_password_call_is_byte_for_byte_what_the_official_client_posts() {
     let double = Double { answer: (200, br#"{"RequestId":"A-1"}"#.to_vec()), sent: Arc::default() };
-    let client = Client::new(double.clone(), double.clone());
+    let client = Client::new(double.clone(), double.clone(), double.clone());
     let endpoint = Endpoint::public("cn-hangzhou").unwrap();
     let stamp = stamp("00000000-0000-4000-8000-00000000000a");
     let signed = modify_password(&endpoint, &credentials(), "i-bp1aaaaaaaaaaaaaaaaa", &PASSWORD.into(), &stamp);
@@ -260,8 +260,12 @@ proptest! {
 
 // === The network ===
 
+fn network(allow_http: bool) -> Network {
+    Network { allow_http, connect_timeout: Duration::from_secs(5), ..Network::default() }
+}
+
 fn transport() -> HttpTransport {
-    HttpTransport::new(true, Duration::from_secs(5), Duration::from_secs(30)).unwrap()
+    HttpTransport::new(&network(true), Duration::from_secs(30)).unwrap()
 }
 
 fn request(url: impl std::fmt::Display) -> http::Request<Bytes> {
@@ -333,7 +337,7 @@ async fn a_server_without_tls_proves_that_nothing_was_sent() {
 #[tokio::test]
 async fn plain_http_is_refused_unless_it_was_allowed() {
     let (address, requests) = server(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]).await;
-    let strict = HttpTransport::new(false, Duration::from_secs(5), Duration::from_secs(30)).unwrap();
+    let strict = HttpTransport::new(&network(false), Duration::from_secs(30)).unwrap();
     let error = send(&strict, format!("http://{address}")).await.unwrap_err();
     assert!(matches!(error, SendError::NotSent(_)), "{error}");
     assert_eq!(requests.load(Ordering::SeqCst), 0);
@@ -412,7 +416,7 @@ async fn a_call_goes_over_a_real_socket_and_back() {
     let endpoint = Endpoint::custom("eu-central-1", &url, None).unwrap();
     let password = SecretString::from(PASSWORD);
     let signed = modify_password(&endpoint, &credentials(), "i-1", &password, &stamp("n"));
-    let reply = Client::connect(true, Duration::from_secs(5)).unwrap().send(signed).await;
+    let reply = Client::connect(&network(true)).unwrap().send(signed).await;
     assert_eq!(reply.result.unwrap_err().class(), Class::WaitState);
     assert_eq!(reply.server_time, Some("2026-01-02T03:04:06Z".parse().unwrap()));
     let request = server.await.unwrap();

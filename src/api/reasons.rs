@@ -141,6 +141,8 @@ reasons! {
     CREDENTIALS_REFUSED = "CredentialsRefused";
     /// The endpoint cannot be used.
     ENDPOINT_REFUSED = "EndpointRefused";
+    /// The credentials belong to another Alibaba Cloud account than `expectedAccountID`.
+    WRONG_ACCOUNT = "WrongAccount";
     /// This machine's clock and ECS's differ too much.
     CLOCK_SKEW = "ClockSkew";
     /// An admission policy, or its binding, is not installed as this version ships it.

@@ -49,7 +49,9 @@ pub async fn instance_role<T: Transport>(
         return Err("the instance's role has a name that is none".to_owned());
     }
     let answer = ask(&format!("asking for credentials of role {role}"), get(&format!("{ROLES}{role}"))).await?;
-    read(&answer).ok_or_else(|| format!("the metadata service has no credentials of role {role}: check that the instance has that role"))
+    read(&answer).ok_or_else(|| {
+        format!("the metadata service has no credentials of role {role}: check that the instance has that role")
+    })
 }
 
 fn text(bytes: &[u8]) -> Option<String> {

@@ -8,7 +8,6 @@
 //! It knows nothing of Kubernetes, caches nothing, and falls back to nothing: an account names one source.
 
 pub mod imds;
-
 pub mod oidc;
 pub mod refresh;
 
@@ -121,7 +120,10 @@ mod tests {
 
     #[test]
     fn of_an_access_key_and_a_role_the_access_key_is_taken() {
-        assert_eq!(access_key(|name| Some(format!("value of {name}"))).access_key_id, format!("value of {ACCESS_KEY_ID}"));
+        assert_eq!(
+            access_key(|name| Some(format!("value of {name}"))).access_key_id,
+            format!("value of {ACCESS_KEY_ID}")
+        );
         let role_only = |name: &str| (!name.contains("ACCESS_KEY")).then(|| "v".to_owned());
         assert!(matches!(from_environment(role_only), Ok(Source::Oidc(_))));
     }

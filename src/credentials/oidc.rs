@@ -37,7 +37,9 @@ impl OidcRole {
                 "the token file {file} cannot be read ({}): the pod needs a projected service account token for the audience sts.aliyuncs.com",
                 error.kind()
             )),
-            Ok(_) if token.len() > TOKEN_BYTES_MAX => Err(format!("the token file {file} has more than {TOKEN_BYTES_MAX} bytes")),
+            Ok(_) if token.len() > TOKEN_BYTES_MAX => {
+                Err(format!("the token file {file} has more than {TOKEN_BYTES_MAX} bytes"))
+            }
             Ok(_) if token.trim().is_empty() => Err(format!("the token file {file} is empty")),
             Ok(_) => Ok(SecretString::from(token.trim())),
         }
@@ -55,7 +57,8 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("oidc-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let token_file = directory.join("token");
-        let role = OidcRole { role_arn: String::new(), oidc_provider_arn: String::new(), token_file: token_file.clone() };
+        let role =
+            OidcRole { role_arn: String::new(), oidc_provider_arn: String::new(), token_file: token_file.clone() };
         assert!(role.token().err().unwrap().contains("cannot be read"));
         for token in ["first", "second"] {
             std::fs::write(&token_file, format!("{token}\n")).unwrap();

@@ -32,6 +32,9 @@ mod tests {
         assert_eq!(at(720, 0), 15 * 60);
         assert_eq!(at(16, 0), 4 * 60);
         assert!((15 * 60..20 * 60).contains(&at(60, 100)));
-        assert_eq!(refresh_at(obtained, obtained - SignedDuration::from_mins(1), 9), obtained - SignedDuration::from_mins(1));
+        assert_eq!(
+            refresh_at(obtained, obtained - SignedDuration::from_mins(1), 9),
+            obtained - SignedDuration::from_mins(1)
+        );
     }
 }

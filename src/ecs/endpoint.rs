@@ -116,8 +116,15 @@ mod tests {
 
     #[test]
     fn a_gateway_is_no_metadata_service() {
-        let hosts =
-            ["100.100.100.200", "100.100.100.200:80", "169.254.169.254", "[fe80::1]", "[::ffff:100.100.100.200]", "1684300488", "100.25700.200"];
+        let hosts = [
+            "100.100.100.200",
+            "100.100.100.200:80",
+            "169.254.169.254",
+            "[fe80::1]",
+            "[::ffff:100.100.100.200]",
+            "1684300488",
+            "100.25700.200",
+        ];
         for host in hosts {
             let endpoint = Endpoint::custom("cn-hangzhou", &format!("https://{host}"), None);
             assert_eq!(endpoint, Err(EndpointError::Metadata), "{host}");

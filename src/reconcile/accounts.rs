@@ -1,6 +1,6 @@
 //! The accounts as last checked: what a pass needs in order to call ECS for one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::ecs_account::{ECSAccountSpec, Network};
 use crate::api::reasons;
 use crate::decide::rollout::Block;
-use crate::ecs::{Credentials, Endpoint, EndpointError, ServerClock};
+use crate::ecs::{Action, CallerIdentity, Credentials, Endpoint, EndpointError, ServerClock};
 
 /// How long the answer to "may this identity describe instances" is kept.
 const MAY_DESCRIBE_SECONDS: i64 = 60;
@@ -19,11 +19,90 @@ pub struct Account {
     pub name: String,
     /// Its spec.
     pub spec: ECSAccountSpec,
-    /// Its credentials, or why it cannot be used.
-    pub credentials: Result<Credentials, Block>,
-    /// ECS's clock, which outlives a change of the account.
-    pub clock: Arc<ServerClock>,
+    /// What it signs with, or why it cannot be used.
+    pub principal: Result<Principal, Block>,
+    /// What answers have told about it.
+    pub learnt: Arc<Learnt>,
     may_describe: Mutex<HashMap<String, (bool, Timestamp)>>,
+}
+
+/// What an account signs with, and who that is. No `Debug`: it holds credentials.
+#[derive(Clone)]
+pub struct Principal {
+    /// The credentials.
+    pub credentials: Credentials,
+    /// Whose they are, as STS has said.
+    pub identity: CallerIdentity,
+    /// How long they are good; `None`: as long as nobody withdraws them.
+    pub term: Option<Term>,
+    /// The access key that the account names, where it names one; another one there is another principal.
+    pub access_key_id: Option<String>,
+}
+
+/// How long temporary credentials are good, on the provider's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// When to get new ones.
+    pub refresh_at: Timestamp,
+    /// When they end.
+    pub expires_at: Timestamp,
+}
+
+impl Principal {
+    /// Whether the credentials have ended.
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.term.is_some_and(|term| now >= term.expires_at)
+    }
+}
+
+/// What the answers to an account's calls have told about it. It outlives a change of the account.
+#[derive(Default)]
+pub struct Learnt {
+    /// ECS's clock.
+    pub clock: ServerClock,
+    rejected: Mutex<Option<String>>,
+    denied: Mutex<BTreeSet<(String, &'static str)>>,
+}
+
+impl Learnt {
+    /// ECS will not have this access key, or its token, any more.
+    pub fn reject(&self, access_key_id: &str) {
+        *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) = Some(access_key_id.to_owned());
+    }
+
+    /// Whether ECS has rejected this access key last.
+    pub fn is_rejected(&self, access_key_id: &str) -> bool {
+        self.rejected.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(access_key_id)
+    }
+
+    /// STS has taken the access key after all.
+    pub fn accept(&self) {
+        *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether the identity may call `action` in `region`, as an answer has just shown.
+    pub fn set_permitted(&self, region: &str, action: Action, permitted: bool) {
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = (region.to_owned(), action.as_str());
+        if permitted {
+            denied.remove(&entry);
+        } else {
+            denied.insert(entry);
+        }
+    }
+
+    /// What the identity lacks, as far as answers have shown.
+    #[must_use]
+    pub fn missing_permissions(&self) -> Vec<String> {
+        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        denied.iter().map(|(region, action)| format!("ecs:{action} in {region}")).collect()
+    }
+
+    /// Forgets what an identity lacked that is another now.
+    pub fn forget_permissions(&self) {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 /// All accounts, by name.
@@ -42,15 +121,15 @@ impl Accounts {
         &self,
         name: &str,
         spec: ECSAccountSpec,
-        credentials: Result<Credentials, Block>,
-        clock: Arc<ServerClock>,
+        principal: Result<Principal, Block>,
+        learnt: Arc<Learnt>,
     ) -> bool {
         let (name, may_describe) = (name.to_owned(), Mutex::default());
-        let account = Arc::new(Account { name: name.clone(), spec, credentials, clock, may_describe });
+        let account = Arc::new(Account { name: name.clone(), spec, principal, learnt, may_describe });
         let mut accounts = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let (spec, usable) = (account.spec.clone(), account.credentials.is_ok());
+        let (spec, usable) = (account.spec.clone(), account.principal.is_ok());
         let before = accounts.insert(name, account);
-        before.is_none_or(|before| before.spec != spec || before.credentials.is_ok() != usable)
+        before.is_none_or(|before| before.spec != spec || before.principal.is_ok() != usable)
     }
 
     /// Forgets an account that was deleted.
@@ -60,6 +139,12 @@ impl Accounts {
 }
 
 impl Account {
+    /// ECS's clock.
+    #[must_use]
+    pub fn clock(&self) -> &ServerClock {
+        &self.learnt.clock
+    }
+
     /// Why an object of `namespace` cannot use the account in `region`; `None`: it can.
     #[must_use]
     pub fn block(&self, namespace: &str, region: &str) -> Option<Block> {
@@ -75,7 +160,7 @@ impl Account {
                 format!("ECSAccount {name} does not allow region {region}; its administrator can add it to regions");
             return Some(Block { reason: reasons::REGION_NOT_ALLOWED, message });
         }
-        let block = self.credentials.as_ref().err()?;
+        let block = self.principal.as_ref().err()?;
         let message = format!("ECSAccount {name} is not ready: {}", block.message);
         Some(Block { reason: reasons::ACCOUNT_NOT_READY, message })
     }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::accounts::Account;
+use super::accounts::{Account, Learnt};
+use super::wake::{Waiter, Waker};
 use crate::clock::Clock;
 use crate::ecs::{
-    Action, Answer, CallError, Class, Client, Credentials, Endpoint, LimitKey, LimitPermit, Limiter, Reply,
+    Action, Answer, CallError, Class, Client, Credentials, Endpoint, LimitKey, LimitPermit, Limiter, Refusal, Reply,
     ServerClock, Signed, Stamp, Transport,
 };
 use crate::failpoint;
@@ -25,18 +26,24 @@ pub struct Calls<T> {
     limiter: Limiter,
     clock: Clock,
     metrics: Arc<Metrics>,
+    waker: Waker,
 }
 
 impl<T: Transport> Calls<T> {
     /// Calls through `client`.
     #[must_use]
-    pub fn new(client: Client<T>, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { client, limiter: Limiter::new(DEFAULT_PER_SECOND), clock, metrics }
+    pub fn new(client: Client<T>, clock: Clock, metrics: Arc<Metrics>, waker: Waker) -> Self {
+        Self { client, limiter: Limiter::new(DEFAULT_PER_SECOND), clock, metrics, waker }
+    }
+
+    /// The client, for what is no call to ECS or STS.
+    pub fn client(&self) -> &Client<T> {
+        &self.client
     }
 
     /// ECS's clock for an account.
     pub fn now(&self, account: &Account) -> Timestamp {
-        account.clock.now(self.clock.now())
+        account.clock().now(self.clock.now())
     }
 
     /// A Timestamp on ECS's clock with a fresh nonce, for a call that is no step of the protocol.
@@ -66,10 +73,11 @@ impl<T: Transport> Calls<T> {
         let reply = failpoint::around("call", action.as_str(), self.client.send(signed)).await;
         let received = self.clock.now();
         if let Some(server_time) = reply.server_time {
-            to.server_clock.observe(server_time, sent, received);
+            to.learnt.clock.observe(server_time, sent, received);
         }
         let took = Duration::try_from(received.duration_since(sent)).unwrap_or_default();
         self.metrics.provider_call(action.as_str(), code(reply.result.as_ref().err()), took);
+        self.learn(to, action, &reply.result);
         let key = key(to.account, to.region, action);
         match &reply.result {
             Err(CallError::Refused(refusal)) if refusal.class == Class::Throttled => {
@@ -81,30 +89,69 @@ impl<T: Transport> Calls<T> {
         }
         reply
     }
+
+    /// Takes in what an answer of ECS says about the account. Credentials that ECS will not have are looked after at once.
+    fn learn<A>(&self, to: Destination<'_>, action: Action, result: &Result<A, CallError>) {
+        if !action.is_of_ecs() {
+            return;
+        }
+        match result {
+            Ok(_) => to.learnt.set_permitted(to.region, action, true),
+            Err(CallError::Refused(Refusal { code, .. })) if is_permission(code) => {
+                to.learnt.set_permitted(to.region, action, false);
+            }
+            Err(CallError::Refused(Refusal { code, .. })) if is_of_credentials(code) => {
+                to.learnt.reject(to.access_key_id);
+                self.waker.wake(&Waiter::Account(to.account.to_owned()));
+            }
+            Err(_) => {}
+        }
+    }
 }
 
-/// Where a call goes, for the limiter and the clock.
+/// Whether a refusal says that the identity lacks a permission.
+fn is_permission(code: &str) -> bool {
+    ["Forbidden.RAM", "Forbidden.SubUser", "Forbidden.Unauthorized", "InvalidUser.Unauthorized", "NoPermission"]
+        .contains(&code)
+}
+
+/// Whether a refusal says that the access key or its token is of no use, which other ones may be.
+fn is_of_credentials(code: &str) -> bool {
+    ["InvalidSecurityToken", "MissingSecurityToken", "InvalidAccessKeyId", "Forbidden.AccessKeyDisabled"]
+        .iter()
+        .any(|prefix| code.starts_with(prefix))
+}
+
+/// Where a call goes and who makes it, for the limiter and for what its answer tells.
 #[derive(Clone, Copy)]
 pub struct Destination<'a> {
     /// The account's name.
     pub account: &'a str,
     /// The region.
     pub region: &'a str,
-    /// The clock to keep.
-    pub server_clock: &'a ServerClock,
+    /// The access key that signs.
+    pub access_key_id: &'a str,
+    /// What takes in the answer.
+    pub learnt: &'a Learnt,
 }
 
-/// What a call to a ready account needs; `Err`: why there is none.
+/// What a call to a ready account needs at `now`, on its clock; `Err`: why there is none.
 ///
 /// # Errors
 /// In words for people.
 pub fn prepare<'a>(
     account: &'a Account,
     region: &'a str,
+    now: Timestamp,
 ) -> Result<(Endpoint, &'a Credentials, Destination<'a>), String> {
-    let credentials = account.credentials.as_ref().map_err(|block| block.message.clone())?;
+    let principal = account.principal.as_ref().map_err(|block| block.message.clone())?;
+    if principal.has_expired(now) {
+        return Err("the credentials have expired and new ones could not be had yet".to_owned());
+    }
+    let credentials = &principal.credentials;
     let endpoint = account.endpoint(region).map_err(|error| error.to_string())?;
-    let destination = Destination { account: &account.name, region, server_clock: &account.clock };
+    let access_key_id = &credentials.access_key_id;
+    let destination = Destination { account: &account.name, region, access_key_id, learnt: &account.learnt };
     Ok((endpoint, credentials, destination))
 }
 

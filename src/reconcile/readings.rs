@@ -33,14 +33,14 @@ impl<T: Transport + Send + Sync + 'static> Describe for Reader<T> {
         let local = self.clock.now();
         let result = self.pages(&account, scope, &ids).await;
         // By ECS's clock as this very answer shows it: since the last one a local clock that runs too fast was ahead.
-        Described { sent_at: account.clock.now(local), result }
+        Described { sent_at: account.clock().now(local), result }
     }
 }
 
 impl<T: Transport> Reader<T> {
     async fn pages(&self, account: &Account, scope: &Scope, ids: &[String]) -> Result<Vec<Instance>, DescribeError> {
         let (endpoint, credentials, destination) =
-            prepare(account, &scope.region_id).map_err(DescribeError::NotReady)?;
+            prepare(account, &scope.region_id, self.calls.now(account)).map_err(DescribeError::NotReady)?;
         let mut instances = Vec::new();
         let mut next_token: Option<String> = None;
         for _ in 0..PAGES_MAX {
@@ -48,7 +48,7 @@ impl<T: Transport> Reader<T> {
                 .calls
                 .permit(&scope.account, &scope.region_id, Action::DescribeInstances)
                 .map_err(DescribeError::NotBefore)?;
-            let stamp = self.calls.stamp(&account.clock);
+            let stamp = self.calls.stamp(account.clock());
             let signed = describe_instances(&endpoint, credentials, ids, next_token.as_deref(), &stamp);
             let page = self.calls.send(destination, permit, signed).await.result?;
             instances.extend(page.instances);

@@ -86,7 +86,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         Some(Block { reason: reasons::ACCOUNT_NOT_READY, message })
     });
     let local = context.clock.now();
-    let now = account.as_ref().map_or(local, |account| account.clock.now(local));
+    let now = account.as_ref().map_or(local, |account| account.clock().now(local));
 
     let owner = Owner { namespace, name: object.name_any(), uid: object.uid().unwrap_or_default() };
     let reference = &object.spec.password_secret_ref;
@@ -178,9 +178,9 @@ async fn may_describe<T: Transport>(
     if let Some(known) = account.may_describe(region, now) {
         return Some(known);
     }
-    let (endpoint, credentials, destination) = prepare(account, region).ok()?;
+    let (endpoint, credentials, destination) = prepare(account, region, now).ok()?;
     let permit = context.calls.permit(&account.name, region, EcsAction::DescribeInstances).ok()?;
-    let stamp = context.calls.stamp(&account.clock);
+    let stamp = context.calls.stamp(account.clock());
     let signed = describe_instances_dry_run(&endpoint, credentials, &[instance_id.to_owned()], &stamp);
     let may = match context.calls.send(destination, permit, signed).await.result {
         Ok(_) => true,

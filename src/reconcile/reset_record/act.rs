@@ -45,7 +45,7 @@ async fn send<T: Transport>(
 ) -> Result<Reply<Accepted>, String> {
     let spec = &record.spec;
     let account = sight.account.as_deref().ok_or("the account is not known")?;
-    let (endpoint, credentials, destination) = prepare(account, &spec.region_id)?;
+    let (endpoint, credentials, destination) = prepare(account, &spec.region_id, sight.later(context))?;
     let stamp = Stamp { timestamp: attempt.timestamp.0, nonce: context.clock.nonce() };
     let signed: Signed<Accepted> = match call {
         Call::Restart { .. } => reboot_instance(&endpoint, credentials, &spec.instance_id, &stamp),

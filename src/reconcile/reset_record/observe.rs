@@ -53,7 +53,7 @@ impl Sight {
     /// The moment now, on ECS's clock, after a call.
     pub(super) fn later<T>(&self, context: &Context<T>) -> Timestamp {
         let local = context.clock.now();
-        self.account.as_ref().map_or(local, |account| account.clock.now(local))
+        self.account.as_ref().map_or(local, |account| account.clock().now(local))
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
     let account = context.accounts.get(&spec.account_name);
     let local = context.clock.now();
     let now = match &account {
-        Some(account) => account.clock.skew().map(|_| account.clock.now(local))?,
+        Some(account) => account.clock().skew().map(|_| account.clock().now(local))?,
         None if context.ecs_accounts.get(&ObjectRef::new(&spec.account_name)).is_some() => return None,
         // The account is gone: its claims end all the same, by the only clock that is left.
         None => local,

@@ -76,6 +76,11 @@ fn settings(plan: &Plan) -> Settings {
         ecs_connect_timeout: Duration::from_secs(5),
         clock_skew_limit: plan.skew_limit,
         account_check: Duration::from_mins(1),
+        cluster_name: "simulated".to_owned(),
+        oidc_token_file: "/nowhere".into(),
+        ecs_metadata_address: "http://100.100.100.200".to_owned(),
+        ecs_ca_file: None,
+        ecs_use_proxy_variables: false,
         // The simulated API server has no admission, so nothing is guarded by it.
         allow_missing_policy: true,
         policy_check: Duration::from_mins(1),
@@ -104,7 +109,7 @@ impl World {
         let clock = Clock::simulated(local, wrong.rate, seed);
         let outside = Outside {
             client: door.client(SYSTEM_NAMESPACE),
-            ecs: EcsClient::new(door.clone(), door.clone()),
+            ecs: EcsClient::new(door.clone(), door.clone(), door.clone()),
             process: clock.nonce(),
             clock,
             gate: Gate::always(),

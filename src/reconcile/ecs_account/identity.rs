@@ -1,0 +1,296 @@
+//! Whom an account's calls are made as: from what its spec names to credentials that STS has vouched for.
+//!
+//! Temporary credentials are kept until they are due, and while they last when new ones cannot be had. It signs nothing but
+//! calls to STS, and falls back to no other source than the one that is named.
+
+use jiff::SignedDuration;
+use kube::ResourceExt;
+
+use crate::api::ecs_account::{AssumeRole, ECSAccount, ECSAccountSpec};
+use crate::api::reasons;
+use crate::credentials::{self, OidcRole, Source, imds, refresh};
+use crate::decide::rollout::Block;
+use crate::ecs::{
+    Action, Answer, CallError, CallerIdentity, Class, Credentials, Endpoint, RoleRequest, SessionCredentials, Signed,
+    Stamp, Transport, assume_role, assume_role_with_oidc, get_caller_identity,
+};
+use crate::reconcile::Context;
+use crate::reconcile::accounts::{self, Account, Learnt, Principal, Term};
+use crate::reconcile::calls::Destination;
+use crate::reconcile::passwords::RawSecret;
+
+/// The region whose endpoints are asked where an account names none.
+const DEFAULT_REGION: &str = "cn-hangzhou";
+/// How long a role is taken for, where nothing is said.
+const SESSION_SECONDS: u32 = 3_600;
+/// The longest session name that STS takes.
+const SESSION_NAME_MAX: usize = 64;
+
+/// What the account signs with from now on; else what is in the way. `before`: the account as last looked at.
+pub(super) async fn principal<T: Transport>(
+    context: &Context<T>,
+    account: &ECSAccount,
+    learnt: &Learnt,
+    before: Option<&Account>,
+) -> Result<Principal, Block> {
+    let (name, spec) = (account.name_any(), &account.spec);
+    let region = spec.regions.as_ref().and_then(|regions| regions.first()).map_or(DEFAULT_REGION, String::as_str);
+    let endpoint = endpoint(spec, region, context.settings.allow_http_endpoints)?;
+    let asker = Asker { context, name: &name, spec, region, endpoint, learnt };
+    let now = asker.now();
+    let current = before
+        .filter(|before| is_same_source(&before.spec, spec))
+        .and_then(|before| before.principal.as_ref().ok())
+        .filter(|current| !current.has_expired(now) && !learnt.is_rejected(&current.credentials.access_key_id));
+    let source = asker.source().await.map_err(|why| block(reasons::CREDENTIALS_NOT_FOUND, why))?;
+    let Obtained { credentials, term, access_key_id } = match current.filter(|current| is_good(current, &source, now)) {
+        Some(current) => current.into(),
+        None => match (asker.obtain(source).await, current) {
+            (Ok(obtained), _) => obtained,
+            (Err(why), Some(current)) if current.term.is_some() => {
+                let error = why.message.as_str();
+                tracing::warn!(account = name, error, "new credentials could not be had; the old ones are still good");
+                current.into()
+            }
+            (Err(why), _) => return Err(why),
+        },
+    };
+    let vouched = current.filter(|current| current.credentials.access_key_id == credentials.access_key_id);
+    let identity = asker.identity(&credentials, vouched.map(|current| &current.identity)).await?;
+    if before.and_then(|before| before.principal.as_ref().ok()).is_some_and(|before| before.identity != identity) {
+        learnt.forget_permissions();
+    }
+    check_account_id(spec, &identity)?;
+    check_clock(context, learnt)?;
+    learnt.accept();
+    Ok(Principal { credentials, identity, term, access_key_id })
+}
+
+/// Credentials that STS was not yet asked about.
+struct Obtained {
+    credentials: Credentials,
+    term: Option<Term>,
+    access_key_id: Option<String>,
+}
+
+impl From<&Principal> for Obtained {
+    fn from(principal: &Principal) -> Self {
+        let Principal { credentials, identity: _, term, access_key_id } = principal.clone();
+        Self { credentials, term, access_key_id }
+    }
+}
+
+fn block(reason: &'static str, message: impl Into<String>) -> Block {
+    Block { reason, message: message.into() }
+}
+
+fn endpoint(spec: &ECSAccountSpec, region: &str, allow_http: bool) -> Result<Endpoint, Block> {
+    let endpoint =
+        accounts::endpoint(spec, region).map_err(|error| block(reasons::ENDPOINT_REFUSED, error.to_string()))?;
+    let plain = [&endpoint.ecs_url, &endpoint.sts_url].iter().any(|url| url.starts_with("http://"));
+    if plain && !allow_http {
+        let message = "endpoint.url must be https; http is for demos and tests, with --allow-http-endpoints";
+        return Err(block(reasons::ENDPOINT_REFUSED, message));
+    }
+    Ok(endpoint)
+}
+
+/// Whether credentials of the one spec are good for the other.
+pub(super) fn is_same_source(before: &ECSAccountSpec, now: &ECSAccountSpec) -> bool {
+    before.credentials == now.credentials && before.assume_role == now.assume_role && before.endpoint == now.endpoint
+}
+
+/// Whether what one has need not be got anew. An access key that is named is taken as it is each time: that costs nothing, and
+/// an edited one takes effect at once, the roles that are assumed with it included.
+fn is_good(current: &Principal, source: &Source, now: jiff::Timestamp) -> bool {
+    let named = if let Source::AccessKey(credentials) = source { Some(&credentials.access_key_id) } else { None };
+    current.term.is_some_and(|term| now < term.refresh_at) && current.access_key_id.as_ref() == named
+}
+
+fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<(), Block> {
+    match &spec.expected_account_id {
+        Some(expected) if *expected != identity.account_id => {
+            let message = format!(
+                "the credentials belong to account {}, and expectedAccountID is {expected}; nothing is started until they agree",
+                identity.account_id
+            );
+            Err(block(reasons::WRONG_ACCOUNT, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_clock<T>(context: &Context<T>, learnt: &Learnt) -> Result<(), Block> {
+    let limit = SignedDuration::try_from(context.settings.clock_skew_limit).unwrap_or(SignedDuration::MAX);
+    match learnt.clock.skew() {
+        Some(skew) if skew.abs() > limit => {
+            let message = format!(
+                "this machine's clock is {} s off ECS's, more than {} s; nothing is started until it is set right",
+                skew.as_secs().abs(),
+                limit.as_secs()
+            );
+            Err(block(reasons::CLOCK_SKEW, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Asks for one account.
+struct Asker<'a, T> {
+    context: &'a Context<T>,
+    name: &'a str,
+    spec: &'a ECSAccountSpec,
+    region: &'a str,
+    endpoint: Endpoint,
+    learnt: &'a Learnt,
+}
+
+impl<T: Transport> Asker<'_, T> {
+    fn now(&self) -> jiff::Timestamp {
+        self.learnt.clock.now(self.context.clock.now())
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.context.calls.stamp(&self.learnt.clock)
+    }
+
+    /// What the spec names, as it is now.
+    async fn source(&self) -> Result<Source, String> {
+        let Self { context, spec, .. } = self;
+        let named = &spec.credentials;
+        if let Some(reference) = &named.secret_ref {
+            let namespace = context.cluster.namespace();
+            let secret: RawSecret = context
+                .cluster
+                .get(namespace, &reference.name)
+                .await
+                .map_err(|error| format!("{error} (namespace {namespace})"))?;
+            let key = credentials::from_secret(&reference.name, |key| secret.text(key));
+            return key.map(Source::AccessKey).map_err(|error| error.to_string());
+        }
+        if let Some(rrsa) = &named.rrsa {
+            return Ok(Source::Oidc(OidcRole {
+                role_arn: rrsa.role_arn.clone(),
+                oidc_provider_arn: rrsa.oidc_provider_arn.clone(),
+                token_file: context.settings.oidc_token_file.clone(),
+            }));
+        }
+        if let Some(role) = &named.ecs_ram_role {
+            return Ok(Source::InstanceRole(role.name.clone()));
+        }
+        if named.environment.is_some() {
+            return credentials::from_environment(|name| std::env::var(name).ok()).map_err(|error| error.to_string());
+        }
+        Err("spec.credentials names no source that this version knows".to_owned())
+    }
+
+    /// Credentials of a source, by way of the role to assume if there is one.
+    async fn obtain(&self, source: Source) -> Result<Obtained, Block> {
+        let mut obtained = match source {
+            Source::AccessKey(credentials) => {
+                Obtained { access_key_id: Some(credentials.access_key_id.clone()), credentials, term: None }
+            }
+            Source::Oidc(role) => self.obtained(self.with_token(&role).await?),
+            Source::InstanceRole(role) => {
+                let address = &self.context.settings.ecs_metadata_address;
+                let session = imds::instance_role(self.context.calls.client(), address, role.as_deref()).await;
+                self.obtained(session.map_err(|why| block(reasons::CREDENTIALS_NOT_FOUND, why))?)
+            }
+        };
+        if let Some(role) = &self.spec.assume_role {
+            let assumed = self.obtained(self.assume(&obtained.credentials, role).await?);
+            obtained = Obtained { access_key_id: obtained.access_key_id, ..assumed };
+        }
+        Ok(obtained)
+    }
+
+    fn obtained(&self, session: SessionCredentials) -> Obtained {
+        let SessionCredentials { credentials, expires_at } = session;
+        let [chance] = self.context.clock.random_bytes();
+        let refresh_at = refresh::refresh_at(self.now(), expires_at, chance);
+        Obtained { credentials, term: Some(Term { refresh_at, expires_at }), access_key_id: None }
+    }
+
+    async fn with_token(&self, role: &OidcRole) -> Result<SessionCredentials, Block> {
+        let token = role.token().map_err(|why| block(reasons::CREDENTIALS_NOT_FOUND, why))?;
+        let session_name = self.session_name();
+        let request =
+            RoleRequest { role_arn: &role.role_arn, session_name: &session_name, duration_seconds: SESSION_SECONDS };
+        let signed = assume_role_with_oidc(&self.endpoint, &role.oidc_provider_arn, &token, request, &self.stamp());
+        self.ask("", signed).await?.map_err(|error| refused(Action::AssumeRoleWithOidc, &error))
+    }
+
+    async fn assume(&self, with: &Credentials, role: &AssumeRole) -> Result<SessionCredentials, Block> {
+        let session_name = self.session_name();
+        let duration_seconds = role.duration_seconds.unwrap_or(SESSION_SECONDS);
+        let request = RoleRequest { role_arn: &role.role_arn, session_name: &session_name, duration_seconds };
+        let signed = assume_role(&self.endpoint, with, request, role.external_id.as_deref(), &self.stamp());
+        self.ask(&with.access_key_id, signed).await?.map_err(|error| refused(Action::AssumeRole, &error))
+    }
+
+    /// Whose the credentials are. STS may be away for as long as it has `vouched` for them before.
+    async fn identity(
+        &self,
+        credentials: &Credentials,
+        vouched: Option<&CallerIdentity>,
+    ) -> Result<CallerIdentity, Block> {
+        let signed = get_caller_identity(&self.endpoint, credentials, &self.stamp());
+        match (self.ask(&credentials.access_key_id, signed).await, vouched) {
+            (Ok(Ok(identity)), _) => Ok(identity),
+            (Ok(Err(error)), Some(identity)) if !is_final(&error) => Ok(identity.clone()),
+            (Err(_), Some(identity)) => Ok(identity.clone()),
+            (Ok(Err(error)), _) => Err(refused(Action::GetCallerIdentity, &error)),
+            (Err(block), None) => Err(block),
+        }
+    }
+
+    /// Makes one call to STS.
+    async fn ask<A: Answer>(&self, access_key_id: &str, signed: Signed<A>) -> Result<Result<A, CallError>, Block> {
+        let Self { context, name, region, learnt, .. } = self;
+        let permit = context
+            .calls
+            .permit(name, region, signed.action())
+            .map_err(|_| block(reasons::THROTTLED, "waiting for the rate limit"))?;
+        let destination = Destination { account: name, region, access_key_id, learnt };
+        Ok(context.calls.send(destination, permit, signed).await.result)
+    }
+
+    /// The cluster and the account, by which the provider's audit trail shows who acted.
+    fn session_name(&self) -> String {
+        session_name(&self.context.settings.cluster_name, self.name)
+    }
+}
+
+/// Whether STS has said that it will not have the credentials.
+fn is_final(error: &CallError) -> bool {
+    matches!(error.class(), Class::Auth | Class::Denied)
+}
+
+fn refused(action: Action, error: &CallError) -> Block {
+    let reason = match error.class() {
+        Class::Auth | Class::Denied | Class::Invalid => reasons::CREDENTIALS_REFUSED,
+        Class::Throttled => reasons::THROTTLED,
+        _ => reasons::ECS_UNAVAILABLE,
+    };
+    block(reason, format!("{}: {error}", action.as_str()))
+}
+
+/// STS takes letters, digits and `.@-_`, 2 to 64 of them.
+fn session_name(cluster: &str, account: &str) -> String {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || ".@-_".contains(letter);
+    let letters = cluster.chars().chain(['.']).chain(account.chars());
+    letters.map(|letter| if fits(letter) { letter } else { '-' }).take(SESSION_NAME_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_named_after_cluster_and_account_in_letters_that_sts_takes() {
+        assert_eq!(session_name("prod-1", "team.a"), "prod-1.team.a");
+        assert_eq!(session_name("a/b c", "x"), "a-b-c.x");
+        assert_eq!(session_name("", "x"), ".x");
+        assert_eq!(session_name("c", &"x".repeat(253)).len(), SESSION_NAME_MAX);
+    }
+}

@@ -1,0 +1,112 @@
+//! One account: gets its credentials, asks STS who they speak for, and says in status whether it can be used.
+//!
+//! ```text
+//! identity (source ─▶ credentials ─▶ whose are they) ─▶ accounts (what passes sign with) ─▶ record (status)
+//! ```
+//! A pass is the only one that gets credentials for its account, so nobody gets them twice at the same time. It changes
+//! nothing at the provider. Credentials go into [`super::accounts`] and nowhere else.
+
+mod identity;
+mod record;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+
+use super::Context;
+use super::accounts::Term;
+use super::cluster::ClusterError;
+use super::pass::{self, Subject};
+use super::policies;
+use super::unreadable;
+use super::wake::Waker;
+use crate::api::password_reset::PasswordReset;
+use crate::api::reasons;
+use crate::clock;
+use crate::decide::rollout::Block;
+use crate::ecs::Transport;
+
+/// How soon an account that is not ready is looked at again.
+const RETRY: Duration = Duration::from_secs(15);
+/// How soon to look again after new credentials could not be had: the old ones are still good.
+const AFTER_REFRESH: Duration = Duration::from_secs(5);
+
+/// One pass over an account.
+pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, waker: Waker, name: String) -> Action {
+    let subject = Subject { controller: "ecs_account", kind: "ECSAccount", namespace: "", name: &name };
+    pass::run(&context, subject, check(&context, &waker, &name)).await
+}
+
+async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) -> Result<Action, ClusterError> {
+    let account = match context.cluster.ecs_account(name).await {
+        Ok(account) => account,
+        Err(ClusterError::NotFound { .. }) => {
+            context.accounts.forget(name);
+            wake_objects(context, waker, name);
+            return Ok(Action::await_change());
+        }
+        Err(ClusterError::Unreadable { why, generation, .. }) => {
+            context.accounts.forget(name);
+            wake_objects(context, waker, name);
+            let patch = unreadable::status_patch(&why, generation, context.clock.now());
+            context.cluster.merge_ecs_account_status(name, &patch).await?;
+            return Ok(Action::await_change());
+        }
+        Err(error) => return Err(error),
+    };
+    context.calls.set_rate(name, account.spec.requests_per_second());
+    let before = context.accounts.get(name);
+    let learnt = before.as_ref().map_or_else(Arc::default, |account| Arc::clone(&account.learnt));
+    let mut changed = false;
+    if let Some(before) = &before {
+        // What the spec forbids from now on is forbidden before anybody is asked about credentials.
+        let principal = before.principal.clone().and_then(|principal| {
+            let waiting = || Block { reason: reasons::ACCOUNT_NOT_READY, message: "its credentials have changed".to_owned() };
+            if identity::is_same_source(&before.spec, &account.spec) { Ok(principal) } else { Err(waiting()) }
+        });
+        changed = context.accounts.set(name, account.spec.clone(), principal, Arc::clone(&learnt));
+    }
+    let principal = identity::principal(context, &account, &learnt, before.as_deref()).await;
+    // The credentials stay usable without the policies, for what has begun: the start of work asks `policies` itself.
+    if policies::look(context).await {
+        wake_all_objects(context, waker);
+    }
+    let block = principal.as_ref().err().cloned().or_else(|| context.policies.block());
+    let checks = context.settings.account_check.min(context.settings.policy_check);
+    let mut pause = if block.is_none() { checks } else { RETRY.min(checks) };
+    let known = principal.as_ref().ok().cloned();
+    if let Some(Term { refresh_at, .. }) = known.as_ref().and_then(|principal| principal.term) {
+        let now = learnt.clock.now(context.clock.now());
+        pause = pause.min(clock::until(now, refresh_at).max(AFTER_REFRESH));
+    }
+    let missing_permissions = learnt.missing_permissions();
+    changed |= context.accounts.set(name, account.spec.clone(), principal, learnt);
+    if changed {
+        wake_objects(context, waker, name);
+    }
+    record::write(context, account, known, missing_permissions, block).await?;
+    Ok(Action::requeue(pause))
+}
+
+fn wake_objects<T>(context: &Context<T>, waker: &Waker, account: &str) {
+    wake_objects_that(context, waker, |object| object.spec.account_name() == account);
+}
+
+fn wake_all_objects<T>(context: &Context<T>, waker: &Waker) {
+    wake_objects_that(context, waker, |_| true);
+}
+
+fn wake_objects_that<T>(context: &Context<T>, waker: &Waker, concerned: impl Fn(&PasswordReset) -> bool) {
+    for guard in context.password_resets.state() {
+        if let Ok(object) = &guard.0
+            && concerned(object)
+        {
+            waker.wake(&super::wake::Waiter::Object {
+                namespace: object.namespace().unwrap_or_default(),
+                name: object.name_any(),
+            });
+        }
+    }
+}
