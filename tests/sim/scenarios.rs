@@ -24,7 +24,7 @@ pub fn all() -> Vec<Scenario> {
         starting_up(),
         restarted_by_somebody_else(),
         stopped_by_somebody_else(),
-        tag_withdrawn("SettingPassword"),
+        tag_withdrawn(),
         does_not_come_back(),
         throttled(),
         refused_and_tried_again(),
@@ -168,8 +168,8 @@ fn stopped_by_somebody_else() -> Scenario {
     }
 }
 
-/// The account's owner takes back the consent of a machine when its record is first in this phase.
-pub fn tag_withdrawn(phase: &'static str) -> Scenario {
+/// The account's owner takes back the consent of a machine while its password is being set.
+fn tag_withdrawn() -> Scenario {
     let withdraw = Do::Ecs("the tag is taken off", |ecs, _| {
         if let Some(instance) = ecs.instance_mut(I1) {
             instance.tags.clear();
@@ -180,7 +180,7 @@ pub fn tag_withdrawn(phase: &'static str) -> Scenario {
         account["spec"]["rules"] = json!([{"instanceTags": {"password-reset": "enabled"}}]);
     }
     Scenario {
-        script: vec![(When::Phase(I1, phase), withdraw)],
+        script: vec![(When::Phase(I1, "SettingPassword"), withdraw)],
         // A reading may lag, and show the tag once more.
         runs: vec![(I1, 1)],
         ends: vec![("Failed RestartRefused", 1)],
