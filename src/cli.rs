@@ -15,7 +15,6 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::credentials::imds;
 use crate::leader::Timing;
 use limits::{
     ACCOUNT_CHECK, CLOCK_SKEW, CONCURRENCY, DESCRIBE_INTERVAL, ECS_CONNECT_TIMEOUT, KUBE_REQUEST_TIMEOUT,
@@ -23,8 +22,12 @@ use limits::{
     SHUTDOWN_TIMEOUT,
 };
 
+/// Where an ECS instance finds its metadata service.
+const ECS_METADATA_ADDRESS: &str = "http://100.100.100.200";
+
 /// Everything that a start of the controller can be told, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Settings {
     /// Where the records and the fingerprint key live: the controller's own namespace.
     pub namespace: String,
@@ -105,6 +108,7 @@ enum Command {
 /// One field per flag, as typed; [`Settings`] is the same after the checks.
 // The comments are printed as they are by `--help`, where backticks have no meaning.
 #[allow(clippy::doc_markdown)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 struct Args {
     /// Namespace of the controller's records and fingerprint key; the default is that of the pod, if POD_NAMESPACE is set
@@ -197,7 +201,7 @@ struct Args {
         long,
         env = "ECS_PASSWORD_RESET_ECS_METADATA_ADDRESS",
         value_name = "URL",
-        default_value = imds::ADDRESS
+        default_value = ECS_METADATA_ADDRESS
     )]
     ecs_metadata_address: String,
 
@@ -402,12 +406,12 @@ fn checked_identity(name: String) -> Result<String, String> {
 
 /// Credentials come from there: nobody may point it elsewhere but a test.
 fn checked_metadata_address(address: String, allow_http_endpoints: bool) -> Result<String, String> {
-    if address == imds::ADDRESS || allow_http_endpoints {
+    if address == ECS_METADATA_ADDRESS || allow_http_endpoints {
         return Ok(address);
     }
     Err(format!(
         "--ecs-metadata-address is {address:?}; it must be {}, another one only together with --allow-http-endpoints (demos and tests)",
-        imds::ADDRESS
+        ECS_METADATA_ADDRESS
     ))
 }
 

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
-        run::run(settings, stop).await.map_err(|error| error.to_string())
+        Box::pin(run::run(settings, stop)).await.map_err(|error| error.to_string())
     });
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,7 @@
 //! Credentials of the role of the ECS instance that this runs on, from its metadata service in hardened mode.
 //!
 //! Hardened: a token is asked for first, by a method that no redirect or cross-site request makes. Official clients go on
-//! without a token where that fails; this one never does. The address is fixed, and asked for an account with
-//! `ecsRAMRole` only.
+//! without a token where that fails; this one never does. It is asked for an account with `ecsRAMRole` only.
 
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,8 +9,6 @@ use serde::Deserialize;
 
 use crate::ecs::{Client, Credentials, SessionCredentials, Transport};
 
-/// Where an ECS instance finds its metadata service.
-pub const ADDRESS: &str = "http://100.100.100.200";
 /// One use is enough: the token is asked for anew each time.
 const TOKEN_SECONDS: &str = "60";
 /// What a role's name, a token and an answer are at most; real ones are far below.
@@ -38,12 +35,11 @@ pub async fn instance_role<T: Transport>(
     let get = |path: &str| {
         http::Request::get(format!("{address}{path}")).header("X-aliyun-ecs-metadata-token", token.expose_secret())
     };
-    let role = match role {
-        Some(role) => role.to_owned(),
-        None => {
-            let names = ask("asking for the instance's role", get(ROLES)).await?;
-            text(&names).and_then(|names| names.lines().next().map(str::to_owned)).ok_or("the instance has no role")?
-        }
+    let role = if let Some(role) = role {
+        role.to_owned()
+    } else {
+        let names = ask("asking for the instance's role", get(ROLES)).await?;
+        text(&names).and_then(|names| names.lines().next().map(str::to_owned)).ok_or("the instance has no role")?
     };
     if role.is_empty() || !role.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
         return Err("the instance's role has a name that is none".to_owned());

@@ -97,7 +97,7 @@ fn check_url(url: &str) -> Result<String, EndpointError> {
     }
 }
 
-/// 100.100.100.200 is Alibaba Cloud's, 169.254.0.0/16 and fe80::/10 everybody else's.
+/// `100.100.100.200` is Alibaba Cloud's, `169.254.0.0/16` and `fe80::/10` everybody else's.
 fn is_metadata(host: &str) -> bool {
     match host.trim_matches(['[', ']']).parse() {
         Ok(IpAddr::V4(address)) => address.is_link_local() || address.octets() == [100, 100, 100, 200],

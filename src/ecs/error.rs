@@ -172,6 +172,21 @@ impl Refusal {
         }
     }
 
+    /// Whether the identity lacks a permission: other ones, or another grant, would do.
+    #[must_use]
+    pub fn names_a_missing_permission(&self) -> bool {
+        ["Forbidden.RAM", "Forbidden.SubUser", "Forbidden.Unauthorized", "InvalidUser.Unauthorized"]
+            .contains(&self.code.as_str())
+    }
+
+    /// Whether the access key or its token is of no use any more: newer ones may be.
+    #[must_use]
+    pub fn names_bad_credentials(&self) -> bool {
+        ["InvalidSecurityToken", "MissingSecurityToken", "InvalidAccessKeyId", "Forbidden.AccessKeyDisabled"]
+            .iter()
+            .any(|prefix| self.code.starts_with(prefix))
+    }
+
     /// Whether one of the instance IDs of a read made ECS refuse all of it.
     #[must_use]
     pub fn blames_an_instance(&self) -> bool {

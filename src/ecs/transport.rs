@@ -40,7 +40,7 @@ pub struct Network {
     pub connect_timeout: Duration,
     /// Certificate authorities that are trusted beside the system's, in PEM.
     pub authorities: Vec<reqwest::Certificate>,
-    /// Whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured. A proxy sees host names, never what is sent to them.
+    /// Whether `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honoured. A proxy sees host names, never what is sent to them.
     pub use_proxy_variables: bool,
 }
 

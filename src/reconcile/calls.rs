@@ -10,7 +10,7 @@ use super::accounts::{Account, Learnt};
 use super::wake::{Waiter, Waker};
 use crate::clock::Clock;
 use crate::ecs::{
-    Action, Answer, CallError, Class, Client, Credentials, Endpoint, LimitKey, LimitPermit, Limiter, Refusal, Reply,
+    Action, Answer, CallError, Class, Client, Credentials, Endpoint, LimitKey, LimitPermit, Limiter, Reply,
     ServerClock, Signed, Stamp, Transport,
 };
 use crate::failpoint;
@@ -97,29 +97,16 @@ impl<T: Transport> Calls<T> {
         }
         match result {
             Ok(_) => to.learnt.set_permitted(to.region, action, true),
-            Err(CallError::Refused(Refusal { code, .. })) if is_permission(code) => {
+            Err(CallError::Refused(refusal)) if refusal.names_a_missing_permission() => {
                 to.learnt.set_permitted(to.region, action, false);
             }
-            Err(CallError::Refused(Refusal { code, .. })) if is_of_credentials(code) => {
+            Err(CallError::Refused(refusal)) if refusal.names_bad_credentials() => {
                 to.learnt.reject(to.access_key_id);
                 self.waker.wake(&Waiter::Account(to.account.to_owned()));
             }
             Err(_) => {}
         }
     }
-}
-
-/// Whether a refusal says that the identity lacks a permission.
-fn is_permission(code: &str) -> bool {
-    ["Forbidden.RAM", "Forbidden.SubUser", "Forbidden.Unauthorized", "InvalidUser.Unauthorized", "NoPermission"]
-        .contains(&code)
-}
-
-/// Whether a refusal says that the access key or its token is of no use, which other ones may be.
-fn is_of_credentials(code: &str) -> bool {
-    ["InvalidSecurityToken", "MissingSecurityToken", "InvalidAccessKeyId", "Forbidden.AccessKeyDisabled"]
-        .iter()
-        .any(|prefix| code.starts_with(prefix))
 }
 
 /// Where a call goes and who makes it, for the limiter and for what its answer tells.

@@ -8,8 +8,8 @@ use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::{ClusterResourceScope, Resource as _};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -87,7 +87,7 @@ async fn compare_all(cluster: &Cluster) -> Result<(), Trouble> {
     let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED)
         .map_err(|_| Trouble::Different("the shipped policies cannot be parsed".to_owned()))?;
     for object in shipped {
-        if object["kind"] == "ValidatingAdmissionPolicy" {
+        if object.get("kind").and_then(Value::as_str) == Some(ValidatingAdmissionPolicy::KIND) {
             compare::<ValidatingAdmissionPolicy>(cluster, object).await?;
         } else {
             compare::<ValidatingAdmissionPolicyBinding>(cluster, object).await?;
@@ -115,7 +115,7 @@ where
 /// The whole spec, in the fields that this version knows: a part left out would be the part to attack, and a field that a
 /// later API server fills in must stop nobody.
 fn spec<K: Serialize>(object: &K) -> Option<Value> {
-    serde_json::to_value(object).ok().map(|mut object| object["spec"].take())
+    serde_json::to_value(object).ok().and_then(|mut object| Some(object.get_mut("spec")?.take()))
 }
 
 #[cfg(test)]
@@ -127,7 +127,7 @@ mod tests {
         let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED).unwrap();
         assert_eq!(shipped.len(), 4);
         for object in shipped {
-            let kept = if object["kind"] == "ValidatingAdmissionPolicy" {
+            let kept = if object["kind"] == ValidatingAdmissionPolicy::KIND {
                 assert_eq!(object["spec"]["failurePolicy"], "Fail");
                 spec(&serde_json::from_value::<ValidatingAdmissionPolicy>(object.clone()).unwrap())
             } else {

@@ -63,7 +63,8 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
     if let Some(before) = &before {
         // What the spec forbids from now on is forbidden before anybody is asked about credentials.
         let principal = before.principal.clone().and_then(|principal| {
-            let waiting = || Block { reason: reasons::ACCOUNT_NOT_READY, message: "its credentials have changed".to_owned() };
+            let waiting =
+                || Block { reason: reasons::ACCOUNT_NOT_READY, message: "its credentials have changed".to_owned() };
             if identity::is_same_source(&before.spec, &account.spec) { Ok(principal) } else { Err(waiting()) }
         });
         changed = context.accounts.set(name, account.spec.clone(), principal, Arc::clone(&learnt));

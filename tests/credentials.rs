@@ -1,0 +1,222 @@
+//! Every source of credentials on real parts: first use, refresh, rotation, expiry, revocation and the wrong account, against
+//! the simulator's STS and metadata service. Whatever happens to credentials in mid-run, an instance is restarted once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
+
+mod common;
+
+use common::{
+    ACCOUNT, Config, Controller, Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, Setup, World, condition,
+    eventually, manifests,
+};
+use ecs_simulator::{AccessKey, Revocation, Role};
+use serde_json::{Value, json};
+
+const ID: &str = "i-running1";
+const OTHER_ACCOUNT: &str = "2222222222222222";
+const ROLE: &str = "acs:ram::2222222222222222:role/reset";
+const PROVIDER: &str = "acs:ram::2222222222222222:oidc-provider/cluster";
+
+/// An instance that belongs to the account of [`ROLE`].
+fn instance() -> Instance {
+    Instance::running(ID, REGION).of_account(OTHER_ACCOUNT)
+}
+
+/// A world whose account `default` has these credentials instead of its own; the controller does not run.
+fn world(ecs: Config, credentials: &Value, more: &Value) -> World {
+    let world = World::without_controller(Setup { ecs, ..Setup::default() });
+    apply_account(&world, credentials, more);
+    world
+}
+
+fn apply_account(world: &World, credentials: &Value, more: &Value) {
+    let mut account = world.account();
+    account["spec"]["credentials"] = credentials.clone();
+    for (field, value) in more.as_object().unwrap() {
+        account["spec"][field] = value.clone();
+    }
+    world.apply(&account);
+}
+
+fn start(world: &World, environment: &[(&str, &str)]) -> Controller {
+    let controller = world.spawn_controller(environment);
+    eventually("the controller works", || controller.works().then_some(()));
+    controller
+}
+
+fn account_status(world: &World) -> Value {
+    world.get("ecsaccount", ACCOUNT)["status"].clone()
+}
+
+/// Waits until the account's Ready condition gives `reason`; returns its message.
+fn wait_for_reason(world: &World, reason: &str) -> String {
+    eventually(&format!("the account says {reason}"), || {
+        let ready = condition(&account_status(world), "Ready").clone();
+        (ready["reason"] == reason).then(|| ready["message"].as_str().unwrap().to_owned())
+    })
+}
+
+fn asked(world: &World, action: &str) -> usize {
+    world.journal(|journal| journal.asked(action))
+}
+
+fn reset_once(world: &World) {
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    world.assert_reset_and_restarted_once(&world.wait_for("web", "Ready"), ID, PASSWORD);
+}
+
+#[test]
+fn a_service_account_takes_a_role_and_takes_it_anew_with_the_token_of_the_day() {
+    let role = Role::new(ROLE).trusting_oidc(PROVIDER, "first-token").with_sessions_of(8);
+    let ecs = Config { instances: vec![instance()], ..Config::default() }.with_role(role);
+    let rrsa = json!({"rrsa": {"roleARN": ROLE, "oidcProviderARN": PROVIDER}});
+    let world = world(ecs, &rrsa, &json!({"expectedAccountID": OTHER_ACCOUNT}));
+    let file = world.file("token");
+    std::fs::write(&file, "first-token\n").unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    let names = [("ECS_PASSWORD_RESET_OIDC_TOKEN_FILE", file.as_str()), ("ECS_PASSWORD_RESET_CLUSTER_NAME", "blue")];
+    let _controller = start(&world, &names);
+
+    world.wait_for_account("Ready");
+    let status = account_status(&world);
+    assert_eq!(status["identityARN"], format!("acs:ram::{OTHER_ACCOUNT}:assumed-role/reset/blue.{ACCOUNT}"));
+    assert_eq!(status["accountID"], OTHER_ACCOUNT);
+    let expires = status["credentialsExpireTime"].as_str().unwrap().to_owned();
+    reset_once(&world);
+
+    // The kubelet has replaced the token: the next session is had with the new one, before the old session ends.
+    world.ecs().core().rotate_oidc_token(ROLE, "second-token");
+    std::fs::write(&file, "second-token").unwrap();
+    let before = asked(&world, "AssumeRoleWithOIDC");
+    eventually("the role is taken again, twice", || (asked(&world, "AssumeRoleWithOIDC") >= before + 2).then_some(()));
+    eventually("the new end is shown", || {
+        let status = account_status(&world);
+        (status["credentialsExpireTime"].as_str().unwrap() > expires.as_str()).then_some(())
+    });
+    assert_eq!(condition(&account_status(&world), "Ready")["status"], "True");
+
+    // A token that STS will not have ends the account's credentials, but not before their time.
+    std::fs::write(&file, "somebody's").unwrap();
+    let message = wait_for_reason(&world, "CredentialsRefused");
+    assert!(message.contains("AuthenticationFail.OIDCToken.Invalid") && !message.contains("somebody"), "{message}");
+}
+
+#[test]
+fn the_instances_role_is_had_in_hardened_mode_and_for_nobody_who_does_not_name_it() {
+    let ecs = Config { instances: vec![instance()], ..Config::default() }.with_instance_role(Role::new(ROLE));
+    let world = world(ecs, &json!({"ecsRAMRole": {"name": "reset"}}), &json!({}));
+    let address = world.ecs().url();
+    let controller = start(&world, &[("ECS_PASSWORD_RESET_ECS_METADATA_ADDRESS", &address)]);
+    world.wait_for_account("Ready");
+    assert!(account_status(&world)["credentialsExpireTime"].is_string());
+    assert!(asked(&world, "MetadataToken") > 0);
+    reset_once(&world);
+
+    // Without a token the official clients ask all the same.
+    world.ecs().core().metadata_mut().imdsv1_allowed = true;
+    world.ecs().core().inject(Rule::once("MetadataToken", Fault::LoseRequest).times(1_000));
+    world.ecs().core().expire_temporary_credentials();
+    drop(controller);
+    let before = asked(&world, "MetadataCredentials");
+    let _controller = start(&world, &[("ECS_PASSWORD_RESET_ECS_METADATA_ADDRESS", &address)]);
+    let message = wait_for_reason(&world, "CredentialsNotFound");
+    assert!(message.contains("asking for a token"), "{message}");
+    assert_eq!(asked(&world, "MetadataCredentials"), before);
+}
+
+#[test]
+fn a_role_of_another_account_is_assumed_and_must_be_the_expected_one() {
+    let role = Role::new(ROLE).trusting("testid").wanting_external_id("shared-word").deny("RebootInstance", None);
+    let ecs = Config { instances: vec![instance()], ..Config::default() }.with_role(role);
+    let secret = json!({"secretRef": {"name": "ecs-credentials"}});
+    let assume = |external_id: &str, expected: &str| json!({"assumeRole": {"roleARN": ROLE, "externalID": external_id}, "expectedAccountID": expected});
+    let mut world = world(ecs, &secret, &assume("another-word", OTHER_ACCOUNT));
+    world.start_controller();
+    let message = wait_for_reason(&world, "CredentialsRefused");
+    assert!(message.contains("AssumeRole"), "{message}");
+
+    // The role is had, but its account is not the one that was meant.
+    apply_account(&world, &secret, &assume("shared-word", "1111111111111111"));
+    let message = wait_for_reason(&world, "WrongAccount");
+    assert!(message.contains(OTHER_ACCOUNT) && message.contains("1111111111111111"), "{message}");
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    world.wait_for_reason("web", "AccountNotReady");
+    assert_eq!(asked(&world, "ModifyInstanceAttribute"), 0);
+
+    apply_account(&world, &secret, &assume("shared-word", OTHER_ACCOUNT));
+    // What the role lacks is learnt from ECS's answer.
+    world.wait_for("web", "Stalled");
+    eventually("the lack is shown", || {
+        (account_status(&world)["missingPermissions"] == json!([format!("ecs:RebootInstance in {REGION}")]))
+            .then_some(())
+    });
+}
+
+#[test]
+fn credentials_that_are_revoked_and_replaced_in_mid_run_restart_nothing_twice() {
+    let ecs = Config {
+        access_keys: vec![AccessKey::new("testid", "testsecret"), AccessKey::new("newid", "newsecret")],
+        instances: vec![Instance::running(ID, REGION)],
+        ..Config::default()
+    };
+    let mut world = world(ecs, &json!({"secretRef": {"name": "ecs-credentials"}}), &json!({}));
+    world.start_controller();
+    world.wait_for_account("Ready");
+    // ECS takes the password and nothing afterwards: the key is gone when the restart is due.
+    world.ecs().core().inject(Rule::once("RebootInstance", refusal("InvalidAccessKeyId.Inactive")).times(1_000));
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    eventually("the restart was refused", || (asked(&world, "RebootInstance") > 0).then_some(()));
+    world.ecs().core().revoke("testid", Revocation::Inactive);
+    wait_for_reason(&world, "CredentialsRefused");
+
+    world.ecs().core().clear_faults();
+    let credentials = json!({"accessKeyID": "newid", "accessKeySecret": "newsecret"});
+    world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+    world.journal(|journal| assert_eq!(journal.modifies(ID), 1, "the password was not sent again"));
+}
+
+#[test]
+fn while_sts_is_away_what_one_has_is_used_to_its_end_and_no_longer() {
+    let role = Role::new(ROLE).trusting("testid").with_sessions_of(20);
+    let ecs = Config { instances: vec![instance()], ..Config::default() }.with_role(role);
+    let assume = json!({"assumeRole": {"roleARN": ROLE}});
+    let mut world = world(ecs, &json!({"secretRef": {"name": "ecs-credentials"}}), &assume);
+    world.start_controller();
+    world.wait_for_account("Ready");
+    for action in ["AssumeRole", "GetCallerIdentity"] {
+        let fault = Fault::Refuse { code: "ServiceUnavailable".to_owned(), http: 503, message: String::new() };
+        world.ecs().core().inject(Rule::once(action, fault).times(10_000));
+    }
+    let before = asked(&world, "AssumeRole");
+    eventually("a new session was asked for", || (asked(&world, "AssumeRole") > before).then_some(()));
+    assert_eq!(condition(&account_status(&world), "Ready")["status"], "True");
+    wait_for_reason(&world, "ECSUnavailable");
+    world.ecs().core().clear_faults();
+    world.wait_for_account("Ready");
+    reset_once(&world);
+}
+
+#[test]
+fn of_the_environment_an_access_key_comes_before_a_token() {
+    let ecs = Config { instances: vec![Instance::running(ID, REGION)], ..Config::default() };
+    let world = world(ecs, &json!({"environment": {}}), &json!({}));
+    let _controller = start(
+        &world,
+        &[
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "testid"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "testsecret"),
+            ("ALIBABA_CLOUD_ROLE_ARN", ROLE),
+            ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", PROVIDER),
+            ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", "/nowhere"),
+        ],
+    );
+    world.wait_for_account("Ready");
+    assert_eq!(asked(&world, "AssumeRoleWithOIDC"), 0);
+    reset_once(&world);
+}
+
+fn refusal(code: &str) -> Fault {
+    Fault::Refuse { code: code.to_owned(), http: 400, message: String::new() }
+}
