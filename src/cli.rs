@@ -410,8 +410,8 @@ fn checked_metadata_address(address: String, allow_http_endpoints: bool) -> Resu
         return Ok(address);
     }
     Err(format!(
-        "--ecs-metadata-address is {address:?}; it must be {}, another one only together with --allow-http-endpoints (demos and tests)",
-        ECS_METADATA_ADDRESS
+        "--ecs-metadata-address is {address:?}; it must be {ECS_METADATA_ADDRESS}, another one only together with \
+         --allow-http-endpoints (demos and tests)"
     ))
 }
 
