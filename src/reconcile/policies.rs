@@ -87,13 +87,18 @@ async fn compare_all(cluster: &Cluster) -> Result<(), Trouble> {
     let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED)
         .map_err(|_| Trouble::Different("the shipped policies cannot be parsed".to_owned()))?;
     for object in shipped {
-        if object["kind"] == "ValidatingAdmissionPolicy" {
+        if is_policy(&object) {
             compare::<ValidatingAdmissionPolicy>(cluster, object).await?;
         } else {
             compare::<ValidatingAdmissionPolicyBinding>(cluster, object).await?;
         }
     }
     Ok(())
+}
+
+/// Else it is a binding.
+fn is_policy(object: &Value) -> bool {
+    object["kind"].as_str() == Some(&*ValidatingAdmissionPolicy::kind(&()))
 }
 
 async fn compare<K>(cluster: &Cluster, shipped: Value) -> Result<(), Trouble>
@@ -127,7 +132,7 @@ mod tests {
         let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED).unwrap();
         assert_eq!(shipped.len(), 4);
         for object in shipped {
-            let kept = if object["kind"] == "ValidatingAdmissionPolicy" {
+            let kept = if is_policy(&object) {
                 assert_eq!(object["spec"]["failurePolicy"], "Fail");
                 spec(&serde_json::from_value::<ValidatingAdmissionPolicy>(object.clone()).unwrap())
             } else {

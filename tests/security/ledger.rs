@@ -20,12 +20,12 @@ pub fn forged_record(namespace: &str) -> Value {
         "kind": "ResetRecord",
         "metadata": {"namespace": namespace, "name": format!("{REGION}.{PREY}")},
         "spec": {
-            "accountName": ACCOUNT, "regionID": REGION, "instanceID": PREY, "claim": "forged",
+            "accountName": ACCOUNT, "regionID": REGION, "instanceID": PREY, "claim": 1,
             "claimTime": "2026-01-01T00:00:00Z", "fingerprint": {"keyID": "k", "value": "v"},
             "owner": {"namespace": NAMESPACE, "name": "web", "uid": "u"},
             "passwordSecretRef": {"namespace": "shop", "name": "db", "key": "password"},
             "restartPolicy": "IfRunning", "maxUnavailable": 1, "minReadySeconds": 0,
-            "stableStateTimeoutSeconds": 600, "timeoutSeconds": 900, "tokens": [],
+            "stableStateTimeoutSeconds": 600, "stateSeen": "Running", "timeoutSeconds": 900, "tokens": [],
         },
     })
 }

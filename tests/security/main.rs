@@ -14,6 +14,7 @@ mod common;
 mod ledger;
 mod missing;
 mod people;
+mod rights;
 mod shape;
 
 use std::collections::BTreeSet;

@@ -37,9 +37,10 @@ pub enum Who {
     Bob,
     /// The aggregated role `admin` and `*` on `*` in `shop`, and `use` of `default`.
     Star,
-    /// `*` on `*` in `prod` and in the controller's namespace.
+    /// `*` on `*` in `prod` and in the controller's namespace. In the latter that includes a token of the controller, so there
+    /// the policy guards against accidents only.
     Sys,
-    /// The `ServiceAccount` of a GitOps agent: `edit` in all namespaces, and `use` of `default`.
+    /// The `ServiceAccount` of a GitOps agent: `edit` in the namespaces of the tenants, and `use` of `default`.
     Agent,
 }
 
@@ -76,15 +77,14 @@ impl Who {
             Self::Bob => vec![(SHOP, "admin")],
             Self::Star => vec![(SHOP, "admin"), (SHOP, "star")],
             Self::Sys => vec![(NAMESPACE, "star"), (SYSTEM_NAMESPACE, "star")],
-            Self::Agent => vec![],
+            Self::Agent => vec![(NAMESPACE, "edit"), (SHOP, "edit"), ("gitops", "edit")],
         }
     }
 
     /// Roles in the whole cluster.
     fn cluster_roles(self) -> &'static [&'static str] {
         match self {
-            Self::Alice | Self::Ned | Self::Star => &["ecs-password-reset-use-default"],
-            Self::Agent => &["edit", "ecs-password-reset-use-default"],
+            Self::Alice | Self::Ned | Self::Star | Self::Agent => &["ecs-password-reset-use-default"],
             _ => &[],
         }
     }
