@@ -64,13 +64,18 @@ pub async fn look<T>(context: &Context<T>) -> bool {
     }
     let found = match compare_all(&context.cluster).await {
         // Silence is no news. Before the first answer it is no consent either.
-        Err(Trouble::Unanswered(why)) => before.map_or(Err(why), |before| before.found),
+        Err(Trouble::Unanswered(why)) => before.clone().map_or(Err(why), |before| before.found),
         Err(Trouble::Different(why)) => Err(format!(
             "{why}; nothing is started until a cluster admin has installed the admission policies of this version, with \
              kubectl apply -k deploy/base"
         )),
         Ok(()) => Ok(()),
     };
+    if let Err(why) = &found
+        && before.is_none_or(|before| before.found != found)
+    {
+        tracing::warn!("{why}");
+    }
     policies.set(Look { at, found })
 }
 

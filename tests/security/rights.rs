@@ -51,13 +51,11 @@ fn instance(life: usize) -> String {
     format!("i-life{life:07}")
 }
 
-/// What the controller says of a right that it lacks, in its log after `offset` or on the account.
+/// What the controller says of a right that it lacks, in its log after `offset`.
 fn complaint(world: &World, offset: usize) -> Option<String> {
     let lacks = |text: &str| text.contains("may not ") || text.contains("orbidden");
     let log = std::fs::read_to_string(world.file("controller.log")).unwrap_or_default();
-    let logged = log.get(offset..).unwrap_or_default().lines().find(|line| lacks(line)).map(str::to_owned);
-    let account = || world.kubectl(&["get", "ecsaccount", ACCOUNT, "--output=jsonpath={.status.conditions}"]);
-    logged.or_else(|| Some(account()).filter(|text| lacks(text)))
+    log.get(offset..).unwrap_or_default().lines().find(|line| lacks(line)).map(str::to_owned)
 }
 
 #[test]
