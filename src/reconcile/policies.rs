@@ -125,7 +125,7 @@ where
 /// The whole spec, in the fields that this version knows: a part left out would be the part to attack, and a field that a
 /// later API server fills in must stop nobody.
 fn spec<K: Serialize>(object: &K) -> Option<Value> {
-    serde_json::to_value(object).ok().map(|mut object| object["spec"].take())
+    serde_json::to_value(object).ok()?.get_mut("spec").map(Value::take)
 }
 
 #[cfg(test)]
