@@ -60,6 +60,11 @@ chaos: ## Kill and stop the real binary at every point of its runs, on a real AP
 	@$(call with-tools,control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
 	  --cargo-profile $(PROFILE) --features failpoints --test chaos --success-output immediate --no-fail-fast
 
+.PHONY: security
+security: ## Try to borrow the controller's rights in every way that is known, on a real API server
+	@$(call with-tools,control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
+	  --test security --success-output final --no-fail-fast
+
 .PHONY: mutants
 mutants: ## Break the protocol on purpose, one way at a time (ARGS chooses by name); each has to be noticed
 	scripts/mutants $(ARGS)

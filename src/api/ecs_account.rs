@@ -158,7 +158,8 @@ pub struct AssumeRole {
     )]
     pub role_arn: String,
 
-    /// What the role's trust policy asks for as external id, 2 to 1224 characters. No secret.
+    /// What the role's trust policy asks for as external id, 2 to 1224 characters. No secret. Absent = none is
+    /// sent.
     #[serde(rename = "externalID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1224))]
     #[x_kube(
@@ -194,7 +195,7 @@ pub struct InstanceRule {
     /// The tags that an instance must have, all of them with these values, 1 to 20, for example
     /// `{password-reset: enabled}`. Absent = every instance. Whoever may tag instances decides what this allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("minProperties" = 1, "maxProperties" = 20))]
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 20, "x-kubernetes-map-type" = "atomic"))]
     pub instance_tags: Option<BTreeMap<String, TagValue>>,
 }
 

@@ -8,8 +8,8 @@ use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
-use k8s_openapi::{ClusterResourceScope, Resource as _};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,13 +64,18 @@ pub async fn look<T>(context: &Context<T>) -> bool {
     }
     let found = match compare_all(&context.cluster).await {
         // Silence is no news. Before the first answer it is no consent either.
-        Err(Trouble::Unanswered(why)) => before.map_or(Err(why), |before| before.found),
+        Err(Trouble::Unanswered(why)) => before.clone().map_or(Err(why), |before| before.found),
         Err(Trouble::Different(why)) => Err(format!(
             "{why}; nothing is started until a cluster admin has installed the admission policies of this version, with \
              kubectl apply -k deploy/base"
         )),
         Ok(()) => Ok(()),
     };
+    if let Err(why) = &found
+        && before.is_none_or(|before| before.found != found)
+    {
+        tracing::warn!("{why}");
+    }
     policies.set(Look { at, found })
 }
 
@@ -87,13 +92,18 @@ async fn compare_all(cluster: &Cluster) -> Result<(), Trouble> {
     let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED)
         .map_err(|_| Trouble::Different("the shipped policies cannot be parsed".to_owned()))?;
     for object in shipped {
-        if object.get("kind").and_then(Value::as_str) == Some(ValidatingAdmissionPolicy::KIND) {
+        if is_policy(&object) {
             compare::<ValidatingAdmissionPolicy>(cluster, object).await?;
         } else {
             compare::<ValidatingAdmissionPolicyBinding>(cluster, object).await?;
         }
     }
     Ok(())
+}
+
+/// Else it is a binding.
+fn is_policy(object: &Value) -> bool {
+    object["kind"].as_str() == Some(&*ValidatingAdmissionPolicy::kind(&()))
 }
 
 async fn compare<K>(cluster: &Cluster, shipped: Value) -> Result<(), Trouble>
@@ -115,7 +125,7 @@ where
 /// The whole spec, in the fields that this version knows: a part left out would be the part to attack, and a field that a
 /// later API server fills in must stop nobody.
 fn spec<K: Serialize>(object: &K) -> Option<Value> {
-    serde_json::to_value(object).ok().and_then(|mut object| Some(object.get_mut("spec")?.take()))
+    serde_json::to_value(object).ok()?.get_mut("spec").map(Value::take)
 }
 
 #[cfg(test)]
@@ -127,7 +137,7 @@ mod tests {
         let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED).unwrap();
         assert_eq!(shipped.len(), 4);
         for object in shipped {
-            let kept = if object["kind"] == ValidatingAdmissionPolicy::KIND {
+            let kept = if is_policy(&object) {
                 assert_eq!(object["spec"]["failurePolicy"], "Fail");
                 spec(&serde_json::from_value::<ValidatingAdmissionPolicy>(object.clone()).unwrap())
             } else {

@@ -110,7 +110,7 @@ fn kubectl_get_shows_the_columns_and_a_fresh_object_as_waiting() {
     assert!(wide[1].contains(&"waiting for the controller".to_owned()), "{:?}", wide[1]);
 
     let accounts = rows(&["ecsa"]);
-    assert_eq!(accounts[0], ["NAME", "READY", "ACCOUNT ID", "IDENTITY", "AGE"]);
+    assert_eq!(accounts[0], ["NAME", "READY", "ACCOUNT ID", "IDENTITY", "EXPIRES", "AGE"]);
     for selector in ["spec.regionID=cn-hangzhou", &format!("spec.passwordSecretRef.name={SECRET}")] {
         let selected = rows(&["pwr", "--no-headers", "--field-selector", selector]);
         assert_eq!(selected.len(), 1, "{selector}");

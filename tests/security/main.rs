@@ -1,0 +1,68 @@
+//! Confused-deputy attempts on a real API server, by people who are really signed in as themselves (impersonated), each
+//! with the rights that Kubernetes' own roles give them. The numbers are those of the threats in `docs/SECURITY.md`.
+//!
+//! The controller may read Secrets and become root on machines. Each attempt tries to borrow that. It must be refused, at
+//! the door or by a condition that says why, and ECS must not be asked to change anything. Where two layers stand in the
+//! way, each must do so alone. What it may not do: judge by what the controller says it did; the journal tells.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
+
+mod attempt;
+mod authority;
+#[path = "../common/mod.rs"]
+mod common;
+mod ledger;
+mod missing;
+mod people;
+mod rights;
+mod shape;
+
+use std::collections::BTreeSet;
+
+use attempt::{Attempt, Layer};
+use people::Town;
+
+fn all() -> Vec<Attempt> {
+    [shape::attempts(), authority::attempts(), ledger::attempts()].into_iter().flatten().collect()
+}
+
+#[test]
+fn there_are_sixty_attempts_on_the_threats_and_each_has_a_number_of_its_own() {
+    let all = all();
+    let ids: BTreeSet<&str> = all.iter().map(|attempt| attempt.id).collect();
+    assert_eq!(ids.len(), all.len(), "two have the same number");
+    assert!(all.len() >= 60, "there are only {}", all.len());
+    let threats: BTreeSet<&str> = ids.iter().filter_map(|id| id.split('.').next()).collect();
+    for threat in ["T1", "T2", "T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12"] {
+        assert!(threats.contains(threat), "nothing is tried on {threat}");
+    }
+}
+
+#[test]
+fn every_attempt_is_refused_and_changes_no_machine() {
+    Town::new().refuses(&all(), None);
+}
+
+/// Each row that names two layers, with the admission policies deleted.
+#[test]
+fn without_the_policies_the_other_layer_refuses() {
+    let town = Town::without_policies();
+    town.refuses(&all(), Some(Layer::Policy));
+}
+
+/// The same with every account open to all namespaces.
+#[test]
+fn with_open_accounts_the_other_layer_refuses() {
+    let town = Town::new();
+    town.open_accounts();
+    town.refuses(&all(), Some(Layer::AllowedNamespaces));
+}
+
+/// The same with every tenant holding every right in its namespaces and on statuses and records; only `use`, and rights on
+/// policies and accounts, stay with the admin.
+#[test]
+fn with_wide_rights_the_other_layer_refuses() {
+    let town = Town::new();
+    town.widen_rights();
+    town.refuses(&all(), Some(Layer::Rights));
+}
