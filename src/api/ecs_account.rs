@@ -162,7 +162,7 @@ pub struct AssumeRole {
     #[serde(rename = "externalID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1224))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[A-Za-z0-9+=,.@:/_-]{2,1224}$')")
+        validation = Rule::new("self.size() >= 2 && self.matches('^[A-Za-z0-9+=,.@:/_-]+$')")
             .message("must be 2 to 1224 letters, digits and '+=,.@:/_-'")
     )]
     pub external_id: Option<String>,
