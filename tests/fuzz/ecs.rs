@@ -144,10 +144,7 @@ fn errors_of_ecs_and_of_gateways() {
     fuzz("errors", &words.concat(), |input| {
         let answer = Scripted(input.to_vec());
         let (status, _, body) = answer.parts();
-        let error = match reply(input).result {
-            Ok(_) => return (status, None),
-            Err(error) => error,
-        };
+        let Err(error) = reply(input).result else { return (status, None) };
         let shown = format!("{error} {error:?}");
         assert!(!decoded(&shown).any(|it| it.contains(PASSWORD)), "the password is shown");
         assert!(shown.chars().count() < 1_600, "an error without bound");
