@@ -65,6 +65,16 @@ security: ## Try to borrow the controller's rights in every way that is known, o
 	@$(call with-tools,control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
 	  --test security --success-output final --no-fail-fast
 
+.PHONY: badinput
+badinput: ## Thousands of objects mutated by the CRDs' schemas, and poisoned ones, against a real API server (BADINPUT_MUTANTS)
+	@$(call with-tools,control-plane kubectl nextest) BADINPUT_MUTANTS=$${BADINPUT_MUTANTS:-6000} \
+	  "$$NEXTEST" nextest run --locked --test bad_input --success-output immediate --no-fail-fast
+
+# The dev profile checks its arithmetic, which a release does not.
+.PHONY: fuzz
+fuzz: ## Mutate everything that is read from outside, each target for FUZZ_SECONDS (60); FUZZ_SEED=7 begins elsewhere
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test --locked --test fuzz -- --nocapture
+
 .PHONY: mutants
 mutants: ## Break the protocol on purpose, one way at a time (ARGS chooses by name); each has to be noticed
 	scripts/mutants $(ARGS)

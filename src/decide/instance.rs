@@ -19,7 +19,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Power, Reading, SEND_WINDOW, Seen, Timing, backoff, restart};
+use super::{Power, Reading, SEND_WINDOW, Seen, Timing, backoff, later, restart};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 
@@ -165,7 +165,7 @@ fn set_password(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus
         return Step::Wait { until: deadline, fresh_after: None };
     }
     match &status.attempt {
-        Some(attempt) if o.unsent && now < attempt.timestamp.0 + SEND_WINDOW / 2 => {
+        Some(attempt) if o.unsent && now < later(attempt.timestamp.0, SEND_WINDOW / 2) => {
             Step::Call(Call::SetPasswordAsStored)
         }
         // An attempt of this process that was sent, or refused: not again at once.
@@ -216,11 +216,11 @@ fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Seen> {
 }
 
 pub(super) fn retry_time(attempt: &Attempt, spec: &ResetRecordSpec) -> Timestamp {
-    attempt.timestamp.0 + backoff::delay(attempt.number, &spec.instance_id)
+    later(attempt.timestamp.0, backoff::delay(attempt.number, &spec.instance_id))
 }
 
 pub(super) fn after(time: Timestamp, seconds: i64) -> Timestamp {
-    time + SignedDuration::from_secs(seconds)
+    later(time, SignedDuration::from_secs(seconds))
 }
 
 #[cfg(test)]

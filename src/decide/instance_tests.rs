@@ -538,3 +538,38 @@ fn an_end_without_a_restart_holds_nothing() {
     record.status.as_mut().unwrap().start_time_before = None;
     assert_eq!(next(&look(&record, None), at(100)), Step::Done);
 }
+
+#[test]
+fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
+    let times = [Timestamp::MIN, Timestamp::MAX, at(0)];
+    let phases =
+        [Phase::SettingPassword, Phase::PasswordSet, Phase::RestartRequested, Phase::Restarting, Phase::InEffect];
+    for (phase, time) in phases.into_iter().flat_map(|phase| times.map(|time| (phase, time))) {
+        let mut record = claimed();
+        record.spec.claim_time = Time(time);
+        let status = record.status.as_mut().unwrap();
+        let moment = Some(Time(time));
+        status.phase = phase;
+        status.unanswered_until.clone_from(&moment);
+        status.password_acknowledged_at.clone_from(&moment);
+        status.start_time_before.clone_from(&moment);
+        status.accepted_at.clone_from(&moment);
+        status.attempt.as_mut().unwrap().timestamp = Time(time);
+        status.attempt.as_mut().unwrap().number = u32::MAX;
+        for unsent in [false, true] {
+            let observed = Observed {
+                record: &record,
+                process: "p1",
+                unsent,
+                reading: None,
+                sendable: Sendable::Yes,
+                start_time_follows_reboot: true,
+                others_away: 0,
+                timing: timing(),
+            };
+            let _: Step = next(&observed, at(10));
+        }
+        let new = progress::NewAttempt { id: "a".to_owned(), process: "p1".to_owned(), timestamp: at(10) };
+        assert_eq!(progress::intend(&record, Call::SetPassword, new, timing()).attempt.unwrap().number, u32::MAX);
+    }
+}

@@ -99,6 +99,13 @@ pub struct Timing {
 /// How long after its Timestamp an attempt may be sent, and how old a reading may be when a changing call is signed.
 pub const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
+/// `time` and then `by`. The last moment there is where that lies beyond it: a record may have been edited by hand, and a
+/// moment that never comes is waited for, which a panic would not be.
+#[must_use]
+pub(crate) fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.saturating_add(by).unwrap_or(time)
+}
+
 /// The beginning of the minute that `time` falls in: StartTime has no finer precision.
 #[must_use]
 pub fn minute(time: Timestamp) -> Timestamp {

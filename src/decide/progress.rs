@@ -60,7 +60,7 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, timing: Tim
     status.attempt = Some(Attempt {
         id,
         process,
-        number: same_kind.map_or(0, |attempt| attempt.number) + 1,
+        number: same_kind.map_or(0, |attempt| attempt.number).saturating_add(1),
         timestamp: Time(timestamp),
         found_unanswered_until: status.unanswered_until.clone(),
     });
@@ -72,7 +72,7 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, timing: Tim
         show(&mut status, State::Restarting, reasons::RESTARTING, "requesting a restart".to_owned(), timestamp);
     }
     if let Some(row) = &mut status.row {
-        row.attempts += 1;
+        row.attempts = row.attempts.saturating_add(1);
     }
     status
 }

@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::instance::{Call, Change, Observed, SOON, Sendable, Step, after, may_send, retry_time};
-use super::{Power, Reading, SEND_WINDOW, Seen, Timing, minute, slots};
+use super::{Power, Reading, SEND_WINDOW, Seen, Timing, later, minute, slots};
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
@@ -34,12 +34,12 @@ pub(super) fn request(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecord
                 ),
             ))
         } else {
-            Step::Wait { until: deadline + SignedDuration::from_secs(1), fresh_after }
+            Step::Wait { until: after(deadline, 1), fresh_after }
         }
     };
     let reading = o.reading.filter(|reading| reading.sent_at > acknowledged);
     let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) else {
-        return wait(Some(acknowledged + SignedDuration::from_millis(1)));
+        return wait(Some(later(acknowledged, SignedDuration::from_millis(1))));
     };
     if seen.power == Power::Running
         && let Some(start_time) = seen.start_time.filter(|start_time| minute(*start_time) > minute(acknowledged))
@@ -85,7 +85,7 @@ fn due(
         return Some(Step::Wait { until: now + SEND_WINDOW, fresh_after: Some(now - SEND_WINDOW / 2) });
     }
     // A StartTime has minute precision: one in the present minute could not be told from that of our own restart.
-    let next_minute = minute(start_time) + SEND_WINDOW;
+    let next_minute = later(minute(start_time), SEND_WINDOW);
     if now < next_minute {
         return Some(Step::Wait { until: next_minute, fresh_after: None });
     }
@@ -116,7 +116,7 @@ pub(super) fn prove_unanswered(
         return Step::Write(Change::InEffect { start_time: Some(start_time) });
     }
     let sent = status.attempt.as_ref().map_or(now, |attempt| attempt.timestamp.0);
-    let settled_at = sent + o.timing.request_validity + o.timing.restart_settle;
+    let settled_at = later(sent, o.timing.request_validity + o.timing.restart_settle);
     let deadline = after(settled_at, i64::from(spec.timeout_seconds));
     let unknown = || {
         let why =
@@ -170,12 +170,12 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
     let deadline = after(accepted, i64::from(spec.timeout_seconds));
     let reading = o.reading.filter(|reading| reading.sent_at > accepted);
     // A change that was seen just before does not wake again: the first reading that counts is asked for.
-    let mut fresh_after = reading.is_none().then(|| accepted + SignedDuration::from_millis(1));
+    let mut fresh_after = reading.is_none().then(|| later(accepted, SignedDuration::from_millis(1)));
     if let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) {
         match &seen.power {
             Power::Running if status.left_running => {
                 // A reading may lag, and show once more what was before the restart; one that was sent so late cannot.
-                let telling = accepted + o.timing.restart_settle;
+                let telling = later(accepted, o.timing.restart_settle);
                 if reading.sent_at < telling {
                     fresh_after = Some(telling);
                 } else if o.start_time_follows_reboot {
@@ -206,7 +206,7 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
         );
         return Step::Write(Change::Unknown(reasons::RESTART_STUCK, format!("{why}. {}", ways_out(spec))));
     }
-    Step::Wait { until: deadline + SignedDuration::from_secs(1), fresh_after }
+    Step::Wait { until: after(deadline, 1), fresh_after }
 }
 
 /// An ended claim whose restart still holds a slot: until the instance was Running for `minReadySeconds`, also after the
@@ -223,12 +223,12 @@ pub(super) fn await_availability(
     let ended = status.row.as_ref().and_then(|row| row.state_time.as_ref()).map_or(spec.claim_time.0, |time| time.0);
     let running = o.reading.filter(|reading| reading.shows(&Power::Running));
     let from = running.map_or(now, |reading| reading.since).max(ended);
-    let last_copy = status.unanswered_until.as_ref().map_or(from, |until| until.0 + o.timing.restart_settle);
+    let last_copy = status.unanswered_until.as_ref().map_or(from, |until| later(until.0, o.timing.restart_settle));
     let available = after(from, i64::from(spec.min_ready_seconds)).max(last_copy);
     if running.is_some_and(|reading| reading.sent_at >= available) {
         return Step::Write(Change::Available);
     }
-    Step::Wait { until: available.max(now) + SEND_WINDOW, fresh_after: Some(available) }
+    Step::Wait { until: later(available.max(now), SEND_WINDOW), fresh_after: Some(available) }
 }
 
 /// The StartTime that proves a start after the acknowledgement: later than the one stored before the restart, *and* not
@@ -243,6 +243,6 @@ fn moved(reading: Option<&Reading>, status: &ResetRecordStatus) -> Option<Timest
 
 /// Whether an unbroken row of readings, counted from `from` at the earliest, is M long; else when it will be.
 fn settled(reading: &Reading, from: Timestamp, timing: Timing) -> Result<(), Timestamp> {
-    let then = reading.since.max(from) + timing.restart_settle;
+    let then = later(reading.since.max(from), timing.restart_settle);
     if reading.sent_at >= then { Ok(()) } else { Err(then) }
 }

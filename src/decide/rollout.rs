@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::needed::{self, Wish};
 use super::password::Broken;
 use super::resolve::Decision;
-use super::{Power, Reading, SEND_WINDOW, Seen, minute, progress, slots};
+use super::{Power, Reading, SEND_WINDOW, Seen, later, minute, progress, slots};
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, RestartPolicy, Run, State};
 use crate::api::reasons;
 use crate::api::reset_record::{Completed, ResetRecord};
@@ -202,7 +202,7 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
             return pending(reasons::ANSWER_OUTSTANDING, message, Some(until.0));
         }
         let interval = SignedDuration::from_secs(i64::from(object.min_restart_interval_seconds));
-        if let Some(then) = status.last_restart_time.map(|time| time.0 + interval).filter(|then| *then > now) {
+        if let Some(then) = status.last_restart_time.map(|time| later(time.0, interval)).filter(|then| *then > now) {
             let message =
                 format!("restarted recently; the account's minRestartIntervalSeconds holds it back until {then}");
             return pending(reasons::MIN_RESTART_INTERVAL, message, Some(then));
@@ -315,7 +315,7 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
     progress::advance(&mut row, State::WaitingForStableState, reason, obstacle.clone(), now);
     row.planned_action = Some(PlannedAction::Blocked);
     let since = row.state_time.as_ref().map_or(now, |time| time.0);
-    let deadline = since + SignedDuration::from_secs(i64::from(timeout_seconds));
+    let deadline = later(since, SignedDuration::from_secs(i64::from(timeout_seconds)));
     if now < deadline {
         return Verdict::Waits { row, until: Some(deadline), watch: true };
     }

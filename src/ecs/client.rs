@@ -16,6 +16,8 @@ const REBOOT_POOL_IDLE_SECONDS: u64 = 3;
 
 /// How long the metadata service may take to connect and to answer: it is on the same host. The official client's figure.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+/// The years 2000 to 2100, in seconds since 1970. No clock shows another: a sum with such a time could be no time at all.
+const SERVER_SECONDS: std::ops::Range<i64> = 946_684_800..4_133_980_800;
 
 /// Makes calls.
 pub struct Client<T> {
@@ -92,7 +94,8 @@ fn read<A: Answer>(response: &http::Response<Bytes>, secret: Option<&SecretStrin
 
 fn server_time(response: &http::Response<Bytes>) -> Option<Timestamp> {
     let date = response.headers().get(DATE)?.to_str().ok()?;
-    Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp())
+    let time = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    SERVER_SECONDS.contains(&time.as_second()).then_some(time)
 }
 
 #[cfg(test)]
@@ -155,6 +158,18 @@ mod tests {
         let reply = modify(400, r#"{"Code":"InvalidTimeStamp.Expired"}"#).await;
         assert_eq!(reply.server_time, Some("2026-01-02T03:04:06Z".parse().unwrap()));
         assert_eq!(reply.result.unwrap_err().verdict(), Verdict::Later);
+    }
+
+    #[test]
+    fn a_date_that_no_clock_shows_tells_no_time() {
+        let time =
+            |date: &str| server_time(&http::Response::builder().header("date", date).body(Bytes::new()).unwrap());
+        assert!(time("Fri, 02 Jan 2026 03:04:06 GMT").is_some());
+        for date in
+            ["Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 01 Jan 0001 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", ""]
+        {
+            assert_eq!(time(date), None, "{date}");
+        }
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ use crate::api::reset_record::ResetRecord;
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::metrics::Metrics;
+use crate::reconcile::unreadable;
 
 /// Why a request to the API server brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -282,7 +283,7 @@ impl Cluster {
         let DeserializeGuard(object) = self.timed("get", what.clone(), api.get(name)).await?;
         object.map_err(|invalid| {
             let generation = invalid.metadata.generation;
-            ClusterError::Unreadable { what, why: invalid.error, generation }
+            ClusterError::Unreadable { what, why: unreadable::why(&invalid.error), generation }
         })
     }
 

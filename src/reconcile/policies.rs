@@ -103,7 +103,7 @@ async fn compare_all(cluster: &Cluster) -> Result<(), Trouble> {
 
 /// Else it is a binding.
 fn is_policy(object: &Value) -> bool {
-    object["kind"].as_str() == Some(&*ValidatingAdmissionPolicy::kind(&()))
+    object.get("kind").and_then(Value::as_str) == Some(&*ValidatingAdmissionPolicy::kind(&()))
 }
 
 async fn compare<K>(cluster: &Cluster, shipped: Value) -> Result<(), Trouble>

@@ -7,6 +7,16 @@ use serde_json::{Value, json};
 use crate::api::conditions::{self, Claim, Truth};
 use crate::api::reasons;
 
+/// The longest text about what cannot be read, in characters.
+const WHY_CHARS_MAX: usize = 300;
+
+/// Why an object cannot be read, from the parser's words: those repeat the value, which may be as large as the object, and a
+/// status that repeats it in turn would not be stored.
+#[must_use]
+pub fn why(error: &str) -> String {
+    error.chars().filter(|char| !char.is_control()).take(WHY_CHARS_MAX).collect()
+}
+
 /// The patch of its status. The generation is told too, else kstatus would wait for one.
 #[must_use]
 pub fn status_patch(why: &str, generation: Option<i64>, now: Timestamp) -> Value {
@@ -19,4 +29,18 @@ pub fn status_patch(why: &str, generation: Option<i64>, now: Timestamp) -> Value
     ];
     let conditions = conditions::set(&[], claims, generation, &Time(now));
     json!({"status": {"observedGeneration": generation, "conditions": conditions}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::password_reset::PasswordReset;
+
+    #[test]
+    fn what_is_said_of_a_huge_value_is_short() {
+        let object = json!({"metadata": {}, "spec": {"regionID": "cn-hangzhou", "instanceIDs": "x".repeat(1_000_000)}});
+        let error = serde_json::from_value::<PasswordReset>(object).unwrap_err().to_string();
+        assert!(error.len() > 1_000_000, "the parser repeats what it cannot read");
+        assert!(status_patch(&why(&error), Some(1), Timestamp::UNIX_EPOCH).to_string().len() < 3_000);
+    }
 }

@@ -7,4 +7,7 @@ mod admission;
 #[path = "../common/mod.rs"]
 mod common;
 mod conditions;
+mod generate;
+mod mutants;
+mod oracle;
 mod stored;

@@ -57,6 +57,8 @@ fn an_object_that_cannot_be_read_is_told_so_and_stops_nobody() {
         poison("policy-is-a-number", "restart", json!({"policy": 3})),
         poison("secret-is-a-number", "passwordSecretRef", json!(7)),
         poison("suspend-is-an-object", "suspend", json!({})),
+        // A status that repeats it, three times over, would not be stored.
+        poison("list-is-a-huge-string", "instanceIDs", json!("i".repeat(700_000))),
     ];
     for object in &poisons {
         create_poison(&world, object);
@@ -145,4 +147,50 @@ fn a_record_that_cannot_be_read_holds_up_its_own_instance_only() {
     assert_eq!((world.modifies("i-broken0001"), world.reboots("i-broken0001")), (1, 1));
     let stored = world.get_in(SYSTEM_NAMESPACE, "resetrecord", &format!("{REGION}.i-broken0001"));
     assert_eq!(stored["spec"]["claim"], "seven", "nobody overwrites what they cannot read");
+}
+
+#[test]
+fn a_record_edited_beyond_all_calendars_holds_up_its_own_instance_only() {
+    let mut world = World::with(["i-edited0001", "i-good000001"].map(|id| Instance::running(id, REGION)));
+    world.apply_reset("first", json!({"instanceIDs": ["i-edited0001"]}));
+    world.wait_for("first", "Ready");
+    world.kill_controller();
+    let mut record = world.record("i-edited0001");
+    let status = record["status"].as_object_mut().unwrap();
+    status.remove("availableTime");
+    for time in ["unansweredUntil", "acceptedAt", "passwordAcknowledgedAt", "startTimeBefore", "lastRestartTime"] {
+        status.insert(time.to_owned(), json!("9999-12-30T21:59:59Z"));
+    }
+    status["attempt"]["timestamp"] = json!("9999-12-30T21:59:59Z");
+    replace(&world, record);
+
+    world.start_controller();
+    let both = json!({"instanceIDs": ["i-edited0001", "i-good000001"], "restart": {"maxUnavailable": 2}});
+    world.apply_reset("second", both);
+    world.wait_for_state("second", "i-good000001", "InEffect");
+    // Its owner is told what it waits for, and nothing is done until then.
+    let row = world.wait_for_state("second", "i-edited0001", "Pending");
+    assert_eq!(row["reason"], "AnswerOutstanding");
+    assert!(row["message"].as_str().unwrap().contains("9999"), "{row}");
+    assert_eq!((world.modifies("i-edited0001"), world.reboots("i-edited0001")), (1, 1));
+    assert!(!world.log().contains("panicked"), "a pass panicked");
+}
+
+#[test]
+fn huge_annotations_ask_for_what_small_ones_do() {
+    let world = World::with([Instance::running("i-good000001", REGION)]);
+    let mut object = manifests::password_reset(NAMESPACE, "huge", json!({"instanceIDs": ["i-good000001"]}));
+    object["metadata"]["annotations"] = json!({
+        "ecs.password-reset.dev/rerun-requested-at": "1".repeat(80_000),
+        "ecs.password-reset.dev/retry-requested-at": "\u{0}\u{202e}é".repeat(10_000),
+        "ecs.password-reset.dev/resolve-unknown": format!("{}/1=Happened", "i".repeat(80_000)),
+    });
+    // Applied, kubectl would keep all of it in one more annotation.
+    world.try_kubectl(&["create", "--filename=-"], &object.to_string()).unwrap();
+    world.assert_reset_and_restarted_once(&world.wait_for("huge", "Ready"), "i-good000001", PASSWORD);
+    world.annotate("huge", "rerun-requested-at", Some("now"));
+    world.wait_for_run("huge", 2);
+    assert_eq!((world.modifies("i-good000001"), world.reboots("i-good000001")), (2, 2));
+    let record = world.record("i-good000001").to_string();
+    assert!(record.len() < 20_000, "the record repeats the annotations: {} bytes", record.len());
 }

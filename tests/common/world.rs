@@ -156,6 +156,11 @@ impl World {
         self.try_kubectl(&["apply", "--filename=-"], &object.to_string())
     }
 
+    /// The kubeconfig of the cluster admin, for a test that is its own client.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.dir.0.join("control-plane/kubeconfig")
+    }
+
     /// One object; `kind` and `name` as `kubectl get` takes them, in the namespace `prod`.
     pub fn get(&self, kind: &str, name: &str) -> Value {
         self.get_in(NAMESPACE, kind, name)

@@ -126,7 +126,7 @@ fn claimed<T: Transport>(
     let now = sight.account.as_ref().map_or(sight.now, |account| context.calls.now(account));
     let object = &sight.object.spec;
     let spec = ResetRecordSpec {
-        claim: found.map_or(0, |record| record.spec.claim) + 1,
+        claim: found.map_or(0, |record| record.spec.claim).saturating_add(1),
         claim_time: Time(now),
         owner: sight.wish.owner.clone(),
         account_name: sight.scope.account.clone(),

@@ -11,9 +11,9 @@ use super::observe::{Sight, may_send_now};
 use super::record::{Intent, Stored};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, ResetRecord};
-use crate::decide::SEND_WINDOW;
 use crate::decide::instance::Call;
 use crate::decide::progress::Outcome;
+use crate::decide::{SEND_WINDOW, later};
 use crate::ecs::{Accepted, CallError, Class, LimitPermit, Refusal, Reply, Signed, Stamp, Transport, Verdict};
 use crate::ecs::{Action, modify_password, reboot_instance};
 use crate::reconcile::Context;
@@ -54,7 +54,7 @@ async fn send<T: Transport>(
             modify_password(&endpoint, credentials, &spec.instance_id, password, &stamp)
         }
     };
-    if attempt.process != context.process || sight.later(context) > attempt.timestamp.0 + SEND_WINDOW {
+    if attempt.process != context.process || sight.later(context) > later(attempt.timestamp.0, SEND_WINDOW) {
         return Err("the attempt is too old to be sent, or another process's".to_owned());
     }
     may_send_now(context, sight, spec)?;

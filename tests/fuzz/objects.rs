@@ -1,0 +1,183 @@
+//! Targets: the objects that users write, as they may be stored under another CRD, and the values that are no part of a schema.
+
+use std::collections::BTreeMap;
+
+use ecs_password_reset::api::ecs_account::ECSAccount;
+use ecs_password_reset::api::password_reset::PasswordReset;
+use ecs_password_reset::decide::resolve::Resolution;
+use ecs_password_reset::decide::{needed, password};
+use ecs_password_reset::reconcile::accounts::endpoint;
+use ecs_password_reset::reconcile::passwords::RawSecret;
+use ecs_password_reset::reconcile::unreadable;
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::engine::fuzz;
+
+/// What is said on an object that cannot be read must fit into its status, however large the object is.
+fn assert_told_in_short(error: &serde_json::Error) {
+    let patch = unreadable::status_patch(&unreadable::why(&error.to_string()), Some(1), Timestamp::UNIX_EPOCH);
+    assert!(patch.to_string().len() < 8_000, "a status without bound");
+}
+
+#[test]
+fn password_resets() {
+    let words = [
+        "spec",
+        "accountRef",
+        "name",
+        "regionID",
+        "instanceIDs",
+        "passwordSecretRef",
+        "key",
+        "runID",
+        "suspend",
+        "restart",
+        "policy",
+        "maxUnavailable",
+        "minReadySeconds",
+        "timeoutSeconds",
+        "maxFailures",
+        "stableStateTimeoutSeconds",
+        "IfRunning",
+        "Never",
+        "100%",
+        "%",
+        "-5%",
+        "999999999999%",
+        "status",
+        "instances",
+        "run",
+        "conditions",
+        "Failed",
+        "Pending",
+    ];
+    fuzz("password_resets", &words, |input| {
+        let object: PasswordReset = match serde_json::from_slice(input) {
+            Ok(object) => object,
+            Err(error) => {
+                assert_told_in_short(&error);
+                return None;
+            }
+        };
+        let spec = &object.spec;
+        assert!(spec.max_unavailable() >= 1, "nothing could ever start");
+        // A year before 0 can be read and not written: the API server would have refused it, and refuses it now.
+        let again = serde_json::from_value::<PasswordReset>(serde_json::to_value(&object).unwrap()).ok()?;
+        assert!(object == again, "what is written is not what was read");
+        Some((
+            format!("{:?}", spec.restart_policy()),
+            spec.max_unavailable() > 1,
+            spec.suspended(),
+            object.status.is_some(),
+        ))
+    });
+}
+
+#[test]
+fn accounts() {
+    let words = [
+        "spec",
+        "credentials",
+        "rrsa",
+        "roleARN",
+        "oidcProviderARN",
+        "ecsRAMRole",
+        "secretRef",
+        "environment",
+        "assumeRole",
+        "regions",
+        "allowedNamespaces",
+        "names",
+        "from",
+        "All",
+        "rules",
+        "namespaces",
+        "instanceTags",
+        "limits",
+        "endpoint",
+        "url",
+        "stsURL",
+        "network",
+        "VPC",
+        "Public",
+        "https://a@b",
+        "https://a/b",
+        "https://a?b",
+        "https://a:1",
+        "http://a",
+        "cn-hangzhou",
+        "a.evil/",
+    ];
+    fuzz("accounts", &words, |input| {
+        let account: ECSAccount = match serde_json::from_slice(input) {
+            Ok(account) => account,
+            Err(error) => {
+                assert_told_in_short(&error);
+                return None;
+            }
+        };
+        let spec = &account.spec;
+        let region = spec.regions.as_ref().and_then(|it| it.first()).map_or("cn-hangzhou", String::as_str);
+        let endpoint = endpoint(spec, region);
+        for url in endpoint.iter().flat_map(|it| [&it.ecs_url, &it.sts_url]) {
+            let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).expect("a scheme");
+            assert!(!host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']), "more than a host: {url}");
+        }
+        let names = spec.allowed_namespaces.names.iter().flatten().any(|it| it == "prod");
+        let open = spec.allowed_namespaces.from.is_some();
+        assert!(!spec.allows_namespace("prod") || names || open, "nobody has allowed the namespace");
+        let free = spec.rules.iter().flatten().all(|it| it.instance_tags.iter().flatten().count() > 0);
+        let allowed = spec.allows_instance("prod", &BTreeMap::new());
+        assert!(
+            !allowed || spec.rules.is_none() || !free,
+            "an instance without tags matches a rule that asks for some"
+        );
+        Some((endpoint.is_ok(), names, open, allowed))
+    });
+}
+
+#[test]
+fn secrets() {
+    let words =
+        ["metadata", "data", "password", "UGFzc3cwcmQh", "QWJjZGVmZzEhCg==", "/w==", "=", "QUFB", "name", "stringData"];
+    fuzz("secrets", &words, |input| {
+        let Ok(secret) = serde_json::from_slice::<RawSecret>(input) else { return None };
+        let Some(text) = secret.text("password") else { return Some(None) };
+        let text = text.expose_secret();
+        let verdict = password::check(text.as_bytes());
+        let shown = format!("{:?} {}", verdict.map_err(|it| it.to_string()), secret.text("other").is_some());
+        // Short words stand in the sentences by themselves.
+        assert!(text.len() < 8 || !shown.contains(text), "the password is shown");
+        let document: Value = serde_json::from_str(&String::from_utf8_lossy(input)).unwrap_or_default();
+        let encoded = document["data"]["password"].as_str().unwrap_or_default();
+        let data_shown = serde_json::to_string(&secret).unwrap();
+        assert!(
+            document["metadata"].to_string().contains(encoded) || !data_shown.contains(encoded),
+            "the value is written"
+        );
+        if verdict.is_ok() {
+            assert!(
+                (8..=30).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic()),
+                "ECS would refuse it"
+            );
+            assert_eq!(password::check_windows(text.as_bytes()).is_err(), text.starts_with('/'));
+        }
+        Some(Some(verdict.err().map(|it| it.to_string())))
+    });
+}
+
+#[test]
+fn annotations() {
+    fuzz("annotations", &["i-bp1a0000", "/", "=", "Happened", "RestartAgain", "\n", " "], |input| {
+        let text = String::from_utf8_lossy(input);
+        let tokens = needed::tokens(Some(&text), Some(&text));
+        assert!(tokens.iter().all(|it| it.len() <= 22), "a token is a digest, whatever its value was");
+        assert_eq!(tokens.len(), if text.is_empty() { 1 } else { 2 });
+        let resolution = Resolution::parse(&text)?;
+        let again = format!("{}/{}={:?}", resolution.instance_id, resolution.claim, resolution.decision);
+        assert_eq!(Resolution::parse(&again), Some(resolution.clone()), "{again}");
+        Some((resolution.instance_id.is_empty(), resolution.claim > 0, format!("{:?}", resolution.decision)))
+    });
+}

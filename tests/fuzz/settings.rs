@@ -1,0 +1,110 @@
+//! Targets: the command line, and the Lease that others may have written.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use ecs_password_reset::cli;
+use ecs_password_reset::clock::Clock;
+use ecs_password_reset::leader::{Candidate, Timing};
+use kube::client::Body;
+use tower::service_fn;
+
+use super::engine::fuzz;
+
+#[test]
+fn command_lines() {
+    let words = [
+        "--namespace",
+        "--listen-address",
+        "--allow-http-endpoints",
+        "--request-validity-seconds",
+        "--restart-settle-seconds",
+        "--describe-interval-milliseconds",
+        "--secret-poll-seconds",
+        "--concurrency",
+        "--leader-elect",
+        "=false",
+        "=",
+        "\n",
+        "--leader-elect-lease-duration-seconds",
+        "--leader-elect-renew-deadline-seconds",
+        "--leader-elect-retry-period-seconds",
+        "--log-filter",
+        "--log-format",
+        "json",
+        "info,ecs_password_reset=debug",
+        "[{",
+        "0.0.0.0:8080",
+        "--help",
+        "é",
+        "\u{0}",
+    ];
+    fuzz("command_lines", &words, |input| {
+        let text = String::from_utf8_lossy(input);
+        let line = ["ecs-password-reset", "controller"].into_iter().chain(text.lines());
+        let settings = match cli::parse(line.map(str::to_owned)) {
+            Ok(settings) => settings,
+            Err(error) => return format!("{:?}", error.kind()),
+        };
+        let Timing { lease_duration, renew_deadline, retry_period } = settings.election;
+        assert!(retry_period < renew_deadline, "one try and no other");
+        assert!(lease_duration >= renew_deadline + settings.ecs_connect_timeout, "two could lead at once");
+        let of_ecs = settings.request_validity >= Duration::from_mins(32);
+        assert!(settings.allow_http_endpoints || of_ecs, "a limit that protects machines was loosened");
+        assert!((1..=63).contains(&settings.namespace.len()) && settings.concurrency > 0);
+        format!("{} {} {:?}", settings.allow_http_endpoints, settings.leader_elect, settings.log_format)
+    });
+}
+
+/// An API server that holds `lease` and takes no write.
+fn server(lease: Vec<u8>) -> kube::Client {
+    let service = service_fn(move |request: http::Request<Body>| {
+        let (code, body) = if request.method() == http::Method::GET {
+            (200, lease.clone())
+        } else {
+            (409, br#"{"kind": "Status", "code": 409, "reason": "Conflict", "message": ""}"#.to_vec())
+        };
+        async move { Ok::<_, Infallible>(http::Response::builder().status(code).body(Body::from(body)).unwrap()) }
+    });
+    kube::Client::new(service, "system")
+}
+
+#[test]
+fn leases() {
+    let words = [
+        "metadata",
+        "resourceVersion",
+        "spec",
+        "holderIdentity",
+        "leaseDurationSeconds",
+        "leaseTransitions",
+        "renewTime",
+        "acquireTime",
+        "me",
+        "another",
+        "-1",
+        "2147483647",
+        "2147483648",
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let timing = Timing {
+        lease_duration: Duration::from_secs(15),
+        renew_deadline: Duration::from_secs(10),
+        retry_period: Duration::from_secs(2),
+    };
+    fuzz("leases", &words, |input| {
+        let clock = Clock::simulated("2026-11-24T12:00:00Z".parse().unwrap(), 1.0, 1);
+        let leads = runtime.block_on(async {
+            let mut candidate = Candidate::new(server(input.to_vec()), "system", "me".to_owned(), timing, clock);
+            let gate = candidate.gate();
+            let acquired = tokio::time::timeout(Duration::from_secs(20), candidate.acquire(|| {})).await;
+            acquired.is_ok() || gate.permit(Duration::ZERO).is_some()
+        });
+        assert!(!leads, "a process leads whose write was never taken");
+        let lease = serde_json::from_slice::<k8s_openapi::api::coordination::v1::Lease>(input).ok();
+        let spec = lease.as_ref().map(|it| it.spec.clone().unwrap_or_default());
+        spec.map(|it| {
+            (it.holder_identity.is_some(), it.lease_duration_seconds.map(|it| it > 0), it.lease_transitions.is_some())
+        })
+    });
+}
