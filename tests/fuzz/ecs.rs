@@ -110,7 +110,7 @@ fn reply(input: &[u8]) -> Reply<Accepted> {
         Credentials { access_key_id: "id".into(), access_key_secret: "key-of-nobody".into(), security_token: None };
     let stamp = Stamp { timestamp: "2026-11-24T12:00:00Z".parse().unwrap(), nonce: "n".into() };
     let signed = modify_password(&endpoint, &credentials, "i-bp1a0000", &SecretString::from(PASSWORD), &stamp);
-    block_on(Client::new(Scripted(input.to_vec()), Scripted(Vec::new())).send(signed))
+    block_on(Client::new(Scripted(input.to_vec()), Scripted(Vec::new()), Scripted(Vec::new())).send(signed))
 }
 
 #[test]

@@ -74,6 +74,7 @@ fn seconds(count: i64) -> SignedDuration {
 /// What ECS may show at `now`, the end of times among it.
 fn readings(now: Timestamp) -> Vec<Option<Reading>> {
     let seen = |power: Power, start_time| Seen {
+        permitted: true,
         power,
         start_time,
         name: String::new(),
@@ -188,6 +189,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         resolution: None,
     };
     let view = Object {
+        is_guarded: false,
         spec: &object.spec,
         wish: &wish,
         run: None,
@@ -227,7 +229,9 @@ fn readings_of_answers() {
         let instance = InstancePage::read(input)?.instances.into_iter().next()?;
         let is_stable = matches!(instance.status, InstanceStatus::Running | InstanceStatus::Stopped);
         let observation = Observation { instance: Some(Arc::new(instance)), sent_at: noon(), since: noon() };
-        let reading = reading(&observation);
+        let mut reading = reading(&observation, None, "prod");
+        let seen = reading.seen.as_mut().expect("it was seen");
+        assert!(!std::mem::replace(&mut seen.permitted, true), "without an account nothing is permitted");
         let seen = reading.seen.as_ref().expect("it was seen");
         assert_eq!(!matches!(seen.power, Power::Transitional(_)), is_stable, "what is not known is not stable");
         let steps = drive(record.clone(), Some(&reading), false, true);
