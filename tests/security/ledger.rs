@@ -134,7 +134,7 @@ fn secrets() -> Vec<Attempt> {
     let delete = run(&["delete", "secret", SECRET, "--namespace", NAMESPACE]);
     let done = No::NothingHappens("Succeeded");
     let asleep = |mut attempt: Attempt| {
-        attempt.told_on.1 = "asleep".to_owned();
+        "asleep".clone_into(&mut attempt.told_on.1);
         attempt
     };
     vec![
