@@ -90,7 +90,8 @@ pub fn create(
 ) -> Attempt {
     let name = id.to_lowercase().replace('.', "-");
     let mut fields = json!({"instanceIDs": [PREY]});
-    fields.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    let Value::Object(more) = spec else { panic!("a spec is an object") };
+    fields.as_object_mut().unwrap().extend(more);
     let object = manifests::password_reset(namespace, &name, fields);
     let mut attempt = attempt(id, who, what, send(&["create", "--filename=-"], &object), layer, no);
     attempt.told_on = (namespace, name);

@@ -15,6 +15,7 @@ mod ledger;
 mod missing;
 mod people;
 mod rights;
+mod settle;
 mod shape;
 
 use std::collections::BTreeSet;
@@ -65,4 +66,12 @@ fn with_wide_rights_the_other_layer_refuses() {
     let town = Town::new();
     town.widen_rights();
     town.refuses(&all(), Some(Layer::Rights));
+}
+
+/// The same with a schema that takes anything.
+#[test]
+fn with_a_loose_schema_the_other_layer_refuses() {
+    let town = Town::new();
+    town.loosen_shape();
+    town.refuses(&all(), Some(Layer::Shape));
 }
