@@ -139,7 +139,7 @@ fn bad_resets() -> Vec<Case> {
 }
 
 fn bad_accounts() -> Vec<Case> {
-    const CREDENTIALS: &str = "must hold exactly one of `secretRef` and `environment`";
+    const CREDENTIALS: &str = "must hold exactly one of `rrsa`, `ecsRAMRole`, `secretRef` and `environment`";
     const NAMESPACES: &str = "must hold exactly one of `names` and `from`";
     const URL: &str = "must be 'https://' with a host and an optional port, and nothing after it";
     vec![
@@ -151,6 +151,34 @@ fn bad_accounts() -> Vec<Case> {
             json!({"name": "x", "namespace": "prod"}),
             &["unknown field \"spec.credentials.secretRef.namespace\""],
         ),
+        in_account(
+            "credentials",
+            json!({"rrsa": {"roleARN": "ecs-password-reset", "oidcProviderARN": "acs:ram::1:oidc-provider/p"}}),
+            &["spec.credentials.rrsa.roleARN", "must be a role's ARN"],
+        ),
+        in_account(
+            "credentials",
+            json!({"rrsa": {"roleARN": "acs:ram::1:role/r", "oidcProviderARN": "acs:ram::1:role/r"}}),
+            &["spec.credentials.rrsa.oidcProviderARN", "must be an OIDC provider's ARN"],
+        ),
+        in_account(
+            "credentials",
+            json!({"ecsRAMRole": {"name": "../token"}}),
+            &["spec.credentials.ecsRAMRole.name", "must be a role's name"],
+        ),
+        in_account(
+            "assumeRole",
+            json!({"roleARN": "acs:ram::1:role/r", "externalID": "two words"}),
+            &["spec.assumeRole.externalID", "must be"],
+        ),
+        in_account(
+            "assumeRole",
+            json!({"roleARN": "acs:ram::1:role/r", "durationSeconds": 899}),
+            &["spec.assumeRole.durationSeconds", "should be greater than or equal to 900"],
+        ),
+        in_account("expectedAccountID", json!("prod"), &["spec.expectedAccountID", "must be the digits"]),
+        in_account("rules", json!([]), &["spec.rules", "should have at least 1 items"]),
+        in_account("rules", json!([{}]), &["spec.rules[0]", "must hold `namespaces`, `instanceTags` or both"]),
         case(without(account(), "allowedNamespaces"), &["spec.allowedNamespaces", "Required value"]),
         in_account("allowedNamespaces", json!({}), &["spec.allowedNamespaces", NAMESPACES]),
         in_account("allowedNamespaces.from", json!("All"), &["spec.allowedNamespaces", NAMESPACES]),
