@@ -62,7 +62,7 @@ chaos: ## Kill and stop the real binary at every point of its runs, on a real AP
 
 .PHONY: badinput
 badinput: ## Thousands of objects mutated by the CRDs' schemas, and poisoned ones, against a real API server (BADINPUT_MUTANTS)
-	@$(call with-tools,control-plane kubectl nextest) BADINPUT_MUTANTS=$${BADINPUT_MUTANTS:-6000} \
+	@$(call with-tools,control-plane kubectl nextest) BADINPUT_MUTANTS=$${BADINPUT_MUTANTS:-7500} \
 	  "$$NEXTEST" nextest run --locked --test bad_input --success-output immediate --no-fail-fast
 
 # The dev profile checks its arithmetic, which a release does not.
