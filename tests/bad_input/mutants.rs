@@ -94,6 +94,7 @@ fn samples(count: usize) -> Vec<Sample> {
         for base in &bases {
             assert!(is_valid(&base["spec"]), "the oracle refuses a good object: {base}");
             let singles = generate::singles(base, &schema);
+            println!("{} single changes of a good object for {path}", singles.len());
             let share = count.div_ceil(3);
             let step = singles.len().div_ceil(share).max(1);
             let mut chosen: Vec<Mutant> = singles.iter().step_by(step).cloned().collect();
