@@ -139,7 +139,7 @@ fn bad_resets() -> Vec<Case> {
 }
 
 fn bad_accounts() -> Vec<Case> {
-    const CREDENTIALS: &str = "must hold exactly one of `secretRef` and `environment`";
+    const CREDENTIALS: &str = "must hold exactly one of `rrsa`, `ecsRAMRole`, `secretRef` and `environment`";
     const NAMESPACES: &str = "must hold exactly one of `names` and `from`";
     const URL: &str = "must be 'https://' with a host and an optional port, and nothing after it";
     vec![
