@@ -37,7 +37,7 @@ pub enum Who {
     /// `*` on `*` in `prod` and in the controller's namespace. In the latter that includes a token of the controller, so there
     /// the policy guards against accidents only.
     Sys,
-    /// The `ServiceAccount` of a GitOps agent: `edit` in the namespaces of the tenants, and `use` of `default`.
+    /// The `ServiceAccount` of an agent that deploys: `edit` in the namespaces of the tenants, and `use` of `default`.
     Agent,
 }
 
