@@ -193,7 +193,9 @@ fn every_optional_field_says_what_its_absence_means() {
     const ALTERNATIVES: &[&str] = &[
         "ECSAccount.spec.allowedNamespaces.from",
         "ECSAccount.spec.allowedNamespaces.names",
+        "ECSAccount.spec.credentials.ecsRAMRole",
         "ECSAccount.spec.credentials.environment",
+        "ECSAccount.spec.credentials.rrsa",
         "ECSAccount.spec.credentials.secretRef",
         "ECSAccount.spec.endpoint.network",
         "ECSAccount.spec.endpoint.url",

@@ -60,13 +60,14 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
     let before = context.accounts.get(name);
     let learnt = before.as_ref().map_or_else(Arc::default, |account| Arc::clone(&account.learnt));
     let mut changed = false;
-    if let Some(before) = &before {
+    if let Some(before) = before.as_ref().filter(|before| before.spec != account.spec) {
         // What the spec forbids from now on is forbidden before anybody is asked about credentials.
-        let principal = before.principal.clone().and_then(|principal| {
-            let waiting =
-                || Block { reason: reasons::ACCOUNT_NOT_READY, message: "its credentials have changed".to_owned() };
-            if identity::is_same_source(&before.spec, &account.spec) { Ok(principal) } else { Err(waiting()) }
-        });
+        let principal = if identity::is_same_source(&before.spec, &account.spec) {
+            before.principal.clone()
+        } else {
+            let message = "its credentials are being looked at".to_owned();
+            Err(Block { reason: reasons::ACCOUNT_NOT_READY, message })
+        };
         changed = context.accounts.set(name, account.spec.clone(), principal, Arc::clone(&learnt));
     }
     let principal = identity::principal(context, &account, &learnt, before.as_deref()).await;
