@@ -143,6 +143,7 @@ fn a_rule_that_is_taken_back_between_password_and_restart_means_no_restart() {
     world.apply_reset("web", json!({"instanceIDs": [ID]}));
     wait_for_call(&world, "RebootInstance");
     set_rules(&world, &json!([{"namespaces": [TEAM_B]}]));
+    world.wait_for_look_at_account();
     // What ECS would take from here on must not be asked for.
     let calls = world.calls("RebootInstance", ID);
     world.ecs().core().clear_faults();

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::ecs::{Client, Credentials, SessionCredentials, Transport};
+use crate::ecs::sts::RawCredentials;
+use crate::ecs::{Client, SessionCredentials, Transport};
 
 /// One use is enough: the token is asked for anew each time.
 const TOKEN_SECONDS: &str = "60";
@@ -26,7 +27,7 @@ pub async fn instance_role<T: Transport>(
 ) -> Result<SessionCredentials, String> {
     let ask = async |what: &str, request: http::request::Builder| {
         let request = request.body(Bytes::new()).map_err(|_| format!("{what}: the request could not be built"))?;
-        let body = client.ask_metadata(request).await.map_err(|why| format!("{what}: the metadata service {why}"))?;
+        let body = client.ask_metadata(request).await.map_err(|why| format!("{what}: {why}"))?;
         if body.len() > TEXT_BYTES_MAX { Err(format!("{what}: the answer is too long")) } else { Ok(body) }
     };
     let token = http::Request::put(format!("{address}/latest/api/token"))
@@ -58,24 +59,15 @@ fn text(bytes: &[u8]) -> Option<String> {
 /// Anything but `Code: Success` is a failure, whatever else the answer holds.
 #[must_use]
 pub fn read(body: &[u8]) -> Option<SessionCredentials> {
-    let RawCredentials { code, access_key_id, access_key_secret, security_token, expiration } =
-        serde_json::from_slice(body).ok()?;
-    let expires_at = expiration.parse().ok()?;
-    (code == "Success").then(|| {
-        let security_token = Some(security_token.into());
-        let credentials = Credentials { access_key_id, access_key_secret: access_key_secret.into(), security_token };
-        SessionCredentials { credentials, expires_at }
-    })
+    let Outcome { code } = serde_json::from_slice(body).ok()?;
+    if code == "Success" { serde_json::from_slice::<RawCredentials>(body).ok()?.session() } else { None }
 }
 
+// Not one type with the credentials in it: to flatten them, serde would keep a copy that nobody wipes.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct RawCredentials {
+struct Outcome {
     code: String,
-    access_key_id: String,
-    access_key_secret: String,
-    security_token: String,
-    expiration: String,
 }
 
 #[cfg(test)]

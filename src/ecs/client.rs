@@ -63,7 +63,11 @@ impl<T: Transport> Client<T> {
     pub async fn ask_metadata(&self, request: http::Request<Bytes>) -> Result<Bytes, String> {
         let response = self.metadata.send(request, METADATA_TIMEOUT).await.map_err(|error| error.to_string())?;
         let status = response.status();
-        if status == http::StatusCode::OK { Ok(response.into_body()) } else { Err(format!("answered {status}")) }
+        if status == http::StatusCode::OK {
+            Ok(response.into_body())
+        } else {
+            Err(format!("the metadata service answered {status}"))
+        }
     }
 
     /// Sends a signed call, once.

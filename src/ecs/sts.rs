@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::sign::canonical_form;
 use super::wire::sign;
@@ -96,15 +96,35 @@ impl Answer for CallerIdentity {
 
 impl Answer for SessionCredentials {
     fn read(body: &[u8]) -> Option<Self> {
-        let RawSession { credentials: raw } = serde_json::from_slice(body).ok()?;
-        let expires_at = raw.expiration.parse().ok()?;
-        let credentials = Credentials {
-            access_key_id: raw.access_key_id,
-            access_key_secret: raw.access_key_secret.into(),
-            security_token: Some(raw.security_token.into()),
-        };
-        Some(Self { credentials, expires_at })
+        let RawSession { credentials } = serde_json::from_slice(body).ok()?;
+        credentials.session()
     }
+}
+
+/// Temporary credentials as STS writes them, and the metadata service too. What is secret is wiped however reading ends.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RawCredentials {
+    access_key_id: String,
+    #[serde(deserialize_with = "secret")]
+    access_key_secret: SecretString,
+    #[serde(deserialize_with = "secret")]
+    security_token: SecretString,
+    expiration: String,
+}
+
+impl RawCredentials {
+    /// The credentials; `None` when they do not say when they end.
+    #[must_use]
+    pub fn session(self) -> Option<SessionCredentials> {
+        let Self { access_key_id, access_key_secret, security_token, expiration } = self;
+        let credentials = Credentials { access_key_id, access_key_secret, security_token: Some(security_token) };
+        Some(SessionCredentials { credentials, expires_at: expiration.parse().ok()? })
+    }
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    String::deserialize(deserializer).map(SecretString::from)
 }
 
 #[derive(Deserialize)]
@@ -118,15 +138,6 @@ struct RawIdentity {
 #[serde(rename_all = "PascalCase")]
 struct RawSession {
     credentials: RawCredentials,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RawCredentials {
-    access_key_id: String,
-    access_key_secret: String,
-    security_token: String,
-    expiration: String,
 }
 
 #[cfg(test)]

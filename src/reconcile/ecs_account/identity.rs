@@ -95,8 +95,23 @@ fn endpoint(spec: &ECSAccountSpec, region: &str, allow_http: bool) -> Result<End
     Ok(endpoint)
 }
 
+/// What the account as last looked at may go on with under `spec`, until STS was asked again: what that forbids is forbidden at
+/// once.
+pub(super) fn carried_over(
+    before: &ECSAccountSpec,
+    principal: &Result<Principal, Block>,
+    spec: &ECSAccountSpec,
+) -> Result<Principal, Block> {
+    if !is_same_source(before, spec) {
+        return Err(block(reasons::ACCOUNT_NOT_READY, "its credentials are being looked at"));
+    }
+    let principal = principal.clone()?;
+    check_account_id(spec, &principal.identity)?;
+    Ok(principal)
+}
+
 /// Whether credentials of the one spec are good for the other.
-pub(super) fn is_same_source(before: &ECSAccountSpec, now: &ECSAccountSpec) -> bool {
+fn is_same_source(before: &ECSAccountSpec, now: &ECSAccountSpec) -> bool {
     before.credentials == now.credentials && before.assume_role == now.assume_role && before.endpoint == now.endpoint
 }
 
@@ -284,7 +299,31 @@ fn session_name(cluster: &str, account: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn spec(change: &serde_json::Value) -> ECSAccountSpec {
+        let mut spec = json!({"credentials": {"environment": {}}, "allowedNamespaces": {"names": ["prod"]}});
+        for (field, value) in change.as_object().unwrap() {
+            spec[field] = value.clone();
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn until_sts_was_asked_again_nothing_is_done_with_credentials_that_a_new_spec_does_not_mean() {
+        let credentials =
+            Credentials { access_key_id: "id".to_owned(), access_key_secret: "secret".into(), security_token: None };
+        let identity = CallerIdentity { account_id: "123456".to_owned(), identity_arn: String::new() };
+        let principal = Ok(Principal { credentials, identity, term: None, access_key_id: None });
+        let reason =
+            |change| carried_over(&spec(&json!({})), &principal, &spec(&change)).err().map(|block| block.reason);
+        assert_eq!(reason(json!({"regions": ["cn-hangzhou"], "expectedAccountID": "123456"})), None);
+        assert_eq!(reason(json!({"expectedAccountID": "654321"})), Some(reasons::WRONG_ACCOUNT));
+        let other = json!({"credentials": {"secretRef": {"name": "keys"}}});
+        assert_eq!(reason(other), Some(reasons::ACCOUNT_NOT_READY));
+    }
 
     #[test]
     fn a_session_is_named_after_cluster_and_account_in_letters_that_sts_takes() {

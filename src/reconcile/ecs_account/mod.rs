@@ -23,9 +23,7 @@ use super::policies;
 use super::unreadable;
 use super::wake::Waker;
 use crate::api::password_reset::PasswordReset;
-use crate::api::reasons;
 use crate::clock;
-use crate::decide::rollout::Block;
 use crate::ecs::Transport;
 
 /// How soon an account that is not ready is looked at again.
@@ -61,13 +59,7 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
     let learnt = before.as_ref().map_or_else(Arc::default, |account| Arc::clone(&account.learnt));
     let mut changed = false;
     if let Some(before) = before.as_ref().filter(|before| before.spec != account.spec) {
-        // What the spec forbids from now on is forbidden before anybody is asked about credentials.
-        let principal = if identity::is_same_source(&before.spec, &account.spec) {
-            before.principal.clone()
-        } else {
-            let message = "its credentials are being looked at".to_owned();
-            Err(Block { reason: reasons::ACCOUNT_NOT_READY, message })
-        };
+        let principal = identity::carried_over(&before.spec, &before.principal, &account.spec);
         changed = context.accounts.set(name, account.spec.clone(), principal, Arc::clone(&learnt));
     }
     let principal = identity::principal(context, &account, &learnt, before.as_deref()).await;
