@@ -2,12 +2,22 @@
 //!
 //! Cluster-scoped, written by the platform's administrator. It holds references to credentials, never credentials.
 
+mod credentials;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use credentials::{AssumeRole, Credentials, ECSRAMRole, Environment, RRSA, SecretRef};
+
+/// The rules that more than one field has, and what they say.
+const IS_URL: &str = "self.matches('^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$')";
+const URL: &str = "must be 'https://' with a host and an optional port, and nothing after it";
+const ARE_NAMESPACES: &str = "self.all(x, !format.dns1123Label().validate(x).hasValue())";
+const NAMESPACES: &str = "must hold names of namespaces: lower-case letters, digits and '-'";
 
 /// What an `ECSAccount` declares.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -79,102 +89,6 @@ pub struct ECSAccountSpec {
     pub endpoint: Option<Endpoint>,
 }
 
-/// Where the credentials come from; exactly one field is set.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("[has(self.rrsa), has(self.ecsRAMRole), has(self.secretRef), has(self.environment)].filter(x, x).size() == 1")
-        .message("must hold exactly one of `rrsa`, `ecsRAMRole`, `secretRef` and `environment`")
-)]
-pub struct Credentials {
-    /// RAM Roles for Service Accounts: the controller's own service account takes a role (`AssumeRoleWithOIDC`). No key is
-    /// stored anywhere; the way to prefer on ACK.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rrsa: Option<RRSA>,
-
-    /// The RAM role of the ECS instance that the controller runs on, from the instance's metadata in hardened mode. All pods
-    /// of that instance can have it.
-    #[serde(rename = "ecsRAMRole", default, skip_serializing_if = "Option::is_none")]
-    pub ecs_ram_role: Option<ECSRAMRole>,
-
-    /// A Secret in the controller's own namespace with the keys `accessKeyID` and `accessKeySecret`, and
-    /// `securityToken` for temporary credentials. An edit is taken within a minute.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretRef>,
-
-    /// The official environment variables of the controller's pod, in the official order: `ALIBABA_CLOUD_ACCESS_KEY_ID` and
-    /// `ALIBABA_CLOUD_ACCESS_KEY_SECRET`, with `ALIBABA_CLOUD_SECURITY_TOKEN` for temporary credentials; else
-    /// `ALIBABA_CLOUD_ROLE_ARN`, `ALIBABA_CLOUD_OIDC_PROVIDER_ARN` and `ALIBABA_CLOUD_OIDC_TOKEN_FILE`. Write `{}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub environment: Option<Environment>,
-}
-
-/// A role that the controller's service account takes.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RRSA {
-    /// The role, for example `acs:ram::1234567890123456:role/ecs-password-reset`.
-    #[serde(rename = "roleARN")]
-    #[schemars(length(max = 256))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^acs:ram::[0-9]+:role/[A-Za-z0-9._@-]+$')")
-            .message("must be a role's ARN such as 'acs:ram::1234567890123456:role/ecs-password-reset'")
-    )]
-    pub role_arn: String,
-
-    /// The OIDC provider of the cluster in RAM, for example `acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1234`.
-    #[serde(rename = "oidcProviderARN")]
-    #[schemars(length(max = 256))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^acs:ram::[0-9]+:oidc-provider/[A-Za-z0-9._@-]+$')")
-            .message("must be an OIDC provider's ARN such as 'acs:ram::1234567890123456:oidc-provider/ack-rrsa'")
-    )]
-    pub oidc_provider_arn: String,
-}
-
-/// The role of the instance that the controller runs on.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-pub struct ECSRAMRole {
-    /// The role's name. Absent = whatever role the instance has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^[A-Za-z0-9._-]+$')")
-            .message("must be a role's name: letters, digits, '.', '_' and '-'")
-    )]
-    pub name: Option<String>,
-}
-
-/// A role to assume.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AssumeRole {
-    /// The role, for example `acs:ram::1234567890123456:role/ecs-password-reset`.
-    #[serde(rename = "roleARN")]
-    #[schemars(length(max = 256))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^acs:ram::[0-9]+:role/[A-Za-z0-9._@-]+$')")
-            .message("must be a role's ARN such as 'acs:ram::1234567890123456:role/ecs-password-reset'")
-    )]
-    pub role_arn: String,
-
-    /// What the role's trust policy asks for as external id, 2 to 1224 characters. No secret. Absent = none is
-    /// sent.
-    #[serde(rename = "externalID", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1224))]
-    #[x_kube(
-        validation = Rule::new("self.size() >= 2 && self.matches('^[A-Za-z0-9+=,.@:/_-]+$')")
-            .message("must be 2 to 1224 letters, digits and '+=,.@:/_-'")
-    )]
-    pub external_id: Option<String>,
-
-    /// How long the role is taken for, in seconds, 900 to 43200, at most what the role allows. Absent = 3600. It is taken
-    /// again before that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 900, max = 43200))]
-    pub duration_seconds: Option<u32>,
-}
-
 /// Which instances may be reset from which namespaces. Tags are those that ECS shows, not what an object says.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -186,10 +100,7 @@ pub struct InstanceRule {
     /// The namespaces that the rule is for, 1 to 64. Absent = all that the account allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), inner(length(max = 63)))]
-    #[x_kube(
-        validation = Rule::new("self.all(x, !format.dns1123Label().validate(x).hasValue())")
-            .message("must hold names of namespaces: lower-case letters, digits and '-'")
-    )]
+    #[x_kube(validation = Rule::new(ARE_NAMESPACES).message(NAMESPACES))]
     pub namespaces: Option<Vec<String>>,
 
     /// The tags that an instance must have, all of them with these values, 1 to 20, for example
@@ -204,22 +115,6 @@ pub struct InstanceRule {
 #[serde(transparent)]
 pub struct TagValue(#[schemars(length(max = 128))] pub String);
 
-/// Names a Secret in the controller's own namespace.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct SecretRef {
-    /// The name of the Secret.
-    #[schemars(length(max = 253))]
-    #[x_kube(
-        validation = Rule::new("!format.dns1123Subdomain().validate(self).hasValue()")
-            .message("must be the name of a Secret: lower-case letters, digits, '-' and '.'")
-    )]
-    pub name: String,
-}
-
-/// Takes the environment variables; it has no fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub struct Environment {}
-
 /// The namespaces whose objects may use an account; exactly one field is set. By name and not by label, since labels
 /// can be edited by a namespace's owner.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -231,10 +126,7 @@ pub struct AllowedNamespaces {
     /// The names of the namespaces, 1 to 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(length(max = 63)))]
-    #[x_kube(
-        validation = Rule::new("self.all(x, !format.dns1123Label().validate(x).hasValue())")
-            .message("must hold names of namespaces: lower-case letters, digits and '-'")
-    )]
+    #[x_kube(validation = Rule::new(ARE_NAMESPACES).message(NAMESPACES))]
     pub names: Option<Vec<String>>,
 
     /// `All`: every namespace of the cluster.
@@ -292,19 +184,13 @@ pub struct Endpoint {
     /// runs with --allow-http-endpoints, which is for demos and tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$')")
-            .message("must be 'https://' with a host and an optional port, and nothing after it")
-    )]
+    #[x_kube(validation = Rule::new(IS_URL).message(URL))]
     pub url: Option<String>,
 
     /// The same for STS. Absent = `url`.
     #[serde(rename = "stsURL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$')")
-            .message("must be 'https://' with a host and an optional port, and nothing after it")
-    )]
+    #[x_kube(validation = Rule::new(IS_URL).message(URL))]
     pub sts_url: Option<String>,
 }
 

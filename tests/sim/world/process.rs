@@ -1,14 +1,14 @@
 //! The machines and the processes on them: each runs the whole controller, and can die at any moment.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ecs_password_reset::admin::Readiness;
-use ecs_password_reset::cli::{LogFormat, Settings};
+use ecs_password_reset::cli::{self, Settings};
 use ecs_password_reset::clock::Clock;
 use ecs_password_reset::ecs::Client as EcsClient;
-use ecs_password_reset::leader::{Gate, Timing};
+use ecs_password_reset::leader::Gate;
 use ecs_password_reset::metrics::Metrics;
 use ecs_password_reset::run::{self, Outside};
 use ecs_simulator::api_server::Kind;
@@ -63,37 +63,17 @@ pub fn kinds() -> Vec<Kind> {
 
 /// The defaults of production, but for the polls of ECS: half an hour of them is most of the work of a run with a lost restart.
 fn settings(plan: &Plan) -> Settings {
+    static DEFAULTS: LazyLock<Settings> =
+        LazyLock::new(|| cli::parse(["ecs-password-reset", "controller"]).expect("the defaults are valid"));
     Settings {
         namespace: SYSTEM_NAMESPACE.to_owned(),
-        listen_address: ([127, 0, 0, 1], 0).into(),
-        allow_http_endpoints: false,
-        request_validity: Duration::from_mins(32),
-        restart_settle: Duration::from_mins(2),
         describe_interval: Duration::from_secs(10),
-        secret_poll: Duration::from_secs(30),
-        concurrency: 16,
-        kube_request_timeout: Duration::from_secs(10),
-        ecs_connect_timeout: Duration::from_secs(5),
         clock_skew_limit: plan.skew_limit,
-        account_check: Duration::from_mins(1),
-        cluster_name: "simulated".to_owned(),
-        oidc_token_file: "/nowhere".into(),
-        ecs_metadata_address: "http://100.100.100.200".to_owned(),
-        ecs_ca_file: None,
-        ecs_use_proxy_variables: false,
         // The simulated API server has no admission, so nothing is guarded by it.
         allow_missing_policy: true,
-        policy_check: Duration::from_mins(1),
-        shutdown_timeout: Duration::from_secs(25),
         leader_elect: plan.election,
         leader_elect_identity: "simulated".to_owned(),
-        election: Timing {
-            lease_duration: Duration::from_secs(15),
-            renew_deadline: Duration::from_secs(10),
-            retry_period: Duration::from_secs(2),
-        },
-        log_filter: "info".to_owned(),
-        log_format: LogFormat::Json,
+        ..DEFAULTS.clone()
     }
 }
 
