@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Readiness};
 use crate::cli::Settings;
 use crate::clock::Clock;
-use crate::ecs::{self, Client as EcsClient, HttpTransport, Instances, Network, Transport, TransportError};
+use crate::ecs::{self, Client as EcsClient, HttpOptions, HttpTransport, Instances, Transport, TransportError};
 use crate::leader::{Candidate, Gate, LEASE_NAME, Loss};
 use crate::metrics::Metrics;
 use crate::reconcile::accounts::Accounts;
@@ -88,7 +88,7 @@ impl Outside<HttpTransport> {
                 ecs::authorities(&name, &pem)?
             }
         };
-        let ecs = EcsClient::connect(&Network {
+        let ecs = EcsClient::connect(&HttpOptions {
             allow_http: settings.allow_http_endpoints,
             connect_timeout: settings.ecs_connect_timeout,
             authorities,

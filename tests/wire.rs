@@ -14,9 +14,9 @@ use bytes::Bytes;
 use ecs_password_reset::ecs::error::classify;
 use ecs_password_reset::ecs::sign::{canonical_form, signature, string_to_sign};
 use ecs_password_reset::ecs::{
-    Accepted, CallError, CallerIdentity, Class, Client, Credentials, DryRunPassed, Endpoint, Executed, HttpTransport,
-    InstancePage, Network, Reply, SendError, Stamp, Transport, Verdict, describe_instances, describe_instances_dry_run,
-    get_caller_identity, modify_password, reboot_instance,
+    Accepted, CallError, CallerIdentity, Class, Client, Credentials, DryRunPassed, Endpoint, Executed, HttpOptions,
+    HttpTransport, InstancePage, Reply, SendError, Stamp, Transport, Verdict, describe_instances,
+    describe_instances_dry_run, get_caller_identity, modify_password, reboot_instance,
 };
 use proptest::prelude::*;
 use secrecy::SecretString;
@@ -260,8 +260,8 @@ proptest! {
 
 // === The network ===
 
-fn network(allow_http: bool) -> Network {
-    Network { allow_http, connect_timeout: Duration::from_secs(5), ..Network::default() }
+fn network(allow_http: bool) -> HttpOptions {
+    HttpOptions { allow_http, connect_timeout: Duration::from_secs(5), ..HttpOptions::default() }
 }
 
 fn transport() -> HttpTransport {

@@ -7,7 +7,7 @@ use http::header::DATE;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Action, Answer, CallError, HttpTransport, Network, Signed, Transport, TransportError, refusal};
+use super::{Action, Answer, CallError, HttpOptions, HttpTransport, Signed, Transport, TransportError, refusal};
 
 /// How long an idle connection of reads and password calls is kept. They may be repeated.
 const POOL_IDLE_SECONDS: u64 = 30;
@@ -37,10 +37,10 @@ pub struct Reply<A> {
 
 impl Client<HttpTransport> {
     /// A client on the network.
-    pub fn connect(network: &Network) -> Result<Self, TransportError> {
-        let transport = |idle| HttpTransport::new(network, Duration::from_secs(idle));
+    pub fn connect(options: &HttpOptions) -> Result<Self, TransportError> {
+        let transport = |idle| HttpTransport::new(options, Duration::from_secs(idle));
         // No name, no TLS, no way through a proxy: a packet to that address does not leave the host.
-        let local = Network { allow_http: true, connect_timeout: METADATA_TIMEOUT, ..Network::default() };
+        let local = HttpOptions { allow_http: true, connect_timeout: METADATA_TIMEOUT, ..HttpOptions::default() };
         Ok(Self {
             general: transport(POOL_IDLE_SECONDS)?,
             reboot: transport(REBOOT_POOL_IDLE_SECONDS)?,

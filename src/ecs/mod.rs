@@ -43,5 +43,5 @@ pub use sign::{Credentials, Stamp};
 pub use sts::{
     CallerIdentity, RoleRequest, SessionCredentials, assume_role, assume_role_with_oidc, get_caller_identity,
 };
-pub use transport::{HttpTransport, Network, SendError, Transport, TransportError, authorities};
+pub use transport::{HttpOptions, HttpTransport, SendError, Transport, TransportError, authorities};
 pub use wire::{Action, Signed, describe_instances, describe_instances_dry_run, modify_password, reboot_instance};

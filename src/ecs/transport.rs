@@ -33,7 +33,7 @@ pub enum SendError {
 
 /// How connections are made.
 #[derive(Clone, Debug, Default)]
-pub struct Network {
+pub struct HttpOptions {
     /// Whether plain `http` addresses are let through: for tests, and for the metadata service of an instance, which has no other.
     pub allow_http: bool,
     /// How long connecting may take, TLS included; part of a call's own timeout: what has not left by then never does.
@@ -76,8 +76,8 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// An idle connection is kept for `pool_idle_timeout`; one that has gone stale is the commonest way to an outcome that
     /// nobody knows.
-    pub fn new(network: &Network, pool_idle_timeout: Duration) -> Result<Self, TransportError> {
-        let Network { allow_http, connect_timeout, authorities, use_proxy_variables } = network;
+    pub fn new(options: &HttpOptions, pool_idle_timeout: Duration) -> Result<Self, TransportError> {
+        let HttpOptions { allow_http, connect_timeout, authorities, use_proxy_variables } = options;
         let builder = reqwest::Client::builder()
             .retry(reqwest::retry::never())
             .redirect(reqwest::redirect::Policy::none())
