@@ -29,6 +29,7 @@ pub fn all() -> Vec<Scenario> {
         throttled(),
         refused_and_tried_again(),
         unknown_and_restarted_again(),
+        one_exchanged_for_another(),
     ]
 }
 
@@ -238,5 +239,17 @@ fn unknown_and_restarted_again() -> Scenario {
         runs: vec![(I1, 2)],
         ends: vec![("Unknown RestartOutcomeUnknown", 2)],
         ..scenario("unknown and restarted again", &[running(I1)], &[one()])
+    }
+}
+
+/// The first instance is claimed, and holds the only slot, when the object names another one instead. A process that does not
+/// see that claim yet makes one more: then each restart has to wait for the other.
+fn one_exchanged_for_another() -> Scenario {
+    let another = reset("web", json!({"instanceIDs": [I2]}));
+    Scenario {
+        script: vec![(When::Phase(I1, "SettingPassword"), Do::Apply(another))],
+        runs: vec![(I1, 1), (I2, 1)],
+        ends: vec![("InEffect RestartProven", 2)],
+        ..scenario("one exchanged for another", &[running(I1), running(I2)], &[one()])
     }
 }

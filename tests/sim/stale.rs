@@ -32,7 +32,7 @@ fn every_event_of_a_watch_may_be_late_twice_out_of_order_or_the_last() {
 
 #[test]
 fn a_process_that_takes_over_may_see_the_past() {
-    const LAGS: [(u64, Ms); 4] = [(0, 15_000), (1, 0), (1, 15_000), (3, 15_000)];
+    const LAGS: [(u64, Ms); 5] = [(0, 15_000), (1, 0), (1, 15_000), (3, 15_000), (3, 1_000)];
     let cases = cases("lag", |calm| {
         let is_record_write = |it: &Asked| it.class == Class::Write && it.key.contains("resetrecords");
         let after = |Asked { key, .. }: Asked| {
