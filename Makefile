@@ -53,7 +53,7 @@ model: ## Search all states that the decisions can come to
 
 .PHONY: sim
 sim: ## Simulate the whole controller under faults (SIM=whole for every run, SEEDS=100000 for more of chance, SEED=7 to see one again)
-	cargo test --locked --profile $(PROFILE) --test sim -- --include-ignored --nocapture
+	SIM=$${SIM:-ci} cargo test --locked --profile $(PROFILE) --test sim -- --include-ignored --nocapture
 
 .PHONY: chaos
 chaos: ## Kill and stop the real binary at every point of its runs, on a real API server
