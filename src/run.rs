@@ -104,6 +104,10 @@ async fn kube_config(settings: &Settings) -> Result<kube::Config, RunError> {
     // A write that is repeated behind our back is a write whose outcome we do not know.
     config.default_retry = false;
     config.connect_timeout = Some(settings.kube_request_timeout);
+    // Taken from the kubeconfig or from HTTPS_PROXY, which is for others: kube would refuse to start for want of a proxy client.
+    if config.proxy_url.take().is_some() {
+        tracing::warn!("the API server is asked without the proxy that the kubeconfig or HTTPS_PROXY names");
+    }
     Ok(config)
 }
 

@@ -2,6 +2,7 @@
 //! left. Never repeats a request, never follows a redirect, uses no proxy unless it is told to.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -139,16 +140,22 @@ fn describe(error: &reqwest::Error) -> SendError {
 fn connect_failure(error: &reqwest::Error) -> &'static str {
     let mut source = error.source();
     while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return match error.kind() {
-                std::io::ErrorKind::ConnectionRefused => "the endpoint refused the connection",
-                std::io::ErrorKind::InvalidData => "TLS failed: check the CA certificates and the endpoint's name",
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return match innermost_kind(error) {
+                io::ErrorKind::ConnectionRefused => "the endpoint refused the connection",
+                io::ErrorKind::InvalidData => "TLS failed: check the CA certificates and the endpoint's name",
                 _ => "no connection to the endpoint: check routes, network policies and TLS",
             };
         }
         source = error.source();
     }
     "no connection to the endpoint: check routes, network policies and TLS"
+}
+
+/// TLS wraps its errors in one of kind `Other`, and `source` steps over what is directly inside.
+fn innermost_kind(error: &io::Error) -> io::ErrorKind {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
+    inner.map_or_else(|| error.kind(), innermost_kind)
 }
 
 fn cut_off(error: &reqwest::Error) -> SendError {

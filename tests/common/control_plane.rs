@@ -1,10 +1,13 @@
 //! A real API server of the test's own, and `kubectl` for it.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -25,8 +28,8 @@ pub struct Kubectl {
 }
 
 impl ControlPlane {
-    /// Starts one with its data in `dir`.
-    pub fn start(dir: &Path) -> Self {
+    /// Starts one with its data in `dir`; with `audit` it keeps a log of every request and answer.
+    pub fn start(dir: &Path, audit: bool) -> Self {
         let (program, kubectl) = (tool("CONTROL_PLANE"), tool("KUBECTL"));
         std::fs::create_dir_all(dir).unwrap();
         let output = dir.join("output.log");
@@ -34,6 +37,7 @@ impl ControlPlane {
             .arg("--data-dir")
             .arg(dir)
             .arg("--stop-on-stdin-eof")
+            .args(audit.then_some("--audit"))
             .stdin(Stdio::piped())
             .stdout(File::create(&output).unwrap())
             .stderr(File::create(dir.join("errors.log")).unwrap())
@@ -57,6 +61,41 @@ impl ControlPlane {
         let before = ready();
         kill_process(Pid::from_child(&self.process), Signal::HUP).unwrap();
         eventually("the API server is back", || (ready() > before).then_some(()));
+    }
+
+    /// Every request and answer so far.
+    pub fn audit_log(&self) -> String {
+        std::fs::read_to_string(self.data.with_file_name("audit.log")).expect("it was started with `audit`")
+    }
+
+    /// Everything that was ever written to etcd, by key, oldest first; compaction, which comes after five minutes, would
+    /// be an error. By the JSON gateway, whose answer to HTTP/1.0 is a line for each batch of events.
+    pub fn etcd_history(&self) -> Vec<(String, Vec<u8>)> {
+        let url = read(&self.data.with_file_name("etcd-url"));
+        let post = |path: &str, body: &Value| {
+            let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+            let (body, head) = (body.to_string(), format!("POST {path} HTTP/1.0\r\nContent-Type: application/json"));
+            write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+            BufReader::new(stream).lines().map(Result::unwrap).skip_while(|line| !line.is_empty()).skip(1)
+        };
+        let parse = |line: String| serde_json::from_str::<Value>(&line).unwrap();
+        let number = |value: &Value| value.as_str().unwrap_or("0").parse::<u64>().unwrap();
+        let all = json!({"key": "AA==", "range_end": "AA==", "limit": 1});
+        let newest = number(&parse(post("/v3/kv/range", &all).next().unwrap())["header"]["revision"]);
+        let watch = json!({"create_request": {"key": "AA==", "range_end": "AA==", "start_revision": 1}});
+        let mut history = Vec::new();
+        for line in post("/v3/watch", &watch) {
+            let answer = parse(line);
+            assert!(answer["result"]["canceled"] != true, "etcd has forgotten the beginning");
+            for event in answer["result"]["events"].as_array().into_iter().flatten() {
+                let decode = |name: &str| STANDARD.decode(event["kv"][name].as_str().unwrap_or_default()).unwrap();
+                history.push((String::from_utf8(decode("key")).unwrap(), decode("value")));
+                if number(&event["kv"]["mod_revision"]) >= newest {
+                    return history;
+                }
+            }
+        }
+        panic!("etcd ended before its newest revision");
     }
 
     /// `kubectl` for it.

@@ -34,6 +34,8 @@ pub struct Setup {
     pub leader_elect: bool,
     /// Further flags of the controller.
     pub flags: Vec<String>,
+    /// Whether the API server keeps an audit log of every request and answer. Default false.
+    pub audit: bool,
 }
 
 impl Default for Setup {
@@ -47,6 +49,7 @@ impl Default for Setup {
             allow_http_endpoints: true,
             leader_elect: false,
             flags: Vec::new(),
+            audit: false,
         }
     }
 }
@@ -90,7 +93,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let ecs = Config { request_validity_seconds, ..setup.ecs };
         let simulator = runtime.block_on(Simulator::start(ecs)).unwrap();
-        let control_plane = ControlPlane::start(&dir.join("control-plane"));
+        let control_plane = ControlPlane::start(&dir.join("control-plane"), setup.audit);
         let mut flags = vec![format!("--log-filter={log_filter}")];
         if allow_http_endpoints {
             flags.extend([
@@ -328,6 +331,17 @@ impl World {
     /// A file for the test, beside the world's own.
     pub fn file(&self, name: &str) -> PathBuf {
         self.launch.log.with_file_name(name)
+    }
+
+    /// The parts behind the API server: its audit log and etcd.
+    pub fn control_plane(&self) -> &ControlPlane {
+        &self.control_plane
+    }
+
+    /// The token that the controller signs in with.
+    pub fn service_account_token(&self) -> String {
+        let config: Value = serde_json::from_slice(&std::fs::read(&self.launch.kubeconfig).unwrap()).unwrap();
+        config["users"][0]["user"]["token"].as_str().unwrap().to_owned()
     }
 
     /// Crashes the API server, and waits until it is there again over the same data.

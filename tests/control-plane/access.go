@@ -23,9 +23,10 @@ type access struct {
 	port                   int
 }
 
-func certDir(dir string) string        { return filepath.Join(dir, "certificates") }
-func signingKeyFile(dir string) string { return filepath.Join(dir, "service-account.key") }
-func tokenFile(dir string) string      { return filepath.Join(dir, "tokens.csv") }
+func certDir(dir string) string         { return filepath.Join(dir, "certificates") }
+func signingKeyFile(dir string) string  { return filepath.Join(dir, "service-account.key") }
+func tokenFile(dir string) string       { return filepath.Join(dir, "tokens.csv") }
+func auditPolicyFile(dir string) string { return filepath.Join(dir, "audit-policy.yaml") }
 
 // prepareAccess writes what kube-apiserver reads at its start. The signing key outlives a restart, else the
 // ServiceAccount tokens that were handed out would die with it; the admin's token need not.
@@ -45,6 +46,18 @@ func prepareAccess(dir string, port int) (access, error) {
 		return access{}, err
 	}
 	return access{dir: dir, kubeconfig: kubeconfig, token: token, port: port}, nil
+}
+
+// writeAuditPolicy asks for as much as anybody logs: bodies of all but what is secret by its kind.
+func writeAuditPolicy(path string) error {
+	return os.WriteFile(path, []byte(`apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  resources: [{group: "", resources: [secrets, serviceaccounts/token]}]
+- level: RequestResponse
+`), 0o600)
 }
 
 func writeSigningKey(path string) error {

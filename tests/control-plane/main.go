@@ -36,11 +36,12 @@ func run(args []string) error {
 	dataDir := flags.String("data-dir", "", "`DIR` for data, logs and kubeconfig; starting again over it keeps everything (required)")
 	manager := flags.Bool("controller-manager", true, "run kube-controller-manager: garbage collection, namespace deletion, default ServiceAccounts")
 	stdin := flags.Bool("stop-on-stdin-eof", false, "stop as soon as standard input ends, so that a parent that was killed leaves nothing behind")
+	audit := flags.Bool("audit", false, "write DIR/audit.log: every request and answer in full, those about Secrets and tokens without their bodies")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *dataDir == "" || flags.NArg() > 0 {
-		return errors.New("usage: control-plane --data-dir DIR [--controller-manager=false] [--stop-on-stdin-eof]")
+		return errors.New("usage: control-plane --data-dir DIR [--controller-manager=false] [--audit] [--stop-on-stdin-eof]")
 	}
 	dir, err := filepath.Abs(*dataDir)
 	if err != nil {
@@ -59,5 +60,5 @@ func run(args []string) error {
 			stop()
 		}()
 	}
-	return serve(ctx, dir, programs)
+	return serve(ctx, dir, *audit, programs)
 }

@@ -18,8 +18,8 @@ const (
 )
 
 // serve runs a control plane over `dir` until `ctx` ends. It prints `ready` once it is, and again after each SIGHUP, on
-// which kube-apiserver is killed and started anew over the same etcd and port.
-func serve(ctx context.Context, dir string, from programs) (err error) {
+// which kube-apiserver is killed and started anew over the same etcd and port. Where etcd listens is in `dir`/etcd-url.
+func serve(ctx context.Context, dir string, audit bool, from programs) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -31,6 +31,11 @@ func serve(ctx context.Context, dir string, from programs) (err error) {
 	access, err := prepareAccess(dir, ports[2])
 	if err != nil {
 		return err
+	}
+	if audit {
+		if err := writeAuditPolicy(auditPolicyFile(dir)); err != nil {
+			return err
+		}
 	}
 
 	var running []*child
@@ -48,12 +53,19 @@ func serve(ctx context.Context, dir string, from programs) (err error) {
 		return started, err
 	}
 
-	etcd, err := start("etcd", from.etcd, etcdFlags(dir, ports[0], ports[1]))
+	etcdURL := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
+	if err := os.WriteFile(filepath.Join(dir, "etcd-url"), []byte(etcdURL), 0o600); err != nil {
+		return err
+	}
+	etcd, err := start("etcd", from.etcd, etcdFlags(dir, etcdURL, ports[1]))
 	if err != nil {
 		return err
 	}
 	startAPIServer := func() (*child, error) {
-		flags := apiserverFlags(dir, ports[0], ports[2], from.manager != nil)
+		flags := apiserverFlags(dir, etcdURL, ports[2], from.manager != nil)
+		if audit {
+			flags = append(flags, "--audit-policy-file="+auditPolicyFile(dir), "--audit-log-path="+filepath.Join(dir, "audit.log"))
+		}
 		apiserver, err := start("kube-apiserver", from.apiserver, flags)
 		if err != nil {
 			return nil, err
@@ -111,8 +123,8 @@ func waitReady(ctx context.Context, access access, etcd, apiserver *child) error
 	return nil
 }
 
-func etcdFlags(dir string, clientPort, peerPort int) []string {
-	client, peer := fmt.Sprintf("http://127.0.0.1:%d", clientPort), fmt.Sprintf("http://127.0.0.1:%d", peerPort)
+func etcdFlags(dir, client string, peerPort int) []string {
+	peer := fmt.Sprintf("http://127.0.0.1:%d", peerPort)
 	return []string{
 		"--name=test", "--data-dir=" + filepath.Join(dir, "etcd"),
 		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
@@ -121,9 +133,9 @@ func etcdFlags(dir string, clientPort, peerPort int) []string {
 	}
 }
 
-func apiserverFlags(dir string, etcdPort, port int, withManager bool) []string {
+func apiserverFlags(dir, etcdURL string, port int, withManager bool) []string {
 	flags := []string{
-		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", etcdPort),
+		"--etcd-servers=" + etcdURL,
 		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--permit-port-sharing",
 		"--cert-dir=" + certDir(dir),
 		"--service-account-issuer=https://kubernetes.default.svc",

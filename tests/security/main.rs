@@ -17,6 +17,7 @@ mod people;
 mod rights;
 mod settle;
 mod shape;
+mod tls;
 
 use std::collections::BTreeSet;
 
