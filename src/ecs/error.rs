@@ -34,8 +34,8 @@ pub struct Refusal {
     pub http_status: u16,
     /// What Alibaba support asks for.
     pub request_id: Option<String>,
-    /// The API's explanation, at most 300 characters. Absent when it might repeat what was signed.
-    pub message: Option<String>,
+    /// Whether the API's explanation speaks of the parameter `InstanceId`. The explanation itself may repeat anything.
+    pub names_instance_id: bool,
     /// Whether the call may have been executed all the same.
     pub executed: Executed,
     /// What is in the way.
@@ -190,8 +190,7 @@ impl Refusal {
     /// Whether one of the instance IDs of a read made ECS refuse all of it.
     #[must_use]
     pub fn blames_an_instance(&self) -> bool {
-        let says_so = self.code.starts_with("InvalidInstanceId")
-            || self.message.as_ref().is_some_and(|message| message.contains("InstanceId"));
+        let says_so = self.code.starts_with("InvalidInstanceId") || self.names_instance_id;
         self.class == Class::Gone || self.class == Class::Invalid && says_so
     }
 }
@@ -202,8 +201,7 @@ impl std::fmt::Display for Refusal {
         if let Some(request_id) = &self.request_id {
             write!(f, ", request {request_id}")?;
         }
-        write!(f, "): {}", self.class.advice())?;
-        self.message.as_ref().map_or(Ok(()), |message| write!(f, ". ECS says: {message}"))
+        write!(f, "): {}", self.class.advice())
     }
 }
 

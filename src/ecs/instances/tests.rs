@@ -67,7 +67,7 @@ fn gone() -> Refusal {
         code: "InvalidInstanceIds.NotFound".into(),
         http_status: 404,
         request_id: None,
-        message: None,
+        names_instance_id: false,
         executed: Executed::No,
         class: Class::Gone,
         retry_after: None,

@@ -1,0 +1,67 @@
+//! Every place that somebody can read who may not read Secrets.
+
+use std::io::ErrorKind;
+
+use crate::common::{Controller, World};
+use crate::scanner::Scanner;
+use crate::wire::Wire;
+
+/// What each place says.
+pub struct Places(Vec<(&'static str, Vec<u8>)>);
+
+impl Places {
+    pub fn of(world: &World, controller: &Controller, wire: &Wire) -> Self {
+        let proc = |file| match std::fs::read(format!("/proc/{}/{file}", controller.pid())) {
+            Ok(bytes) => bytes,
+            // The controller closes it to everybody but root; to the rest it says nothing.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => crate::PLANTED.into(),
+            Err(error) => panic!("/proc/PID/{file}: {error}"),
+        };
+        let urls: Vec<_> = world.journal(|journal| journal.requests().map(|request| request.url.clone()).collect());
+        let get = |kind| world.kubectl(&["get", kind, "--all-namespaces", "--show-managed-fields", "--output=json"]);
+        // The values of Secrets are where they belong, in all of their history.
+        let history = world.control_plane().etcd_history().into_iter();
+        let etcd = history.filter(|(key, _)| !key.starts_with("/registry/secrets/"));
+        let heads = wire.requests().into_iter().map(|(head, _)| head + "\n");
+        Self(vec![
+            ("the log", world.log().into()),
+            ("PasswordResets", get("passwordresets").into()),
+            ("ECSAccounts", get("ecsaccounts").into()),
+            ("records", get("resetrecords").into()),
+            ("events", get("events").into()),
+            ("what kubectl describes", world.kubectl(&["describe", "passwordresets", "--all-namespaces"]).into()),
+            ("etcd", etcd.flat_map(|(key, value)| [key.into_bytes(), value, b"\n".to_vec()].concat()).collect()),
+            ("the audit log", world.control_plane().audit_log().into()),
+            ("metrics", controller.metrics().into()),
+            ("URLs", urls.join("\n").into()),
+            ("heads of requests", heads.collect::<String>().into()),
+            ("the command line", proc("cmdline")),
+            ("the environment", proc("environ")),
+        ])
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &(&'static str, Vec<u8>)> {
+        self.0.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn names(&self) -> String {
+        self.0.iter().map(|(place, text)| format!("{place} ({} KB)", text.len() / 1024)).collect::<Vec<_>>().join(", ")
+    }
+
+    pub fn text(&self, place: &str) -> String {
+        let (_, text) = self.0.iter().find(|(name, _)| *name == place).expect("a place");
+        String::from_utf8_lossy(text).into_owned()
+    }
+}
+
+/// Proves that no place holds a canary.
+#[track_caller]
+pub fn assert_clean(scanner: &Scanner, places: &Places) {
+    let found: Vec<_> = places.iter().map(|(place, text)| (place, scanner.leaks(text))).collect();
+    let found: Vec<_> = found.into_iter().filter(|(_, leaks)| !leaks.is_empty()).collect();
+    assert!(found.is_empty(), "leaked: {found:?}");
+}

@@ -1,0 +1,133 @@
+//! Finds canaries in whatever form they have on their way. What it may not do: print one; it names them.
+
+use std::collections::BTreeSet;
+
+use aho_corasick::AhoCorasick;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+/// What must not be found. No `Debug`: a failed assertion would print it.
+#[derive(Clone)]
+pub struct Canary {
+    what: String,
+    text: String,
+}
+
+impl Canary {
+    /// `what` is the name under which it is reported.
+    pub fn new(what: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { what: what.into(), text: text.into() }
+    }
+
+    /// All forms of it, one after the other.
+    pub fn planted(&self) -> String {
+        forms(&self.text).into_iter().map(|(_, form)| form + "\n").collect()
+    }
+}
+
+/// A search for canaries in all their forms at once.
+pub struct Scanner {
+    automaton: AhoCorasick,
+    /// By pattern.
+    names: Vec<String>,
+}
+
+impl Scanner {
+    pub fn of(canaries: &[Canary]) -> Self {
+        let patterns_of = |canary: &Canary| {
+            let what = canary.what.clone();
+            forms(&canary.text).into_iter().map(move |(form, text)| (format!("{what}, {form}"), text))
+        };
+        let (names, patterns): (Vec<_>, Vec<_>) = canaries.iter().flat_map(patterns_of).unzip();
+        Self { automaton: AhoCorasick::new(patterns).unwrap(), names }
+    }
+
+    /// Which canaries a text holds, and in which form.
+    pub fn leaks(&self, text: impl AsRef<[u8]>) -> BTreeSet<&str> {
+        let found = self.automaton.find_overlapping_iter(text.as_ref());
+        found.map(|it| self.names[it.pattern().as_usize()].as_str()).collect()
+    }
+
+    /// Everything that it can find.
+    pub fn names(&self) -> BTreeSet<&str> {
+        self.names.iter().map(String::as_str).collect()
+    }
+}
+
+/// Which canaries a text holds, and in which form.
+pub fn leaks(canaries: &[Canary], text: impl AsRef<[u8]>) -> BTreeSet<String> {
+    Scanner::of(canaries).leaks(text).into_iter().map(str::to_owned).collect()
+}
+
+/// A text as it looks where it is quoted, sent, signed or stored.
+fn forms(text: &str) -> Vec<(&'static str, String)> {
+    let json = serde_json::to_string(text).unwrap().trim_matches('"').to_owned();
+    // kubectl escapes what HTML would mind.
+    let kubectl = json.replace('&', r"\u0026").replace('<', r"\u003c").replace('>', r"\u003e");
+    let bytes = format!("{:?}", text.as_bytes());
+    let hex = format!("{:02x?}", text.as_bytes()).replace(['[', ']', ',', ' '], "");
+    let mut forms = vec![
+        ("raw", text.to_owned()),
+        ("raw in JSON", json),
+        ("raw in JSON of kubectl", kubectl),
+        ("a list of bytes", bytes.trim_matches(['[', ']']).to_owned()),
+        ("hexadecimal", hex.to_uppercase()),
+        ("hexadecimal", hex),
+        ("as Rust prints it", format!("{text:?}").trim_matches('"').to_owned()),
+        ("reversed", text.chars().rev().collect()),
+    ];
+    for hex in [|byte| format!("%{byte:02X}"), |byte| format!("%{byte:02x}")] {
+        let once = percent_encoded(text, hex);
+        forms.push(("percent-encoded twice", percent_encoded(&once, hex)));
+        forms.push(("percent-encoded", once));
+    }
+    for base64 in (0..3).map(|offset| base64_within(text, offset)) {
+        forms.push(("base64", base64.replace('+', "-").replace('/', "_")));
+        forms.push(("base64", base64));
+    }
+    forms
+}
+
+fn percent_encoded(text: &str, hex: fn(u8) -> String) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { hex(byte) }).collect()
+}
+
+/// The characters that stand for nothing but `text` in the base64 of a longer text in which it begins at a byte whose
+/// number leaves `offset` when divided by three.
+fn base64_within(text: &str, offset: usize) -> String {
+    let longer = [&vec![0; offset], text.as_bytes()].concat();
+    STANDARD_NO_PAD.encode(&longer)[(offset * 8).div_ceil(6)..longer.len() * 8 / 6].to_owned()
+}
+
+#[test]
+fn the_scanner_finds_every_form_planted_in_a_log() {
+    let canaries = [Canary::new("the password", "aB3<&%/x"), Canary::new("another", "Pw0??>>~")];
+    let log = r#"{"level":"debug","ts":"2026-01-02T03:04:05.678Z","msg":"a pass began","name":"web"}"#;
+    assert!(leaks(&canaries, log).is_empty());
+    // Written down by hand, or by another program's encoder: what this file encodes proves nothing about itself.
+    for (planted, form) in [
+        ("aB3<&%/x", "the password, raw"),
+        (r"aB3\u003c\u0026%/x", "the password, raw in JSON of kubectl"),
+        ("97, 66, 51, 60, 38, 37, 47, 120", "the password, a list of bytes"),
+        ("6142333c26252f78", "the password, hexadecimal"),
+        ("6142333C26252F78", "the password, hexadecimal"),
+        ("x/%&<3Ba", "the password, reversed"),
+        ("aB3%3C%26%25%2Fx", "the password, percent-encoded"),
+        ("aB3%3c%26%25%2fx", "the password, percent-encoded"),
+        ("aB3%253C%2526%2525%252Fx", "the password, percent-encoded twice"),
+        ("aB3%253c%2526%2525%252fx", "the password, percent-encoded twice"),
+        ("YUIzPCYlL3g=", "the password, base64"),
+        ("YUIzPCYlL3gh", "the password, base64"),
+        ("a2FCMzwmJS94IQ==", "the password, base64"),
+        ("azphQjM8JiUveCE=", "the password, base64"),
+        ("UHcwPz8-Pn4", "another, base64"),
+    ] {
+        let leaky = log.replace("a pass began", &format!("a pass began {planted}."));
+        assert!(leaks(&canaries, &leaky).contains(form), "{form}");
+    }
+    let quoted = [Canary::new("the password", "aB3\"\\x")];
+    assert!(leaks(&quoted, r#"{"msg":"aB3\"\\x"}"#).contains("the password, raw in JSON"));
+    let debugged = [Canary::new("the password", "aB3\"'x")];
+    assert!(leaks(&debugged, r#"SecretString("aB3\"'x")"#).contains("the password, as Rust prints it"));
+}
