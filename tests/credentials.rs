@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{
     ACCOUNT, Config, Controller, Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, Setup, World, condition,
     eventually, manifests,
@@ -153,9 +155,13 @@ fn a_role_of_another_account_is_assumed_and_must_be_the_expected_one() {
 }
 
 #[test]
-fn credentials_that_are_revoked_and_replaced_in_mid_run_restart_nothing_twice() {
+fn credentials_that_are_revoked_and_replaced_in_mid_run_restart_nothing_twice_and_an_edited_secret_is_taken() {
     let ecs = Config {
-        access_keys: vec![AccessKey::new("testid", "testsecret"), AccessKey::new("newid", "newsecret")],
+        access_keys: vec![
+            AccessKey::new("testid", "testsecret"),
+            AccessKey::new("newid", "newsecret"),
+            AccessKey::new("otherid", "othersecret").of_account(OTHER_ACCOUNT),
+        ],
         instances: vec![Instance::running(ID, REGION)],
         ..Config::default()
     };
@@ -170,11 +176,21 @@ fn credentials_that_are_revoked_and_replaced_in_mid_run_restart_nothing_twice() 
     wait_for_reason(&world, "CredentialsRefused");
 
     world.ecs().core().clear_faults();
-    let credentials = json!({"accessKeyID": "newid", "accessKeySecret": "newsecret"});
-    world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
+    let edit = |id: &str, secret: &str| {
+        let credentials = json!({"accessKeyID": id, "accessKeySecret": secret});
+        world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
+    };
+    edit("newid", "newsecret");
     let status = world.wait_for("web", "Ready");
     world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
     world.journal(|journal| assert_eq!(journal.modifies(ID), 1, "the password was not sent again"));
+
+    // An edited Secret takes effect by itself, while ECS still takes what was in it before.
+    assert_ne!(account_status(&world)["accountID"], OTHER_ACCOUNT);
+    edit("otherid", "othersecret");
+    eventually("the account speaks for whom the Secret names", || {
+        (account_status(&world)["accountID"] == OTHER_ACCOUNT).then_some(())
+    });
 }
 
 #[test]
@@ -215,6 +231,102 @@ fn of_the_environment_an_access_key_comes_before_a_token() {
     world.wait_for_account("Ready");
     assert_eq!(asked(&world, "AssumeRoleWithOIDC"), 0);
     reset_once(&world);
+}
+
+/// One account for each source, and what all of them have in common: sessions that end in mid-run, somebody else's account, a
+/// clock that is off.
+#[test]
+fn from_every_source_a_run_outlives_its_credentials_and_no_source_gets_past_account_id_and_clock() {
+    let sources = [
+        ("by-secret", json!({"secretRef": {"name": "ecs-credentials"}}), json!({})),
+        ("by-environment", json!({"environment": {}}), json!({})),
+        ("by-token", json!({"rrsa": {"roleARN": ROLE, "oidcProviderARN": PROVIDER}}), json!({})),
+        ("by-machine", json!({"ecsRAMRole": {"name": "reset"}}), json!({})),
+        ("by-role", json!({"secretRef": {"name": "ecs-credentials"}}), json!({"roleARN": ROLE})),
+    ];
+    let id = |account: &str| format!("i-from{}", account.replace('-', ""));
+    let role = Role::new(ROLE).trusting("testid").trusting_oidc(PROVIDER, "good-token");
+    let key = AccessKey::new("testid", "testsecret").of_account(OTHER_ACCOUNT);
+    let instances = sources.each_ref().map(|(name, ..)| Instance::running(&id(name), REGION).of_account(OTHER_ACCOUNT));
+    let ecs = Config { access_keys: vec![key], instances: instances.into(), ..Config::default() };
+    let world = World::without_controller(Setup { ecs: ecs.with_instance_role(role), ..Setup::default() });
+    let expect = |account_id: &str| {
+        for (name, credentials, assume_role) in &sources {
+            let mut account = manifests::account(name, &world.ecs().url());
+            account["spec"]["credentials"] = credentials.clone();
+            account["spec"]["expectedAccountID"] = json!(account_id);
+            if assume_role["roleARN"].is_string() {
+                account["spec"]["assumeRole"] = assume_role.clone();
+            }
+            world.apply(&account);
+        }
+    };
+    let say = |reason: &str| {
+        for (name, ..) in &sources {
+            eventually(&format!("{name} says {reason}"), || {
+                let account = world.get("ecsaccount", name);
+                let ready = condition(&account["status"], "Ready");
+                let current = ready["observedGeneration"] == account["metadata"]["generation"];
+                (current && ready["reason"] == reason).then_some(())
+            });
+        }
+    };
+    expect(OTHER_ACCOUNT);
+    let file = world.file("token");
+    std::fs::write(&file, "good-token").unwrap();
+    let _controller = start(
+        &world,
+        &[
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "testid"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "testsecret"),
+            ("ECS_PASSWORD_RESET_OIDC_TOKEN_FILE", file.to_str().unwrap()),
+            ("ECS_PASSWORD_RESET_ECS_METADATA_ADDRESS", &world.ecs().url()),
+        ],
+    );
+    say("AccountReady");
+
+    // Sessions end between password and restart.
+    world.ecs().core().inject(Rule::once("RebootInstance", refusal("IncorrectInstanceStatus")).times(100_000));
+    for (name, ..) in &sources {
+        world.apply_reset(name, json!({"instanceIDs": [id(name)], "accountRef": {"name": name}}));
+    }
+    for (name, ..) in &sources {
+        let id = id(name);
+        eventually(&format!("{name}: the restart is refused"), || {
+            (world.calls("RebootInstance", &id) > 0).then_some(())
+        });
+    }
+    let sessions = || ["AssumeRole", "AssumeRoleWithOIDC", "MetadataCredentials"].map(|action| asked(&world, action));
+    let before = sessions();
+    world.ecs().core().expire_temporary_credentials();
+    eventually("all sessions were had anew", || {
+        before.iter().zip(sessions()).all(|(before, now)| now > *before).then_some(())
+    });
+    world.ecs().core().clear_faults();
+    for (name, ..) in &sources {
+        world.assert_reset_and_restarted_once(&world.wait_for(name, "Ready"), &id(name), PASSWORD);
+        assert_eq!(world.modifies(&id(name)), 1, "{name}: the password was sent again");
+    }
+
+    let asked_for = |action: &str| sources.each_ref().map(|(name, ..)| world.calls(action, &id(name)));
+    let changes = || ["ModifyInstanceAttribute", "RebootInstance"].map(asked_for);
+    let before = changes();
+    let run_again = || {
+        for (name, ..) in &sources {
+            world.annotate(name, "rerun-requested-at", Some(&world.ecs().now().to_string()));
+        }
+    };
+    expect("1111111111111111");
+    say("WrongAccount");
+    run_again();
+    world.ecs().advance(Duration::from_mins(20));
+    expect(OTHER_ACCOUNT);
+    say("ClockSkew");
+    run_again();
+    for (name, ..) in &sources {
+        world.wait_for_reason(name, "AccountNotReady");
+    }
+    assert_eq!(changes(), before, "something was asked for by an account that is not Ready");
 }
 
 fn refusal(code: &str) -> Fault {
