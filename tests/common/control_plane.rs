@@ -1,7 +1,7 @@
 //! A real API server of the test's own, and `kubectl` for it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,7 +33,7 @@ impl ControlPlane {
         let (program, kubectl) = (tool("CONTROL_PLANE"), tool("KUBECTL"));
         std::fs::create_dir_all(dir).unwrap();
         let output = dir.join("output.log");
-        let process = Command::new(&program)
+        let mut process = Command::new(&program)
             .arg("--data-dir")
             .arg(dir)
             .arg("--stop-on-stdin-eof")
@@ -45,13 +45,26 @@ impl ControlPlane {
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
         let kubectl =
             Kubectl { program: kubectl, kubeconfig: dir.join("kubeconfig"), cache: dir.join("kubectl-cache") };
-        let mut plane = Self { process, data: dir.join("etcd"), kubectl };
         eventually("the control plane says that it is ready", || {
-            let ended = plane.process.try_wait().unwrap();
+            let ended = process.try_wait().unwrap();
             assert!(ended.is_none(), "the control plane ended: {}", read(&dir.join("errors.log")));
             read(&output).lines().any(|line| line == "ready").then_some(())
         });
-        plane
+        Self { process, data: dir.join("etcd"), kubectl }
+    }
+
+    /// An object or a list by its path at the API server; `None`: there is none. For what tests look at again and again: a
+    /// `kubectl` for each look would take most of a core.
+    pub fn look_up(&self, path: &str) -> Option<Value> {
+        let url = read(&self.data.with_file_name("proxy-url"));
+        let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap();
+        assert!(["200", "404"].contains(&status), "GET {path}: {head}\n{body}");
+        (status == "200").then(|| serde_json::from_str(body).unwrap())
     }
 
     /// Crashes the API server, and waits until it is there again over the same data.

@@ -171,7 +171,17 @@ impl World {
 
     /// One object of a namespace.
     pub fn get_in(&self, namespace: &str, kind: &str, name: &str) -> Value {
-        serde_json::from_str(&self.kubectl(&["get", kind, name, "--namespace", namespace, "--output=json"])).unwrap()
+        let group = "/apis/ecs.password-reset.dev/v1alpha1";
+        let path = match kind {
+            "passwordreset" | "resetrecord" => format!("{group}/namespaces/{namespace}/{kind}s/{name}"),
+            "ecsaccount" => format!("{group}/ecsaccounts/{name}"),
+            "secret" => format!("/api/v1/namespaces/{namespace}/secrets/{name}"),
+            _ => {
+                let get = ["get", kind, name, "--namespace", namespace, "--output=json"];
+                return serde_json::from_str(&self.kubectl(&get)).unwrap();
+            }
+        };
+        self.control_plane.look_up(&path).unwrap_or_else(|| panic!("there is no {kind} {namespace}/{name}"))
     }
 
     /// Makes a namespace whose Secrets the controller may read by name.
@@ -277,17 +287,17 @@ impl World {
 
     /// The events of a `PasswordReset`, in no order.
     pub fn events(&self, name: &str) -> Vec<Value> {
-        let all = self.kubectl(&["get", "events.events.k8s.io", "--namespace", NAMESPACE, "--output=json"]);
-        let mut all: Value = serde_json::from_str(&all).unwrap();
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events");
+        let mut all = self.control_plane.look_up(&path).unwrap();
         let Value::Array(items) = all["items"].take() else { return Vec::new() };
         items.into_iter().filter(|event| event["regarding"]["name"] == name).collect()
     }
 
     /// The record of an instance; null if there is none.
     pub fn record(&self, instance_id: &str) -> Value {
-        let name = format!("{REGION}.{instance_id}");
-        let get = ["get", "resetrecord", &name, "--namespace", SYSTEM_NAMESPACE, "--output=json", "--ignore-not-found"];
-        serde_json::from_str(&self.kubectl(&get)).unwrap_or(Value::Null)
+        let group = "/apis/ecs.password-reset.dev/v1alpha1";
+        let path = format!("{group}/namespaces/{SYSTEM_NAMESPACE}/resetrecords/{REGION}.{instance_id}");
+        self.control_plane.look_up(&path).unwrap_or(Value::Null)
     }
 
     // === The controller's process ===
@@ -318,9 +328,8 @@ impl World {
 
     /// The spec of the Lease; null if there is none.
     pub fn lease(&self) -> Value {
-        let name = "ecs-password-reset";
-        let get = ["get", "lease", name, "--namespace", SYSTEM_NAMESPACE, "--output=json", "--ignore-not-found"];
-        serde_json::from_str(&self.kubectl(&get)).map_or(Value::Null, |mut lease: Value| lease["spec"].take())
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases/ecs-password-reset");
+        self.control_plane.look_up(&path).map_or(Value::Null, |mut lease| lease["spec"].take())
     }
 
     /// Starts a controller beside the world's own, with these environment variables, and waits for nothing.

@@ -9,9 +9,13 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -74,10 +78,8 @@ func writeSigningKey(path string) error {
 
 // ready asks /readyz with what the kubeconfig holds, and writes the kubeconfig when the answer is ok.
 func (a access) ready(ctx context.Context) bool {
-	// kube-apiserver makes this file itself: its leaf certificate, then the authority that signed it.
-	authority, err := os.ReadFile(filepath.Join(certDir(a.dir), "apiserver.crt"))
-	roots := x509.NewCertPool()
-	if err != nil || !roots.AppendCertsFromPEM(authority) {
+	authority, roots, err := a.authority()
+	if err != nil {
 		return false
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}
@@ -97,6 +99,42 @@ func (a access) ready(ctx context.Context) bool {
 		return false
 	}
 	return a.writeKubeconfig(authority) == nil
+}
+
+// authority reads what kube-apiserver wrote itself: its leaf certificate, then the authority that signed it.
+func (a access) authority() ([]byte, *x509.CertPool, error) {
+	authority, err := os.ReadFile(filepath.Join(certDir(a.dir), "apiserver.crt"))
+	roots := x509.NewCertPool()
+	if err == nil && !roots.AppendCertsFromPEM(authority) {
+		err = errors.New("apiserver.crt holds no certificate")
+	}
+	return authority, roots, err
+}
+
+// serveProxy lets everybody on loopback in as cluster admin by plain HTTP, at the address in DIR/proxy-url: for tests, which
+// look at objects too often to start a kubectl each time.
+func (a access) serveProxy() error {
+	_, roots, err := a.authority()
+	if err != nil {
+		return err
+	}
+	server, err := url.Parse(a.server())
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	proxy := &httputil.ReverseProxy{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
+		Rewrite: func(request *httputil.ProxyRequest) {
+			request.SetURL(server)
+			request.Out.Header.Set("Authorization", "Bearer "+a.token)
+		},
+	}
+	go func() { _ = http.Serve(listener, proxy) }()
+	return os.WriteFile(filepath.Join(a.dir, "proxy-url"), []byte("http://"+listener.Addr().String()), 0o600)
 }
 
 func (a access) server() string { return fmt.Sprintf("https://127.0.0.1:%d", a.port) }

@@ -76,6 +76,9 @@ func serve(ctx context.Context, dir string, audit bool, from programs) (err erro
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
+	if err := access.serveProxy(); err != nil {
+		return err
+	}
 	manager := &child{exited: make(chan struct{})} // never exits, unless a real one takes its place
 	if from.manager != nil {
 		if manager, err = start("kube-controller-manager", *from.manager, managerFlags(access.kubeconfig)); err != nil {
