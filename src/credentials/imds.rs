@@ -4,7 +4,7 @@
 //! without a token where that fails; this one never does. It is asked for an account with `ecsRAMRole` only.
 
 use bytes::Bytes;
-use secrecy::{ExposeSecret, SecretString};
+use http::HeaderValue;
 use serde::Deserialize;
 
 use crate::ecs::sts::RawCredentials;
@@ -32,9 +32,11 @@ pub async fn instance_role<T: Transport>(
     };
     let token = http::Request::put(format!("{address}/latest/api/token"))
         .header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_SECONDS);
-    let token = SecretString::from(text(&ask("asking for a token", token).await?).ok_or("the token is no text")?);
+    let token = text(&ask("asking for a token", token).await?).and_then(|token| HeaderValue::from_str(&token).ok());
+    let mut token = token.ok_or("the token is no text")?;
+    token.set_sensitive(true);
     let get = |path: &str| {
-        http::Request::get(format!("{address}{path}")).header("X-aliyun-ecs-metadata-token", token.expose_secret())
+        http::Request::get(format!("{address}{path}")).header("X-aliyun-ecs-metadata-token", token.clone())
     };
     let role = if let Some(role) = role {
         role.to_owned()
@@ -72,6 +74,8 @@ struct Outcome {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     #[test]
