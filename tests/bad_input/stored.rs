@@ -236,6 +236,8 @@ fn huge_annotations_ask_for_what_small_ones_do() {
     // Applied, kubectl would keep all of it in one more annotation.
     world.try_kubectl(&["create", "--filename=-"], &object.to_string()).unwrap();
     world.assert_reset_and_restarted_once(&world.wait_for("huge", "Ready"), "i-good000001", PASSWORD);
+    // A restart waits for the minute of the last one to pass.
+    world.advance(60);
     world.annotate("huge", "rerun-requested-at", Some("now"));
     world.wait_for_run("huge", 2);
     assert_eq!((world.modifies("i-good000001"), world.reboots("i-good000001")), (2, 2));
