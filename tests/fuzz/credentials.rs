@@ -166,13 +166,16 @@ fn answers_of_sts() {
 const METADATA_BYTES_MAX: usize = 16 << 10;
 const ROLES: &str = "/latest/meta-data/ram/security-credentials/";
 
+/// One request: its path, and the token that came with it.
+type Asked = (String, Vec<u8>);
+
 /// A metadata service: what it answers for a token, for the roles and for credentials, and what it was asked, with which token.
 #[derive(Clone)]
 struct Metadata {
     token: Vec<u8>,
     roles: Vec<u8>,
     credentials: Vec<u8>,
-    asked: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Metadata {
@@ -182,7 +185,7 @@ impl Metadata {
     }
 
     /// What becomes of it, and which paths were asked for with which token.
-    fn ask(&self) -> (Result<SessionCredentials, String>, Vec<(String, Vec<u8>)>) {
+    fn ask(&self) -> (Result<SessionCredentials, String>, Vec<Asked>) {
         self.asked.lock().unwrap().clear();
         let client = Client::new(self.clone(), self.clone(), self.clone());
         let session = block_on(imds::instance_role(&client, "http://100.100.100.200", None));
