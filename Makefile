@@ -67,7 +67,7 @@ security: ## Try to borrow the controller's rights in every way that is known, o
 
 .PHONY: badinput
 badinput: ## Thousands of objects mutated by the CRDs' schemas, and poisoned ones, against a real API server (BADINPUT_MUTANTS)
-	@$(call with-tools,control-plane kubectl nextest) BADINPUT_MUTANTS=$${BADINPUT_MUTANTS:-7500} \
+	@$(call with-tools,control-plane kubectl nextest) BADINPUT_MUTANTS=$${BADINPUT_MUTANTS:-10000} \
 	  "$$NEXTEST" nextest run --locked --test bad_input --success-output immediate --no-fail-fast
 
 # The dev profile checks its arithmetic, which a release does not.

@@ -52,7 +52,7 @@ reasons! {
     // What a person has to see to.
     /// The password breaks ECS's rules.
     INVALID_PASSWORD = "InvalidPassword";
-    /// The object is stored in a form that this version cannot read.
+    /// The object, or the record of an instance, is stored in a form that this version cannot go by.
     INVALID_SPEC = "InvalidSpec";
     /// ECS refuses the action to the account's identity.
     NOT_PERMITTED = "NotPermitted";

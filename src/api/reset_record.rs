@@ -5,14 +5,14 @@
 //! that one write is one atomic step. Only the controller writes it, by `create` or by `replace` with resourceVersion.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::password_reset::{InstanceRow, RestartPolicy};
 
 /// The last claim on an instance: everything that is needed to finish it, whatever becomes of the object behind it.
-#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[kube(
     group = "ecs.password-reset.dev",
     version = "v1alpha1",
@@ -24,6 +24,8 @@ use super::password_reset::{InstanceRow, RestartPolicy};
     status = "ResetRecordStatus",
     derive = "PartialEq",
     doc = "ResetRecord is the controller's memory of one ECS instance: who last claimed it, how far that went, and which runs it has seen. It is written by the controller alone; deleting one makes the controller forget.",
+    validation = Rule::new("self.metadata.name == self.spec.regionID + '.' + self.spec.instanceID")
+        .message("must be of the instance that it is named after: its name is <regionID>.<instanceID>"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Owner Namespace", type_ = "string", json_path = ".spec.owner.namespace"),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.name"),
@@ -40,7 +42,7 @@ pub struct ResetRecordSpec {
     pub owner: Owner,
     /// The ECSAccount through which the instance is reached.
     pub account_name: String,
-    /// The instance's region.
+    /// The instance's region. The record is named `<regionID>.<instanceID>`; one whose name says otherwise is never driven.
     #[serde(rename = "regionID")]
     pub region_id: String,
     /// The instance's id.
@@ -253,6 +255,15 @@ impl ResetRecord {
     #[must_use]
     pub fn name_of(region_id: &str, instance_id: &str) -> String {
         format!("{region_id}.{instance_id}")
+    }
+
+    /// Whether the claim is on the instance that the record is named after. A record is the lock of the machine in its name:
+    /// one that claims another machine locks none, and may not be gone by.
+    #[must_use]
+    pub fn is_named_after_its_instance(&self) -> bool {
+        let name = self.metadata.name.as_deref();
+        let instance_id = name.and_then(|name| name.strip_prefix(&*self.spec.region_id)?.strip_prefix('.'));
+        instance_id == Some(&*self.spec.instance_id)
     }
 
     /// The progress; a record without one is Idle.

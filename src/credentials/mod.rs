@@ -32,8 +32,10 @@ pub enum Source {
 /// Why there are no credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// A key of the Secret is missing or is not text.
-    #[error("Secret {secret} has no usable key `{key}`; it needs accessKeyID and accessKeySecret")]
+    /// A key of the Secret is missing, is empty or is not text.
+    #[error(
+        "Secret {secret} has no usable key `{key}`; it needs accessKeyID and accessKeySecret, and securityToken for a temporary one"
+    )]
     Key {
         /// The Secret's name.
         secret: String,
@@ -46,16 +48,22 @@ pub enum CredentialsError {
 }
 
 /// Credentials from the keys `accessKeyID`, `accessKeySecret` and, for temporary ones, `securityToken` of a Secret.
-/// `value` decodes one key.
+/// `has` tells whether there is a key, `value` decodes it. A token that is there and of no use is not passed over: without it
+/// ECS would say that the access key is wrong.
 ///
 /// # Errors
-/// The first key that is missing.
+/// The first key that is missing, empty or not text.
 pub fn from_secret(
     secret: &str,
+    has: impl Fn(&str) -> bool,
     value: impl Fn(&str) -> Option<SecretString>,
 ) -> Result<Credentials, CredentialsError> {
-    let need = |key: &'static str| value(key).ok_or_else(|| CredentialsError::Key { secret: secret.to_owned(), key });
-    Ok(credentials(&need("accessKeyID")?, &need("accessKeySecret")?, value("securityToken").as_ref()))
+    let need = |key: &'static str| {
+        let text = value(key).filter(|value| !value.expose_secret().trim().is_empty());
+        text.ok_or_else(|| CredentialsError::Key { secret: secret.to_owned(), key })
+    };
+    let token = has("securityToken").then(|| need("securityToken")).transpose()?;
+    Ok(credentials(&need("accessKeyID")?, &need("accessKeySecret")?, token.as_ref()))
 }
 
 /// What the official environment variables say, in the official order: an access key first, then an OIDC token. Nothing
@@ -100,9 +108,17 @@ mod tests {
 
     #[test]
     fn a_missing_key_or_variable_is_named() {
-        let id_only = |key: &str| (key == "accessKeyID").then(|| SecretString::from("id"));
-        let error = from_secret("prod", id_only).err().unwrap();
-        assert_eq!(error, CredentialsError::Key { secret: "prod".to_owned(), key: "accessKeySecret" });
+        let missing = |missing: &'static str, instead: Option<&'static str>| {
+            let value = move |key: &str| if key == missing { instead } else { Some("text") };
+            let has = move |key: &str| key != missing || instead.is_some();
+            from_secret("prod", has, |key| value(key).map(SecretString::from)).err()
+        };
+        let of = |key| Some(CredentialsError::Key { secret: "prod".to_owned(), key });
+        assert_eq!(missing("accessKeySecret", None), of("accessKeySecret"));
+        for key in ["accessKeyID", "accessKeySecret", "securityToken"] {
+            assert_eq!(missing(key, Some(" \n")), of(key));
+        }
+        assert_eq!(missing("securityToken", None), None);
         let empty = |name: &str| (name == ACCESS_KEY_ID).then(String::new);
         let error = from_environment(empty).err().unwrap();
         assert_eq!(error, CredentialsError::Variable(ACCESS_KEY_ID));
@@ -113,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_newline_around_a_key_is_cut_off() {
-        let credentials = from_secret("prod", |key| Some(SecretString::from(format!("{key}\n")))).unwrap();
+        let credentials = from_secret("prod", |_| true, |key| Some(SecretString::from(format!("{key}\n")))).unwrap();
         assert_eq!(credentials.access_key_id, "accessKeyID");
         assert_eq!(credentials.access_key_secret.expose_secret(), "accessKeySecret");
     }

@@ -56,12 +56,21 @@ pub struct Target<'a> {
     pub instance_id: &'a str,
     /// Its record, if it has one.
     pub record: Option<&'a ResetRecord>,
-    /// Whether it has a record that cannot be read; `record` is `None` then.
-    pub record_unreadable: bool,
+    /// Why it has a record that cannot be gone by; `record` is `None` then.
+    pub bad_record: Option<BadRecord>,
     /// Its row in the object's status.
     pub before: Option<&'a InstanceRow>,
     /// Its latest reading. An instance that is not permitted is in none: see [`Reading::veiled`].
     pub reading: Option<&'a Reading>,
+}
+
+/// Why a record cannot be gone by. Nothing is done to the instance in its name: what was done there is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadRecord {
+    /// It is stored in a form that this version cannot read.
+    Unreadable,
+    /// Its spec claims another instance than the one that it is named after. Which is nobody's business who looks at this one.
+    OfAnotherInstance,
 }
 
 /// What was decided about all instances of an object.
@@ -183,8 +192,15 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
             None => look(object, target.reading, row, now),
         };
     }
-    if target.record_unreadable {
-        let message = "its ResetRecord is stored in a form that this version of the controller cannot read; nothing is done until that is mended";
+    if let Some(bad) = target.bad_record {
+        let message = match bad {
+            BadRecord::Unreadable => {
+                "its ResetRecord is stored in a form that this version of the controller cannot read; nothing is done until that is mended"
+            }
+            BadRecord::OfAnotherInstance => {
+                "its ResetRecord claims another instance in its spec than in its name; nothing is done until that is mended"
+            }
+        };
         return pending(reasons::INVALID_SPEC, message.to_owned(), None);
     }
     if let Some(record) = target.record {

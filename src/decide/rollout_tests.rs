@@ -77,7 +77,7 @@ fn reading(power: Power) -> Reading {
 }
 
 fn targets<'a>(spec: &'a PasswordResetSpec, reading: Option<&'a Reading>) -> Vec<Target<'a>> {
-    let target = |instance_id| Target { instance_id, record: None, record_unreadable: false, before: None, reading };
+    let target = |instance_id| Target { instance_id, record: None, bad_record: None, before: None, reading };
     spec.instance_ids.iter().map(|instance_id| target(instance_id.as_str())).collect()
 }
 
@@ -175,6 +175,7 @@ fn not_permitted() -> Vec<Reading> {
 #[test]
 fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exist() {
     let (spec, wish, run) = (spec(1), wish(), run());
+    let bad = Some(BadRecord::OfAnotherInstance);
     let busy = claimed();
     let mut restarted = claimed();
     restarted.spec.owner = owner("other");
@@ -189,10 +190,10 @@ fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exis
             not_permitted().into_iter().map(Reading::veiled).chain([Reading { seen: None, ..reading(Power::Running) }])
         {
             for record in records {
-                for (record_unreadable, may_describe) in [(false, None), (false, Some(true)), (true, Some(false))] {
+                for (bad_record, may_describe) in [(None, None), (None, Some(true)), (bad, Some(false))] {
                     let object = Object { is_guarded: true, may_describe, run: Some(&run), ..object(&spec, &wish) };
                     let mut target = targets(&spec, Some(&reading));
-                    (target[0].record, target[0].record_unreadable) = (record, record_unreadable);
+                    (target[0].record, target[0].bad_record) = (record, bad_record);
                     let plan = plan(&object, &target, at(now));
                     assert!(plan.claims.is_empty());
                     assert_eq!(plan.watch, ["i-bp1a0000"]);
@@ -441,13 +442,17 @@ fn a_block_holds_back_what_has_not_begun() {
 }
 
 #[test]
-fn an_instance_whose_record_cannot_be_read_takes_no_slot_from_the_others() {
+fn an_instance_whose_record_cannot_be_gone_by_takes_no_slot_from_the_others() {
     let (spec, wish, reading) = (spec(4), wish(), reading(Power::Running));
-    let mut targets = targets(&spec, Some(&reading));
-    targets[0].record_unreadable = true;
-    let plan = plan(&object(&spec, &wish), &targets, at(0));
-    assert_eq!(plan.rows[0].reason, reasons::INVALID_SPEC);
-    assert_eq!(plan.claims.len(), 2);
+    for (bad, says) in [(BadRecord::Unreadable, "cannot read"), (BadRecord::OfAnotherInstance, "another instance")] {
+        let mut targets = targets(&spec, Some(&reading));
+        targets[0].bad_record = Some(bad);
+        let plan = plan(&object(&spec, &wish), &targets, at(0));
+        let row = &plan.rows[0];
+        assert_eq!((row.state, row.reason.as_str()), (State::Pending, reasons::INVALID_SPEC));
+        assert!(row.message.contains("ResetRecord") && row.message.contains(says), "{}", row.message);
+        assert_eq!(plan.claims.len(), 2);
+    }
 }
 
 /// The record of an instance whose restart ended as Unknown, drained.

@@ -114,10 +114,14 @@ pub struct RawCredentials {
 }
 
 impl RawCredentials {
-    /// The credentials; `None` when they do not say when they end.
+    /// The credentials; `None` when they do not say when they end, or one of their parts is empty.
     #[must_use]
     pub fn session(self) -> Option<SessionCredentials> {
         let Self { access_key_id, access_key_secret, security_token, expiration } = self;
+        let parts = [access_key_id.as_str(), access_key_secret.expose_secret(), security_token.expose_secret()];
+        if parts.into_iter().any(|part| part.trim().is_empty()) {
+            return None;
+        }
         let credentials = Credentials { access_key_id, access_key_secret, security_token: Some(security_token) };
         Some(SessionCredentials { credentials, expires_at: expiration.parse().ok()? })
     }
@@ -161,6 +165,9 @@ mod tests {
         assert_eq!(session.expires_at, "2026-01-02T04:04:05Z".parse().unwrap());
         assert!(SessionCredentials::read(body.replace("04:04:05Z", "").as_bytes()).is_none());
         assert!(SessionCredentials::read(body.replace("SecurityToken", "Other").as_bytes()).is_none());
+        for part in ["STS.a", "\"b\"", "\"c\""] {
+            assert!(SessionCredentials::read(body.replace(part, "\" \"").as_bytes()).is_none(), "{part}");
+        }
     }
 
     #[test]

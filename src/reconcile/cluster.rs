@@ -68,6 +68,12 @@ pub enum ClusterError {
         /// What was tried.
         verb: &'static str,
     },
+    /// The record claims another instance than the one that it is named after.
+    #[error("{what} names another instance in its spec than in its name; nothing is done by it until that is mended")]
+    Misnamed {
+        /// The record.
+        what: String,
+    },
     /// The object is stored in a form that this version cannot read.
     #[error("{what} is stored in a form that this version cannot read: {why}")]
     Unreadable {
@@ -119,13 +125,15 @@ impl Cluster {
         self.read(Api::all(self.client.clone()), name).await
     }
 
-    /// The record of an instance as it is now; `None` where there is none.
+    /// The record of an instance as it is now; `None` where there is none. Whatever is claimed, driven or decided by a record
+    /// is so by one that was read here, and so by one of the instance in its name.
     ///
     /// # Errors
-    /// As [`Self::password_reset`].
+    /// As [`Self::password_reset`], and `Misnamed` for one that claims another instance.
     pub async fn record(&self, name: &str) -> Result<Option<ResetRecord>, ClusterError> {
-        match self.read(self.own(), name).await {
-            Ok(record) => Ok(Some(record)),
+        match self.read::<ResetRecord>(self.own(), name).await {
+            Ok(record) if record.is_named_after_its_instance() => Ok(Some(record)),
+            Ok(_) => Err(ClusterError::Misnamed { what: describe::<ResetRecord>(name) }),
             Err(ClusterError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }

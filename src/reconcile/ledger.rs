@@ -1,5 +1,8 @@
 //! The records as far as this process knows them: what the watch has shown, plus its own writes that it has not yet.
 //!
+//! A record that cannot be gone by is none: one that cannot be read, or that claims another instance than it is named after.
+//! It holds nobody's slot, teaches nothing, and is told as the trouble of the instance in its name.
+//!
 //! Good for counting slots and for deciding what is worth a look. Never for "already done": every pass reads its record
 //! from the API server, and every write is a compare-and-swap.
 
@@ -12,6 +15,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 
 use crate::api::reset_record::ResetRecord;
+use crate::decide::rollout::BadRecord;
 
 /// The records.
 pub struct Ledger {
@@ -81,14 +85,20 @@ impl Ledger {
     /// A record by name, in its newest known form.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<ResetRecord>> {
-        self.own.lock().get(name).cloned().or_else(|| self.shown(name))
+        let newest = self.own.lock().get(name).cloned().or_else(|| self.shown(name));
+        newest.filter(|record| record.is_named_after_its_instance())
     }
 
-    /// Whether a record is there in a form that this version cannot read.
+    /// Why a record that is there cannot be gone by. [`Self::get`] has none then.
     #[must_use]
-    pub fn is_unreadable(&self, name: &str) -> bool {
-        let shown = self.watched.get(&ObjectRef::new(name).within(&self.namespace));
-        shown.is_some_and(|guard| guard.0.is_err()) && !self.own.lock().contains_key(name)
+    pub fn trouble(&self, name: &str) -> Option<BadRecord> {
+        if self.own.lock().contains_key(name) {
+            return None;
+        }
+        match &self.watched.get(&ObjectRef::new(name).within(&self.namespace))?.0 {
+            Ok(record) => (!record.is_named_after_its_instance()).then_some(BadRecord::OfAnotherInstance),
+            Err(_) => Some(BadRecord::Unreadable),
+        }
     }
 
     /// Looks at all records in their newest known form. They are shared, not copied: every pass counts slots.
@@ -98,8 +108,8 @@ impl Ledger {
         let is_newest =
             |record: &&ResetRecord| !record.metadata.name.as_ref().is_some_and(|name| own.contains_key(name));
         let shown = watched.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(is_newest);
-        let records: Vec<&ResetRecord> = shown.chain(own.values().map(AsRef::as_ref)).collect();
-        look(&records)
+        let known = shown.chain(own.values().map(AsRef::as_ref));
+        look(&known.filter(|record| record.is_named_after_its_instance()).collect::<Vec<_>>())
     }
 
     fn shown(&self, name: &str) -> Option<Arc<ResetRecord>> {
@@ -162,5 +172,53 @@ mod tests {
         taken.spec.owner = owner("other");
         ledger.put(taken);
         assert_eq!((count(&ledger, "web"), count(&ledger, "other")), (0, 1));
+    }
+    #[test]
+    fn a_record_that_claims_another_instance_counts_for_nobody_and_is_told() {
+        let (watched, mut writer) = store();
+        let own = OwnWrites::default();
+        let ledger = Ledger::new("system", watched, own.clone());
+        let mut show = |record: ResetRecord| {
+            let event = Event::Apply(guarded(record));
+            own.seen(&event);
+            writer.apply_watcher_event(&event);
+        };
+        let mut edited = version(2);
+        edited.spec.instance_id = "i-bp1b0000".to_owned();
+        ledger.put(version(1));
+        show(edited);
+        for name in ["cn-hangzhou.i-bp1a0000", "cn-hangzhou.i-bp1b0000"] {
+            assert!(ledger.get(name).is_none(), "{name}");
+        }
+        assert_eq!(ledger.trouble("cn-hangzhou.i-bp1a0000"), Some(BadRecord::OfAnotherInstance));
+        assert_eq!(ledger.trouble("cn-hangzhou.i-bp1b0000"), None);
+        assert_eq!(count(&ledger, "web"), 0, "it holds a slot");
+
+        // One that was read before it was edited does not bring it back.
+        ledger.put(version(1));
+        assert_eq!(ledger.trouble("cn-hangzhou.i-bp1a0000"), Some(BadRecord::OfAnotherInstance));
+        show(version(3));
+        assert_eq!((ledger.trouble("cn-hangzhou.i-bp1a0000"), count(&ledger, "web")), (None, 1), "mended");
+    }
+    #[test]
+    fn a_record_is_of_the_instance_in_its_name_and_of_no_other() {
+        let record = claimed();
+        assert!(record.is_named_after_its_instance());
+        for name in [
+            None,
+            Some(""),
+            Some("."),
+            Some("i-bp1a0000"),
+            Some("cn-hangzhoui-bp1a0000"),
+            Some("cn-hangzhou.i-bp1a00000"),
+        ] {
+            let mut record = record.clone();
+            record.metadata.name = name.map(str::to_owned);
+            assert!(!record.is_named_after_its_instance(), "{name:?}");
+        }
+        let (mut elsewhere, mut other) = (record.clone(), record);
+        elsewhere.spec.region_id = "cn-beijing".to_owned();
+        other.spec.instance_id = "i-bp1b0000".to_owned();
+        assert!(!elsewhere.is_named_after_its_instance() && !other.is_named_after_its_instance());
     }
 }

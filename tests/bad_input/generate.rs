@@ -12,7 +12,7 @@ pub struct Mutant {
     pub object: Value,
 }
 
-/// A place below `spec`; a number is an index of a list.
+/// A place below a part such as `spec`; a number is an index of a list.
 type Path = Vec<String>;
 
 /// Texts that somebody may write: near the rules of ids, regions, names, ARNs and URLs, on both sides, and out of the way.
@@ -101,29 +101,29 @@ const TEXTS: &[&str] = &[
     "2026-01-01T00:00:00Z",
 ];
 
-/// Everything that one change of `object` makes of it, by the schema of its `spec`.
-pub fn singles(object: &Value, schema: &Value) -> Vec<Mutant> {
+/// Everything that one change of a part of `object`, such as its `spec`, makes of it, by the schema of that part.
+pub fn singles(object: &Value, part: &str, schema: &Value) -> Vec<Mutant> {
     let mut places = Vec::new();
     walk(schema, &mut Vec::new(), &mut places);
     let mut mutants = Vec::new();
     for (path, schema) in places {
         for value in values(schema) {
-            push(&mut mutants, object, &path, Some(value));
+            push(&mut mutants, object, part, &path, Some(value));
         }
-        push(&mut mutants, object, &path, None);
+        push(&mut mutants, object, part, &path, None);
         if schema["type"] == "object" {
             let unknown = [path.clone(), vec!["unknownField".to_owned()]].concat();
-            push(&mut mutants, object, &unknown, Some(json!("x")));
+            push(&mut mutants, object, part, &unknown, Some(json!("x")));
         }
     }
     mutants
 }
 
-fn push(mutants: &mut Vec<Mutant>, object: &Value, path: &Path, value: Option<Value>) {
+fn push(mutants: &mut Vec<Mutant>, object: &Value, part: &str, path: &Path, value: Option<Value>) {
     let mut changed = object.clone();
     let shown = value.as_ref().map_or("removed".to_owned(), |value| shorten(&value.to_string()));
-    if put(&mut changed["spec"], path, value) && changed != *object {
-        mutants.push(Mutant { what: format!("spec.{}: {shown}", path.join(".")), object: changed });
+    if put(&mut changed[part], path, value) && changed != *object {
+        mutants.push(Mutant { what: format!("{part}.{}: {shown}", path.join(".")), object: changed });
     }
 }
 

@@ -1,5 +1,6 @@
 //! Thousands of mutants against the real API server: what is invalid is refused at admission, and what is taken does no harm
-//! to a machine that it may not touch, to the process or to a good neighbour.
+//! to a machine that it may not touch, to the process or to a good neighbour. Records are written as a cluster admin may write
+//! them; those that are invalid are stored, too, as an older version of the CRD may have left them.
 
 use std::path::Path;
 
@@ -10,7 +11,10 @@ use serde_json::{Value, json};
 
 use super::generate::{self, Mutant};
 use super::oracle;
-use crate::common::{Instance, NAMESPACE, PASSWORD, REGION, World, eventually, manifests, timed};
+use super::stored::{loosen, replace};
+use crate::common::{
+    ACCOUNT, Instance, NAMESPACE, PASSWORD, REGION, SECRET, SYSTEM_NAMESPACE, World, eventually, manifests, timed,
+};
 
 /// The variable with the number of mutants, and how many an ordinary run makes.
 const MUTANTS: &str = "BADINPUT_MUTANTS";
@@ -22,21 +26,56 @@ const CONCURRENCY: usize = 16;
 /// The instance that an invalid object names: it is there, and nothing may happen to it.
 const PREY: &str = "i-prey0000001";
 
+/// One of so many is stored although it is invalid, where it is a record.
+const STORED_SHARE: usize = 16;
+/// Where a record holds what is shown to people and drives nothing: a value of another version there keeps no password waiting.
+const SHOWN_ONLY: &[&str] = &["plannedAction", "row.state", "startTimeEvidence"];
+
 /// A kind whose schema is mutated.
 struct Kind {
     path: String,
-    schema: Value,
+    /// The parts that are mutated, each with its schema.
+    parts: Vec<(&'static str, Value)>,
     bases: Vec<Value>,
     is_valid: fn(&Value) -> bool,
 }
 
-fn schema(plural: &str) -> Value {
+fn schema(plural: &str, part: &str) -> Value {
     let file = format!("{}/crds/ecs.password-reset.dev_{plural}.yaml", env!("CARGO_MANIFEST_DIR"));
     let mut crd: Value = serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].take()
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part].take()
 }
 
-fn kinds() -> [Kind; 2] {
+/// A record with every field that there is, in a phase in which nothing is left to do.
+fn record() -> Value {
+    let time = "2026-01-01T00:00:00Z";
+    let owner = json!({"namespace": NAMESPACE, "name": "mutant", "uid": "u-1"});
+    let fingerprint = json!({"keyID": "k-1", "value": "0123456789abcdef0123456789abcdef"});
+    let row = json!({
+        "instanceID": PREY, "name": "web-1", "osType": "linux", "keyPairName": "ops", "initialStatus": "Running",
+        "plannedAction": "ResetAndRestart", "state": "InEffect", "reason": "RestartProven", "message": "in effect",
+        "stateTime": time, "passwordSetTime": time, "passwordRequestID": "R-1", "restartRequestID": "R-2", "attempts": 1,
+    });
+    json!({
+        "apiVersion": "ecs.password-reset.dev/v1alpha1", "kind": "ResetRecord",
+        "metadata": {"namespace": SYSTEM_NAMESPACE, "name": format!("{REGION}.{PREY}")},
+        "spec": {
+            "claim": 1, "claimTime": time, "owner": owner, "accountName": ACCOUNT, "regionID": REGION, "instanceID": PREY,
+            "tokens": ["run:1"], "retry": "retry:1", "fingerprint": fingerprint,
+            "passwordSecretRef": {"namespace": NAMESPACE, "name": SECRET, "key": "password"},
+            "restartPolicy": "IfRunning", "maxUnavailable": 100, "minReadySeconds": 0, "timeoutSeconds": 900,
+            "stableStateTimeoutSeconds": 600, "stateSeen": "Running",
+        },
+        "status": {
+            "phase": "InEffect", "unansweredUntil": time, "passwordAcknowledgedAt": time, "startTimeBefore": time,
+            "attempt": {"id": "a-1", "process": "p-1", "number": 1, "timestamp": time, "foundUnansweredUntil": time},
+            "acceptedAt": time, "leftRunning": true, "startTimeEvidence": "Moved", "lastRestartTime": time, "availableTime": time,
+            "row": row, "completed": [{"owner": owner, "tokens": ["run:1"], "fingerprint": fingerprint, "row": row}],
+        },
+    })
+}
+
+fn kinds() -> [Kind; 3] {
     let group = "/apis/ecs.password-reset.dev/v1alpha1";
     let reset = json!({
         "accountRef": {"name": "default"}, "instanceIDs": [PREY], "passwordSecretRef": {"name": "root-password", "key": "password"},
@@ -60,15 +99,21 @@ fn kinds() -> [Kind; 2] {
     [
         Kind {
             path: format!("{group}/namespaces/{NAMESPACE}/passwordresets"),
-            schema: schema("passwordresets"),
+            parts: vec![("spec", schema("passwordresets", "spec"))],
             bases: vec![manifests::password_reset(NAMESPACE, "mutant", reset)],
-            is_valid: oracle::is_valid_password_reset,
+            is_valid: |it| oracle::is_valid_password_reset(&it["spec"]),
         },
         Kind {
             path: format!("{group}/ecsaccounts"),
-            schema: schema("ecsaccounts"),
+            parts: vec![("spec", schema("ecsaccounts", "spec"))],
             bases: vec![account(plain), account(assumed)],
-            is_valid: oracle::is_valid_account,
+            is_valid: |it| oracle::is_valid_account(&it["spec"]),
+        },
+        Kind {
+            path: format!("{group}/namespaces/{SYSTEM_NAMESPACE}/resetrecords"),
+            parts: ["spec", "status"].map(|part| (part, schema("resetrecords", part))).into(),
+            bases: vec![record()],
+            is_valid: oracle::is_valid_record,
         },
     ]
 }
@@ -81,6 +126,31 @@ struct Sample {
     is_valid: bool,
 }
 
+impl Sample {
+    fn is_record(&self) -> bool {
+        self.object["kind"] == "ResetRecord"
+    }
+
+    /// Gives it a name of its own. A record is named after an instance of its own, which is claimed where the mutant is not one
+    /// of just that.
+    fn name(&mut self, number: usize) {
+        self.object["metadata"]["labels"] = json!({"test": "mutant"});
+        if self.is_record() {
+            let instance = instance_of_record(number);
+            self.object["metadata"]["name"] = json!(format!("{REGION}.{instance}"));
+            if self.object["spec"]["instanceID"] == PREY {
+                self.object["spec"]["instanceID"] = json!(instance);
+            }
+        } else {
+            self.object["metadata"]["name"] = json!(format!("mutant-{number}"));
+        }
+    }
+}
+
+fn instance_of_record(number: usize) -> String {
+    format!("i-record{number:06}")
+}
+
 /// `count` mutants: spread over all single changes, and, where those do not suffice, pairs of them. The same every time.
 fn samples(count: usize) -> Vec<Sample> {
     let mut samples = Vec::new();
@@ -90,30 +160,30 @@ fn samples(count: usize) -> Vec<Sample> {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(dice >> 33).unwrap() % sides
     };
-    for Kind { path, schema, bases, is_valid } in kinds() {
+    let kinds = kinds();
+    let share = count / kinds.iter().map(|kind| kind.bases.len()).sum::<usize>();
+    for Kind { path, parts, bases, is_valid } in kinds {
         for base in &bases {
-            assert!(is_valid(&base["spec"]), "the oracle refuses a good object: {base}");
-            let singles = generate::singles(base, &schema);
+            assert!(is_valid(base), "the oracle refuses a good object: {base}");
+            let of_part = |(part, schema): &(&str, Value)| generate::singles(base, part, schema);
+            let singles: Vec<Mutant> = parts.iter().flat_map(of_part).collect();
             println!("{} single changes of a good object for {path}", singles.len());
-            let share = count.div_ceil(3);
             let step = singles.len().div_ceil(share).max(1);
             let mut chosen: Vec<Mutant> = singles.iter().step_by(step).cloned().collect();
             while chosen.len() < share {
                 let (first, second) = (&singles[roll(singles.len())], &singles[roll(singles.len())]);
                 chosen.push(generate::pair(first, second, base));
             }
-            samples.extend(chosen.into_iter().map(|Mutant { what, object }| {
-                let is_valid = is_valid(&oracle::without_nulls(&object["spec"]));
-                Sample { path: path.clone(), what, object, is_valid }
-            }));
-        }
-    }
-    for (number, sample) in samples.iter_mut().enumerate() {
-        sample.object["metadata"]["name"] = json!(format!("mutant-{number}"));
-        sample.object["metadata"]["labels"] = json!({"test": "mutant"});
-        // A valid one may do what it says, so it is given an instance that is not there.
-        if sample.is_valid && sample.object["spec"]["instanceIDs"] == json!([PREY]) {
-            sample.object["spec"]["instanceIDs"] = json!(["i-absent000001"]);
+            for Mutant { what, object } in chosen {
+                let mut sample = Sample { path: path.clone(), what, object, is_valid: false };
+                sample.name(samples.len());
+                sample.is_valid = is_valid(&oracle::without_nulls(&sample.object));
+                // A valid one may do what it says, so it is given an instance that is not there.
+                if sample.is_valid && sample.object["spec"]["instanceIDs"] == json!([PREY]) {
+                    sample.object["spec"]["instanceIDs"] = json!(["i-absent000001"]);
+                }
+                samples.push(sample);
+            }
         }
     }
     samples
@@ -155,13 +225,23 @@ impl Admission {
     }
 
     fn create(&self, samples: &[&Sample]) {
-        let taken = self.post(samples.iter().map(|it| (it.path.clone(), it.object.to_string())).collect());
+        let taken = self.take(samples);
         assert!(taken.into_iter().all(|taken| taken), "a dry run took what creating refuses");
+    }
+
+    /// Creates what is not refused, and tells for each whether it was.
+    fn take(&self, samples: &[&Sample]) -> Vec<bool> {
+        self.post(samples.iter().map(|it| (it.path.clone(), it.object.to_string())).collect())
     }
 }
 
 fn neighbour(batch: usize) -> String {
     format!("i-good{batch:07}")
+}
+
+/// How many passes over records this process of the controller has finished.
+fn looks_at_records(world: &World) -> f64 {
+    world.metric("controller_runtime_reconcile_total", "controller=\"reset_record\"")
 }
 
 /// Waits until the controller has looked at every mutant that was taken, and takes them away.
@@ -173,19 +253,89 @@ fn settle(world: &World) {
         let answered = |it: &Value| it["status"]["observedGeneration"] == it["metadata"]["generation"];
         list["items"].as_array().unwrap().iter().all(answered).then_some(())
     });
-    for (kind, scope) in [("passwordresets", &["--namespace", NAMESPACE][..]), ("ecsaccounts", &[])] {
+    let scopes = [
+        ("passwordresets", &["--namespace", NAMESPACE][..]),
+        ("ecsaccounts", &[]),
+        ("resetrecords", &["--namespace", SYSTEM_NAMESPACE]),
+    ];
+    for (kind, scope) in scopes {
         world.kubectl(&[&["delete", kind, "--selector=test=mutant", "--wait=false"], scope].concat());
     }
+}
+
+/// Records of instances that are there, of which the next step is a restart, with no password in between that could be another:
+/// one that is valid, and `count` mutants that are not. `now` is ECS's time, `first` the number of the valid one.
+fn dangerous_records(count: usize, first: usize, now: &str) -> (Sample, Vec<Sample>) {
+    let Kind { path, parts, bases, is_valid } = kinds().into_iter().last().unwrap();
+    let mut base = bases.into_iter().next().unwrap();
+    (base["spec"]["claimTime"], base["status"]["passwordAcknowledgedAt"]) = (json!(now), json!(now));
+    base["status"]["phase"] = json!("PasswordSet");
+    for field in ["startTimeBefore", "acceptedAt", "leftRunning", "availableTime", "unansweredUntil"] {
+        base["status"].as_object_mut().unwrap().remove(field);
+    }
+    let named = |Mutant { what, object }, number| {
+        let mut sample = Sample { path: path.clone(), what, object, is_valid: false };
+        sample.name(number);
+        sample.is_valid = is_valid(&oracle::without_nulls(&sample.object));
+        sample
+    };
+    let singles = parts.iter().flat_map(|(part, schema)| generate::singles(&base, part, schema));
+    // A field that nobody knows is gone when it is read.
+    let counts = |it: &Mutant| {
+        it.object["spec"].is_object()
+            && it.object["status"].is_object()
+            && !it.what.contains("unknownField")
+            && !SHOWN_ONLY.iter().any(|field| it.what.contains(field))
+    };
+    let mut all: Vec<Sample> = singles.filter(counts).map(|it| named(it, first)).collect();
+    all.retain(|it| !it.is_valid);
+    let step = all.len().div_ceil(count).max(1);
+    let mut chosen: Vec<Sample> = all.into_iter().step_by(step).collect();
+    for (number, sample) in chosen.iter_mut().enumerate() {
+        if sample.object["spec"]["instanceID"] == instance_of_record(first) {
+            sample.object["spec"]["instanceID"] = json!(PREY);
+        }
+        sample.name(first + 1 + number);
+    }
+    (named(Mutant { what: "nothing".to_owned(), object: base }, first), chosen)
+}
+
+/// Stores records that the schema refuses, and has the controller find them when it starts. It goes on with the valid one among
+/// them, and with no other. Returns how many calls that took.
+fn store_invalid_records(world: &mut World, admission: &Admission, count: usize, first: usize) -> usize {
+    let now = world.ecs().now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let (valid, invalid) = dangerous_records(count, first, &now);
+    println!("{} invalid records are stored", invalid.len());
+    assert!(valid.is_valid && invalid.len() <= count);
+    world.kill_controller();
+    let original = loosen(world, "resetrecords.ecs.password-reset.dev");
+    eventually("the loosened schema lets a record in", || admission.take(&[&invalid[0]])[0].then_some(()));
+    admission.create(&invalid[1..].iter().chain([&valid]).collect::<Vec<_>>());
+    replace(world, original);
+    world.start_controller();
+    let list = ["get", "resetrecords", "--namespace", SYSTEM_NAMESPACE, "--output=name"];
+    let records = f64::from(u32::try_from(world.kubectl(&list).lines().count()).unwrap());
+    eventually("every record is looked at", || (looks_at_records(world) >= records).then_some(()));
+    let restarted = instance_of_record(first);
+    eventually("the valid record is gone on with", || (world.reboots(&restarted) == 1).then_some(()));
+    1
 }
 
 #[test]
 fn mutants_of_the_schemas_are_refused_or_do_no_harm() {
     let count = std::env::var(MUTANTS).map_or(MUTANTS_OF_AN_ORDINARY_RUN, |it| it.parse().unwrap());
     let samples = samples(count);
-    let batches = samples.len().div_ceil(BATCH);
-    let instances = (0..batches).map(neighbour).chain([PREY.to_owned()]);
-    let world = World::with(instances.map(|id| Instance::running(&id, REGION)));
+    let (batches, stored) = (samples.len().div_ceil(BATCH), count / STORED_SHARE);
+    let instances = (0..=batches).map(neighbour).chain([PREY.to_owned()]);
+    let instances = instances.chain((count..=count + stored).map(instance_of_record));
+    let mut world = World::with(instances.map(|id| Instance::running(&id, REGION)));
     let admission = Admission::new(&world.admin_kubeconfig());
+    let assert_neighbour_settles = |world: &World, number: usize| {
+        let (name, id) = (format!("good-{number}"), neighbour(number));
+        world.apply_reset(&name, json!({"instanceIDs": [id]}));
+        world.assert_reset_and_restarted_once(&world.wait_until_done(&name), &id, PASSWORD);
+        assert!(!world.log().contains("panicked"), "a pass panicked");
+    };
 
     let (mut invalid, mut slipped, mut valid_refused) = (0, Vec::new(), Vec::new());
     for (number, batch) in samples.chunks(BATCH).enumerate() {
@@ -198,17 +348,22 @@ fn mutants_of_the_schemas_are_refused_or_do_no_harm() {
         };
         slipped.extend(of(false, true).map(|it| it.what.as_str()));
         valid_refused.extend(of(true, false).map(|it| it.what.as_str()));
-        admission.create(&of(false, true).chain(of(true, true)).collect::<Vec<_>>());
-
-        let (name, id) = (format!("good-{number}"), neighbour(number));
-        world.apply_reset(&name, json!({"instanceIDs": [id]}));
-        world.assert_reset_and_restarted_once(&world.wait_until_done(&name), &id, PASSWORD);
+        let created: Vec<&Sample> = of(false, true).chain(of(true, true)).collect();
+        let records = created.iter().filter(|it| it.is_record()).count();
+        let looks = looks_at_records(&world) + f64::from(u32::try_from(records).unwrap());
+        admission.create(&created);
+        eventually("every record is looked at", || (looks_at_records(&world) >= looks).then_some(()));
+        assert_neighbour_settles(&world, number);
         timed("looks at a batch", || settle(&world));
     }
     println!("{} mutants: {invalid} invalid, {} of them taken: {slipped:#?}", samples.len(), slipped.len());
+    let restarts = timed("stored records", || {
+        let restarts = store_invalid_records(&mut world, &admission, stored, count);
+        assert_neighbour_settles(&world, batches);
+        restarts
+    });
     world.assert_untouched(PREY);
-    assert_eq!(world.changing_calls(), 2 * batches, "somebody but the neighbours was reset");
-    assert!(!world.log().contains("panicked"), "a pass panicked");
+    assert_eq!(world.changing_calls(), 2 * (batches + 1) + restarts, "somebody but the neighbours was reset");
 
     // What nothing has happened to could have been reset.
     world.apply_reset("prey", json!({"instanceIDs": [PREY]}));

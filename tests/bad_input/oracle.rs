@@ -108,6 +108,150 @@ fn is_endpoint(endpoint: &Value) -> bool {
     })
 }
 
+/// Whether a `ResetRecord` is one: of the instance in its name, and in the form in which the controller writes it. What it says is
+/// the controller's own: no bound may stand in the way of writing down what has happened.
+pub fn is_valid_record(record: &Value) -> bool {
+    let required = [
+        "claim",
+        "claimTime",
+        "owner",
+        "accountName",
+        "regionID",
+        "instanceID",
+        "tokens",
+        "fingerprint",
+        "passwordSecretRef",
+        "restartPolicy",
+        "maxUnavailable",
+        "minReadySeconds",
+        "timeoutSeconds",
+        "stableStateTimeoutSeconds",
+        "stateSeen",
+    ];
+    let Some(spec) = fields(&record["spec"], &required, &["retry"]) else { return false };
+    let words = |names: &[&str]| names.iter().all(|name| spec.get(*name).is_none_or(Value::is_string));
+    let counts = |names: &[&str]| names.iter().all(|name| number(&spec[*name], 0, i64::MAX));
+    let is_named = match (spec["regionID"].as_str(), spec["instanceID"].as_str()) {
+        (Some(region), Some(instance)) => record["metadata"]["name"] == format!("{region}.{instance}"),
+        _ => false,
+    };
+    is_named
+        && number(&spec["claim"], i64::MIN, i64::MAX)
+        && is_time(&spec["claimTime"])
+        && is_owner(&spec["owner"])
+        && is_words(&spec["tokens"])
+        && is_fingerprint(&spec["fingerprint"])
+        && of_words(&spec["passwordSecretRef"], &["namespace", "name", "key"])
+        && one_of(&spec["restartPolicy"], &["IfRunning", "Never"])
+        && words(&["accountName", "stateSeen", "retry"])
+        && counts(&["maxUnavailable", "minReadySeconds", "timeoutSeconds", "stableStateTimeoutSeconds"])
+        && record.get("status").is_none_or(is_progress)
+}
+
+fn is_progress(status: &Value) -> bool {
+    let times = [
+        "unansweredUntil",
+        "passwordAcknowledgedAt",
+        "startTimeBefore",
+        "acceptedAt",
+        "lastRestartTime",
+        "availableTime",
+    ];
+    let others = ["attempt", "refusal", "leftRunning", "startTimeEvidence", "row", "completed"];
+    let phases = [
+        "Idle",
+        "SettingPassword",
+        "PasswordSet",
+        "RestartRequested",
+        "Restarting",
+        "InEffect",
+        "EffectiveAtNextStart",
+        "Failed",
+        "Unknown",
+    ];
+    let Some(status) = fields(status, &["phase"], &[&times[..], &others].concat()) else { return false };
+    let all = |field: &str, check: &dyn Fn(&Value) -> bool| status.get(field).is_none_or(check);
+    one_of(&status["phase"], &phases)
+        && times.iter().all(|time| all(time, &is_time))
+        && all("attempt", &is_attempt)
+        && all("refusal", &Value::is_string)
+        && all("leftRunning", &Value::is_boolean)
+        && all("startTimeEvidence", &|it| one_of(it, &["Moved", "NotMoved", "Inconclusive"]))
+        && all("row", &is_row)
+        && all("completed", &|it| it.as_array().is_some_and(|it| it.iter().all(is_completed)))
+}
+
+fn is_attempt(attempt: &Value) -> bool {
+    fields(attempt, &["id", "process", "number", "timestamp"], &["foundUnansweredUntil"]).is_some_and(|it| {
+        it["id"].is_string()
+            && it["process"].is_string()
+            && number(&it["number"], 0, i64::MAX)
+            && is_time(&it["timestamp"])
+            && it.get("foundUnansweredUntil").is_none_or(is_time)
+    })
+}
+
+fn is_completed(entry: &Value) -> bool {
+    fields(entry, &["owner", "tokens", "fingerprint", "row"], &["retry"]).is_some_and(|it| {
+        is_owner(&it["owner"])
+            && is_words(&it["tokens"])
+            && is_fingerprint(&it["fingerprint"])
+            && is_row(&it["row"])
+            && it.get("retry").is_none_or(Value::is_string)
+    })
+}
+
+fn is_row(row: &Value) -> bool {
+    let words = ["name", "osType", "keyPairName", "initialStatus", "passwordRequestID", "restartRequestID"];
+    let others = ["plannedAction", "stateTime", "passwordSetTime", "attempts"];
+    let states = [
+        "Pending",
+        "WaitingForStableState",
+        "SettingPassword",
+        "PasswordSet",
+        "Restarting",
+        "InEffect",
+        "EffectiveAtNextStart",
+        "Failed",
+        "Unknown",
+        "Superseded",
+    ];
+    let required = ["instanceID", "state", "reason", "message"];
+    fields(row, &required, &[&words[..], &others].concat()).is_some_and(|it| {
+        let all = |field: &str, check: &dyn Fn(&Value) -> bool| it.get(field).is_none_or(check);
+        required.iter().chain(&words).all(|word| all(word, &Value::is_string))
+            && one_of(&it["state"], &states)
+            && all("plannedAction", &|it| one_of(it, &["ResetAndRestart", "ResetOnly", "Nothing", "Blocked"]))
+            && ["stateTime", "passwordSetTime"].iter().all(|time| all(time, &is_time))
+            && all("attempts", &|it| number(it, 0, i64::MAX))
+    })
+}
+
+fn is_owner(owner: &Value) -> bool {
+    of_words(owner, &["namespace", "name", "uid"])
+}
+
+fn is_fingerprint(fingerprint: &Value) -> bool {
+    of_words(fingerprint, &["keyID", "value"])
+}
+
+/// An object of just these fields, each a text.
+fn of_words(value: &Value, names: &[&str]) -> bool {
+    fields(value, names, &[]).is_some_and(|it| it.values().all(Value::is_string))
+}
+
+fn is_words(value: &Value) -> bool {
+    value.as_array().is_some_and(|it| it.iter().all(Value::is_string))
+}
+
+/// A moment such as `2026-01-01T00:00:00Z`. A list passes for one: API servers do not hold one against the type of a text that
+/// has a format, whatever the CRD says. Nobody can read the record then.
+fn is_time(time: &Value) -> bool {
+    let shape = "dddd-dd-ddTdd:dd:ddZ".bytes();
+    let fits = |(it, shape): (u8, u8)| if shape == b'd' { it.is_ascii_digit() } else { it == shape };
+    time.is_array() || text(time, |it| it.len() == shape.len() && it.bytes().zip(shape.clone()).all(fits))
+}
+
 /// An object without the fields that are null: to Kubernetes they are absent.
 pub fn without_nulls(value: &Value) -> Value {
     match value {

@@ -41,7 +41,7 @@ const WORDS: &[&str] = &[
 ];
 
 /// The document that was read, for comparison; `None` where a value that nobody looks at is none that JSON can hold.
-fn document(input: &[u8]) -> Option<Value> {
+pub fn document(input: &[u8]) -> Option<Value> {
     serde_json::from_str(&String::from_utf8_lossy(input)).ok()
 }
 
@@ -79,10 +79,11 @@ fn successes_of_changing_calls_and_identities() {
 }
 
 /// Answers what it was made with: a line with the status, a line with the `Date`, and the body.
-struct Scripted(Vec<u8>);
+pub struct Scripted(pub Vec<u8>);
 
 impl Scripted {
-    fn parts(&self) -> (u16, &[u8], &[u8]) {
+    /// The status, the `Date` and the body.
+    pub fn parts(&self) -> (u16, &[u8], &[u8]) {
         let mut lines = self.0.splitn(3, |byte| *byte == b'\n');
         let status = lines.next().and_then(|it| std::str::from_utf8(it).ok()?.parse().ok());
         let status = status.filter(|it| (200..600).contains(it)).unwrap_or(400);
@@ -158,7 +159,7 @@ fn errors_of_ecs_and_of_gateways() {
 }
 
 /// A text, and what it is once and twice without percent-encoding, and without the escapes of markup.
-fn decoded(text: &str) -> impl Iterator<Item = String> {
+pub fn decoded(text: &str) -> impl Iterator<Item = String> {
     let once = percent_decoded(text);
     let twice = percent_decoded(&once);
     let markup = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");

@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
 
+mod credentials;
 mod ecs;
 mod engine;
 mod mutate;

@@ -204,7 +204,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
     let target = Target {
         instance_id: "i-bp1a0000",
         record: Some(record),
-        record_unreadable: false,
+        bad_record: None,
         before: row.as_ref(),
         reading: None,
     };

@@ -60,7 +60,7 @@ fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slots_held: u32) 
 }
 
 fn target<'a>(instance: usize, record: Option<&'a ResetRecord>, reading: &'a Reading) -> Target<'a> {
-    Target { instance_id: INSTANCES[instance], record, record_unreadable: false, before: None, reading: Some(reading) }
+    Target { instance_id: INSTANCES[instance], record, bad_record: None, before: None, reading: Some(reading) }
 }
 
 /// Where the object's pass leads: to a person's decision on an Unknown, or to the first of the claims, judged again by the

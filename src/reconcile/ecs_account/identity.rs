@@ -180,7 +180,7 @@ impl<T: Transport> Asker<'_, T> {
                 .get(namespace, &reference.name)
                 .await
                 .map_err(|error| format!("{error} (namespace {namespace})"))?;
-            let key = credentials::from_secret(&reference.name, |key| secret.text(key));
+            let key = credentials::from_secret(&reference.name, |key| secret.has(key), |key| secret.text(key));
             return key.map(Source::AccessKey).map_err(|error| error.to_string());
         }
         if let Some(rrsa) = &named.rrsa {

@@ -15,7 +15,7 @@ use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, reason
 use crate::decide::needed::{self, Wish};
 use crate::decide::password::{self, Broken};
 use crate::decide::resolve::Resolution;
-use crate::decide::rollout::{Block, Object, Plan, Target};
+use crate::decide::rollout::{BadRecord, Block, Object, Plan, Target};
 use crate::decide::summary::Situation;
 use crate::decide::{Reading, slots};
 use crate::ecs::{Action as EcsAction, Class, Scope, Transport, describe_instances_dry_run};
@@ -54,7 +54,7 @@ pub(super) struct Sight {
 struct Seen {
     instance_id: String,
     record: Option<Arc<ResetRecord>>,
-    record_unreadable: bool,
+    bad_record: Option<BadRecord>,
     reading: Option<Reading>,
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         .into_iter()
         .map(|instance_id| Seen {
             record: context.ledger.get(&ResetRecord::name_of(region, &instance_id)),
-            record_unreadable: context.ledger.is_unreadable(&ResetRecord::name_of(region, &instance_id)),
+            bad_record: context.ledger.trouble(&ResetRecord::name_of(region, &instance_id)),
             reading: context
                 .instances
                 .latest(&scope, &instance_id)
@@ -242,7 +242,7 @@ impl Sight {
         Target {
             instance_id: &seen.instance_id,
             record,
-            record_unreadable: seen.record_unreadable,
+            bad_record: seen.bad_record,
             before: self.before.instances.iter().find(|row| row.instance_id == seen.instance_id),
             reading: seen.reading.as_ref(),
         }
