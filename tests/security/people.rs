@@ -186,13 +186,19 @@ impl Town {
         let concerned: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.is_for(off)).collect();
         assert!(!concerned.is_empty(), "no attempt has {off:?} as one of two layers");
         let mut failures = Vec::new();
+        let mut fail = |attempt: &Attempt, why: &str| {
+            let failure = format!("{} ({}): {why}", attempt.id, attempt.what);
+            // At once too: a later attempt may wait in vain because of this one.
+            eprintln!("{failure}");
+            failures.push(failure);
+        };
         for attempt in &concerned {
             if let Err(why) = refused(self, attempt, off) {
-                failures.push(format!("{} ({}): {why}", attempt.id, attempt.what));
+                fail(attempt, &why);
             }
             let changes = self.changes(off);
             if changes != self.changes.replace(changes) {
-                failures.push(format!("{} ({}): ECS was asked to change something", attempt.id, attempt.what));
+                fail(attempt, "ECS was asked to change something");
             }
         }
         assert!(failures.is_empty(), "{} of {} attempts:\n{}", failures.len(), concerned.len(), failures.join("\n"));

@@ -106,21 +106,24 @@ impl Town {
 
     /// The schema of a `PasswordReset`'s spec takes anything.
     pub fn loosen_shape(&self) {
-        let crd = "passwordresets.ecs.password-reset.dev";
-        let mut loose: Value =
-            serde_json::from_str(&self.world.kubectl(&["get", "crd", crd, "--output=json"])).unwrap();
-        let version = &mut loose["spec"]["versions"][0];
-        version["schema"]["openAPIV3Schema"]["properties"]["spec"] =
-            json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-        // They must point at fields that the schema declares.
-        version["selectableFields"].take();
-        loose["metadata"].as_object_mut().unwrap().remove("resourceVersion");
-        self.world.try_kubectl(&["replace", "--filename=-"], &loose.to_string()).unwrap();
+        loosen(&self.world, "passwordresets.ecs.password-reset.dev");
         let probe = json!({"instanceIDs": [PREY], "passwordSecretRef": {"name": "a/b", "namespace": "c"}});
         let probe = manifests::password_reset(LOCKED, "probe", probe).to_string();
         let create = ["create", "--dry-run=server", "--filename=-"];
         eventually("the loosened schema is in force", || self.as_user(Who::Alice, &create, &probe).ok());
     }
+}
+
+/// The schema of a kind's spec takes anything, in a moment.
+pub fn loosen(world: &World, crd: &str) {
+    let mut loose: Value = serde_json::from_str(&world.kubectl(&["get", "crd", crd, "--output=json"])).unwrap();
+    let version = &mut loose["spec"]["versions"][0];
+    version["schema"]["openAPIV3Schema"]["properties"]["spec"] =
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    // They must point at fields that the schema declares.
+    version["selectableFields"].take();
+    loose["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    world.try_kubectl(&["replace", "--filename=-"], &loose.to_string()).unwrap();
 }
 
 /// Namespaces, accounts and rights.
