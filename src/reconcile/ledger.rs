@@ -173,6 +173,7 @@ mod tests {
         ledger.put(taken);
         assert_eq!((count(&ledger, "web"), count(&ledger, "other")), (0, 1));
     }
+
     #[test]
     fn a_record_that_claims_another_instance_counts_for_nobody_and_is_told() {
         let (watched, mut writer) = store();
@@ -200,6 +201,7 @@ mod tests {
         show(version(3));
         assert_eq!((ledger.trouble("cn-hangzhou.i-bp1a0000"), count(&ledger, "web")), (None, 1), "mended");
     }
+
     #[test]
     fn a_record_is_of_the_instance_in_its_name_and_of_no_other() {
         let record = claimed();

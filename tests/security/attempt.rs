@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::{NAMESPACE, condition, eventually, manifests};
 use crate::people::{PREY, Town, Who};
+use crate::veil;
 
 /// What stands in the way; the numbers of `docs/SECURITY.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,11 @@ pub enum Layer {
     Policy,
     /// 3: the account's `allowedNamespaces` and `regions`.
     AllowedNamespaces,
+    /// 4: the consent of the machine, by the account's `rules`.
+    Consent,
+    /// 5: RAM, which refuses the identity some machines. Whoever tests that has no other layer left, so it is on only where
+    /// [`Layer::Consent`] is off.
+    Cloud,
     /// The controller's own care: what it does not do whoever asks.
     Care,
 }
@@ -29,6 +35,13 @@ pub enum No {
     Condition(&'static str, &'static str),
     /// Every step is taken, and nothing comes of it: Ready still gives this reason after the next look at the accounts.
     NothingHappens(&'static str),
+    /// The object is stored, and its row of each machine that is not the asker's says what it would say of one that does not
+    /// exist, to the byte. No other word that the asker can read is of that machine.
+    Veiled,
+    /// The same of the whole status when all has ended, and of the events; the object names one machine.
+    Alike,
+    /// What the last step prints holds no word of a machine of others.
+    Silence,
 }
 
 /// One step: kubectl's arguments and its input.
@@ -52,6 +65,8 @@ pub struct Attempt {
     pub told_on: (&'static str, String),
     /// The layers in the way, in the order in which they are met.
     pub layers: Vec<(Layer, No)>,
+    /// Whether it also asks for `ours`, the asker's own machine: that one is reset, and no other.
+    pub own: bool,
 }
 
 impl Attempt {
@@ -66,16 +81,35 @@ impl Attempt {
         self
     }
 
+    /// Its list also holds the asker's own machine, which is reset.
+    pub fn with_own(mut self) -> Self {
+        self.own = true;
+        self
+    }
+
+    /// Told on this object.
+    pub fn told_on(mut self, namespace: &'static str, name: &str) -> Self {
+        self.told_on = (namespace, name.to_owned());
+        self
+    }
+
     /// A step that is taken before, and let through.
     pub fn after(mut self, step: Step) -> Self {
         self.steps.insert(self.steps.len() - 1, step);
+        self
+    }
+
+    /// A step that is taken after those before, which are let through.
+    pub fn then(mut self, step: Step) -> Self {
+        self.steps.push(step);
         self
     }
 }
 
 /// An attempt of one step on the object `told_on` of `prod`.
 pub fn attempt(id: &'static str, who: Who, what: &'static str, step: Step, layer: Layer, no: No) -> Attempt {
-    Attempt { id, who, what, steps: vec![step], told_on: (NAMESPACE, "web".to_owned()), layers: vec![(layer, no)] }
+    let told_on = (NAMESPACE, "web".to_owned());
+    Attempt { id, who, what, steps: vec![step], told_on, layers: vec![(layer, no)], own: false }
 }
 
 /// An attempt to create a `PasswordReset` of the attempt's own: `spec` on top of what a reset of the prey needs.
@@ -161,6 +195,15 @@ pub fn refused(town: &Town, attempt: &Attempt, off: Option<Layer>) -> Result<(),
             let ready = answered(town, namespace, name);
             if ready["reason"] == *reason { Ok(()) } else { Err(format!("Ready is {ready}")) }
         }
+        No::Veiled => {
+            answer.map_err(|error| format!("refused at the door: {error}"))?;
+            veil::rows_tell_nothing(town, attempt)
+        }
+        No::Alike => {
+            answer.map_err(|error| format!("refused at the door: {error}"))?;
+            veil::all_tells_nothing(town, attempt)
+        }
+        No::Silence => veil::says_nothing(&answer.map_err(|error| format!("refused at the door: {error}"))?),
     }
 }
 
@@ -170,6 +213,8 @@ fn answered(town: &Town, namespace: &str, name: &str) -> Value {
         let object = town.world.get_in(namespace, "passwordreset", name);
         let ready = condition(&object["status"], "Ready");
         let current = object["status"]["observedGeneration"] == object["metadata"]["generation"];
-        (current && ready["reason"] != "Pending").then(|| ready.clone())
+        // While a password is on its way to ECS, it has not refused it yet.
+        let open = ready["reason"] == "Pending" || ready["reason"] == "SettingPasswords";
+        (current && !open).then(|| ready.clone())
     })
 }

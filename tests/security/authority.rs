@@ -101,7 +101,8 @@ fn accounts() -> Vec<Attempt> {
             .and(Layer::AllowedNamespaces, No::Condition("NamespaceNotAllowed", "does not allow namespace prod")),
         at("T4.18", Who::Bob, SHOP, "an account, by the owner of a namespace", json!({}), NO_USE)
             .and(Layer::AllowedNamespaces, NOT_IN_SHOP),
-        at("T4.19", Who::Star, SHOP, "an account, by `*` in a namespace", other, NO_USE_OF_OTHER),
+        at("T4.19", Who::Star, SHOP, "an account, by `*` in a namespace", other, NO_USE_OF_OTHER)
+            .and(Layer::Consent, No::Veiled),
         at(
             "T4.20",
             Who::Alice,
@@ -209,6 +210,7 @@ fn agent() -> Vec<Attempt> {
             other,
             Layer::Policy,
             NO_USE_OF_OTHER,
-        ),
+        )
+        .and(Layer::Consent, No::Veiled),
     ]
 }

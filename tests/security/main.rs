@@ -11,6 +11,7 @@ mod attempt;
 mod authority;
 #[path = "../common/mod.rs"]
 mod common;
+mod consent;
 mod ledger;
 mod missing;
 mod people;
@@ -18,6 +19,7 @@ mod rights;
 mod settle;
 mod shape;
 mod tls;
+mod veil;
 
 use std::collections::BTreeSet;
 
@@ -25,7 +27,7 @@ use attempt::{Attempt, Layer};
 use people::Town;
 
 fn all() -> Vec<Attempt> {
-    [shape::attempts(), authority::attempts(), ledger::attempts()].into_iter().flatten().collect()
+    [shape::attempts(), authority::attempts(), ledger::attempts(), consent::attempts()].into_iter().flatten().collect()
 }
 
 #[test]
@@ -35,7 +37,7 @@ fn there_are_sixty_attempts_on_the_threats_and_each_has_a_number_of_its_own() {
     assert_eq!(ids.len(), all.len(), "two have the same number");
     assert!(all.len() >= 60, "there are only {}", all.len());
     let threats: BTreeSet<&str> = ids.iter().filter_map(|id| id.split('.').next()).collect();
-    for threat in ["T1", "T2", "T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12"] {
+    for threat in ["T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12"] {
         assert!(threats.contains(threat), "nothing is tried on {threat}");
     }
 }
@@ -75,4 +77,12 @@ fn with_a_loose_schema_the_other_layer_refuses() {
     let town = Town::new();
     town.loosen_shape();
     town.refuses(&all(), Some(Layer::Shape));
+}
+
+/// The same with accounts that have no rules. Where nothing else stands in the way, RAM refuses the change.
+#[test]
+fn without_rules_the_other_layer_refuses() {
+    let town = Town::new();
+    town.take_rules_away();
+    town.refuses(&all(), Some(Layer::Consent));
 }

@@ -2,18 +2,78 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{ACCOUNT, NAMESPACE, REGION, SECRET, World, eventually, manifests};
+use crate::common::{
+    ACCOUNT, AccessKey, Instance, NAMESPACE, REGION, SECRET, SYSTEM_NAMESPACE, World, eventually, manifests,
+};
 use crate::ledger::forged_record;
-use crate::people::{LOCKED, PREY, SHOP, Town, Who};
+use crate::people::{BLIND, BUSY, GITOPS, INSTANCE, LOCKED, OURS, PREY, SHARED, SHOP, THEIRS, Town, Who};
+
+/// Every account.
+const ACCOUNTS: [&str; 4] = [ACCOUNT, "other", SHARED, BLIND];
+/// Machines whose tags nearly fit a rule for `prod`, and one that belongs to another cloud account.
+pub const NEAR: [&str; 6] =
+    ["i-near0000001", "i-near0000002", "i-near0000003", "i-near0000004", "i-near0000005", "i-near0000006"];
+/// One without tags.
+pub const BARE: &str = "i-bare0000001";
+/// `prod`'s and `shop`'s in a region that no account serves.
+pub const FAR: [&str; 2] = ["i-far00000001", "i-far00000002"];
+/// That region.
+pub const FAR_REGION: &str = "cn-beijing";
+/// Nobody's, and it has much to tell.
+pub const HIDDEN: &str = "i-hidden00001";
+/// What nobody may read who asks for a machine of others: its names, tags, status, locks, and whose identity sees it.
+pub const WORDS: [&str; 8] =
+    ["payroll", "finance", "windows", "stopped", "seized", "acs:", "1234567890123456", "blindid"];
+
+/// All machines.
+pub fn instances() -> Vec<Instance> {
+    let here = |id| Instance::running(id, REGION).named("payroll-db").with_key_pair("payroll-keys");
+    let far = |id| Instance::running(id, FAR_REGION);
+    vec![
+        Instance::running(INSTANCE, REGION),
+        Instance::running(PREY, REGION).tagged("team", "web"),
+        Instance::running(OURS[0], REGION).tagged("team", "web"),
+        Instance::running(OURS[1], REGION).tagged("team", "web"),
+        here(THEIRS).tagged("team", "shop").tagged("cost", "finance"),
+        here(BUSY).tagged("team", "shop").held(),
+        here(BARE),
+        Instance::stopped(HIDDEN, REGION).named("payroll-db").windows().tagged("team", "finance").locked("seized"),
+        here(NEAR[0]).tagged("team", "Web"),
+        here(NEAR[1]).tagged("Team", "web"),
+        here(NEAR[2]).tagged("team", "web "),
+        here(NEAR[3]).tagged("team", "webmaster"),
+        here(NEAR[4]).tagged("team", "shop").tagged("lent", ""),
+        here(NEAR[5]).tagged("team", "web").of_account("6543210987654321"),
+        far(FAR[0]).tagged("team", "web"),
+        far(FAR[1]).tagged("team", "shop"),
+    ]
+}
 
 impl Town {
-    /// Every account serves every namespace.
+    /// Every account serves every namespace and every region.
     pub fn open_accounts(&self) {
-        let patch = json!({"spec": {"allowedNamespaces": {"from": "All", "names": null}}}).to_string();
-        for name in [ACCOUNT, "other"] {
+        self.change_accounts(&json!({"allowedNamespaces": {"from": "All", "names": null}, "regions": null}));
+    }
+
+    /// No account has rules. The key may see every machine, and change those only that no attempt is about.
+    pub fn take_rules_away(&self) {
+        let deny = |key: AccessKey, id| key.deny("ModifyInstanceAttribute", Some(id)).deny("RebootInstance", Some(id));
+        let key = [PREY, THEIRS, BARE].into_iter().fold(AccessKey::testing(), deny);
+        self.world.ecs().core().put_access_key(key);
+        self.change_accounts(&json!({"rules": null}));
+    }
+
+    fn change_accounts(&self, spec: &Value) {
+        let patch = json!({"spec": spec}).to_string();
+        for name in ACCOUNTS {
             self.world.kubectl(&["patch", "ecsaccount", name, "--type=merge", "--patch", &patch]);
         }
-        self.world.wait_for_look_at_account();
+        for name in ACCOUNTS {
+            eventually("the controller goes by the changed account", || {
+                let account = self.world.get("ecsaccount", name);
+                (account["status"]["observedGeneration"] == account["metadata"]["generation"]).then_some(())
+            });
+        }
     }
 
     /// Every tenant may do everything with Secrets, resets, statuses and records everywhere, and the controller may read
@@ -46,16 +106,7 @@ impl Town {
 
     /// The schema of a `PasswordReset`'s spec takes anything.
     pub fn loosen_shape(&self) {
-        let crd = "passwordresets.ecs.password-reset.dev";
-        let mut loose: Value =
-            serde_json::from_str(&self.world.kubectl(&["get", "crd", crd, "--output=json"])).unwrap();
-        let version = &mut loose["spec"]["versions"][0];
-        version["schema"]["openAPIV3Schema"]["properties"]["spec"] =
-            json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-        // They must point at fields that the schema declares.
-        version["selectableFields"].take();
-        loose["metadata"].as_object_mut().unwrap().remove("resourceVersion");
-        self.world.try_kubectl(&["replace", "--filename=-"], &loose.to_string()).unwrap();
+        loosen(&self.world, "passwordresets.ecs.password-reset.dev");
         let probe = json!({"instanceIDs": [PREY], "passwordSecretRef": {"name": "a/b", "namespace": "c"}});
         let probe = manifests::password_reset(LOCKED, "probe", probe).to_string();
         let create = ["create", "--dry-run=server", "--filename=-"];
@@ -63,27 +114,36 @@ impl Town {
     }
 }
 
+/// The schema of a kind's spec takes anything, in a moment.
+pub fn loosen(world: &World, crd: &str) {
+    let mut loose: Value = serde_json::from_str(&world.kubectl(&["get", "crd", crd, "--output=json"])).unwrap();
+    let version = &mut loose["spec"]["versions"][0];
+    version["schema"]["openAPIV3Schema"]["properties"]["spec"] =
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    // They must point at fields that the schema declares.
+    version["selectableFields"].take();
+    loose["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    world.try_kubectl(&["replace", "--filename=-"], &loose.to_string()).unwrap();
+}
+
 /// Namespaces, accounts and rights.
 pub fn settle(world: &World) {
-    world.create_namespace(SHOP);
-    for name in [LOCKED, "gitops"] {
-        world.kubectl(&["create", "namespace", name]);
+    for name in [SHOP, GITOPS] {
+        world.create_namespace(name);
     }
-    for (namespace, name) in [(LOCKED, SECRET), (SHOP, SECRET), (SHOP, "db"), (NAMESPACE, "other")] {
+    world.kubectl(&["create", "namespace", LOCKED]);
+    for (namespace, name) in [(LOCKED, SECRET), (SHOP, SECRET), (GITOPS, SECRET), (SHOP, "db"), (NAMESPACE, "other")] {
         world.apply(&manifests::secret(namespace, name, &json!({"password": "Other-Kettle-8"})));
     }
-    let mut default = world.account();
-    default["spec"]["allowedNamespaces"]["names"] = json!([NAMESPACE, LOCKED]);
-    default["spec"]["regions"] = json!([REGION]);
-    world.apply(&default);
-    let mut other = default.clone();
-    other["metadata"]["name"] = json!("other");
-    other["spec"]["allowedNamespaces"]["names"] = json!([SHOP]);
-    world.apply(&other);
+    accounts(world);
     world.apply(&role("star", &json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}])));
     let other_secret =
         json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["other"], "verbs": ["get"]}]);
     world.apply(&role("get-other", &other_secret));
+    let use_shared = json!([{
+        "apiGroups": ["ecs.password-reset.dev"], "resources": ["ecsaccounts"], "resourceNames": [SHARED, BLIND], "verbs": ["use"],
+    }]);
+    world.apply(&role("use-shared", &use_shared));
     for who in Who::ALL {
         for (namespace, role) in who.roles() {
             let mut binding = cluster_binding(who, role);
@@ -95,6 +155,35 @@ pub fn settle(world: &World) {
             world.apply(&cluster_binding(who, role));
         }
     }
+}
+
+/// `default` for `prod`, `other` for `shop`, and two for both whose rules tell the machines of the two apart.
+fn accounts(world: &World) {
+    let rule = |namespace: &str, tags: Value| json!({"namespaces": [namespace], "instanceTags": tags});
+    let of_shop = rule(SHOP, json!({"team": "shop"}));
+    let rules = json!([
+        rule(NAMESPACE, json!({"team": "web"})),
+        rule(NAMESPACE, json!({"team": "shop", "lent": "prod"})),
+        of_shop,
+    ]);
+    let put = |name: &str, namespaces: &[&str], rules: Value, credentials: &str| {
+        let mut account = world.account();
+        account["metadata"]["name"] = json!(name);
+        let spec = &mut account["spec"];
+        spec["credentials"]["secretRef"]["name"] = json!(credentials);
+        spec["allowedNamespaces"]["names"] = json!(namespaces);
+        spec["regions"] = json!([REGION]);
+        if !rules.is_null() {
+            spec["rules"] = rules;
+        }
+        world.apply(&account);
+    };
+    let blind = json!({"accessKeyID": "blindid", "accessKeySecret": "blindsecret"});
+    world.apply(&manifests::secret(SYSTEM_NAMESPACE, "blind-credentials", &blind));
+    put(ACCOUNT, &[NAMESPACE, LOCKED], Value::Null, "ecs-credentials");
+    put("other", &[SHOP], json!([of_shop]), "ecs-credentials");
+    put(SHARED, &[NAMESPACE, SHOP], rules.clone(), "ecs-credentials");
+    put(BLIND, &[NAMESPACE, SHOP], rules, "blind-credentials");
 }
 
 /// The aggregated roles are filled by a controller of the control plane, and policies take a moment to be in force.
