@@ -86,7 +86,7 @@ fn records() -> Vec<Attempt> {
         one("T6.10", "a claim in another namespace", create(NAMESPACE)),
         two("T6.11", Who::Alice, "an attempt forgotten", change(&attempted)),
         one("T6.12", "an attempt forgotten, by `*` there", change(&attempted)),
-        one("T6.13", "a claim for another instance", change(&json!({"spec": {"instanceID": PREY}}))),
+        one("T6.13", "a claim through another account", change(&json!({"spec": {"accountName": "other"}}))),
         one("T6.14", "a record with another owner", change(&json!({"spec": {"owner": {"name": "asleep"}}}))),
         one("T6.15", "a record under a finalizer", change(&json!({"metadata": {"finalizers": ["example.com/stay"]}}))),
         two("T6.16", Who::Alice, "a record deleted", delete(&[&record])),

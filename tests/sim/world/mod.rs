@@ -10,7 +10,7 @@ mod process;
 mod travel;
 mod watches;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ pub struct State {
     /// How often each request was made: it is told apart by its name and that.
     asked: BTreeMap<String, u64>,
     streams: BTreeMap<u64, Stream>,
+    /// Which watches of which process were answered 410 since all were told to list again.
+    listed_again: BTreeSet<(ProcessId, String)>,
     /// The requests that were sent.
     pub requests: Vec<Asked>,
     /// The keys of the events of watches.
@@ -106,6 +108,7 @@ impl World {
             travels: BTreeMap::new(),
             asked: BTreeMap::new(),
             streams: BTreeMap::new(),
+            listed_again: BTreeSet::new(),
             requests: Vec::new(),
             watch_events: Vec::new(),
             script: scenario.script.iter().cloned().map(Some).collect(),

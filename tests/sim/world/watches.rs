@@ -31,9 +31,16 @@ impl State {
         self.count += 1;
         let id = self.count;
         let name = name.to_owned();
-        let stream = Stream { process, name, lag, watch, lines, receiver: Some(receiver), last: self.now };
+        let stream =
+            Stream { process, name: name.clone(), lag, watch, lines, receiver: Some(receiver), last: self.now };
         self.streams.insert(id, stream);
-        self.pump(id);
+        // Whoever had no watch open when all were told to list again is told by the first one after that.
+        let watched = name.rsplit_once(" #").map_or(name.as_str(), |(watched, _)| watched).to_owned();
+        if self.plan.relist.is_some_and(|at| self.now > at) && self.listed_again.insert((process, watched)) {
+            self.send_gone(id);
+        } else {
+            self.pump(id);
+        }
         id
     }
 
