@@ -12,7 +12,7 @@ const HALF_AN_HOUR: Ms = 30 * 60_000;
 const STEP: usize = 5;
 
 fn cases(clocks: &'static [WrongClock], skew_limit: Duration, must_end: bool) -> impl Iterator<Item = Case> {
-    worlds().flat_map(move |(name, scenario)| {
+    suite::origins(worlds(), 5).flat_map(move |(name, scenario)| {
         calm(&scenario).requests.into_iter().step_by(STEP).flat_map(move |request| {
             let (name, scenario) = (name.clone(), scenario.clone());
             clocks.iter().map(move |clock| Case {

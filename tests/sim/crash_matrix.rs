@@ -49,7 +49,7 @@ pub fn cases<P: IntoIterator<Item = (String, Plan)>>(
 where
     P::IntoIter: Send,
 {
-    worlds().flat_map(move |(world, scenario)| {
+    suite::origins(worlds(), 5).flat_map(move |(world, scenario)| {
         plans(calm(&scenario)).into_iter().map(move |(what, plan)| {
             let name = format!("{kind}, {world}, {what}");
             Case { name, scenario: scenario.clone(), plan, limit: LIMIT, must_end: true }

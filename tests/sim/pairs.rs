@@ -38,7 +38,7 @@ fn pairs(name: &str, scenario: &Scenario) -> Vec<Case> {
         });
         cases.collect::<Vec<_>>()
     };
-    first.flat_map(pair).collect()
+    suite::origins(first, 11).flat_map(pair).collect()
 }
 
 #[test]

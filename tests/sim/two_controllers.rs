@@ -22,7 +22,7 @@ fn kind(election: bool) -> &'static str {
 
 /// The runs in which one of two controllers dies at every `step`-th of the requests that both of them make.
 fn crashes(election: bool, step: usize) -> impl Iterator<Item = Case> {
-    worlds().flat_map(move |(name, scenario)| {
+    suite::origins(worlds(), 5).flat_map(move |(name, scenario)| {
         let two = two(&name, election);
         let requests = simulate(&scenario, two.clone(), Story::untold(), LIMIT).requests;
         requests.into_iter().step_by(step).flat_map(move |request| {
@@ -40,7 +40,7 @@ fn crashes(election: bool, step: usize) -> impl Iterator<Item = Case> {
 
 /// The runs in which one of two controllers is stopped at a write of a record or a changing call, and goes on later.
 fn pauses(election: bool) -> impl Iterator<Item = Case> {
-    worlds().flat_map(move |(name, scenario)| {
+    suite::origins(worlds(), 5).flat_map(move |(name, scenario)| {
         let two = two(&name, election);
         let report = simulate(&scenario, two.clone(), Story::untold(), LIMIT);
         steps(&report, None).into_iter().flat_map(move |request| {
