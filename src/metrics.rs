@@ -284,9 +284,16 @@ where
     family
 }
 
-/// An error code looks like `IncorrectInstanceStatus.Initializing`; anything else may be a message, and has no bound.
+/// An error code looks like `IncorrectInstanceStatus.Initializing`, and where there is none `HTTP 502` stands for it; anything else
+/// may be a message, and has no bound.
 fn bounded(code: &str) -> &str {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
+    if code
+        .strip_prefix("HTTP ")
+        .is_some_and(|status| status.len() == 3 && status.bytes().all(|it| it.is_ascii_digit()))
+    {
+        return code;
+    }
     if (1..=64).contains(&code.len()) && code.bytes().all(letter) { code } else { "other" }
 }
 

@@ -23,6 +23,12 @@ pub trait Answer: Sized + Send {
     fn read_error_code(_code: &str) -> Option<Self> {
         None
     }
+
+    /// Whether it shows that the identity may make the call.
+    #[must_use]
+    fn shows_permission(&self) -> bool {
+        true
+    }
 }
 
 /// A changing call was accepted.
@@ -66,8 +72,6 @@ pub struct Instance {
     pub locks: Vec<String>,
     /// Tags by key, not more than 64; one that is longer than ECS allows is left out.
     pub tags: BTreeMap<String, String>,
-    /// The password will be that of the image's own user, commonly `ecs-user`, and not of root.
-    pub login_as_non_root: bool,
 }
 
 /// Where an instance is in its life. Running and Stopped are stable, the others pass.
@@ -164,6 +168,11 @@ impl Answer for InstancePage {
         let instances = instances.instance.into_iter().filter_map(|raw| Instance::from_raw(raw.good()?)).collect();
         Some(Self { instances, next_token: next_token.filled() })
     }
+
+    /// Who may not describe instances is answered with a success that holds none.
+    fn shows_permission(&self) -> bool {
+        !self.instances.is_empty()
+    }
 }
 
 impl Instance {
@@ -186,7 +195,6 @@ impl Instance {
             // A lock whose reason cannot be read still locks.
             locks: locks.into_iter().map(|lock| lock.good().unwrap_or_default().reason()).collect(),
             tags: tags.into_iter().take(TAGS_MAX).filter_map(|tag| tag.good()?.pair()).collect(),
-            login_as_non_root: raw.image_options.good().unwrap_or_default().login_as_non_root.good().unwrap_or(false),
         })
     }
 }
@@ -262,7 +270,6 @@ struct RawInstance {
     expired_time: Lenient<String>,
     operation_locks: Lenient<RawLocks>,
     tags: Lenient<RawTags>,
-    image_options: Lenient<RawImageOptions>,
 }
 
 #[derive(Default, Deserialize)]
@@ -303,12 +310,6 @@ impl RawTag {
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct RawImageOptions {
-    login_as_non_root: Lenient<bool>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,7 +324,7 @@ mod tests {
             r#"{"InstanceId":"i-1","InstanceName":"web","Status":"Running","OSType":"linux","KeyPairName":"ops",
             "StartTime":"2020-07-31T17:26Z","ExpiredTime":"2099-12-31T15:59:00Z","Cpu":2,"Memory":4096,
             "OperationLocks":{"LockReason":[{"LockReason":"financial","LockMsg":""}]},
-            "Tags":{"Tag":[{"TagKey":"password-reset","TagValue":"enabled"}]},"ImageOptions":{"LoginAsNonRoot":true}}"#,
+            "Tags":{"Tag":[{"TagKey":"password-reset","TagValue":"enabled"}]}}"#,
         );
         let expected = Instance {
             instance_id: "i-1".into(),
@@ -335,7 +336,6 @@ mod tests {
             expired_time: Some("2099-12-31T15:59:00Z".parse().unwrap()),
             locks: vec!["financial".into()],
             tags: [("password-reset".into(), "enabled".into())].into(),
-            login_as_non_root: true,
         };
         assert_eq!(read, [expected]);
     }

@@ -74,25 +74,25 @@ impl<T: Transport> Client<T> {
     pub async fn send<A: Answer>(&self, signed: Signed<A>) -> Reply<A> {
         let action = signed.action();
         let transport = if action == Action::RebootInstance { &self.reboot } else { &self.general };
-        let (request, secret) = signed.into_request();
+        let (request, secrets) = signed.into_request();
         let Ok(request) = request else {
             let why = "the endpoint is no URL".to_owned();
             return Reply { result: Err(CallError::NotSent(why)), server_time: None };
         };
         match transport.send(request, action.timeout()).await {
-            Ok(response) => Reply { server_time: server_time(&response), result: read(&response, secret.as_ref()) },
+            Ok(response) => Reply { server_time: server_time(&response), result: read(&response, &secrets) },
             Err(error) => Reply { result: Err(error.into()), server_time: None },
         }
     }
 }
 
-fn read<A: Answer>(response: &http::Response<Bytes>, secret: Option<&SecretString>) -> Result<A, CallError> {
+fn read<A: Answer>(response: &http::Response<Bytes>, secrets: &[SecretString]) -> Result<A, CallError> {
     if response.status().is_success() {
         // Something answered, but nothing says that it was ECS, or what it did.
         return A::read(response.body())
             .ok_or_else(|| CallError::Unknown("a success was answered in a form that cannot be read".to_owned()));
     }
-    let refusal = refusal::read(response.status(), response.headers(), response.body(), secret);
+    let refusal = refusal::read(response.status(), response.headers(), response.body(), secrets);
     A::read_error_code(&refusal.code).ok_or(CallError::Refused(refusal))
 }
 

@@ -3,9 +3,10 @@
 //! A password is sent to the host that stands here, so a region ID that is not a plain word is refused: it would
 //! otherwise choose the host.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use http::Uri;
+use reqwest::Url;
 
 /// The addresses of one region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,7 +87,9 @@ fn check_url(url: &str) -> Result<String, EndpointError> {
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(EndpointError::Url);
     };
-    if is_metadata(authority.host()) {
+    // The host as it is going to be dialled: there, `0x646464c8` and `1684301000` are addresses too.
+    let dialled = Url::parse(url).map_err(|_| EndpointError::Url)?;
+    if dialled.host_str().is_none_or(is_metadata) {
         return Err(EndpointError::Metadata);
     }
     let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
@@ -99,14 +102,13 @@ fn check_url(url: &str) -> Result<String, EndpointError> {
 
 /// `100.100.100.200` is Alibaba Cloud's, `169.254.0.0/16` and `fe80::/10` everybody else's.
 fn is_metadata(host: &str) -> bool {
+    let is_metadata_v4 = |address: Ipv4Addr| address.is_link_local() || address.octets() == [100, 100, 100, 200];
     match host.trim_matches(['[', ']']).parse() {
-        Ok(IpAddr::V4(address)) => address.is_link_local() || address.octets() == [100, 100, 100, 200],
+        Ok(IpAddr::V4(address)) => is_metadata_v4(address),
         Ok(IpAddr::V6(address)) => {
-            address.is_unicast_link_local()
-                || address.to_ipv4_mapped().is_some_and(|address| is_metadata(&address.to_string()))
+            address.is_unicast_link_local() || address.to_ipv4_mapped().is_some_and(is_metadata_v4)
         }
-        // Browsers and libc read more than this as an address, such as 1684300488: names of digits alone are none here.
-        Err(_) => host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'),
+        Err(_) => false,
     }
 }
 
@@ -122,8 +124,11 @@ mod tests {
             "169.254.169.254",
             "[fe80::1]",
             "[::ffff:100.100.100.200]",
-            "1684300488",
-            "100.25700.200",
+            "1684301000",
+            "100.100.25800",
+            "0x646464c8",
+            "100.100.100.0xc8",
+            "0144.0144.0144.0310",
         ];
         for host in hosts {
             let endpoint = Endpoint::custom("cn-hangzhou", &format!("https://{host}"), None);

@@ -53,7 +53,7 @@ pub enum Executed {
     Unknown,
 }
 
-/// What is in the way of a call. Delay, metric label and reason follow from it.
+/// What is in the way of a call. Delay and reason follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Too many calls: ask the limiter.
@@ -86,7 +86,7 @@ pub enum Verdict {
 }
 
 impl Class {
-    /// Fit for a metric label.
+    /// As the table of error codes writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -185,6 +185,12 @@ impl Refusal {
         ["InvalidSecurityToken", "MissingSecurityToken", "InvalidAccessKeyId", "Forbidden.AccessKeyDisabled"]
             .iter()
             .any(|prefix| self.code.starts_with(prefix))
+    }
+
+    /// Whether it was the Timestamp and not who signed it. The next one is made by the clock that this answer has shown.
+    #[must_use]
+    pub fn blames_the_clock(&self) -> bool {
+        self.code.starts_with("InvalidTimeStamp") || self.code == "IllegalTimestamp"
     }
 
     /// Whether one of the instance IDs of a read made ECS refuse all of it.

@@ -61,7 +61,7 @@ pub struct Described {
 }
 
 /// Why a read brought nothing.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DescribeError {
     /// The limiter says when there will be room; the same instances are then asked for again.
     #[error("waiting for the rate limit")]
@@ -99,7 +99,7 @@ struct Polled<W> {
     observations: HashMap<String, Observation>,
     /// Instances that make ECS refuse a call, and when each is asked for again.
     refused: BTreeMap<String, Instant>,
-    trouble: Option<String>,
+    trouble: Option<DescribeError>,
     task: JoinHandle<()>,
 }
 
@@ -169,9 +169,9 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
         self.shared.lock().polled.get(scope)?.observations.get(instance_id).cloned()
     }
 
-    /// Why the last poll failed, in words for people; `None` after a good one.
+    /// Why the last poll failed; `None` after a good one.
     #[must_use]
-    pub fn trouble(&self, scope: &Scope) -> Option<String> {
+    pub fn trouble(&self, scope: &Scope) -> Option<DescribeError> {
         self.shared.lock().polled.get(scope)?.trouble.clone()
     }
 }
@@ -257,7 +257,7 @@ impl<W: Clone + Ord + Hash> Polled<W> {
     }
 
     /// Takes in how a poll went; returns who must look, which is everybody when trouble begins or ends.
-    fn set_trouble(&mut self, trouble: Option<String>) -> Vec<W> {
+    fn set_trouble(&mut self, trouble: Option<DescribeError>) -> Vec<W> {
         let turned = self.trouble.is_some() != trouble.is_some();
         self.trouble = trouble;
         if turned { self.asks.keys().cloned().collect() } else { Vec::new() }

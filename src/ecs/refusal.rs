@@ -15,16 +15,11 @@ const REQUEST_ID_CHARS_MAX: usize = 64;
 const ESCAPES: [(&str, &str); 6] =
     [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")];
 
-/// Reads an answer that is not a 2xx. `secret` is the password or token that the call carried.
-pub(super) fn read(
-    status: http::StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-    secret: Option<&SecretString>,
-) -> Refusal {
+/// Reads an answer that is not a 2xx. `secrets`: what the call carried, or was signed with.
+pub(super) fn read(status: http::StatusCode, headers: &HeaderMap, body: &[u8], secrets: &[SecretString]) -> Refusal {
     let Envelope { code, request_id, message } = Envelope::read(body);
-    // A word has no encoded form: no other one of the secret can be in it.
-    let unspoken = |word: &String| !secret.is_some_and(|secret| word.contains(secret.expose_secret()));
+    // A word has no encoded form: no other one of a secret can be in it.
+    let unspoken = |word: &String| !secrets.iter().any(|secret| word.contains(secret.expose_secret()));
     let code = code.filter(|code| is_word(code, CODE_CHARS_MAX)).filter(unspoken);
     let request_id = request_id.filter(|id| is_word(id, REQUEST_ID_CHARS_MAX)).filter(unspoken);
     let message = message.unwrap_or_default();
@@ -97,7 +92,7 @@ mod tests {
     use crate::ecs::Executed;
 
     fn refusal(body: &str) -> Refusal {
-        read(StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes(), None)
+        read(StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes(), &[])
     }
 
     #[test]
@@ -138,14 +133,14 @@ mod tests {
     #[test]
     fn neither_code_nor_request_id_repeats_the_password() {
         let body = br#"{"Code":"Passw0rd-1","RequestId":"x.Passw0rd-1"}"#;
-        let refusal = read(StatusCode::BAD_REQUEST, &HeaderMap::new(), body, Some(&"Passw0rd-1".into()));
+        let refusal = read(StatusCode::BAD_REQUEST, &HeaderMap::new(), body, &["Passw0rd-1".into()]);
         assert_eq!((refusal.code.as_str(), refusal.request_id), ("HTTP 400", None));
     }
 
     #[test]
     fn only_a_throttled_answer_says_when_to_come_back() {
         let headers = [("x-acs-retry-after".parse().unwrap(), "1500".parse().unwrap())].into_iter().collect();
-        let retry_after = |body: &str| read(StatusCode::BAD_REQUEST, &headers, body.as_bytes(), None).retry_after;
+        let retry_after = |body: &str| read(StatusCode::BAD_REQUEST, &headers, body.as_bytes(), &[]).retry_after;
         assert_eq!(retry_after(r#"{"Code":"Throttling.User"}"#), Some(Duration::from_millis(1500)));
         assert_eq!(retry_after(r#"{"Code":"InternalError"}"#), None);
     }

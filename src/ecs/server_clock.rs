@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 /// The resolution of a `Date` header, which cuts fractions off.
 const DATE_RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
 
-/// How far ECS's clock is from this machine's; one per endpoint.
+/// How far ECS's clock is from this machine's; one for each account, told by ECS and STS alike.
 #[derive(Debug, Default)]
 pub struct ServerClock {
     /// The least and the greatest offset that all answers agree with.

@@ -78,7 +78,7 @@ pub fn assume_role_with_oidc(
     let mut parameters = role.parameters(&duration_seconds);
     parameters.extend([("OIDCProviderArn", oidc_provider_arn), ("OIDCToken", oidc_token.expose_secret())]);
     let url = format!("{}/?{}", endpoint.sts_url, *common);
-    Signed::new(action, url, canonical_form(parameters), Some(oidc_token.clone()))
+    Signed::new(action, url, canonical_form(parameters), vec![oidc_token.clone()])
 }
 
 impl<'a> RoleRequest<'a> {

@@ -5,8 +5,9 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::uri::Scheme;
+use zeroize::Zeroizing;
 
 /// A page of 100 instances has some 300 KB.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -104,14 +105,17 @@ impl Transport for HttpTransport {
         *request.timeout_mut() = Some(timeout);
         let mut answer = self.client.execute(request).await.map_err(|error| describe(&error))?;
 
-        let mut body = BytesMut::new();
+        // An answer of STS holds credentials: the last clone of the body wipes it. It has its size from the start where that is
+        // told, because growing would leave copies behind.
+        let length = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+        let mut body = Zeroizing::new(Vec::with_capacity(length.min(ANSWER_BYTES_MAX)));
         while let Some(chunk) = answer.chunk().await.map_err(|error| cut_off(&error))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
                 return Err(SendError::Unknown(format!("the answer has more than {ANSWER_BYTES_MAX} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
-        let mut response = http::Response::new(body.freeze());
+        let mut response = http::Response::new(Bytes::from_owner(body));
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         Ok(response)

@@ -82,14 +82,14 @@ pub struct Signed<A> {
     action: Action,
     url: String,
     body: Bytes,
-    secret: Option<SecretString>,
+    secrets: Vec<SecretString>,
     answer: PhantomData<fn() -> A>,
 }
 
 impl<A> Signed<A> {
-    pub(super) fn new(action: Action, url: String, form: Zeroizing<String>, secret: Option<SecretString>) -> Self {
+    pub(super) fn new(action: Action, url: String, form: Zeroizing<String>, secrets: Vec<SecretString>) -> Self {
         // The last clone of the body wipes it.
-        Self { action, url, body: Bytes::from_owner(form), secret, answer: PhantomData }
+        Self { action, url, body: Bytes::from_owner(form), secrets, answer: PhantomData }
     }
 
     /// What is called.
@@ -97,13 +97,13 @@ impl<A> Signed<A> {
         self.action
     }
 
-    /// The request, and the secret in it, which no text of the answer may repeat.
-    pub(super) fn into_request(self) -> (http::Result<http::Request<Bytes>>, Option<SecretString>) {
+    /// The request, and the secrets that it carries or was signed with, which no text of the answer may repeat.
+    pub(super) fn into_request(self) -> (http::Result<http::Request<Bytes>>, Vec<SecretString>) {
         let request = http::Request::post(self.url)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
             .body(self.body);
-        (request, self.secret)
+        (request, self.secrets)
     }
 }
 
@@ -117,8 +117,9 @@ pub fn modify_password(
 ) -> Signed<Accepted> {
     let mut parameters = vec![("InstanceId", instance_id), ("Password", password.expose_secret())];
     push_region(&mut parameters, endpoint);
-    let signed = sign(Action::ModifyInstanceAttribute, &endpoint.ecs_url, credentials, stamp, &parameters);
-    Signed { secret: Some(password.clone()), ..signed }
+    let mut signed = sign(Action::ModifyInstanceAttribute, &endpoint.ecs_url, credentials, stamp, &parameters);
+    signed.secrets.push(password.clone());
+    signed
 }
 
 /// Restarts a running instance, gently: a forced stop is never asked for. Twice sent is twice restarted.
@@ -193,7 +194,8 @@ pub(super) fn sign<A>(
     all.extend_from_slice(parameters);
     all.extend(credentials.security_token.as_ref().map(|token| ("SecurityToken", token.expose_secret())));
     let form = signed_form(all, &credentials.access_key_secret);
-    Signed::new(action, url.to_owned(), form, None)
+    let secrets = std::iter::once(&credentials.access_key_secret).chain(&credentials.security_token).cloned().collect();
+    Signed::new(action, url.to_owned(), form, secrets)
 }
 
 #[cfg(test)]

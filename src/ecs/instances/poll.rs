@@ -65,7 +65,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
                 }
                 Err(error @ (DescribeError::Call(_) | DescribeError::NotReady(_))) => {
                     good = false;
-                    self.set_trouble(Some(error.to_string())).await;
+                    self.set_trouble(Some(error)).await;
                 }
             }
         }
@@ -91,7 +91,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
         self.wake(woken.unwrap_or_default()).await;
     }
 
-    async fn set_trouble(&self, trouble: Option<String>) {
+    async fn set_trouble(&self, trouble: Option<DescribeError>) {
         let woken = self.shared.lock().polled.get_mut(&self.scope).map(|polled| polled.set_trouble(trouble));
         self.wake(woken.unwrap_or_default()).await;
     }

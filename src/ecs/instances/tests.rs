@@ -85,7 +85,6 @@ fn instance(id: &str, status: &InstanceStatus, start_time: Option<Timestamp>) ->
         expired_time: None,
         locks: Vec::new(),
         tags: BTreeMap::new(),
-        login_as_non_root: false,
     }
 }
 
@@ -316,7 +315,7 @@ async fn trouble_wakes_everybody_when_it_begins_and_when_it_ends() {
     world.pass(Duration::ZERO).await;
     world.ecs.script().not_ready = Some("no credentials");
     assert_eq!(world.pass(INTERVAL).await, ["a", "b"]);
-    assert_eq!(world.instances.trouble(&world.scope).as_deref(), Some("no credentials"));
+    assert_eq!(world.instances.trouble(&world.scope), Some(DescribeError::NotReady("no credentials".to_owned())));
     assert_eq!(world.pass(INTERVAL).await, [""; 0]);
     assert_eq!(world.latest("i-1").unwrap().sent_at, second(0), "the old observation is kept");
     world.ecs.script().not_ready = None;
