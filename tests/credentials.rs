@@ -202,8 +202,7 @@ fn while_sts_is_away_what_one_has_is_used_to_its_end_and_no_longer() {
     world.start_controller();
     world.wait_for_account("Ready");
     for action in ["AssumeRole", "GetCallerIdentity"] {
-        let fault = Fault::Refuse { code: "ServiceUnavailable".to_owned(), http: 503, message: String::new() };
-        world.ecs().core().inject(Rule::once(action, fault).times(10_000));
+        world.ecs().core().inject(Rule::once(action, unavailable()).times(10_000));
     }
     let before = asked(&world, "AssumeRole");
     eventually("a new session was asked for, twice", || (asked(&world, "AssumeRole") >= before + 2).then_some(()));
@@ -243,9 +242,13 @@ fn from_every_source_a_run_outlives_its_credentials_and_no_source_gets_past_acco
         ("by-token", json!({"rrsa": {"roleARN": ROLE, "oidcProviderARN": PROVIDER}}), json!({})),
         ("by-machine", json!({"ecsRAMRole": {"name": "reset"}}), json!({})),
         ("by-role", json!({"secretRef": {"name": "ecs-credentials"}}), json!({"roleARN": ROLE})),
+        ("by-environment-role", json!({"environment": {}}), json!({"roleARN": ROLE, "durationSeconds": 1800})),
+        ("by-token-role", json!({"rrsa": {"roleARN": ROLE, "oidcProviderARN": PROVIDER}}), json!({"roleARN": ROLE})),
+        ("by-machine-role", json!({"ecsRAMRole": {}}), json!({"roleARN": ROLE})),
     ];
     let id = |account: &str| format!("i-from{}", account.replace('-', ""));
-    let role = Role::new(ROLE).trusting("testid").trusting_oidc(PROVIDER, "good-token");
+    // It trusts itself, for the sources that have it before it is assumed.
+    let role = Role::new(ROLE).trusting("testid").trusting(ROLE).trusting_oidc(PROVIDER, "good-token");
     let key = AccessKey::new("testid", "testsecret").of_account(OTHER_ACCOUNT);
     let instances = sources.each_ref().map(|(name, ..)| Instance::running(&id(name), REGION).of_account(OTHER_ACCOUNT));
     let ecs = Config { access_keys: vec![key], instances: instances.into(), ..Config::default() };
@@ -297,16 +300,17 @@ fn from_every_source_a_run_outlives_its_credentials_and_no_source_gets_past_acco
         });
     }
     let sessions = || ["AssumeRole", "AssumeRoleWithOIDC", "MetadataCredentials"].map(|action| asked(&world, action));
-    let before = sessions();
+    assert_eq!(sessions(), [4, 2, 2], "a session was asked for that was not needed");
+    let remaining = account_expiry(&world, "by-environment-role").duration_since(world.ecs().now());
+    assert!((1_200..1_800).contains(&remaining.as_secs()), "half an hour was asked for: {remaining}");
     world.ecs().core().expire_temporary_credentials();
-    eventually("all sessions were had anew", || {
-        before.iter().zip(sessions()).all(|(before, now)| now > *before).then_some(())
-    });
+    eventually("all sessions were had anew", || (sessions() >= [8, 4, 4]).then_some(()));
     world.ecs().core().clear_faults();
     for (name, ..) in &sources {
         world.assert_reset_and_restarted_once(&world.wait_for(name, "Ready"), &id(name), PASSWORD);
         assert_eq!(world.modifies(&id(name)), 1, "{name}: the password was sent again");
     }
+    assert_eq!(sessions(), [8, 4, 4], "sessions were asked for without need");
 
     let asked_for = |action: &str| sources.each_ref().map(|(name, ..)| world.calls(action, &id(name)));
     let changes = || ["ModifyInstanceAttribute", "RebootInstance"].map(asked_for);
@@ -327,6 +331,112 @@ fn from_every_source_a_run_outlives_its_credentials_and_no_source_gets_past_acco
         world.wait_for_reason(name, "AccountNotReady");
     }
     assert_eq!(changes(), before, "something was asked for by an account that is not Ready");
+}
+
+#[test]
+fn what_one_has_outlives_a_refresh_of_which_a_part_fails_and_says_so() {
+    let role = Role::new(ROLE).trusting("testid").with_sessions_of(160);
+    let ecs = Config { instances: vec![instance()], ..Config::default() }.with_role(role);
+    let assume = json!({"assumeRole": {"roleARN": ROLE}});
+    let mut world = world(ecs, &json!({"secretRef": {"name": "ecs-credentials"}}), &assume);
+    world.start_controller();
+    world.wait_for_account("Ready");
+    let says = |what: &str, is_said: &dyn Fn(&str) -> bool| {
+        eventually(&format!("the account is ready and says {what}"), || {
+            let status = account_status(&world);
+            let ready = condition(&status, "Ready");
+            assert_eq!(ready["status"], "True", "{ready}");
+            is_said(ready["message"].as_str().unwrap()).then_some(())
+        });
+    };
+    for failing in ["AssumeRole", "GetCallerIdentity"] {
+        let expires = account_expiry(&world, ACCOUNT);
+        world.ecs().core().inject(Rule::once(failing, unavailable()).times(10_000));
+        // To where a refresh is due while the session is good for another half minute.
+        let until = expires.duration_since(world.ecs().now()) - jiff::SignedDuration::from_secs(35);
+        world.ecs().advance(until.unsigned_abs());
+        says(failing, &|message| message.contains(failing));
+        world.ecs().core().clear_faults();
+        says("nothing more", &|message| message == "the credentials are accepted");
+        eventually("a new session is had", || (account_expiry(&world, ACCOUNT) > expires).then_some(()));
+    }
+    reset_once(&world);
+}
+
+#[test]
+fn a_session_does_not_outlive_the_access_key_that_it_was_had_by() {
+    let role = Role::new(ROLE).trusting("testid").trusting("newid");
+    let ecs = Config {
+        access_keys: ["testid", "newid", "otherid"].map(|id| AccessKey::new(id, &id.replace("id", "secret"))).into(),
+        instances: vec![instance()],
+        ..Config::default()
+    };
+    let assume = json!({"assumeRole": {"roleARN": ROLE}});
+    let mut world = world(ecs.with_role(role), &json!({"secretRef": {"name": "ecs-credentials"}}), &assume);
+    world.start_controller();
+    world.wait_for_account("Ready");
+    let edit = |id: &str| {
+        let credentials = json!({"accessKeyID": id, "accessKeySecret": id.replace("id", "secret")});
+        world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
+    };
+    let before = asked(&world, "AssumeRole");
+    edit("newid");
+    eventually("the role is taken with the new key", || (asked(&world, "AssumeRole") == before + 1).then_some(()));
+    assert_eq!(condition(&account_status(&world), "Ready")["status"], "True");
+    // The session has most of an hour left, but the account's owner has named somebody who may not have it.
+    edit("otherid");
+    let message = wait_for_reason(&world, "CredentialsRefused");
+    assert!(message.contains("AssumeRole"), "{message}");
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    world.wait_for_reason("web", "AccountNotReady");
+    assert_eq!(asked(&world, "ModifyInstanceAttribute"), 0);
+}
+
+#[test]
+fn who_may_not_describe_instances_lacks_it_until_ecs_shows_some() {
+    let key = AccessKey::new("testid", "testsecret").deny("DescribeInstances", None);
+    let instances = vec![Instance::running(ID, REGION)];
+    let ecs = Config { access_keys: vec![key], instances, ..Config::default() };
+    let mut world = world(ecs, &json!({"secretRef": {"name": "ecs-credentials"}}), &json!({}));
+    world.start_controller();
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    let lacks = || account_status(&world)["missingPermissions"].clone();
+    let lack = json!([format!("ecs:DescribeInstances in {REGION}")]);
+    eventually("the lack is shown", || (lacks() == lack).then_some(()));
+    // ECS goes on answering with a success that holds no instances.
+    let before = world.journal(|journal| journal.calls("DescribeInstances", ID).count());
+    eventually("it was asked some more", || {
+        (world.journal(|journal| journal.calls("DescribeInstances", ID).count()) > before + 5).then_some(())
+    });
+    assert_eq!(lacks(), lack);
+}
+
+#[test]
+fn credentials_that_sts_takes_and_ecs_does_not_stop_the_account_and_are_not_tried_all_the_time() {
+    let ecs = Config { instances: vec![Instance::running(ID, REGION)], ..Config::default() };
+    let mut world = world(ecs, &json!({"secretRef": {"name": "ecs-credentials"}}), &json!({}));
+    world.start_controller();
+    world.wait_for_account("Ready");
+    world.ecs().core().inject(Rule::once("DescribeInstances", refusal("InvalidAccessKeyId.Inactive")).times(100_000));
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    let message = wait_for_reason(&world, "CredentialsRefused");
+    assert!(message.contains("InvalidAccessKeyId.Inactive"), "{message}");
+    let (looks, refused) = (asked(&world, "GetCallerIdentity"), asked(&world, "DescribeInstances"));
+    eventually("the account was looked at some more", || {
+        (asked(&world, "GetCallerIdentity") > looks + 3).then_some(())
+    });
+    assert_eq!(asked(&world, "DescribeInstances"), refused, "ECS was asked again with what it refuses");
+    world.ecs().core().clear_faults();
+    world.ecs().advance(Duration::from_secs(61));
+    reset_once(&world);
+}
+
+fn account_expiry(world: &World, name: &str) -> jiff::Timestamp {
+    world.get("ecsaccount", name)["status"]["credentialsExpireTime"].as_str().unwrap().parse().unwrap()
+}
+
+fn unavailable() -> Fault {
+    Fault::Refuse { code: "ServiceUnavailable".to_owned(), http: 503, message: String::new() }
 }
 
 fn refusal(code: &str) -> Fault {

@@ -55,7 +55,7 @@ pub struct ECSAccountSpec {
 
     /// The id of the Alibaba Cloud account that the credentials, or the assumed role, must belong to, for example
     /// `"1234567890123456"`; in quotes, since it is no number to YAML otherwise. It is compared with `GetCallerIdentity`
-    /// whenever the principal changes; while it differs nothing is started. Absent = any account.
+    /// at each look at the account; while it differs nothing is started. Absent = any account.
     #[serde(rename = "expectedAccountID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{6,32}$')").message("must be the digits of an account's id, in quotes"))]

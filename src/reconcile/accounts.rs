@@ -12,6 +12,8 @@ use crate::ecs::{Action, CallerIdentity, Credentials, Endpoint, EndpointError, S
 
 /// How long the answer to "may this identity describe instances" is kept.
 const MAY_DESCRIBE_SECONDS: i64 = 60;
+/// How long ECS is not asked with credentials that it refuses although STS takes them.
+const REJECTED_SECONDS: i64 = 60;
 
 /// One account. It has no Debug, since it holds credentials.
 pub struct Account {
@@ -37,6 +39,8 @@ pub struct Principal {
     pub term: Option<Term>,
     /// The access key that the account names, where it names one; another one there is another principal.
     pub access_key_id: Option<String>,
+    /// Why the last look brought nothing new, in words for the account's owner; `None`: it did.
+    pub failure: Option<String>,
 }
 
 /// How long temporary credentials are good, on the provider's clock.
@@ -61,24 +65,53 @@ impl Principal {
 pub struct Learnt {
     /// ECS's clock.
     pub clock: ServerClock,
-    rejected: Mutex<Option<String>>,
+    rejected: Mutex<Option<Rejected>>,
     denied: Mutex<BTreeSet<(String, &'static str)>>,
 }
 
+/// The credentials that ECS has rejected last.
+struct Rejected {
+    access_key_id: String,
+    code: String,
+    at: Timestamp,
+    /// How many were rejected in a row, with nothing taken in between.
+    row: u32,
+}
+
 impl Learnt {
-    /// ECS will not have this access key, or its token, any more.
-    pub fn reject(&self, access_key_id: &str) {
-        *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) = Some(access_key_id.to_owned());
+    /// ECS will not have this access key, or its token, any more, as it says at `at` by an error `code`.
+    pub fn reject(&self, access_key_id: &str, code: &str, at: Timestamp) {
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = match rejected.as_ref() {
+            // Calls that were under way at the same time say nothing new.
+            Some(before) if before.access_key_id == access_key_id => before.row,
+            before => before.map_or(0, |before| before.row) + 1,
+        };
+        *rejected = Some(Rejected { access_key_id: access_key_id.to_owned(), code: code.to_owned(), at, row });
     }
 
     /// Whether ECS has rejected this access key last.
     pub fn is_rejected(&self, access_key_id: &str) -> bool {
-        self.rejected.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(access_key_id)
+        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        rejected.as_ref().is_some_and(|rejected| rejected.access_key_id == access_key_id)
     }
 
-    /// STS has taken the access key after all.
+    /// ECS has taken what the account signs with.
     pub fn accept(&self) {
         *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Why credentials that STS takes are of no use all the same: ECS has just rejected these, or the ones that it was offered
+    /// instead of others. After a while they are tried again.
+    #[must_use]
+    pub fn refusal(&self, now: Timestamp, access_key_id: &str) -> Option<String> {
+        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let Rejected { access_key_id: last, code, at, row } = rejected.as_ref()?;
+        let age = now.duration_since(*at);
+        let is_recent = !age.is_negative() && age < SignedDuration::from_secs(REJECTED_SECONDS);
+        (is_recent && (last == access_key_id || *row > 1)).then(|| {
+            format!("STS takes the credentials, but ECS refuses them ({code}); they are tried again every minute")
+        })
     }
 
     /// Whether the identity may call `action` in `region`, as an answer has just shown.
@@ -160,9 +193,7 @@ impl Account {
                 format!("ECSAccount {name} does not allow region {region}; its administrator can add it to regions");
             return Some(Block { reason: reasons::REGION_NOT_ALLOWED, message });
         }
-        let block = self.principal.as_ref().err()?;
-        let message = format!("ECSAccount {name} is not ready: {}", block.message);
-        Some(Block { reason: reasons::ACCOUNT_NOT_READY, message })
+        self.principal.as_ref().err().map(|block| not_ready(name, block.reason))
     }
 
     /// The endpoints of a region.
@@ -178,7 +209,8 @@ impl Account {
     pub fn may_describe(&self, region: &str, now: Timestamp) -> Option<bool> {
         let answers = self.may_describe.lock().unwrap_or_else(PoisonError::into_inner);
         let (may, asked) = answers.get(region)?;
-        (now.duration_since(*asked) < SignedDuration::from_secs(MAY_DESCRIBE_SECONDS)).then_some(*may)
+        let age = now.duration_since(*asked);
+        (!age.is_negative() && age < SignedDuration::from_secs(MAY_DESCRIBE_SECONDS)).then_some(*may)
     }
 
     /// Remembers whether the identity may describe instances of a region.
@@ -186,6 +218,16 @@ impl Account {
         let mut answers = self.may_describe.lock().unwrap_or_else(PoisonError::into_inner);
         answers.insert(region.to_owned(), (may, now));
     }
+}
+
+/// What an object is told of an account that is not ready. No more than the reason: whose account it is, and where its credentials
+/// come from, is for those who may read it.
+#[must_use]
+pub fn not_ready(account: &str, reason: &str) -> Block {
+    let message = format!(
+        "ECSAccount {account} is not ready ({reason}); its administrator sees why: kubectl describe ecsaccount {account}"
+    );
+    Block { reason: reasons::ACCOUNT_NOT_READY, message }
 }
 
 /// The endpoints of a region of an account.
@@ -201,5 +243,39 @@ pub fn endpoint(spec: &ECSAccountSpec, region: &str) -> Result<Endpoint, Endpoin
         Network::Public => Endpoint::public(region),
         Network::VPC => Endpoint::vpc(region),
         Network::Unrecognized => Err(EndpointError::Url),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn credentials_that_ecs_rejects_again_and_again_are_tried_once_a_minute() {
+        let learnt = Learnt::default();
+        assert_eq!(learnt.refusal(at(0), "key"), None);
+        learnt.reject("key", "InvalidAccessKeyId.Inactive", at(0));
+        assert!(
+            learnt.is_rejected("key") && learnt.refusal(at(59), "key").unwrap().contains("InvalidAccessKeyId.Inactive")
+        );
+        assert_eq!(learnt.refusal(at(60), "key"), None, "it may be good by now");
+        learnt.accept();
+        assert!(!learnt.is_rejected("key"));
+    }
+
+    #[test]
+    fn the_first_session_that_is_rejected_is_replaced_at_once_and_no_second_one() {
+        let learnt = Learnt::default();
+        for _ in 0..3 {
+            learnt.reject("session-1", "InvalidSecurityToken.Expired", at(0));
+        }
+        assert_eq!(learnt.refusal(at(1), "session-2"), None);
+        learnt.reject("session-2", "InvalidSecurityToken.Expired", at(2));
+        assert!(learnt.refusal(at(3), "session-3").is_some());
+        assert_eq!(learnt.refusal(at(62), "session-3"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::accounts::{Account, Learnt};
+use super::accounts::{Account, Learnt, not_ready};
 use super::wake::{Waiter, Waker};
 use crate::clock::Clock;
 use crate::ecs::{
@@ -91,17 +91,22 @@ impl<T: Transport> Calls<T> {
     }
 
     /// Takes in what an answer of ECS says about the account. Credentials that ECS will not have are looked after at once.
-    fn learn<A>(&self, to: Destination<'_>, action: Action, result: &Result<A, CallError>) {
+    fn learn<A: Answer>(&self, to: Destination<'_>, action: Action, result: &Result<A, CallError>) {
         if !action.is_of_ecs() {
             return;
         }
         match result {
-            Ok(_) => to.learnt.set_permitted(to.region, action, true),
+            Ok(answer) => {
+                to.learnt.accept();
+                if answer.shows_permission() {
+                    to.learnt.set_permitted(to.region, action, true);
+                }
+            }
             Err(CallError::Refused(refusal)) if refusal.names_a_missing_permission() => {
                 to.learnt.set_permitted(to.region, action, false);
             }
             Err(CallError::Refused(refusal)) if refusal.names_bad_credentials() => {
-                to.learnt.reject(to.access_key_id);
+                to.learnt.reject(to.access_key_id, &refusal.code, to.learnt.clock.now(self.clock.now()));
                 self.waker.wake(&Waiter::Account(to.account.to_owned()));
             }
             Err(_) => {}
@@ -131,7 +136,7 @@ pub fn prepare<'a>(
     region: &'a str,
     now: Timestamp,
 ) -> Result<(Endpoint, &'a Credentials, Destination<'a>), String> {
-    let principal = account.principal.as_ref().map_err(|block| block.message.clone())?;
+    let principal = account.principal.as_ref().map_err(|block| not_ready(&account.name, block.reason).message)?;
     if principal.has_expired(now) {
         return Err("the credentials have expired and new ones could not be had yet".to_owned());
     }

@@ -138,19 +138,19 @@ fn cases() -> Vec<Case> {
         Case {
             account: "wrong-key",
             reason: "AccountNotReady",
-            says: "ECSAccount wrong-key is not ready: GetCallerIdentity: ",
+            says: "ECSAccount wrong-key is not ready (CredentialsRefused); ",
             ..Case::good("wrong-key")
         },
         Case {
             account: "no-credentials",
             reason: "AccountNotReady",
-            says: "ECSAccount no-credentials is not ready: Secret lost does not exist (namespace ecs-password-reset-system)",
+            says: "ECSAccount no-credentials is not ready (CredentialsNotFound); ",
             ..Case::good("no-credentials")
         },
         Case {
             account: "empty-credentials",
             reason: "AccountNotReady",
-            says: "ECSAccount empty-credentials is not ready: ",
+            says: "ECSAccount empty-credentials is not ready (CredentialsNotFound); ",
             ..Case::good("half-credentials")
         },
         Case {
@@ -314,7 +314,7 @@ fn plain_http_is_refused_without_the_flag_and_nothing_is_sent() {
     world.apply_reset("web", json!({"instanceIDs": ["i-plainhttp1"]}));
 
     let ready = world.wait_for_reason("web", "AccountNotReady");
-    let says = "ECSAccount default is not ready: endpoint.url must be https; http is for demos and tests, with --allow-http-endpoints";
+    let says = "ECSAccount default is not ready (EndpointRefused); its administrator sees why: kubectl describe ecsaccount default";
     assert_eq!(ready["message"], says);
     world.wait_for_account("Stalled");
     assert_eq!(world.journal(|journal| journal.requests().count()), 0, "not even the access key id may be sent");

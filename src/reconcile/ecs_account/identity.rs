@@ -5,6 +5,7 @@
 
 use jiff::SignedDuration;
 use kube::ResourceExt;
+use sha2::{Digest, Sha256};
 
 use crate::api::ecs_account::{AssumeRole, ECSAccount, ECSAccountSpec};
 use crate::api::reasons;
@@ -17,6 +18,7 @@ use crate::ecs::{
 use crate::reconcile::Context;
 use crate::reconcile::accounts::{self, Account, Learnt, Principal, Term};
 use crate::reconcile::calls::Destination;
+use crate::reconcile::cluster::ClusterError;
 use crate::reconcile::passwords::RawSecret;
 
 /// The region whose endpoints are asked where an account names none.
@@ -42,28 +44,37 @@ pub(super) async fn principal<T: Transport>(
         .filter(|before| is_same_source(&before.spec, spec))
         .and_then(|before| before.principal.as_ref().ok())
         .filter(|current| !current.has_expired(now) && !learnt.is_rejected(&current.credentials.access_key_id));
-    let source = asker.source().await.map_err(|why| block(reasons::CREDENTIALS_NOT_FOUND, why))?;
-    let Obtained { credentials, term, access_key_id } = match current.filter(|current| is_good(current, &source, now)) {
-        Some(current) => current.into(),
-        None => match (asker.obtain(source).await, current) {
-            (Ok(obtained), _) => obtained,
-            (Err(why), Some(current)) if current.term.is_some() => {
-                let error = why.message.as_str();
-                tracing::warn!(account = name, error, "new credentials could not be had; the old ones are still good");
-                current.into()
-            }
-            (Err(why), _) => return Err(why),
-        },
+    let principal = match (asker.renew(current, now).await, current) {
+        (Ok(principal), _) => principal,
+        (Err(Failure { block, withdraws: false }), Some(current)) => {
+            tracing::warn!(
+                account = name,
+                error = block.message,
+                "looking at the account failed; it goes on as it was"
+            );
+            Principal { failure: Some(block.message), ..current.clone() }
+        }
+        (Err(Failure { block, .. }), _) => return Err(block),
     };
-    let vouched = current.filter(|current| current.credentials.access_key_id == credentials.access_key_id);
-    let identity = asker.identity(&credentials, vouched.map(|current| &current.identity)).await?;
-    if before.and_then(|before| before.principal.as_ref().ok()).is_some_and(|before| before.identity != identity) {
+    if before
+        .and_then(|before| before.principal.as_ref().ok())
+        .is_some_and(|before| before.identity != principal.identity)
+    {
         learnt.forget_permissions();
     }
-    check_account_id(spec, &identity)?;
+    check_account_id(spec, &principal.identity)?;
     check_clock(context, learnt)?;
-    learnt.accept();
-    Ok(Principal { credentials, identity, term, access_key_id })
+    if let Some(refusal) = learnt.refusal(asker.now(), &principal.credentials.access_key_id) {
+        return Err(block(reasons::CREDENTIALS_REFUSED, refusal));
+    }
+    Ok(principal)
+}
+
+/// Why there is nothing new to sign with.
+struct Failure {
+    block: Block,
+    /// Whether what one has is not meant any more either, or not taken. Where it is not so, that is used to its end.
+    withdraws: bool,
 }
 
 /// Credentials that STS was not yet asked about.
@@ -75,7 +86,7 @@ struct Obtained {
 
 impl From<&Principal> for Obtained {
     fn from(principal: &Principal) -> Self {
-        let Principal { credentials, identity: _, term, access_key_id } = principal.clone();
+        let Principal { credentials, term, access_key_id, .. } = principal.clone();
         Self { credentials, term, access_key_id }
     }
 }
@@ -118,8 +129,12 @@ fn is_same_source(before: &ECSAccountSpec, now: &ECSAccountSpec) -> bool {
 /// Whether what one has need not be got anew. An access key that is named is taken as it is each time: that costs nothing, and
 /// an edited one takes effect at once, the roles that are assumed with it included.
 fn is_good(current: &Principal, source: &Source, now: jiff::Timestamp) -> bool {
-    let named = if let Source::AccessKey(credentials) = source { Some(&credentials.access_key_id) } else { None };
-    current.term.is_some_and(|term| now < term.refresh_at) && current.access_key_id.as_ref() == named
+    current.term.is_some_and(|term| now < term.refresh_at) && current.access_key_id.as_ref() == named(source)
+}
+
+/// The access key that a source names, if it names one.
+fn named(source: &Source) -> Option<&String> {
+    if let Source::AccessKey(credentials) = source { Some(&credentials.access_key_id) } else { None }
 }
 
 fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<(), Block> {
@@ -169,19 +184,37 @@ impl<T: Transport> Asker<'_, T> {
         self.context.calls.stamp(&self.learnt.clock)
     }
 
+    /// What the spec names, the credentials that one has by it or can have, and whose they are. All of it or nothing: a
+    /// session that STS has not vouched for replaces none.
+    async fn renew(&self, current: Option<&Principal>, now: jiff::Timestamp) -> Result<Principal, Failure> {
+        let source = self.source().await?;
+        // What was had by another access key than the one that is named now is not meant any more.
+        let withdraws = current.is_some_and(|current| current.access_key_id.as_ref() != named(&source));
+        let Obtained { credentials, term, access_key_id } =
+            match current.filter(|current| is_good(current, &source, now)) {
+                Some(current) => current.into(),
+                None => self.obtain(source).await.map_err(|block| Failure { block, withdraws })?,
+            };
+        let identity = self
+            .identity(&credentials)
+            .await
+            .map_err(|failure| Failure { withdraws: failure.withdraws || withdraws, ..failure })?;
+        Ok(Principal { credentials, identity, term, access_key_id, failure: None })
+    }
+
     /// What the spec names, as it is now.
-    async fn source(&self) -> Result<Source, String> {
+    async fn source(&self) -> Result<Source, Failure> {
+        let failure = |withdraws, why| Failure { block: block(reasons::CREDENTIALS_NOT_FOUND, why), withdraws };
         let Self { context, spec, .. } = self;
         let named = &spec.credentials;
         if let Some(reference) = &named.secret_ref {
             let namespace = context.cluster.namespace();
-            let secret: RawSecret = context
-                .cluster
-                .get(namespace, &reference.name)
-                .await
-                .map_err(|error| format!("{error} (namespace {namespace})"))?;
+            let secret: RawSecret = context.cluster.get(namespace, &reference.name).await.map_err(|error| {
+                let is_gone = matches!(error, ClusterError::NotFound { .. });
+                failure(is_gone, format!("{error} (namespace {namespace})"))
+            })?;
             let key = credentials::from_secret(&reference.name, |key| secret.has(key), |key| secret.text(key));
-            return key.map(Source::AccessKey).map_err(|error| error.to_string());
+            return key.map(Source::AccessKey).map_err(|error| failure(true, error.to_string()));
         }
         if let Some(rrsa) = &named.rrsa {
             return Ok(Source::Oidc(OidcRole {
@@ -194,9 +227,10 @@ impl<T: Transport> Asker<'_, T> {
             return Ok(Source::InstanceRole(role.name.clone()));
         }
         if named.environment.is_some() {
-            return credentials::from_environment(|name| std::env::var(name).ok()).map_err(|error| error.to_string());
+            let source = credentials::from_environment(|name| std::env::var(name).ok());
+            return source.map_err(|error| failure(true, error.to_string()));
         }
-        Err("spec.credentials names no source that this version knows".to_owned())
+        Err(failure(true, "spec.credentials names no source that this version knows".to_owned()))
     }
 
     /// Credentials of a source, by way of the role to assume if there is one.
@@ -243,20 +277,14 @@ impl<T: Transport> Asker<'_, T> {
         self.ask(&with.access_key_id, signed).await?.map_err(|error| refused(Action::AssumeRole, &error))
     }
 
-    /// Whose the credentials are. STS may be away for as long as it has `vouched` for them before.
-    async fn identity(
-        &self,
-        credentials: &Credentials,
-        vouched: Option<&CallerIdentity>,
-    ) -> Result<CallerIdentity, Block> {
+    /// Whose the credentials are.
+    async fn identity(&self, credentials: &Credentials) -> Result<CallerIdentity, Failure> {
         let signed = get_caller_identity(&self.endpoint, credentials, &self.stamp());
-        match (self.ask(&credentials.access_key_id, signed).await, vouched) {
-            (Ok(Ok(identity)), _) => Ok(identity),
-            (Ok(Err(error)), Some(identity)) if !is_final(&error) => Ok(identity.clone()),
-            (Err(_), Some(identity)) => Ok(identity.clone()),
-            (Ok(Err(error)), _) => Err(refused(Action::GetCallerIdentity, &error)),
-            (Err(block), None) => Err(block),
-        }
+        let answer = self.ask(&credentials.access_key_id, signed).await;
+        answer.map_err(|block| Failure { block, withdraws: false })?.map_err(|error| Failure {
+            block: refused(Action::GetCallerIdentity, &error),
+            withdraws: matches!(error.class(), Class::Auth | Class::Denied) && !blames_the_clock(&error),
+        })
     }
 
     /// Makes one call to STS.
@@ -276,9 +304,9 @@ impl<T: Transport> Asker<'_, T> {
     }
 }
 
-/// Whether STS has said that it will not have the credentials.
-fn is_final(error: &CallError) -> bool {
-    matches!(error.class(), Class::Auth | Class::Denied)
+/// Whether it was the Timestamp that STS refused and not the credentials.
+fn blames_the_clock(error: &CallError) -> bool {
+    matches!(error, CallError::Refused(refusal) if refusal.blames_the_clock())
 }
 
 fn refused(action: Action, error: &CallError) -> Block {
@@ -290,11 +318,19 @@ fn refused(action: Action, error: &CallError) -> Block {
     block(reason, format!("{}: {error}", action.as_str()))
 }
 
-/// STS takes letters, digits and `.@-_`, 2 to 64 of them.
+/// STS takes letters, digits and `.@-_`, 2 to 64 of them. A name that is too long ends in a digest of all of it, so that no two
+/// accounts have the same.
 fn session_name(cluster: &str, account: &str) -> String {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || ".@-_".contains(letter);
-    let letters = cluster.chars().chain(['.']).chain(account.chars());
-    letters.map(|letter| if fits(letter) { letter } else { '-' }).take(SESSION_NAME_MAX).collect()
+    let whole = format!("{cluster}.{account}");
+    let name: String = whole.chars().map(|letter| if fits(letter) { letter } else { '-' }).collect();
+    if name.len() <= SESSION_NAME_MAX {
+        return name;
+    }
+    let digest = Sha256::digest(whole.as_bytes());
+    let tail = digest.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    let head: String = name.chars().take(SESSION_NAME_MAX - 9).collect();
+    format!("{head}-{tail:08x}")
 }
 
 #[cfg(test)]
@@ -316,7 +352,7 @@ mod tests {
         let credentials =
             Credentials { access_key_id: "id".to_owned(), access_key_secret: "secret".into(), security_token: None };
         let identity = CallerIdentity { account_id: "123456".to_owned(), identity_arn: String::new() };
-        let principal = Ok(Principal { credentials, identity, term: None, access_key_id: None });
+        let principal = Ok(Principal { credentials, identity, term: None, access_key_id: None, failure: None });
         let reason =
             |change| carried_over(&spec(&json!({})), &principal, &spec(&change)).err().map(|block| block.reason);
         assert_eq!(reason(json!({"regions": ["cn-hangzhou"], "expectedAccountID": "123456"})), None);
@@ -330,6 +366,8 @@ mod tests {
         assert_eq!(session_name("prod-1", "team.a"), "prod-1.team.a");
         assert_eq!(session_name("a/b c", "x"), "a-b-c.x");
         assert_eq!(session_name("", "x"), ".x");
-        assert_eq!(session_name("c", &"x".repeat(253)).len(), SESSION_NAME_MAX);
+        let long = |end: &str| session_name(&"c".repeat(70), &format!("account{end}"));
+        assert_eq!(long("").len(), SESSION_NAME_MAX);
+        assert_ne!(long("1"), long("2"));
     }
 }

@@ -21,9 +21,10 @@ use super::cluster::ClusterError;
 use super::pass::{self, Subject};
 use super::policies;
 use super::unreadable;
-use super::wake::Waker;
+use super::wake::{Waiter, Waker};
 use crate::api::password_reset::PasswordReset;
 use crate::clock;
+use crate::decide::instance::is_done;
 use crate::ecs::Transport;
 
 /// How soon an account that is not ready is looked at again.
@@ -37,17 +38,21 @@ pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, waker: Waker, nam
     pass::run(&context, subject, check(&context, &waker, &name)).await
 }
 
+/// Nothing is done with an account any more that is gone, or cannot be read.
+pub fn forget<T>(context: &Context<T>, waker: &Waker, name: &str) {
+    context.accounts.forget(name);
+    wake_all_of(context, waker, name);
+}
+
 async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) -> Result<Action, ClusterError> {
     let account = match context.cluster.ecs_account(name).await {
         Ok(account) => account,
         Err(ClusterError::NotFound { .. }) => {
-            context.accounts.forget(name);
-            wake_objects(context, waker, name);
+            forget(context, waker, name);
             return Ok(Action::await_change());
         }
         Err(ClusterError::Unreadable { why, generation, .. }) => {
-            context.accounts.forget(name);
-            wake_objects(context, waker, name);
+            forget(context, waker, name);
             let patch = unreadable::status_patch(&why, generation, context.clock.now());
             context.cluster.merge_ecs_account_status(name, &patch).await?;
             return Ok(Action::await_change());
@@ -78,14 +83,20 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
     let missing_permissions = learnt.missing_permissions();
     changed |= context.accounts.set(name, account.spec.clone(), principal, learnt);
     if changed {
-        wake_objects(context, waker, name);
+        wake_all_of(context, waker, name);
     }
     record::write(context, account, known, missing_permissions, block).await?;
     Ok(Action::requeue(pause))
 }
 
-fn wake_objects<T>(context: &Context<T>, waker: &Waker, account: &str) {
+/// Has everything looked at again that the account is for: objects, and claims that have not ended.
+fn wake_all_of<T>(context: &Context<T>, waker: &Waker, account: &str) {
     wake_objects_that(context, waker, |object| object.spec.account_name() == account);
+    context.ledger.look(|records| {
+        for record in records.iter().filter(|record| record.spec.account_name == account && !is_done(record)) {
+            waker.wake(&Waiter::Record(record.name_any()));
+        }
+    });
 }
 
 fn wake_all_objects<T>(context: &Context<T>, waker: &Waker) {
@@ -97,10 +108,7 @@ fn wake_objects_that<T>(context: &Context<T>, waker: &Waker, concerned: impl Fn(
         if let Ok(object) = &guard.0
             && concerned(object)
         {
-            waker.wake(&super::wake::Waiter::Object {
-                namespace: object.namespace().unwrap_or_default(),
-                name: object.name_any(),
-            });
+            waker.wake(&Waiter::Object { namespace: object.namespace().unwrap_or_default(), name: object.name_any() });
         }
     }
 }

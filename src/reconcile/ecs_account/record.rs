@@ -26,7 +26,11 @@ pub(super) async fn write<T>(
     let claim = |kind, truth, reason, message: String| Claim { kind, truth, reason, message };
     let claims = match block {
         None => {
-            let message = "the credentials are accepted".to_owned();
+            let failure = principal.as_ref().and_then(|principal| principal.failure.as_ref());
+            let message = failure.map_or_else(
+                || "the credentials are accepted".to_owned(),
+                |why| format!("the credentials are accepted, but the last look at them failed: {why}"),
+            );
             vec![claim(conditions::READY, Truth::True, reasons::ACCOUNT_READY, message)]
         }
         Some(Block { reason, message }) if is_for_a_person(reason) => vec![
