@@ -1,13 +1,13 @@
 //! The restart rules, state by state.
 
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 
 use super::*;
 use crate::api::password_reset::{InstanceRow, RestartPolicy, State};
-use crate::api::reset_record::StartTimeEvidence;
-use crate::api::reset_record::{ClaimedSecretRef, Fingerprint, Owner};
-use crate::decide::progress;
+use crate::api::reset_record::{Attempt, ClaimedSecretRef, Fingerprint, Owner, ResetRecord, StartTimeEvidence};
+use crate::decide::{Reading, Seen, Timing, progress};
 
 /// A moment, in seconds from an arbitrary full minute.
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -138,6 +138,7 @@ fn look<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> Observed<'
         sendable: Sendable::Yes,
         start_time_follows_reboot: false,
         others_away: 0,
+        is_listed: true,
         timing: timing(),
     }
 }
@@ -565,6 +566,7 @@ fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
                 sendable: Sendable::Yes,
                 start_time_follows_reboot: true,
                 others_away: 0,
+                is_listed: true,
                 timing: timing(),
             };
             let _: Step = next(&observed, at(10));
@@ -572,4 +574,15 @@ fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
         let new = progress::NewAttempt { id: "a".to_owned(), process: "p1".to_owned(), timestamp: at(10) };
         assert_eq!(progress::intend(&record, Call::SetPassword, new, timing()).attempt.unwrap().number, u32::MAX);
     }
+}
+
+#[test]
+fn an_instance_that_is_taken_off_the_list_holds_no_slot_any_more_once_it_is_drained() {
+    let mut record = in_phase(Phase::InEffect);
+    record.status.as_mut().unwrap().unanswered_until = Some(Time(at(500)));
+    let released = Reading { seen: None, ..reading(900, 0, Power::Running, 0) };
+    let observed = |is_listed| Observed { is_listed, ..look(&record, Some(&released)) };
+    assert!(is_wait(&next(&observed(true), at(901))), "nobody knows that it will not come back");
+    assert!(is_wait(&next(&observed(false), at(499))), "a copy may restart it");
+    assert_eq!(next(&observed(false), at(500)), Step::Write(Change::Available));
 }

@@ -12,11 +12,15 @@ pub mod progress;
 pub mod resolve;
 mod restart;
 pub mod rollout;
+mod sending;
 pub mod slots;
 pub mod start_time;
+pub mod step;
 pub mod summary;
 
 use jiff::{SignedDuration, Timestamp};
+
+use crate::api::reset_record::ResetRecordStatus;
 
 /// What one answer of `DescribeInstances` said of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +108,18 @@ pub const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(60);
 #[must_use]
 pub(crate) fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.saturating_add(by).unwrap_or(time)
+}
+
+/// `time` and then so many seconds, within the same limit.
+#[must_use]
+pub(crate) fn after(time: Timestamp, seconds: i64) -> Timestamp {
+    later(time, SignedDuration::from_secs(seconds))
+}
+
+/// Whether no copy of an unanswered call can be carried out any more.
+#[must_use]
+pub fn is_drained(status: &ResetRecordStatus, now: Timestamp) -> bool {
+    status.unanswered_until.as_ref().is_none_or(|until| until.0 <= now)
 }
 
 /// The beginning of the minute that `time` falls in: StartTime has no finer precision.

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::instance::{Call, Change};
+use super::step::{Call, Change};
 use super::{Power, Reading, Timing, needed, start_time};
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
 use crate::api::reasons;

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::slots;
+use super::is_drained;
 use crate::api::reset_record::{Owner, Phase, ResetRecord};
 use crate::api::{HAPPENED, RESTART_AGAIN};
 
@@ -50,7 +50,7 @@ impl Resolution {
         let names_it = spec.instance_id == self.instance_id && spec.claim == self.claim && spec.owner.is(owner);
         names_it
             && record.status.as_ref().is_some_and(|status| {
-                status.phase == Phase::Unknown && status.start_time_before.is_some() && slots::is_drained(status, now)
+                status.phase == Phase::Unknown && status.start_time_before.is_some() && is_drained(status, now)
             })
     }
 }

@@ -6,8 +6,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::instance::{Call, Change, Observed, SOON, Sendable, Step, after, may_send, retry_time};
-use super::{Power, Reading, SEND_WINDOW, Seen, Timing, later, minute, slots};
+use super::sending::{SOON, may_send, retry_time};
+use super::step::{Call, Change, Observed, Sendable, Step};
+use super::{Power, Reading, SEND_WINDOW, Seen, Timing, after, is_drained, later, minute};
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
@@ -210,15 +211,17 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
 }
 
 /// An ended claim whose restart still holds a slot: until the instance was Running for `minReadySeconds`, also after the
-/// last moment at which a copy that is unanswered can have taken it away.
+/// last moment at which a copy that is unanswered can have taken it away, or has left its owner's list.
 pub(super) fn await_availability(
     o: &Observed,
     spec: &ResetRecordSpec,
     status: &ResetRecordStatus,
     now: Timestamp,
 ) -> Step {
-    if !slots::awaits_availability(status) {
-        return Step::Done;
+    // A machine that was released, or that somebody has stopped, would hold up the others for ever; who takes it off the list has
+    // decided that.
+    if !o.is_listed && is_drained(status, now) {
+        return Step::Write(Change::Available);
     }
     let ended = status.row.as_ref().and_then(|row| row.state_time.as_ref()).map_or(spec.claim_time.0, |time| time.0);
     let running = o.reading.filter(|reading| reading.shows(&Power::Running));

@@ -9,10 +9,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::needed::{self, Wish};
 use super::password::Broken;
 use super::resolve::Decision;
-use super::{Power, Reading, SEND_WINDOW, Seen, later, minute, progress, slots};
+use super::{Power, Reading, SEND_WINDOW, Seen, is_drained, later, minute, progress};
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, RestartPolicy, Run, State};
 use crate::api::reasons;
 use crate::api::reset_record::{Completed, ResetRecord};
+
+/// How many of those who hold a slot are named to one who waits for it.
+const SLOT_HOLDERS_NAMED: usize = 3;
 
 /// What the plan rests on.
 #[derive(Debug)]
@@ -34,8 +37,8 @@ pub struct Object<'a> {
     pub is_guarded: bool,
     /// Whether the account's identity may describe instances; `None`: not asked.
     pub may_describe: Option<bool>,
-    /// How many slots its claims hold, those of instances that have left the list included.
-    pub slots_held: u32,
+    /// The instances whose claims hold a slot, those that have left the list included.
+    pub slot_holders: &'a [String],
     /// The account's pause between two restarts of one instance.
     pub min_restart_interval_seconds: u32,
 }
@@ -121,7 +124,7 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
     let happened = targets.iter().find(|target| resolved_as(Decision::Happened, object, target, now));
     plan.happened = happened.map(|target| target.instance_id.to_owned());
     plan.wake = decision_counts_at(object, targets, now);
-    let mut free = object.spec.max_unavailable().saturating_sub(object.slots_held);
+    let mut free = (object.spec.max_unavailable() as usize).saturating_sub(object.slot_holders.len());
     for verdict in verdicts {
         match verdict {
             Verdict::Settled { row, .. } => plan.rows.push(row),
@@ -138,8 +141,7 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
                     let message = "left alone, since more instances failed than maxFailures allows; see the annotation retry-requested-at";
                     progress::advance(&mut row, State::Pending, reasons::PAUSED_ON_FAILURE, message.to_owned(), now);
                 } else if free == 0 {
-                    let message =
-                        format!("waiting for a slot; maxUnavailable allows {}", object.spec.max_unavailable());
+                    let message = waits_for_slot(object, &plan.claims);
                     progress::advance(&mut row, State::Pending, reasons::WAITING_FOR_SLOT, message, now);
                 } else {
                     free -= 1;
@@ -150,6 +152,16 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
         }
     }
     plan
+}
+
+/// Whom an instance waits for. Somebody who wonders why nothing goes on has to know which instance to look at.
+fn waits_for_slot(object: &Object, claims: &[Claim]) -> String {
+    let holders = object.slot_holders.iter().chain(claims.iter().map(|claim| &claim.instance_id));
+    let named: Vec<&str> = holders.map(String::as_str).take(SLOT_HOLDERS_NAMED).collect();
+    let more = (object.slot_holders.len() + claims.len()).saturating_sub(named.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let max_unavailable = object.spec.max_unavailable();
+    format!("waiting for a slot; maxUnavailable allows {max_unavailable}, held by {}{more}", named.join(", "))
 }
 
 fn is_failure(verdict: &Verdict) -> bool {
@@ -212,7 +224,7 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
                 None,
             );
         }
-        if let Some(until) = status.unanswered_until.as_ref().filter(|_| !slots::is_drained(&status, now)) {
+        if let Some(until) = status.unanswered_until.as_ref().filter(|_| !is_drained(&status, now)) {
             let message =
                 format!("an earlier request was not answered and may be carried out until {until}", until = until.0);
             return pending(reasons::ANSWER_OUTSTANDING, message, Some(until.0));
@@ -419,6 +431,14 @@ fn planned_action(policy: RestartPolicy, seen: &Seen) -> PlannedAction {
         (_, Power::Running | Power::Stopped) => PlannedAction::ResetOnly,
         (_, Power::Transitional(_)) => PlannedAction::Blocked,
     }
+}
+
+/// The row of an instance that could not be claimed, although nothing of its own stood in the way.
+#[must_use]
+pub fn unclaimed_row(claim: &Claim, reason: &str, message: String, now: Timestamp) -> InstanceRow {
+    let mut row = claim.row.clone();
+    progress::advance(&mut row, State::Pending, reason, message, now);
+    row
 }
 
 /// The row that a claim begins with.

@@ -3,9 +3,10 @@
 use super::*;
 use crate::api::password_reset::{PasswordSecretRef, RestartSpec, Trigger};
 use crate::api::reset_record::{Fingerprint, Phase, ResetRecordStatus};
-use crate::decide::instance::Change;
 use crate::decide::instance::tests::{at, claimed, owner, row};
 use crate::decide::resolve::Resolution;
+use crate::decide::slots;
+use crate::decide::step::Change;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -54,7 +55,7 @@ fn object<'a>(spec: &'a PasswordResetSpec, wish: &'a Wish) -> Object<'a> {
         broken_on_windows: None,
         is_guarded: false,
         may_describe: None,
-        slots_held: 0,
+        slot_holders: &[],
         min_restart_interval_seconds: 600,
     }
 }
@@ -91,10 +92,13 @@ fn as_many_are_claimed_as_there_are_free_slots() {
     let all_free = plan(&object(&spec, &wish), &targets(&spec, Some(&running)), at(1));
     assert_eq!(claims(&all_free), ["i-bp1a0000", "i-bp1a0001"]);
     assert_eq!(all_free.rows[2].reason, reasons::WAITING_FOR_SLOT);
-    let one_free = Object { slots_held: 1, ..object(&spec, &wish) };
+    let holders = ["i-x".to_owned(), "i-y".to_owned()];
+    let one_free = Object { slot_holders: &holders[..1], ..object(&spec, &wish) };
     assert_eq!(claims(&plan(&one_free, &targets(&spec, Some(&running)), at(1))), ["i-bp1a0000"]);
-    let none_free = Object { slots_held: 2, ..object(&spec, &wish) };
-    assert!(plan(&none_free, &targets(&spec, Some(&running)), at(1)).claims.is_empty());
+    let none_free = Object { slot_holders: &holders, ..object(&spec, &wish) };
+    let plan = plan(&none_free, &targets(&spec, Some(&running)), at(1));
+    assert!(plan.claims.is_empty());
+    assert_eq!(plan.rows[0].message, "waiting for a slot; maxUnavailable allows 2, held by i-x, i-y");
 }
 
 #[test]
@@ -496,6 +500,6 @@ fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
     assert_eq!((status.phase, status.completed[0].row.state), (Phase::InEffect, State::InEffect));
     assert_eq!(status.completed[0].row.reason, reasons::RESOLVED_BY_PERSON);
     assert!(!slots::holds_slot(&status, at(1)));
-    assert_eq!(slots::held(&[&record], &wish, at(1)), 0);
-    assert_eq!(slots::held(&[&record], &self::wish(), at(1)), 1);
+    assert_eq!(slots::holders(&[&record], &wish, at(1)).len(), 0);
+    assert_eq!(slots::holders(&[&record], &self::wish(), at(1)), ["i-bp1a0000"]);
 }

@@ -1,18 +1,14 @@
 //! Who holds a slot of an owner's `maxUnavailable`.
 //!
 //! Every claim holds one until the record has ended, is drained and, after a restart request, the instance was Running for
-//! `minReadySeconds` or ended Stopped. Slots are refilled one by one as they free up, never in waves.
+//! `minReadySeconds`, ended Stopped, or was taken off its owner's list. Slots are refilled one by one as they free up, never in
+//! waves.
 
 use jiff::Timestamp;
 
+use super::is_drained;
 use super::needed::Wish;
 use crate::api::reset_record::{Owner, Phase, ResetRecord, ResetRecordStatus};
-
-/// Whether a copy of an unanswered call may still be carried out.
-#[must_use]
-pub fn is_drained(status: &ResetRecordStatus, now: Timestamp) -> bool {
-    status.unanswered_until.as_ref().is_none_or(|until| until.0 <= now)
-}
 
 /// Whether the claim in `status` holds one of its owner's slots.
 #[must_use]
@@ -48,26 +44,31 @@ fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
     }
 }
 
-/// How many of `records` hold a slot of the owner of `wish`. The slot of an Unknown is free once a person has decided.
+/// The instances that hold a slot of the owner of `wish`, in the order of their ids. The slot of an Unknown is free once a person
+/// has decided.
 #[must_use]
-pub fn held(records: &[&ResetRecord], wish: &Wish, now: Timestamp) -> u32 {
+pub fn holders(records: &[&ResetRecord], wish: &Wish, now: Timestamp) -> Vec<String> {
     let resolved =
         |record: &ResetRecord| wish.resolution.as_ref().is_some_and(|decided| decided.counts(record, &wish.owner, now));
-    count(records, &wish.owner, |record| {
+    let holds = |record: &ResetRecord| {
         record.status.as_ref().is_some_and(|status| holds_slot(status, now)) && !resolved(record)
-    })
+    };
+    let mut holders: Vec<String> =
+        of(records, &wish.owner).filter(|record| holds(record)).map(|record| record.spec.instance_id.clone()).collect();
+    holders.sort_unstable();
+    holders
 }
 
 /// How many instances of the owner of `record`, other than its own, are away or may be.
 #[must_use]
 pub fn others_away(records: &[&ResetRecord], record: &ResetRecord, now: Timestamp) -> u32 {
-    count(records, &record.spec.owner, |other| {
+    let away = of(records, &record.spec.owner).filter(|other| {
         other.spec.instance_id != record.spec.instance_id
             && other.status.as_ref().is_some_and(|status| may_be_away(status, now))
-    })
+    });
+    u32::try_from(away.count()).unwrap_or(u32::MAX)
 }
 
-fn count(records: &[&ResetRecord], owner: &Owner, holds: impl Fn(&ResetRecord) -> bool) -> u32 {
-    let held = records.iter().filter(|record| record.spec.owner.is(owner)).filter(|record| holds(record)).count();
-    u32::try_from(held).unwrap_or(u32::MAX)
+fn of<'a>(records: &[&'a ResetRecord], owner: &Owner) -> impl Iterator<Item = &'a ResetRecord> {
+    records.iter().copied().filter(|record| record.spec.owner.is(owner))
 }

@@ -44,7 +44,7 @@ pub struct Situation<'a> {
     /// Instances that were reset with another password than the Secret holds now.
     pub out_of_sync: &'a [String],
     /// Trouble with looking at instances, in our own words.
-    pub poll_trouble: Option<&'a str>,
+    pub poll_trouble: Option<&'a Block>,
     /// What was decided about the instances.
     pub plan: &'a Plan,
 }
@@ -129,8 +129,13 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
         return Bottom { truth: Truth::False, reason: reasons::INVALID_SPEC, message, retrying: false };
     }
     if let Some(Block { reason, message }) = trouble(situation) {
-        let human =
-            [reasons::NAMESPACE_NOT_ALLOWED, reasons::REGION_NOT_ALLOWED, reasons::INVALID_PASSWORD].contains(&reason);
+        let human = [
+            reasons::NAMESPACE_NOT_ALLOWED,
+            reasons::REGION_NOT_ALLOWED,
+            reasons::INVALID_PASSWORD,
+            reasons::NOT_PERMITTED,
+        ]
+        .contains(&reason);
         let stalled = human && open.iter().all(is_pending);
         let truth = if stalled { Truth::False } else { Truth::Unknown };
         return Bottom { truth, reason, message, retrying: !stalled };
@@ -165,10 +170,7 @@ fn trouble(situation: &Situation) -> Option<Block> {
         .cloned()
         .or_else(|| of_row(reasons::THROTTLED))
         .or_else(|| of_row(reasons::ECS_UNAVAILABLE))
-        .or_else(|| {
-            let message = situation.poll_trouble?.to_owned();
-            Some(Block { reason: reasons::ECS_UNAVAILABLE, message })
-        })
+        .or_else(|| situation.poll_trouble.cloned())
 }
 
 /// The bottom line of an object all of whose instances have ended.

@@ -221,11 +221,11 @@ impl Cluster {
         self.timed("get", describe::<K>(name), api.get(name)).await
     }
 
-    /// Replaces an object of the controller's own namespace exactly as it was read.
+    /// Replaces an object of the controller's own namespace exactly as it was read; `kind` is for the metric.
     ///
     /// # Errors
     /// `Conflict` when it was changed in the meantime.
-    pub async fn replace<K>(&self, object: &K) -> Result<K, ClusterError>
+    pub async fn replace<K>(&self, kind: &'static str, object: &K) -> Result<K, ClusterError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
     {
@@ -234,7 +234,7 @@ impl Cluster {
         let post = PostParams::default();
         let write = api.replace(&name, &post, object);
         let written = self.timed("replace", describe::<K>(&name), write).await;
-        self.counted("Secret", "replace", written)
+        self.counted(kind, "replace", written)
     }
 
     /// Publishes an event about an object. It is written as one object of its own, since a recorder that aggregates
@@ -336,15 +336,8 @@ impl Cluster {
         }
     }
 
-    fn counted<V>(
-        &self,
-        kind: &'static str,
-        verb: &'static str,
-        written: Result<V, ClusterError>,
-    ) -> Result<V, ClusterError> {
-        if written.is_ok() {
-            self.metrics.kube_write(kind, verb);
-        }
+    fn counted<V>(&self, kind: &'static str, verb: &'static str, written: V) -> V {
+        self.metrics.kube_write(kind, verb);
         written
     }
 }

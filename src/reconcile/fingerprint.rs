@@ -53,7 +53,7 @@ impl FingerprintKey {
         let data = secret.data.get_or_insert_default();
         data.insert(KEY_ID.to_owned(), ByteString(id.clone().into_bytes()));
         data.insert(KEY.to_owned(), ByteString(key.to_vec()));
-        cluster.replace(&secret).await?;
+        cluster.replace("Secret", &secret).await?;
         tracing::info!("made the fingerprint key");
         Ok(Self { id, key })
     }

@@ -58,7 +58,8 @@ pub async fn look<T>(context: &Context<T>) -> bool {
     let (settings, policies, at) = (&context.settings, &context.policies, context.clock.now());
     let before = policies.last();
     let lasts = SignedDuration::try_from(settings.policy_check).unwrap_or(SignedDuration::MAX);
-    let is_fresh = |look: &Look| look.found.is_ok() && at.duration_since(look.at) < lasts;
+    // A look that lies ahead is of a clock that was set back since.
+    let is_fresh = |look: &Look| look.found.is_ok() && look.at <= at && at.duration_since(look.at) < lasts;
     if settings.allow_missing_policy || before.as_ref().is_some_and(is_fresh) {
         return false;
     }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::accounts::{Account, Accounts};
 use super::calls::{Calls, prepare};
+use crate::api::reasons;
 use crate::clock::Clock;
+use crate::decide::rollout::Block;
 use crate::decide::{Power, Reading, Seen};
 use crate::ecs::{
-    Action, CallError, Describe, DescribeError, Described, Instance, InstanceStatus, Observation, Scope, Transport,
-    describe_instances,
+    Action, CallError, Class, Describe, DescribeError, Described, Instance, InstanceStatus, Observation, Scope,
+    Transport, describe_instances,
 };
 
 /// 100 ids fit one page; a gateway that keeps handing out tokens is not followed for ever.
@@ -59,6 +61,22 @@ impl<T: Transport> Reader<T> {
         }
         Err(CallError::Unknown(format!("DescribeInstances did not end after {PAGES_MAX} pages")).into())
     }
+}
+
+/// What keeps instances from being read, as their objects show it.
+#[must_use]
+pub fn trouble(error: &DescribeError) -> Block {
+    let reason = match error {
+        DescribeError::NotReady(_) => reasons::ACCOUNT_NOT_READY,
+        DescribeError::NotBefore(_) => reasons::THROTTLED,
+        DescribeError::Call(error) => match error.class() {
+            Class::Throttled => reasons::THROTTLED,
+            Class::Denied => reasons::NOT_PERMITTED,
+            Class::Auth => reasons::ACCOUNT_NOT_READY,
+            _ => reasons::ECS_UNAVAILABLE,
+        },
+    };
+    Block { reason, message: error.to_string() }
 }
 
 /// An observation as the decisions take it, for an object of `namespace`. Without an account nothing is permitted.

@@ -27,7 +27,8 @@ pub(super) fn controllers<T: Transport>(
     for controller in ["password_reset", "reset_record", "ecs_account"] {
         context.metrics.controller_started(controller, context.settings.concurrency);
     }
-    // A change of status is no reason to look; the annotations of our own group are.
+    // A change of status is no reason to look, one of an annotation may be. Of deletions these filters know nothing: the watch
+    // wakes for them.
     let password_resets = password_resets.filtered(predicates::generation.combine(predicates::annotations));
     let password_resets = drive(
         controller(context, password_resets, listeners.password_resets, stop),
@@ -41,12 +42,12 @@ pub(super) fn controllers<T: Transport>(
         |record, context| reset_record::reconcile(context, record.name_any()),
         |context, gone| reset_record::forget(context, &gone.name),
     );
-    let accounts_waker = waker.clone();
+    let (accounts_waker, forget_waker) = (waker.clone(), waker.clone());
     let ecs_accounts = drive(
         controller(context, ecs_accounts.filtered(predicates::generation), listeners.ecs_accounts, stop),
         Arc::clone(context),
         move |account, context| ecs_account::reconcile(context, accounts_waker.clone(), account.name_any()),
-        |context, gone| context.accounts.forget(&gone.name),
+        move |context, gone| ecs_account::forget(context, &forget_waker, &gone.name),
     );
     async {
         let ((), (), ()) = future::join3(password_resets, reset_records, ecs_accounts).await;

@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt};
 use kube::runtime::reflector::{Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 
 use super::Guarded;
 use crate::api::ecs_account::ECSAccount;
@@ -36,7 +36,7 @@ impl<K: Resource<DynamicType = ()> + Send + Sync + 'static> Watched<K> {
     }
 }
 
-/// The three watches; owners are woken by what happens to their records.
+/// The three watches; owners are woken by what happens to their records, and whatever is deleted is told so.
 pub(super) fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, waker: &Waker) -> Streams {
     let owners = waker.clone();
     let on_record = move |event: &Event<Guarded<ResetRecord>>| {
@@ -49,10 +49,23 @@ pub(super) fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, w
             }
         }
     };
+    // Deleted objects look like unchanged ones to the controllers' filters.
+    let objects = waker.clone();
+    let on_object = move |event: &Event<Guarded<PasswordReset>>| {
+        if let Event::Delete(gone) = event {
+            objects.wake(&Waiter::Object { namespace: gone.namespace().unwrap_or_default(), name: gone.name_any() });
+        }
+    };
+    let accounts = waker.clone();
+    let on_account = move |event: &Event<Guarded<ECSAccount>>| {
+        if let Event::Delete(gone) = event {
+            accounts.wake(&Waiter::Account(gone.name_any()));
+        }
+    };
     Streams {
-        password_resets: watch(Api::all(client.clone()), |_| {}),
+        password_resets: watch(Api::all(client.clone()), on_object),
         reset_records: watch(Api::namespaced(client.clone(), namespace), on_record),
-        ecs_accounts: watch(Api::all(client.clone()), |_| {}),
+        ecs_accounts: watch(Api::all(client.clone()), on_account),
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use ecs_password_reset::api::password_reset::PasswordReset;
 use ecs_password_reset::api::reset_record::{Owner, Phase, ResetRecord};
-use ecs_password_reset::decide::instance::{Call, Observed, Sendable, Step, next};
+use ecs_password_reset::decide::instance::next;
 use ecs_password_reset::decide::needed::{self, Wish};
 use ecs_password_reset::decide::progress::{NewAttempt, Outcome, apply, fold, intend};
 use ecs_password_reset::decide::rollout::{self, Object, Target};
+use ecs_password_reset::decide::step::{Call, Observed, Sendable, Step};
 use ecs_password_reset::decide::{Power, Reading, Seen, Timing, slots};
 use ecs_password_reset::ecs::{Answer, InstancePage, InstanceStatus, Observation};
 use ecs_password_reset::reconcile::readings::reading;
@@ -131,6 +132,7 @@ fn drive(mut record: ResetRecord, reading: Option<&Reading>, unsent: bool, accep
             sendable: Sendable::Yes,
             start_time_follows_reboot: accept,
             others_away: 0,
+            is_listed: true,
             timing: timing(),
         };
         let step = next(&observed, now);
@@ -197,7 +199,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         broken: None,
         broken_on_windows: None,
         may_describe: None,
-        slots_held: 0,
+        slot_holders: &[],
         min_restart_interval_seconds: 600,
     };
     let row = record.progress().row;

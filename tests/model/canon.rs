@@ -17,7 +17,7 @@ use ecs_password_reset::api::password_reset::InstanceRow;
 use ecs_password_reset::api::reset_record::{
     Attempt, Completed, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
-use ecs_password_reset::decide::instance::Call;
+use ecs_password_reset::decide::step::Call;
 use ecs_password_reset::decide::{SEND_WINDOW, slots};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 

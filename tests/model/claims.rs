@@ -6,10 +6,10 @@ use ecs_password_reset::api::reasons;
 use ecs_password_reset::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
-use ecs_password_reset::decide::instance::Change;
 use ecs_password_reset::decide::needed::{self, Wish};
 use ecs_password_reset::decide::progress::apply;
 use ecs_password_reset::decide::rollout::{Block, Claim, Object, Plan, Target, claimed_row, plan};
+use ecs_password_reset::decide::step::Change;
 use ecs_password_reset::decide::{Reading, slots};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
@@ -40,10 +40,10 @@ pub fn planned(setup: &Setup, world: &World, wish: &Wish, readings: &[Reading]) 
     let targets: Vec<_> = (0..setup.instances)
         .map(|instance| target(instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
         .collect();
-    plan(&object(setup, world, wish, slots::held(&ledger(world), wish, at(world.now))), &targets, at(world.now))
+    plan(&object(setup, world, wish, &slots::holders(&ledger(world), wish, at(world.now))), &targets, at(world.now))
 }
 
-fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slots_held: u32) -> Object<'a> {
+fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slot_holders: &'a [String]) -> Object<'a> {
     let no_secret = Block { reason: reasons::SECRET_NOT_FOUND, message: String::new() };
     Object {
         spec: &setup.spec,
@@ -54,7 +54,7 @@ fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slots_held: u32) 
         broken_on_windows: None,
         is_guarded: false,
         may_describe: None,
-        slots_held,
+        slot_holders,
         min_restart_interval_seconds: setup.min_restart_interval_seconds,
     }
 }
@@ -83,7 +83,7 @@ pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Readin
     let instance = INSTANCES.iter().position(|id| *id == claim.instance_id)?;
     let found = world.records[instance].as_ref();
     let target = target(instance, found.map(Rc::as_ref), &readings[instance]);
-    let again = plan(&object(setup, world, &wish, 0), &[target], at(world.now));
+    let again = plan(&object(setup, world, &wish, &[]), &[target], at(world.now));
     if again.claims.is_empty() {
         return None;
     }

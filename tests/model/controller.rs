@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, ResetRecordStatus};
-use ecs_password_reset::decide::instance::{Call, Observed, Sendable, Step, next};
+use ecs_password_reset::decide::instance::next;
 use ecs_password_reset::decide::progress::{NewAttempt, Outcome, apply, fold, intend};
+use ecs_password_reset::decide::step::{Call, Observed, Sendable, Step};
 use ecs_password_reset::decide::{Reading, SEND_WINDOW, slots, start_time};
 
 use crate::claims::fingerprint;
@@ -29,6 +30,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
             && start_time::learn(setup.known, ACCOUNT, REGION, &ledger(world)) == StartTimeFollowsReboot::Observed,
         others_away: slots::others_away(&ledger(world), version, now),
+        is_listed: true,
         timing: setup.timing,
     };
     let store = |status: ResetRecordStatus, then| {

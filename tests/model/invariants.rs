@@ -7,8 +7,8 @@
 use ecs_password_reset::api::password_reset::State;
 use ecs_password_reset::api::reasons;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, StartTimeEvidence};
-use ecs_password_reset::decide::instance::Call;
-use ecs_password_reset::decide::{SEND_WINDOW, slots};
+use ecs_password_reset::decide::step::Call;
+use ecs_password_reset::decide::{SEND_WINDOW, is_drained};
 use jiff::Timestamp;
 
 use crate::claims::{planned, wish};
@@ -76,7 +76,7 @@ fn half_set(record: &ResetRecord, machine: &Machine) -> Verdict {
 
 /// I4: at most one claim with undrained mutations per instance, and drained means that nothing more can arrive.
 fn one_claim(world: &World, instance: usize, record: &ResetRecord) -> Verdict {
-    let drained = record.status.as_ref().is_none_or(|status| slots::is_drained(status, at(world.now)));
+    let drained = record.status.as_ref().is_none_or(|status| is_drained(status, at(world.now)));
     for copy in world.live_copies().filter(|copy| copy.instance == instance) {
         must(copy.claim == record.spec.claim, || format!("a request of claim {} is alive", copy.claim))?;
         must(!drained, || "drained, but a request is alive".to_owned())?;

@@ -7,8 +7,8 @@
 use std::rc::Rc;
 
 use ecs_password_reset::api::reset_record::{Attempt, Phase, ResetRecord};
-use ecs_password_reset::decide::instance::Call;
 use ecs_password_reset::decide::resolve::Resolution;
+use ecs_password_reset::decide::step::Call;
 use jiff::Timestamp;
 
 use crate::ecs::Machine;

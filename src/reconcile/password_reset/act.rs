@@ -16,8 +16,8 @@ use crate::api::password_reset::{PasswordReset, State};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 use crate::clock;
-use crate::decide::instance::Change;
 use crate::decide::rollout::{self, Claim, Object, Plan};
+use crate::decide::step::Change;
 use crate::decide::{needed, progress};
 use crate::ecs::{Action as EcsAction, Transport};
 use crate::reconcile::Context;
@@ -25,37 +25,62 @@ use crate::reconcile::cluster::ClusterError;
 
 /// How soon to look again after a claim that somebody else was quicker to make, or that was not answered.
 const AFTER_LOST_CLAIM: Duration = Duration::from_millis(500);
+/// How soon to look again after a claim that the API server refused.
+const AFTER_REFUSED_CLAIM: Duration = Duration::from_secs(10);
+
+/// What became of a claim.
+enum Claimed {
+    /// It is made.
+    Written(Box<ResetRecord>),
+    /// It is not needed, or not possible, by the record as it is now: the watch will show why.
+    NotNow,
+    /// The record remembers as many owners as it can hold.
+    Full,
+}
 
 /// Makes the plan's claims, and shows them in its rows. Returns when to look again if not all could be made.
 pub(super) async fn claim<T: Transport>(context: &Context<T>, sight: &Sight, plan: &mut Plan) -> Option<Duration> {
     let fingerprint = sight.wish.fingerprint.as_ref()?;
+    let mut again = None;
     for claim in std::mem::take(&mut plan.claims) {
         let action = EcsAction::ModifyInstanceAttribute;
         let permit = match context.calls.permit(&sight.scope.account, &sight.scope.region_id, action) {
             Ok(permit) => permit,
             Err(at) => return Some(clock::until_instant(at)),
         };
-        let attempt_id = context.clock.nonce();
-        context.permits.set(&attempt_id, permit);
-        match claim_one(context, sight, &claim, fingerprint, &attempt_id).await {
-            Ok(Some(record)) => {
-                let row = plan.rows.iter_mut().find(|row| row.instance_id == claim.instance_id);
+        let (name, attempt_id) =
+            (ResetRecord::name_of(&sight.scope.region_id, &claim.instance_id), context.clock.nonce());
+        context.permits.set(&name, (attempt_id.clone(), permit));
+        let row = plan.rows.iter_mut().find(|row| row.instance_id == claim.instance_id);
+        let claimed = claim_one(context, sight, &claim, fingerprint, &attempt_id).await;
+        if !matches!(claimed, Ok(Claimed::Written(_))) {
+            context.permits.take(&name);
+        }
+        let (reason, message) = match claimed {
+            Ok(Claimed::Written(record)) => {
                 if let (Some(row), Some(claimed)) = (row, record.progress().row) {
                     *row = claimed;
                 }
+                continue;
             }
-            // Not needed, or not possible, by the record as it is now: the watch will show why.
-            Ok(None) => {
-                context.permits.take(&attempt_id);
-            }
-            Err(error) => {
-                context.permits.take(&attempt_id);
+            Ok(Claimed::NotNow) => continue,
+            Err(error @ (ClusterError::Conflict { .. } | ClusterError::Unanswered { .. })) => {
                 tracing::info!(instanceID = claim.instance_id, %error, "the claim was not made; looking again");
                 return Some(AFTER_LOST_CLAIM);
             }
+            Ok(Claimed::Full) => {
+                let message = "its ResetRecord remembers as many PasswordResets as it can hold; a cluster admin can remove entries of its status.completed that nobody needs";
+                (reasons::TOO_MANY_OWNERS, message.to_owned())
+            }
+            Err(error) => (reasons::PENDING, format!("it could not be claimed: {error}")),
+        };
+        tracing::warn!(instanceID = claim.instance_id, reason, error = message, "the claim was refused");
+        again = Some(AFTER_REFUSED_CLAIM);
+        if let Some(row) = row {
+            *row = rollout::unclaimed_row(&claim, reason, message, sight.now);
         }
     }
-    None
+    again
 }
 
 /// Writes down that a person has decided that an Unknown restart happened, and shows it in the plan's rows.
@@ -77,37 +102,37 @@ pub(super) async fn resolve<T>(context: &Context<T>, sight: &Sight, plan: &mut P
     Ok(())
 }
 
-/// Claims one instance, if the record as it is now allows it. `None`: it does not.
+/// Claims one instance, if the record as it is now allows it.
 async fn claim_one<T: Transport>(
     context: &Context<T>,
     sight: &Sight,
     claim: &Claim,
     fingerprint: &Fingerprint,
     attempt_id: &str,
-) -> Result<Option<ResetRecord>, ClusterError> {
+) -> Result<Claimed, ClusterError> {
     let name = ResetRecord::name_of(&sight.scope.region_id, &claim.instance_id);
     let found = context.cluster.record(&name).await?;
     match &found {
         Some(record) => context.ledger.put(record.clone()),
         None => context.ledger.forget(&name),
     }
-    let Some(target) = sight.target_again(&claim.instance_id, found.as_ref()) else { return Ok(None) };
+    let Some(target) = sight.target_again(&claim.instance_id, found.as_ref()) else { return Ok(Claimed::NotNow) };
     // The caches may lag behind: what they allowed is judged again. The slot was counted for this claim already.
-    let again = rollout::plan(&Object { slots_held: 0, ..sight.object_view() }, &[target], sight.now);
+    let again = rollout::plan(&Object { slot_holders: &[], ..sight.object_view() }, &[target], sight.now);
     if again.claims.is_empty() {
-        return Ok(None);
+        return Ok(Claimed::NotNow);
     }
     let Some(record) = claimed(context, sight, claim, fingerprint, attempt_id, found.as_ref()) else {
-        tracing::warn!(instanceID = claim.instance_id, reason = reasons::TOO_MANY_OWNERS, "the record is full");
-        return Ok(None);
+        return Ok(Claimed::Full);
     };
     let written = context.cluster.write_record(&record).await?;
     context.ledger.put(written.clone());
     tracing::info!(instanceID = claim.instance_id, claim = written.spec.claim, "claimed the instance");
-    Ok(Some(written))
+    Ok(Claimed::Written(Box::new(written)))
 }
 
-/// The record with the claim: one document, so that claim and attempt are one atomic step.
+/// The record with the claim: one document, so that claim and attempt are one atomic step. `None`: it has no room for another
+/// owner.
 fn claimed<T: Transport>(
     context: &Context<T>,
     sight: &Sight,

@@ -30,8 +30,8 @@ use observe::Sight;
 
 pub use refusals::Refusals;
 
-/// How soon to look again while the account is being looked at for the first time.
-const AFTER_START: Duration = Duration::from_millis(300);
+/// How soon to look again while the account is being looked at for the first time, which wakes its objects.
+const AFTER_START: Duration = Duration::from_secs(5);
 /// How long an interest in readings outlives the next pass that is due anyway.
 const LAPSE_GRACE: Duration = Duration::from_mins(1);
 

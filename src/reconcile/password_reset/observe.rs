@@ -19,7 +19,7 @@ use crate::decide::rollout::{BadRecord, Block, Object, Plan, Target};
 use crate::decide::summary::Situation;
 use crate::decide::{Reading, slots};
 use crate::ecs::{Action as EcsAction, Class, Scope, Transport, describe_instances_dry_run};
-use crate::reconcile::accounts::Account;
+use crate::reconcile::accounts::{Account, not_ready};
 use crate::reconcile::calls::prepare;
 use crate::reconcile::{Context, passwords, readings};
 
@@ -46,9 +46,9 @@ pub(super) struct Sight {
     broken: Option<Broken>,
     broken_on_windows: Option<Broken>,
     may_describe: Option<bool>,
-    slots_held: u32,
+    slot_holders: Vec<String>,
     out_of_sync: Vec<String>,
-    poll_trouble: Option<String>,
+    poll_trouble: Option<Block>,
 }
 
 struct Seen {
@@ -80,11 +80,8 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         Err(block) => (None, Some(block)),
     };
     // Only starting is held back, so the account stays: what has begun is still looked at.
-    let account_trouble = account_trouble.or_else(|| {
-        let block = context.policies.block()?;
-        let message = format!("ECSAccount {account_name} is not ready: {}", block.message);
-        Some(Block { reason: reasons::ACCOUNT_NOT_READY, message })
-    });
+    let account_trouble =
+        account_trouble.or_else(|| context.policies.block().map(|block| not_ready(&account_name, block.reason)));
     let local = context.clock.now();
     let now = account.as_ref().map_or(local, |account| account.clock().now(local));
 
@@ -132,9 +129,9 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     }
     let instances = instances.into_iter().map(Seen::veiled).collect::<Vec<_>>();
     Some(Sight {
-        slots_held: context.ledger.look(|records| slots::held(records, &wish, now)),
+        slot_holders: context.ledger.look(|records| slots::holders(records, &wish, now)),
         out_of_sync: out_of_sync(&instances, &wish),
-        poll_trouble: context.instances.trouble(&scope),
+        poll_trouble: context.instances.trouble(&scope).map(|error| readings::trouble(&error)),
         broken: bytes.and_then(|bytes| password::check(bytes).err()),
         broken_on_windows: bytes.and_then(|bytes| password::check_windows(bytes).err()),
         secret_trouble: password.err(),
@@ -159,10 +156,7 @@ fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<Account>, B
     let block = |reason, message| Ok(Err(Block { reason, message }));
     match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
         None => block(reasons::ACCOUNT_NOT_FOUND, format!("there is no ECSAccount {name}")),
-        Some(DeserializeGuard(Err(_))) => {
-            let message = format!("ECSAccount {name} is not ready: this version of the controller cannot read it");
-            block(reasons::ACCOUNT_NOT_READY, message)
-        }
+        Some(DeserializeGuard(Err(_))) => Ok(Err(not_ready(name, reasons::INVALID_SPEC))),
         Some(DeserializeGuard(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
     }
 }
@@ -222,7 +216,7 @@ impl Sight {
             broken_on_windows: self.broken_on_windows,
             is_guarded: account.is_none_or(|account| account.spec.rules.is_some()),
             may_describe: self.may_describe,
-            slots_held: self.slots_held,
+            slot_holders: &self.slot_holders,
             min_restart_interval_seconds: account.map_or(0, |account| account.spec.min_restart_interval_seconds()),
         }
     }
@@ -262,7 +256,7 @@ impl Sight {
             broken: self.broken,
             suspended: self.object.spec.suspended(),
             out_of_sync: &self.out_of_sync,
-            poll_trouble: self.poll_trouble.as_deref(),
+            poll_trouble: self.poll_trouble.as_ref(),
             plan,
         }
     }

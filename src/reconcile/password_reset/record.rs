@@ -29,7 +29,9 @@ pub(super) async fn write<T>(
         return Ok(None);
     }
     let now = context.clock.now();
-    if let Some(next) = context.status_writes.get(&key).map(|last| last + PACE).filter(|next| *next > now) {
+    // A last time that lies ahead is of a clock that was set back since, and holds nothing up.
+    let last = context.status_writes.get(&key).filter(|last| *last <= now);
+    if let Some(next) = last.map(|last| last + PACE).filter(|next| *next > now) {
         return Ok(Some(clock::until(now, next)));
     }
     let mut object = sight.object.clone();

@@ -11,8 +11,8 @@ use super::observe::{Sight, may_send_now};
 use super::record::{Intent, Stored};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, ResetRecord};
-use crate::decide::instance::Call;
 use crate::decide::progress::Outcome;
+use crate::decide::step::Call;
 use crate::decide::{SEND_WINDOW, later};
 use crate::ecs::{Accepted, CallError, Class, LimitPermit, Refusal, Reply, Signed, Stamp, Transport, Verdict};
 use crate::ecs::{Action, modify_password, reboot_instance};
@@ -27,6 +27,10 @@ pub(super) async fn perform<T: Transport>(
     permit: LimitPermit,
 ) -> (ResetRecord, Outcome) {
     let (record, call, attempt) = intent.spend();
+    if attempt.process != context.process {
+        // Never so by design. If it were, the other process might have sent it.
+        return (record, Outcome::NoAnswer("the attempt is another process's".to_owned()));
+    }
     let outcome = match send(context, sight, &record, call, &attempt, permit).await {
         Ok(reply) => outcome(reply, sight.later(context)),
         Err(why) => Outcome::NotSent(why),
@@ -54,8 +58,8 @@ async fn send<T: Transport>(
             modify_password(&endpoint, credentials, &spec.instance_id, password, &stamp)
         }
     };
-    if attempt.process != context.process || sight.later(context) > later(attempt.timestamp.0, SEND_WINDOW) {
-        return Err("the attempt is too old to be sent, or another process's".to_owned());
+    if sight.later(context) > later(attempt.timestamp.0, SEND_WINDOW) {
+        return Err("the attempt is too old to be sent".to_owned());
     }
     may_send_now(context, sight, spec)?;
     context.sent.set(&record.name_any(), attempt.id.clone());

@@ -13,6 +13,7 @@ mod record;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use super::Context;
@@ -21,16 +22,17 @@ use super::pass::{self, Subject};
 use super::wake::Waiter;
 use crate::api::reset_record::ResetRecord;
 use crate::clock;
-use crate::decide::instance::{Call, Step, next};
+use crate::decide::instance::{is_done, next};
 use crate::decide::progress;
+use crate::decide::step::{Call, Step};
 use crate::ecs::{Action as EcsAction, LimitPermit, Transport};
 use observe::Sight;
 use record::Intent;
 
 /// How long an interest in readings outlives the moment at which the pass comes back by itself.
 const LAPSE_GRACE: Duration = Duration::from_mins(1);
-/// How soon to look again while ECS's time is not known.
-const AFTER_START: Duration = Duration::from_millis(500);
+/// How soon to look again while ECS's time is not known. The account's first look wakes its records.
+const AFTER_START: Duration = Duration::from_secs(5);
 /// How soon to look again for a slot that another instance was quicker to take.
 const WITHOUT_SLOT: Duration = Duration::from_secs(1);
 /// A pass that has written is woken by the watch; this is for the case that the watch is behind.
@@ -51,22 +53,33 @@ pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Contex
 /// make a sent restart look unsent.
 pub fn forget<T>(context: &Context<T>, name: &str) {
     context.instances.forget(&Waiter::Record(name.to_owned()));
+    context.permits.take(name);
     context.ledger.forget(name);
 }
 
 async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, ClusterError> {
     context.synced.wait().await;
-    let Some(record) = context.cluster.record(name).await? else {
-        forget(context, name);
-        return Ok(Action::await_change());
+    let record = match context.cluster.record(name).await {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            forget(context, name);
+            return Ok(Action::await_change());
+        }
+        // Its owner's row says so too. Whoever mends it changes it, and the watch wakes.
+        Err(error @ (ClusterError::Misnamed { .. } | ClusterError::Unreadable { .. })) => {
+            tracing::warn!(%error, "the record cannot be gone by");
+            return Ok(Action::await_change());
+        }
+        Err(error) => return Err(error),
     };
     context.ledger.put(record.clone());
+    if is_done(&record) {
+        context.instances.forget(&Waiter::Record(name.to_owned()));
+        return Ok(Action::await_change());
+    }
     let Some(sight) = observe::observe(context, &record).await else { return Ok(Action::requeue(AFTER_START)) };
     match next(&sight.observed(context, &record), sight.now) {
-        Step::Done => {
-            context.instances.forget(&Waiter::Record(name.to_owned()));
-            Ok(Action::await_change())
-        }
+        Step::Done => Ok(Action::await_change()),
         Step::Wait { until, fresh_after } => {
             let pause = clock::until(sight.now, until).max(Duration::from_millis(100));
             Ok(wait(context, &record, &sight, fresh_after, pause))
@@ -138,11 +151,10 @@ fn permit<T: Transport>(context: &Context<T>, record: &ResetRecord, call: Call) 
         Call::Restart { .. } => EcsAction::RebootInstance,
         Call::SetPassword | Call::SetPasswordAsStored => EcsAction::ModifyInstanceAttribute,
     };
-    let attempt = record.status.as_ref().and_then(|status| status.attempt.as_ref());
-    let taken = attempt.filter(|_| call == Call::SetPasswordAsStored).and_then(|it| context.permits.take(&it.id));
-    match taken {
-        Some(permit) => Ok(permit),
-        None => context
+    let stored = record.status.as_ref().and_then(|status| status.attempt.as_ref());
+    match context.permits.take(&record.name_any()) {
+        Some((id, permit)) if call == Call::SetPasswordAsStored && stored.is_some_and(|it| it.id == id) => Ok(permit),
+        _ => context
             .calls
             .permit(&record.spec.account_name, &record.spec.region_id, action)
             .map_err(clock::until_instant),

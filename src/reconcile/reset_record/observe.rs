@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
-use crate::decide::instance::{Observed, Sendable};
+use crate::decide::step::{Observed, Sendable};
 use crate::decide::{Reading, SEND_WINDOW, slots, start_time};
 use crate::ecs::{Scope, Transport};
 use crate::reconcile::accounts::Account;
@@ -33,6 +33,7 @@ pub(super) struct Sight {
     sendable: Sendable,
     start_time_follows_reboot: bool,
     others_away: u32,
+    is_listed: bool,
 }
 
 impl Sight {
@@ -46,6 +47,7 @@ impl Sight {
             sendable: self.sendable.clone(),
             start_time_follows_reboot: self.start_time_follows_reboot,
             others_away: self.others_away,
+            is_listed: self.is_listed,
             timing: context.timing(),
         }
     }
@@ -78,6 +80,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
             && start_time_follows_reboot(context, spec),
         others_away: others_away(context, record, now),
+        is_listed: is_listed(context, spec),
         account,
     })
 }
@@ -95,6 +98,10 @@ fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&Acc
 /// Why the call may not be sent, in words for people.
 pub(super) fn may_send_now<T>(context: &Context<T>, sight: &Sight, spec: &ResetRecordSpec) -> Result<(), String> {
     let account = context.accounts.get(&spec.account_name).ok_or("the account is not known")?;
+    // The last look at it may be a minute old, and it may have been deleted since.
+    if context.ecs_accounts.get(&ObjectRef::new(&spec.account_name)).is_none() {
+        return Err(format!("there is no ECSAccount {}", spec.account_name));
+    }
     if let Some(block) = account.block(&spec.owner.namespace, &spec.region_id) {
         return Err(block.message);
     }
@@ -110,6 +117,14 @@ pub(super) fn may_send_now<T>(context: &Context<T>, sight: &Sight, spec: &ResetR
 
 fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {
     context.ledger.look(|records| slots::others_away(records, record, now))
+}
+
+/// Whether the claim's owner, as last watched, lists the instance. One that is gone or cannot be read has not taken it off.
+fn is_listed<T>(context: &Context<T>, spec: &ResetRecordSpec) -> bool {
+    let owner = ObjectRef::new(&spec.owner.name).within(&spec.owner.namespace);
+    let guard = context.password_resets.get(&owner);
+    let object = guard.as_ref().and_then(|guard| guard.0.as_ref().ok());
+    object.is_none_or(|object| object.spec.instance_ids.contains(&spec.instance_id))
 }
 
 /// Whether a restart of the record's instance may be stored, as far as slots go.

@@ -4,8 +4,8 @@ use kube::ResourceExt;
 
 use crate::api::reset_record::{Attempt, ResetRecord, ResetRecordStatus};
 use crate::decide::Timing;
-use crate::decide::instance::Call;
 use crate::decide::progress::{NewAttempt, intend};
+use crate::decide::step::Call;
 use crate::reconcile::Context;
 use crate::reconcile::cluster::ClusterError;
 
