@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{AccessKey, Fault, Instance, PASSWORD, REGION, Rule, SECRET, Status, World, condition, eventually, row};
+use common::{
+    ACCOUNT, AccessKey, Config, Fault, Instance, PASSWORD, REGION, Rule, SECRET, SYSTEM_NAMESPACE, Setup, Status,
+    World, condition, eventually, row,
+};
 use serde_json::{Value, json};
 
 // === Ends ===
@@ -257,6 +260,87 @@ fn max_unavailable_bounds_how_many_are_away_at_once() {
         world.assert_reset_and_restarted_once(&status, id, PASSWORD);
     }
     assert_eq!(world.journal(ecs_simulator::Journal::max_away), 2);
+}
+
+#[test]
+fn who_waits_for_a_slot_is_told_who_holds_it_and_gets_it_when_that_one_is_taken_off_the_list() {
+    let ids = ["i-running1", "i-running2"];
+    let world = World::with(ids.map(|id| Instance::running(id, REGION)));
+    let spec = |ids: &[&str]| json!({"instanceIDs": ids, "restart": {"maxUnavailable": 1, "minReadySeconds": 3600}});
+    world.apply_reset("web", spec(&ids));
+    world.wait_for_state("web", "i-running1", "InEffect");
+    world.wait_for_reset("web", "the holder is named", |object| {
+        let message = row(&object["status"], "i-running2")["message"].as_str()?.to_owned();
+        message.contains("held by i-running1").then_some(())
+    });
+    world.apply_reset("web", spec(&["i-running2"]));
+    // The record is looked at each minute, and when it is touched.
+    world.advance(0);
+    world.wait_for_state("web", "i-running2", "InEffect");
+    assert_eq!(ids.map(|id| world.reboots(id)), [1, 1]);
+}
+
+#[test]
+fn claims_that_the_api_server_refuses_are_told_in_their_rows_and_made_once_it_takes_them() {
+    let ids = ["i-running1", "i-running2"];
+    let world = World::with(ids.map(|id| Instance::running(id, REGION)));
+    let role = world.get_in(SYSTEM_NAMESPACE, "role", "ecs-password-reset-controller");
+    let mut without = role.clone();
+    for rule in without["rules"].as_array_mut().unwrap() {
+        if rule["resources"] == json!(["resetrecords"]) {
+            rule["verbs"].as_array_mut().unwrap().retain(|verb| verb != "create");
+        }
+    }
+    assert_ne!(role["rules"], without["rules"]);
+    let set = |role: &Value| {
+        let patch = json!({"rules": role["rules"]}).to_string();
+        let name = "ecs-password-reset-controller";
+        world.kubectl(&["patch", "role", name, "-n", SYSTEM_NAMESPACE, "--type=merge", "-p", &patch]);
+    };
+    set(&without);
+    world.apply_reset("web", json!({"instanceIDs": ids, "restart": {"maxUnavailable": 2}}));
+    for id in ids {
+        world.wait_for_reset("web", "its row says that it could not be claimed", |object| {
+            let message = row(&object["status"], id)["message"].as_str()?.to_owned();
+            message.starts_with("it could not be claimed: the controller may not create").then_some(())
+        });
+    }
+    set(&role);
+    let status = world.wait_for("web", "Ready");
+    for id in ids {
+        world.assert_reset_and_restarted_once(&status, id, PASSWORD);
+    }
+}
+
+#[test]
+fn what_is_deleted_is_forgotten_at_once() {
+    // Nothing but the deletions themselves can tell: no look is due within the hour.
+    let ecs = Config { instances: vec![Instance::running("i-running1", REGION)], ..Config::default() };
+    let mut world = World::without_controller(Setup { ecs, account_check_seconds: 3_600, ..Setup::default() });
+    world.start_controller();
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
+    world.wait_for("web", "Ready");
+    let instances = || world.metric("passwordreset_instances", "InEffect");
+    eventually("the instance is counted", || (instances() > 0.5).then_some(()));
+    world.delete_reset("web");
+    eventually("it is not counted any more", || (instances() < 0.5).then_some(()));
+
+    // A restart that is due when the account goes.
+    let refusal = Fault::Refuse { code: "IncorrectInstanceStatus".to_owned(), http: 403, message: String::new() };
+    world.ecs().core().inject(Rule::once("RebootInstance", refusal).times(10_000));
+    world.apply_reset("again", json!({"instanceIDs": ["i-running1"]}));
+    let asked = || world.calls("RebootInstance", "i-running1");
+    let before = asked();
+    eventually("the restart was asked for", || (asked() > before).then_some(()));
+    world.kubectl(&["delete", "ecsaccount", ACCOUNT]);
+    world.wait_for_reset("again", "the object is told", |object| {
+        (condition(&object["status"], "AccountReady")["reason"] == "AccountNotFound").then_some(())
+    });
+    let (asked_at_last, passes) = (asked(), world.passes());
+    world.ecs().core().clear_faults();
+    eventually("everything was looked at again", || (world.passes() > passes + 8.0).then_some(()));
+    assert_eq!(asked(), asked_at_last, "a restart was requested for an account that is gone");
+    assert_eq!(world.reboots("i-running1"), 1, "only the first run has restarted it");
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Setup {
     pub allow_http_endpoints: bool,
     /// Whether the controller takes part in an election. Default false: a Lease outlives whoever was killed.
     pub leader_elect: bool,
+    /// How often the controller looks at accounts and policies, in seconds. Default 1.
+    pub account_check_seconds: u32,
     /// Further flags of the controller.
     pub flags: Vec<String>,
     /// Whether the API server keeps an audit log of every request and answer. Default false.
@@ -48,6 +50,7 @@ impl Default for Setup {
             log_filter: "info,ecs_password_reset=debug",
             allow_http_endpoints: true,
             leader_elect: false,
+            account_check_seconds: 1,
             flags: Vec::new(),
             audit: false,
         }
@@ -102,8 +105,8 @@ impl World {
                 format!("--restart-settle-seconds={restart_settle_seconds}"),
                 "--describe-interval-milliseconds=50".to_owned(),
                 "--secret-poll-seconds=1".to_owned(),
-                "--account-check-seconds=1".to_owned(),
-                "--policy-check-seconds=1".to_owned(),
+                format!("--account-check-seconds={}", setup.account_check_seconds),
+                format!("--policy-check-seconds={}", setup.account_check_seconds),
                 // Tests move ECS's clock and not this machine's.
                 "--clock-skew-limit-seconds=900".to_owned(),
             ]);
