@@ -408,6 +408,7 @@ fn who_may_not_describe_instances_lacks_it_until_ecs_shows_some() {
     eventually("it was asked some more", || {
         (world.journal(|journal| journal.calls("DescribeInstances", ID).count()) > before + 5).then_some(())
     });
+    world.wait_for_look_at_account();
     assert_eq!(lacks(), lack);
 }
 

@@ -125,6 +125,18 @@ fn the_pod_has_its_own_short_lived_token() {
 }
 
 #[test]
+fn the_network_policy_is_for_the_pod_and_keeps_it_from_the_metadata_service() {
+    let policy = objects("deploy/network-policy").remove(0);
+    let labels = deployment()["spec"]["template"]["metadata"]["labels"].take();
+    assert_eq!(policy["spec"]["podSelector"]["matchLabels"], labels);
+    assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
+    let to_anywhere = policy["spec"]["egress"].as_array().unwrap().iter().filter_map(|rule| rule["to"].as_array());
+    let blocks: Vec<&Value> = to_anywhere.flatten().map(|peer| &peer["ipBlock"]).collect();
+    let v4 = blocks.iter().find(|block| block["cidr"] == "0.0.0.0/0").unwrap();
+    assert!(strings(&v4["except"]).contains(&"100.100.100.200/32"), "{v4}");
+}
+
+#[test]
 fn nothing_that_is_shipped_allows_plain_http() {
     let arguments = deployment()["spec"]["template"]["spec"]["containers"][0].take();
     let flags = strings(&arguments["args"]);

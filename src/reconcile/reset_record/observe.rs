@@ -98,10 +98,6 @@ fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&Acc
 /// Why the call may not be sent, in words for people.
 pub(super) fn may_send_now<T>(context: &Context<T>, sight: &Sight, spec: &ResetRecordSpec) -> Result<(), String> {
     let account = context.accounts.get(&spec.account_name).ok_or("the account is not known")?;
-    // The last look at it may be a minute old, and it may have been deleted since.
-    if context.ecs_accounts.get(&ObjectRef::new(&spec.account_name)).is_none() {
-        return Err(format!("there is no ECSAccount {}", spec.account_name));
-    }
     if let Some(block) = account.block(&spec.owner.namespace, &spec.region_id) {
         return Err(block.message);
     }
