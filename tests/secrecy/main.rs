@@ -19,13 +19,13 @@ use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use common::{
     AccessKey, Config, Controller, Fault, Instance, NAMESPACE, REGION, Rule, SYSTEM_NAMESPACE, Setup, World,
     eventually, manifests,
 };
 use ecs_simulator::Role;
-use places::{Places, assert_clean};
+use places::{Places, assert_clean, secrets};
 use rustix::process::{Pid, Signal, kill_process};
 use scanner::{Canary, Scanner, leaks};
 use serde_json::{Value, json};
@@ -161,22 +161,11 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
     eventually("there is an event", || (!world.events(PLANTED).is_empty()).then_some(()));
     let halves = no_text_is_refused(&world);
 
-    let own = [
-        Canary::new("the access key's secret", KEY),
-        Canary::new("the access key's token", TOKEN),
-        Canary::new("the token of OIDC", OIDC_TOKEN),
-        Canary::new("the token of the ServiceAccount", world.service_account_token()),
-    ];
-    let numbered = passwords.iter().enumerate();
-    let passwords: Vec<_> = numbered.map(|(number, text)| Canary::new(format!("password {number}"), text)).collect();
-    let (signatures, handed_out) = (wire.signatures(), wire.handed_out());
-    assert!(signatures.len() >= 48 && handed_out.len() >= 5, "{} and {}", signatures.len(), handed_out.len());
-    let canaries = [passwords, own.to_vec(), signatures, handed_out, halves, vec![fingerprint_key(&world)]].concat();
-
+    let canaries = [canaries(&world, &passwords), wire.signatures(), wire.handed_out(), halves].concat();
     plant_in_a_request(&wire);
     let places = Places::of(&world, &controller, &wire);
     assert_clean(&Scanner::of(&canaries), &places);
-    let forms: String = canaries.iter().map(Canary::planted).collect();
+    let forms: Vec<u8> = canaries.iter().flat_map(Canary::planted).collect();
     assert_eq!(Scanner::of(&canaries).leaks(&forms), Scanner::of(&canaries).names());
     println!("{} canaries are in none of {} places: {}", canaries.len(), places.len(), places.names());
 
@@ -185,19 +174,69 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
     for (place, text) in places.iter() {
         assert!(leaks(&planted, text).contains("what was planted, raw"), "{place}: what was planted is not found");
     }
-    // And all of it was there to be leaked.
-    let bodies: String = wire.requests().into_iter().map(|(_, body)| body).collect();
-    let (asked, answered) = (leaks(&canaries, &bodies), leaks(&canaries, wire.answers()));
-    for what in ["password 0", "password 23", "a signature", "the access key's token", "the token of OIDC"] {
-        assert!(asked.contains(&format!("{what}, percent-encoded")), "{what} was not sent");
+    all_of_it_was_there_to_be_leaked(&world, &wire, &places, &canaries);
+    leaves_no_core_file(controller);
+}
+
+/// What was put into the world, or came with it.
+fn canaries(world: &World, passwords: &[String]) -> Vec<Canary> {
+    let secret = world.get_in(SYSTEM_NAMESPACE, "secret", "ecs-password-reset-fingerprint-key");
+    let fingerprint_key = STANDARD.decode(secret["data"]["key"].as_str().unwrap()).unwrap();
+    let mut canaries = vec![
+        Canary::new("the access key's secret", KEY),
+        Canary::new("the access key's token", TOKEN),
+        Canary::new("the token of OIDC", OIDC_TOKEN),
+        Canary::new("the token of the ServiceAccount", world.service_account_token()),
+        // Who has it can try passwords.
+        Canary::new("the fingerprint key", fingerprint_key),
+    ];
+    let numbered = passwords.iter().enumerate();
+    canaries.extend(numbered.map(|(number, text)| Canary::new(format!("password {number}"), text.as_str())));
+    canaries
+}
+
+/// Every canary was sent, was answered, or stood in a Secret; those that must be sent were.
+fn all_of_it_was_there_to_be_leaked(world: &World, wire: &Wire, places: &Places, canaries: &[Canary]) {
+    let (asked, answered) = (leaks(canaries, wire.asked()), leaks(canaries, wire.answers()));
+    let kept = leaks(canaries, secrets(world));
+    let mut there: BTreeSet<_> = [&asked, &answered, &kept].into_iter().flatten().cloned().collect();
+    // It goes to the API server alone and in TLS, which notes the id of the token with which a request came.
+    let id = id_of_token(&world.service_account_token());
+    let came = format!(r#""authentication.kubernetes.io/credential-id":["JTI={id}"]"#);
+    if places.text("the audit log").contains(&came) {
+        there.insert("the token of the ServiceAccount, in TLS".to_owned());
     }
-    for what in ["password 0, raw", "password 0, percent-encoded twice", "the token of OIDC, raw"] {
+    let absent: Vec<_> = canaries.iter().filter(|it| !it.is_among(&there)).map(|it| &it.what).collect();
+    assert!(absent.is_empty(), "there to be leaked was none of {absent:?}");
+
+    let passwords = (0..24).map(|number| format!("password {number}, percent-encoded"));
+    let signatures = (0..48).map(|number| format!("signature {number}, percent-encoded"));
+    let tokens = ["the access key's token", "the token of OIDC"];
+    let tokens = tokens.map(|what| format!("{what}, percent-encoded"));
+    let of_metadata = "the token of the metadata service 0, raw".to_owned();
+    for what in passwords.chain(signatures).chain(tokens).chain([of_metadata]) {
+        assert!(asked.contains(&what), "{what}: it was not sent");
+    }
+    for what in [
+        "password 0, raw",
+        "password 0, percent-encoded twice",
+        "the token of OIDC, raw",
+        // One for each of the two accounts that have sessions.
+        "the secret of session 1, raw",
+        "the token of session 1, raw",
+        "the token of the metadata service 0, raw",
+    ] {
         assert!(answered.contains(what), "{what}: it was not answered");
     }
     for (place, holds) in [("etcd", "SignatureDoesNotMatch"), ("the log", "IncorrectInstanceStatus")] {
         assert!(places.text(place).contains(holds), "{place} without {holds}");
     }
-    leaves_no_core_file(controller);
+}
+
+/// `jti` of a token of a `ServiceAccount`.
+fn id_of_token(token: &str) -> String {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&claims).unwrap()["jti"].as_str().unwrap().to_owned()
 }
 
 /// Bytes that are no text, once as a password and once as a key.
@@ -216,15 +255,6 @@ fn no_text_is_refused(world: &World) -> Vec<Canary> {
     world.apply(&credentials);
     world.wait_for_account("Reconciling");
     halves
-}
-
-/// The key that makes fingerprints: who has it can try passwords.
-fn fingerprint_key(world: &World) -> Canary {
-    let secret = world.get_in(SYSTEM_NAMESPACE, "secret", "ecs-password-reset-fingerprint-key");
-    let key = STANDARD.decode(secret["data"]["key"].as_str().unwrap()).unwrap();
-    // As bytes it is no text; this is how it would be printed.
-    let bytes = format!("{key:?}");
-    Canary::new("the fingerprint key", bytes.trim_matches(['[', ']']))
 }
 
 /// A request that nobody signs, with the name that must be found in the simulator's journal and on the wire.
