@@ -41,7 +41,8 @@ const PLANTED: &str = "planted-kettle-x9q2";
 
 /// The passwords of all objects. Together they hold all thirty specials that ECS takes.
 fn passwords() -> Vec<String> {
-    let specials: Vec<char> = "()`~!@#$%^&*-_+=|{}[]:;'<>,.?/".chars().collect();
+    // Those first that XML has to escape: password 0 is what ECS repeats.
+    let specials: Vec<char> = "&<>'%+=@#()`~!$^*-_|{}[]:;,.?/".chars().collect();
     let some = |from: usize| (0..9usize).map(|at| specials[(from * 7 + at) % specials.len()]).collect::<String>();
     // ECS refuses a password that begins with a slash.
     (0..24).map(|number| format!("cN{number:02}{}{}y", some(number), 7 * number + 3)).collect()
@@ -96,7 +97,9 @@ fn repeat_all_of_it(world: &World, password: &str) {
         world.wait_for_reset(PLANTED, code, |object| object["status"].to_string().contains(code).then_some(()));
     }
     world.ecs().core().clear_faults();
-    let xml = of("ModifyInstanceAttribute").replace('&', "&amp;");
+    let by_name = password.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&apos;");
+    let by_number = password.replace('&', "&#38;").replace('<', "&#60;").replace('>', "&#62;").replace('\'', "&#39;");
+    let xml = format!("{} {by_name} {by_number}", of("ModifyInstanceAttribute").replace('&', "&amp;"));
     let xml = format!("<Error><Code>SignatureDoesNotMatch</Code><Message>{xml}</Message></Error>");
     let from_a_gateway = Fault::RawAnswer { http: 400, body: xml, after_effect: false };
     world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", from_a_gateway));
@@ -220,6 +223,7 @@ fn all_of_it_was_there_to_be_leaked(world: &World, wire: &Wire, places: &Places,
     for what in [
         "password 0, raw",
         "password 0, percent-encoded twice",
+        "password 0, in XML",
         "the token of OIDC, raw",
         // One for each of the two accounts that have sessions.
         "the secret of session 1, raw",

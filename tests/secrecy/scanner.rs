@@ -90,8 +90,37 @@ fn forms(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         forms.push(("base64", base64.replace('+', "-").replace('/', "_")));
         forms.push(("base64", base64));
     }
+    forms.extend(xml(text).into_iter().map(|form| ("in XML", form)));
     let written = forms.into_iter().map(|(form, text)| (form, text.into_bytes()));
     [("raw", bytes.to_vec())].into_iter().chain(written).collect()
+}
+
+/// As those write it who write XML or HTML: some escape what they must and some whatever is no letter, by name or by number.
+fn xml(text: &str) -> Vec<String> {
+    let name = |each| match each {
+        '&' => "&amp;",
+        '<' => "&lt;",
+        '>' => "&gt;",
+        '"' => "&quot;",
+        _ => "&apos;",
+    };
+    let escaped = |by_name: &str, by_number: fn(char) -> bool, number: fn(u32) -> String| {
+        let escape = |each| match each {
+            _ if by_name.contains(each) => name(each).to_owned(),
+            _ if by_number(each) => number(each.into()),
+            _ => each.to_string(),
+        };
+        text.chars().map(escape).collect::<String>()
+    };
+    let decimal: fn(u32) -> String = |each| format!("&#{each};");
+    let mut forms: Vec<_> =
+        ["&<", "&<>", "&<>\"", "&<>\"'"].into_iter().map(|names| escaped(names, |_| false, decimal)).collect();
+    for number in [decimal, |each| format!("&#x{each:x};"), |each| format!("&#x{each:X};")] {
+        forms.push(escaped("&<>", |each| "\"'".contains(each), number));
+        forms.push(escaped("", |each| "&<>\"'".contains(each), number));
+        forms.push(escaped("", |each| !each.is_ascii_alphanumeric(), number));
+    }
+    forms
 }
 
 fn percent_encoded(bytes: &[u8], hex: fn(u8) -> String) -> String {
@@ -128,12 +157,25 @@ fn the_scanner_finds_every_form_planted_in_a_log() {
         ("a2FCMzwmJS94IQ==", "the password, base64"),
         ("azphQjM8JiUveCE=", "the password, base64"),
         ("UHcwPz8-Pn4", "another, base64"),
+        ("aB3&lt;&amp;%/x", "the password, in XML"),
+        ("aB3&#60;&#38;%/x", "the password, in XML"),
+        ("aB3&#x3c;&#x26;%/x", "the password, in XML"),
+        ("aB3&#x3C;&#x26;%/x", "the password, in XML"),
+        ("aB3&#x3c;&#x26;&#x25;&#x2f;x", "the password, in XML"),
+        ("Pw0??&gt;&gt;~", "another, in XML"),
     ] {
         let leaky = log.replace("a pass began", &format!("a pass began {planted}."));
         assert!(leaks(&canaries, &leaky).contains(form), "{form}");
     }
     let quoted = [Canary::new("the password", "aB3\"\\x")];
     assert!(leaks(&quoted, r#"{"msg":"aB3\"\\x"}"#).contains("the password, raw in JSON"));
+    for form in ["aB3\"\\x", "aB3&quot;\\x", "aB3&#34;\\x", "aB3&#x22;\\x", "aB3&#34;&#92;x"] {
+        assert!(leaks(&quoted, format!("<Message>{form}</Message>")).contains("the password, in XML"), "{form}");
+    }
+    let apostrophe = [Canary::new("the password", "aB3<'x")];
+    for form in ["aB3&lt;'x", "aB3&lt;&apos;x", "aB3&lt;&#39;x", "aB3&lt;&#x27;x", "aB3&#60;&#39;x"] {
+        assert!(leaks(&apostrophe, form).contains("the password, in XML"), "{form}");
+    }
     // What is no text is found as it is, and in the forms that bytes have.
     let key = [Canary::new("the key", [0, 200, 255, 7])];
     assert!(leaks(&key, [1, 0, 200, 255, 7, 1]).contains("the key, raw"));
