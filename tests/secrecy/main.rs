@@ -35,6 +35,13 @@ const ROLE: &str = "acs:ram::1234567890123456:role/reset";
 const PROVIDER: &str = "acs:ram::1234567890123456:oidc-provider/cluster";
 const KEY: &str = "cAn4ryKey/x7+Q2mZ9vLk3=";
 const TOKEN: &str = "cAn4ryToken/CAIS+x==&q8%Wz7";
+/// What the pod's environment holds for the account that takes its access key from there.
+const EQUIPMENT: [(&str, &str); 3] = [
+    ("ALIBABA_CLOUD_ACCESS_KEY_ID", "podid"),
+    ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "cAn4ryPod/e5+T8wB1&nHj6="),
+    ("ALIBABA_CLOUD_SECURITY_TOKEN", "cAn4ryPodToken/CAIS+u==<d4%Kp2"),
+];
+const ACCOUNTS: [&str; 4] = ["default", "by-token", "by-machine", "by-environment"];
 const OIDC_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.cAn4ryOidc_4-7xK2.s1gnature-Of_it";
 /// No canary: a name that is given to things which are shown, to see that it is found where they are.
 const PLANTED: &str = "planted-kettle-x9q2";
@@ -56,15 +63,26 @@ fn id(number: usize) -> String {
     format!("i-canary{number:02}")
 }
 
-/// Gives the account `name` these credentials, and the simulator behind the wire.
-fn apply_account(world: &World, wire: &Wire, name: &str, credentials: &Value) {
-    let mut account = manifests::account(name, &format!("http://{}", wire.address));
-    account["spec"]["credentials"] = credentials.clone();
-    world.apply(&account);
+/// An account for each source of credentials, with the simulator behind the wire.
+fn apply_accounts(world: &World, wire: &Wire) {
+    let credentials = [
+        json!({"secretRef": {"name": "ecs-credentials"}}),
+        json!({"rrsa": {"roleARN": ROLE, "oidcProviderARN": PROVIDER}}),
+        json!({"ecsRAMRole": {"name": "reset"}}),
+        json!({"environment": {}}),
+    ];
+    for (name, credentials) in ACCOUNTS.into_iter().zip(credentials) {
+        let mut account = manifests::account(name, &format!("http://{}", wire.address));
+        if credentials["environment"].is_object() {
+            account["spec"]["assumeRole"] = json!({"roleARN": ROLE});
+        }
+        account["spec"]["credentials"] = credentials;
+        world.apply(&account);
+    }
 }
 
 fn apply_reset(world: &World, number: usize) {
-    let account = ["default", "by-token", "by-machine"][number % 3];
+    let account = ACCOUNTS[number % ACCOUNTS.len()];
     let spec = json!({
         "instanceIDs": [id(number)],
         "accountRef": {"name": account},
@@ -112,10 +130,14 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
     let passwords = passwords();
     let specials: BTreeSet<_> = passwords.concat().chars().filter(|each| !each.is_alphanumeric()).collect();
     assert_eq!((passwords.len(), specials.len()), (24, 30));
-    let role = Role::new(ROLE).trusting_oidc(PROVIDER, OIDC_TOKEN).with_sessions_of(20);
+    let [(_, pod_id), (_, pod_key), (_, pod_token)] = EQUIPMENT;
+    let role = Role::new(ROLE).trusting_oidc(PROVIDER, OIDC_TOKEN).trusting(pod_id).with_sessions_of(20);
     let instances = (0..24).map(|number| Instance::running(&id(number), REGION).with_key_pair("ops"));
     let ecs = Config {
-        access_keys: vec![AccessKey::new("testid", KEY).with_token(TOKEN)],
+        access_keys: vec![
+            AccessKey::new("testid", KEY).with_token(TOKEN),
+            AccessKey::new(pod_id, pod_key).with_token(pod_token),
+        ],
         instances: instances.collect(),
         ..Config::default()
     };
@@ -123,19 +145,17 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
     let flags = vec![format!("--cluster-name={PLANTED}")];
     let world = World::without_controller(Setup { ecs, log_filter: "trace", flags, audit: true, ..Setup::default() });
     let wire = Wire::to(world.ecs().address());
-    apply_account(&world, &wire, "default", &json!({"secretRef": {"name": "ecs-credentials"}}));
-    let rrsa = json!({"rrsa": {"roleARN": ROLE, "oidcProviderARN": PROVIDER}});
-    apply_account(&world, &wire, "by-token", &rrsa);
-    apply_account(&world, &wire, "by-machine", &json!({"ecsRAMRole": {"name": "reset"}}));
+    apply_accounts(&world, &wire);
     let credentials = json!({"accessKeyID": "testid", "accessKeySecret": KEY, "securityToken": TOKEN});
     world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
     for (number, password) in passwords.iter().enumerate() {
         world.apply_secret(&format!("password-{number}"), &json!({"password": password}));
     }
     // Identities are refused once each, in words that hold what was sent.
-    let all_said = format!("invalid: {OIDC_TOKEN} {TOKEN} {KEY}");
+    let all_said = format!("invalid: {OIDC_TOKEN} {TOKEN} {KEY} {pod_key} {pod_token}");
     for (action, code) in [
         ("AssumeRoleWithOIDC", "AuthenticationFail.OIDCToken.Invalid"),
+        ("AssumeRole", "NoPermission"),
         // A code is shown: here it must be found, in the metrics.
         ("GetCallerIdentity", PLANTED),
     ] {
@@ -145,12 +165,13 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
     std::fs::write(&file, OIDC_TOKEN).unwrap();
     let address = format!("http://{}", wire.address);
     dying::allow_core_files();
-    let controller = world.spawn_controller(&[
+    let variables = [
         ("ECS_PASSWORD_RESET_OIDC_TOKEN_FILE", file.to_str().unwrap()),
         ("ECS_PASSWORD_RESET_ECS_METADATA_ADDRESS", &address),
         ("PLANTED", PLANTED),
-    ]);
-    for account in ["default", "by-token", "by-machine"] {
+    ];
+    let controller = world.spawn_controller(&[&variables[..], &EQUIPMENT].concat());
+    for account in ACCOUNTS {
         world.kubectl(&["wait", "--for=condition=Ready", "--timeout=120s", "ecsaccount", account]);
     }
 
@@ -183,11 +204,14 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
 
 /// What was put into the world, or came with it.
 fn canaries(world: &World, passwords: &[String]) -> Vec<Canary> {
+    let [_, (_, pod_key), (_, pod_token)] = EQUIPMENT;
     let secret = world.get_in(SYSTEM_NAMESPACE, "secret", "ecs-password-reset-fingerprint-key");
     let fingerprint_key = STANDARD.decode(secret["data"]["key"].as_str().unwrap()).unwrap();
     let mut canaries = vec![
         Canary::new("the access key's secret", KEY),
         Canary::new("the access key's token", TOKEN),
+        Canary::new("the secret of the pod's access key", pod_key),
+        Canary::new("the token of the pod's access key", pod_token),
         Canary::new("the token of OIDC", OIDC_TOKEN),
         Canary::new("the token of the ServiceAccount", world.service_account_token()),
         // Who has it can try passwords.
@@ -214,7 +238,7 @@ fn all_of_it_was_there_to_be_leaked(world: &World, wire: &Wire, places: &Places,
 
     let passwords = (0..24).map(|number| format!("password {number}, percent-encoded"));
     let signatures = (0..48).map(|number| format!("signature {number}, percent-encoded"));
-    let tokens = ["the access key's token", "the token of OIDC"];
+    let tokens = ["the access key's token", "the token of the pod's access key", "the token of OIDC"];
     let tokens = tokens.map(|what| format!("{what}, percent-encoded"));
     let of_metadata = "the token of the metadata service 0, raw".to_owned();
     for what in passwords.chain(signatures).chain(tokens).chain([of_metadata]) {
@@ -225,9 +249,9 @@ fn all_of_it_was_there_to_be_leaked(world: &World, wire: &Wire, places: &Places,
         "password 0, percent-encoded twice",
         "password 0, in XML",
         "the token of OIDC, raw",
-        // One for each of the two accounts that have sessions.
-        "the secret of session 1, raw",
-        "the token of session 1, raw",
+        // One for each of the three accounts that have sessions.
+        "the secret of session 2, raw",
+        "the token of session 2, raw",
         "the token of the metadata service 0, raw",
     ] {
         assert!(answered.contains(what), "{what}: it was not answered");

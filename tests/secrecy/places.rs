@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use rustix::process::geteuid;
 
+use crate::EQUIPMENT;
 use crate::common::{Controller, World};
 use crate::scanner::Scanner;
 use crate::wire::Wire;
@@ -35,7 +36,7 @@ impl Places {
             ("the command line", proc("cmdline").unwrap()),
         ];
         match proc("environ") {
-            Ok(environ) => places.push(("the environment", environ)),
+            Ok(environ) => places.push(("the environment", without_equipment(&environ))),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 not_searched("the environment", "the controller closes it to all but root");
             }
@@ -60,6 +61,17 @@ impl Places {
         let (_, text) = self.0.iter().find(|(name, _)| *name == place).expect("a place");
         String::from_utf8_lossy(text).into_owned()
     }
+}
+
+/// The variables of a process without those from which its account takes an access key, which must be there, once each.
+fn without_equipment(environ: &[u8]) -> Vec<u8> {
+    let mut variables: Vec<&[u8]> = environ.split(|byte| *byte == 0).collect();
+    for (name, value) in EQUIPMENT {
+        let given = format!("{name}={value}");
+        let at = variables.iter().position(|variable| *variable == given.as_bytes());
+        variables.remove(at.unwrap_or_else(|| panic!("{name} is not as it was given")));
+    }
+    variables.join(&b'\n')
 }
 
 /// Everything that was ever written to Secrets, by which one sees what there was to be leaked.
