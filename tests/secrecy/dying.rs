@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use ecs_password_reset::{cli, telemetry};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::places::not_searched;
 use crate::scanner::{Canary, leaks};
 
 const CANARY: &str = "cAn4ry-of-the-dying/&9=";
@@ -97,7 +98,7 @@ fn a_process_that_crashes_leaves_no_core_file() {
         let remains = careless.remains();
         assert!(remains.is_empty() || leaks(&canaries, &remains).contains("the password, raw"), "it is in a core file");
     } else {
-        println!("this machine writes no core files: that the careful one leaves none shows nothing here");
+        not_searched("the core file", "this machine writes none, so that the careful one leaves none shows nothing");
     }
     let careful = die("careful-abort");
     assert!(!careful.core_dumped && careful.remains().is_empty());

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
 
+mod canaries;
 #[path = "../common/mod.rs"]
 mod common;
 mod dying;
@@ -20,6 +21,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use canaries::{all_of_it_was_there_to_be_leaked, canaries};
 use common::{
     AccessKey, Config, Controller, Fault, Instance, NAMESPACE, REGION, Rule, SYSTEM_NAMESPACE, Setup, World,
     eventually, manifests,
@@ -28,20 +30,28 @@ use ecs_simulator::Role;
 use places::{Places, assert_clean};
 use rustix::process::{Pid, Signal, kill_process};
 use scanner::{Canary, Scanner, leaks};
-use serde_json::{Value, json};
+use serde_json::json;
 use wire::Wire;
 
 const ROLE: &str = "acs:ram::1234567890123456:role/reset";
 const PROVIDER: &str = "acs:ram::1234567890123456:oidc-provider/cluster";
 const KEY: &str = "cAn4ryKey/x7+Q2mZ9vLk3=";
 const TOKEN: &str = "cAn4ryToken/CAIS+x==&q8%Wz7";
+/// What the pod's environment holds for the account that takes its access key from there.
+const EQUIPMENT: [(&str, &str); 3] = [
+    ("ALIBABA_CLOUD_ACCESS_KEY_ID", "podid"),
+    ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "cAn4ryPod/e5+T8wB1&nHj6="),
+    ("ALIBABA_CLOUD_SECURITY_TOKEN", "cAn4ryPodToken/CAIS+u==<d4%Kp2"),
+];
+const ACCOUNTS: [&str; 4] = ["default", "by-token", "by-machine", "by-environment"];
 const OIDC_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.cAn4ryOidc_4-7xK2.s1gnature-Of_it";
 /// No canary: a name that is given to things which are shown, to see that it is found where they are.
 const PLANTED: &str = "planted-kettle-x9q2";
 
 /// The passwords of all objects. Together they hold all thirty specials that ECS takes.
 fn passwords() -> Vec<String> {
-    let specials: Vec<char> = "()`~!@#$%^&*-_+=|{}[]:;'<>,.?/".chars().collect();
+    // Those first that XML has to escape: password 0 is what ECS repeats.
+    let specials: Vec<char> = "&<>'%+=@#()`~!$^*-_|{}[]:;,.?/".chars().collect();
     let some = |from: usize| (0..9usize).map(|at| specials[(from * 7 + at) % specials.len()]).collect::<String>();
     // ECS refuses a password that begins with a slash.
     (0..24).map(|number| format!("cN{number:02}{}{}y", some(number), 7 * number + 3)).collect()
@@ -55,15 +65,26 @@ fn id(number: usize) -> String {
     format!("i-canary{number:02}")
 }
 
-/// Gives the account `name` these credentials, and the simulator behind the wire.
-fn apply_account(world: &World, wire: &Wire, name: &str, credentials: &Value) {
-    let mut account = manifests::account(name, &format!("http://{}", wire.address));
-    account["spec"]["credentials"] = credentials.clone();
-    world.apply(&account);
+/// An account for each source of credentials, with the simulator behind the wire.
+fn apply_accounts(world: &World, wire: &Wire) {
+    let credentials = [
+        json!({"secretRef": {"name": "ecs-credentials"}}),
+        json!({"rrsa": {"roleARN": ROLE, "oidcProviderARN": PROVIDER}}),
+        json!({"ecsRAMRole": {"name": "reset"}}),
+        json!({"environment": {}}),
+    ];
+    for (name, credentials) in ACCOUNTS.into_iter().zip(credentials) {
+        let mut account = manifests::account(name, &format!("http://{}", wire.address));
+        if credentials["environment"].is_object() {
+            account["spec"]["assumeRole"] = json!({"roleARN": ROLE});
+        }
+        account["spec"]["credentials"] = credentials;
+        world.apply(&account);
+    }
 }
 
 fn apply_reset(world: &World, number: usize) {
-    let account = ["default", "by-token", "by-machine"][number % 3];
+    let account = ACCOUNTS[number % ACCOUNTS.len()];
     let spec = json!({
         "instanceIDs": [id(number)],
         "accountRef": {"name": account},
@@ -96,7 +117,9 @@ fn repeat_all_of_it(world: &World, password: &str) {
         world.wait_for_reset(PLANTED, code, |object| object["status"].to_string().contains(code).then_some(()));
     }
     world.ecs().core().clear_faults();
-    let xml = of("ModifyInstanceAttribute").replace('&', "&amp;");
+    let by_name = password.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&apos;");
+    let by_number = password.replace('&', "&#38;").replace('<', "&#60;").replace('>', "&#62;").replace('\'', "&#39;");
+    let xml = format!("{} {by_name} {by_number}", of("ModifyInstanceAttribute").replace('&', "&amp;"));
     let xml = format!("<Error><Code>SignatureDoesNotMatch</Code><Message>{xml}</Message></Error>");
     let from_a_gateway = Fault::RawAnswer { http: 400, body: xml, after_effect: false };
     world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", from_a_gateway));
@@ -109,10 +132,14 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
     let passwords = passwords();
     let specials: BTreeSet<_> = passwords.concat().chars().filter(|each| !each.is_alphanumeric()).collect();
     assert_eq!((passwords.len(), specials.len()), (24, 30));
-    let role = Role::new(ROLE).trusting_oidc(PROVIDER, OIDC_TOKEN).with_sessions_of(20);
+    let [(_, pod_id), (_, pod_key), (_, pod_token)] = EQUIPMENT;
+    let role = Role::new(ROLE).trusting_oidc(PROVIDER, OIDC_TOKEN).trusting(pod_id).with_sessions_of(20);
     let instances = (0..24).map(|number| Instance::running(&id(number), REGION).with_key_pair("ops"));
     let ecs = Config {
-        access_keys: vec![AccessKey::new("testid", KEY).with_token(TOKEN)],
+        access_keys: vec![
+            AccessKey::new("testid", KEY).with_token(TOKEN),
+            AccessKey::new(pod_id, pod_key).with_token(pod_token),
+        ],
         instances: instances.collect(),
         ..Config::default()
     };
@@ -120,19 +147,17 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
     let flags = vec![format!("--cluster-name={PLANTED}")];
     let world = World::without_controller(Setup { ecs, log_filter: "trace", flags, audit: true, ..Setup::default() });
     let wire = Wire::to(world.ecs().address());
-    apply_account(&world, &wire, "default", &json!({"secretRef": {"name": "ecs-credentials"}}));
-    let rrsa = json!({"rrsa": {"roleARN": ROLE, "oidcProviderARN": PROVIDER}});
-    apply_account(&world, &wire, "by-token", &rrsa);
-    apply_account(&world, &wire, "by-machine", &json!({"ecsRAMRole": {"name": "reset"}}));
+    apply_accounts(&world, &wire);
     let credentials = json!({"accessKeyID": "testid", "accessKeySecret": KEY, "securityToken": TOKEN});
     world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &credentials));
     for (number, password) in passwords.iter().enumerate() {
         world.apply_secret(&format!("password-{number}"), &json!({"password": password}));
     }
     // Identities are refused once each, in words that hold what was sent.
-    let all_said = format!("invalid: {OIDC_TOKEN} {TOKEN} {KEY}");
+    let all_said = format!("invalid: {OIDC_TOKEN} {TOKEN} {KEY} {pod_key} {pod_token}");
     for (action, code) in [
         ("AssumeRoleWithOIDC", "AuthenticationFail.OIDCToken.Invalid"),
+        ("AssumeRole", "NoPermission"),
         // A code is shown: here it must be found, in the metrics.
         ("GetCallerIdentity", PLANTED),
     ] {
@@ -142,12 +167,13 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
     std::fs::write(&file, OIDC_TOKEN).unwrap();
     let address = format!("http://{}", wire.address);
     dying::allow_core_files();
-    let controller = world.spawn_controller(&[
+    let variables = [
         ("ECS_PASSWORD_RESET_OIDC_TOKEN_FILE", file.to_str().unwrap()),
         ("ECS_PASSWORD_RESET_ECS_METADATA_ADDRESS", &address),
         ("PLANTED", PLANTED),
-    ]);
-    for account in ["default", "by-token", "by-machine"] {
+    ];
+    let controller = world.spawn_controller(&[&variables[..], &EQUIPMENT].concat());
+    for account in ACCOUNTS {
         world.kubectl(&["wait", "--for=condition=Ready", "--timeout=120s", "ecsaccount", account]);
     }
 
@@ -161,22 +187,11 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
     eventually("there is an event", || (!world.events(PLANTED).is_empty()).then_some(()));
     let halves = no_text_is_refused(&world);
 
-    let own = [
-        Canary::new("the access key's secret", KEY),
-        Canary::new("the access key's token", TOKEN),
-        Canary::new("the token of OIDC", OIDC_TOKEN),
-        Canary::new("the token of the ServiceAccount", world.service_account_token()),
-    ];
-    let numbered = passwords.iter().enumerate();
-    let passwords: Vec<_> = numbered.map(|(number, text)| Canary::new(format!("password {number}"), text)).collect();
-    let (signatures, handed_out) = (wire.signatures(), wire.handed_out());
-    assert!(signatures.len() >= 48 && handed_out.len() >= 5, "{} and {}", signatures.len(), handed_out.len());
-    let canaries = [passwords, own.to_vec(), signatures, handed_out, halves, vec![fingerprint_key(&world)]].concat();
-
+    let canaries = [canaries(&world, &passwords), wire.signatures(), wire.handed_out(), halves].concat();
     plant_in_a_request(&wire);
     let places = Places::of(&world, &controller, &wire);
     assert_clean(&Scanner::of(&canaries), &places);
-    let forms: String = canaries.iter().map(Canary::planted).collect();
+    let forms: Vec<u8> = canaries.iter().flat_map(Canary::planted).collect();
     assert_eq!(Scanner::of(&canaries).leaks(&forms), Scanner::of(&canaries).names());
     println!("{} canaries are in none of {} places: {}", canaries.len(), places.len(), places.names());
 
@@ -185,18 +200,7 @@ fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_
     for (place, text) in places.iter() {
         assert!(leaks(&planted, text).contains("what was planted, raw"), "{place}: what was planted is not found");
     }
-    // And all of it was there to be leaked.
-    let bodies: String = wire.requests().into_iter().map(|(_, body)| body).collect();
-    let (asked, answered) = (leaks(&canaries, &bodies), leaks(&canaries, wire.answers()));
-    for what in ["password 0", "password 23", "a signature", "the access key's token", "the token of OIDC"] {
-        assert!(asked.contains(&format!("{what}, percent-encoded")), "{what} was not sent");
-    }
-    for what in ["password 0, raw", "password 0, percent-encoded twice", "the token of OIDC, raw"] {
-        assert!(answered.contains(what), "{what}: it was not answered");
-    }
-    for (place, holds) in [("etcd", "SignatureDoesNotMatch"), ("the log", "IncorrectInstanceStatus")] {
-        assert!(places.text(place).contains(holds), "{place} without {holds}");
-    }
+    all_of_it_was_there_to_be_leaked(&world, &wire, &places, &canaries);
     leaves_no_core_file(controller);
 }
 
@@ -216,15 +220,6 @@ fn no_text_is_refused(world: &World) -> Vec<Canary> {
     world.apply(&credentials);
     world.wait_for_account("Reconciling");
     halves
-}
-
-/// The key that makes fingerprints: who has it can try passwords.
-fn fingerprint_key(world: &World) -> Canary {
-    let secret = world.get_in(SYSTEM_NAMESPACE, "secret", "ecs-password-reset-fingerprint-key");
-    let key = STANDARD.decode(secret["data"]["key"].as_str().unwrap()).unwrap();
-    // As bytes it is no text; this is how it would be printed.
-    let bytes = format!("{key:?}");
-    Canary::new("the fingerprint key", bytes.trim_matches(['[', ']']))
 }
 
 /// A request that nobody signs, with the name that must be found in the simulator's journal and on the wire.

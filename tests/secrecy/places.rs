@@ -2,6 +2,9 @@
 
 use std::io::ErrorKind;
 
+use rustix::process::geteuid;
+
+use crate::EQUIPMENT;
 use crate::common::{Controller, World};
 use crate::scanner::Scanner;
 use crate::wire::Wire;
@@ -11,19 +14,14 @@ pub struct Places(Vec<(&'static str, Vec<u8>)>);
 
 impl Places {
     pub fn of(world: &World, controller: &Controller, wire: &Wire) -> Self {
-        let proc = |file| match std::fs::read(format!("/proc/{}/{file}", controller.pid())) {
-            Ok(bytes) => bytes,
-            // The controller closes it to everybody but root; to the rest it says nothing.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => crate::PLANTED.into(),
-            Err(error) => panic!("/proc/PID/{file}: {error}"),
-        };
+        let proc = |file| std::fs::read(format!("/proc/{}/{file}", controller.pid()));
         let urls: Vec<_> = world.journal(|journal| journal.requests().map(|request| request.url.clone()).collect());
         let get = |kind| world.kubectl(&["get", kind, "--all-namespaces", "--show-managed-fields", "--output=json"]);
         // The values of Secrets are where they belong, in all of their history.
         let history = world.control_plane().etcd_history().into_iter();
         let etcd = history.filter(|(key, _)| !key.starts_with("/registry/secrets/"));
         let heads = wire.requests().into_iter().map(|(head, _)| head + "\n");
-        Self(vec![
+        let mut places = vec![
             ("the log", world.log().into()),
             ("PasswordResets", get("passwordresets").into()),
             ("ECSAccounts", get("ecsaccounts").into()),
@@ -35,9 +33,16 @@ impl Places {
             ("metrics", controller.metrics().into()),
             ("URLs", urls.join("\n").into()),
             ("heads of requests", heads.collect::<String>().into()),
-            ("the command line", proc("cmdline")),
-            ("the environment", proc("environ")),
-        ])
+            ("the command line", proc("cmdline").unwrap()),
+        ];
+        match proc("environ") {
+            Ok(environ) => places.push(("the environment", without_equipment(&environ))),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                not_searched("the environment", "the controller closes it to all but root");
+            }
+            Err(error) => panic!("/proc/PID/environ: {error}"),
+        }
+        Self(places)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &(&'static str, Vec<u8>)> {
@@ -56,6 +61,34 @@ impl Places {
         let (_, text) = self.0.iter().find(|(name, _)| *name == place).expect("a place");
         String::from_utf8_lossy(text).into_owned()
     }
+}
+
+/// The variables of a process without those from which its account takes an access key, which must be there, once each.
+fn without_equipment(environ: &[u8]) -> Vec<u8> {
+    let mut variables: Vec<&[u8]> = environ.split(|byte| *byte == 0).collect();
+    for (name, value) in EQUIPMENT {
+        let given = format!("{name}={value}");
+        let at = variables.iter().position(|variable| *variable == given.as_bytes());
+        variables.remove(at.unwrap_or_else(|| panic!("{name} is not as it was given")));
+    }
+    variables.join(&b'\n')
+}
+
+/// Everything that was ever written to Secrets, by which one sees what there was to be leaked.
+pub fn secrets(world: &World) -> Vec<u8> {
+    let history = world.control_plane().etcd_history().into_iter();
+    history.filter(|(key, _)| key.starts_with("/registry/secrets/")).flat_map(|(_, value)| value).collect()
+}
+
+/// Says that a place was not searched. A person without rights may go on; root has them, and others rely on what CI says.
+///
+/// # Panics
+/// As root, and where the environment variable `CI` is set.
+#[track_caller]
+pub fn not_searched(place: &str, why: &str) {
+    println!("NOT SEARCHED: {place}: {why}");
+    let must_be = geteuid().is_root() || std::env::var_os("CI").is_some();
+    assert!(!must_be, "{place} was not searched, which as root and in CI it must be: {why}");
 }
 
 /// Proves that no place holds a canary.

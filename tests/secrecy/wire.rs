@@ -1,6 +1,6 @@
 //! Stands between the controller and the simulator and keeps every byte: the signatures are nowhere else. It changes none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -44,6 +44,11 @@ impl Wire {
         texts(&self.asked).iter().flat_map(split).collect()
     }
 
+    /// Everything that was asked.
+    pub fn asked(&self) -> String {
+        texts(&self.asked).concat()
+    }
+
     /// Everything that was answered.
     pub fn answers(&self) -> String {
         texts(&self.answered).concat()
@@ -56,22 +61,34 @@ impl Wire {
         let signatures = bodies.filter_map(|body| {
             // The base64 of 20 bytes ends with its only `=`.
             let (signature, _) = body.split_once("&Signature=")?.1.split_once("%3D")?;
-            Some(Canary::new("a signature", format!("{}=", signature.replace("%2B", "+").replace("%2F", "/"))))
+            Some(format!("{}=", signature.replace("%2B", "+").replace("%2F", "/")))
         });
-        signatures.collect()
+        numbered("signature", signatures.collect())
     }
 
     /// Keys, tokens and the words of the metadata service that were handed out on the way.
     pub fn handed_out(&self) -> Vec<Canary> {
         let answers = self.answers();
         let quoted = |name: &str| values(&answers, &format!("\"{name}\":\""), '"');
-        let secrets = quoted("AccessKeySecret").into_iter().map(|it| Canary::new("the secret of a session", it));
-        let tokens = quoted("SecurityToken").into_iter().map(|it| Canary::new("the token of a session", it));
-        let asked = texts(&self.asked).concat().to_lowercase();
-        let words = values(&asked, "x-aliyun-ecs-metadata-token: ", '\r');
-        let words = words.into_iter().map(|it| Canary::new("the token of the metadata service", it));
-        secrets.chain(tokens).chain(words).collect()
+        [
+            numbered("the secret of session", quoted("AccessKeySecret")),
+            numbered("the token of session", quoted("SecurityToken")),
+            numbered("the token of the metadata service", headers(&self.asked(), "x-aliyun-ecs-metadata-token")),
+        ]
+        .concat()
     }
+}
+
+/// Each has a name of its own, by which it is told whether it was found.
+fn numbered(what: &str, texts: Vec<String>) -> Vec<Canary> {
+    texts.into_iter().enumerate().map(|(number, text)| Canary::new(format!("{what} {number}"), text)).collect()
+}
+
+/// The values of a header, as they were sent; whoever sends it may write its name in any case.
+fn headers(text: &str, name: &str) -> Vec<String> {
+    let headers = text.lines().filter_map(|line| line.split_once(": "));
+    let values = headers.filter(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned());
+    values.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// What stands between `before` and `end`, everywhere.

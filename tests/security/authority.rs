@@ -1,7 +1,7 @@
 //! T2, T4, T7, T8: the Secret that one may not read, the account that is for others, the namespace under another label,
 //! and the agent that acts for others.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::attempt::{Attempt, Layer, No, annotate, attempt, create, patch, respec, run, send};
 use crate::common::{NAMESPACE, SECRET, manifests};
@@ -15,7 +15,7 @@ const NOT_IN_SHOP: No = No::Condition("NamespaceNotAllowed", "does not allow nam
 pub fn attempts() -> Vec<Attempt> {
     let mut all = work("T2", Who::Ned, NO_SECRET);
     all.extend(work("T4", Who::Eve, NO_USE));
-    all.extend([secrets(), accounts(), labels(), agent()].into_iter().flatten());
+    all.extend([secrets(), accounts(), not_served(), labels(), agent()].into_iter().flatten());
     all
 }
 
@@ -162,6 +162,37 @@ fn accounts() -> Vec<Attempt> {
             Layer::Rights,
             No::AtTheDoor("is forbidden: User"),
         ),
+    ]
+}
+
+/// T4, every way to make the controller work on objects of a namespace that the account does not serve, by its owner, who may
+/// not use the account either.
+fn not_served() -> Vec<Attempt> {
+    let edit = |id, what, name: &str, step| {
+        attempt(id, Who::Bob, what, step, Layer::Policy, NO_USE)
+            .and(Layer::AllowedNamespaces, No::NothingHappens("NamespaceNotAllowed"))
+            .told_on(SHOP, name)
+    };
+    let on = |id, what, name: &str, change: Value| edit(id, what, name, patch(SHOP, "passwordreset", name, &change));
+    let asleep = |id, what, spec: Value| on(id, what, "refused-asleep", json!({"spec": spec}));
+    let refused = |id, what, spec: Value| on(id, what, "refused", json!({"spec": spec}));
+    let annotate = |id, what, annotation: &str, value: &str| {
+        let key = format!("ecs.password-reset.dev/{annotation}");
+        on(id, what, "refused", json!({"metadata": {"annotations": {key: value}}}))
+    };
+    let again =
+        |run_id: &str| manifests::password_reset(SHOP, "refused", json!({"instanceIDs": [PREY], "runID": run_id}));
+    let apply = ["apply", "--server-side", "--force-conflicts", "--filename=-"];
+    vec![
+        asleep("T4.26", "the brake let go", json!({"suspend": false})),
+        asleep("T4.27", "another run once the brake is off", json!({"suspend": null, "runID": "2"})),
+        refused("T4.28", "another run", json!({"runID": "2"})),
+        refused("T4.29", "another instance", json!({"instanceIDs": [PREY]})),
+        annotate("T4.30", "a rerun", "rerun-requested-at", "2026-01-01T00:00:00Z"),
+        annotate("T4.31", "a retry", "retry-requested-at", "2026-01-01T00:00:00Z"),
+        annotate("T4.32", "a decision about an unknown outcome", "resolve-unknown", "Repeat"),
+        edit("T4.33", "a replacement", "refused", send(&["replace", "--filename=-"], &again("3"))),
+        edit("T4.34", "a server-side apply", "refused", send(&apply, &again("4"))),
     ]
 }
 

@@ -30,6 +30,8 @@ pub const OURS: [&str; 2] = ["i-ours0000001", "i-ours0000002"];
 pub const THEIRS: &str = "i-theirs00001";
 /// Another of `shop`'s, which its owner restarts all the while.
 pub const BUSY: &str = "i-theirs00002";
+/// Nobody's: there is no such machine.
+pub const NOWHERE: &str = "i-nowhere00001";
 
 /// Who tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +106,8 @@ impl Who {
 }
 
 /// The world with everybody in it, after two honest resets by Alice: `web`, and `ours` through `shared`. `asleep` is
-/// suspended, and `theirs` of `shop` is restarting.
+/// suspended, and `theirs` of `shop` is restarting. `refused` and `refused-asleep` of `shop` name the account `default`, which
+/// does not serve it.
 pub struct Town {
     pub world: World,
     /// What is told of a machine that does not exist, while it is waited for and after that.
@@ -151,6 +154,9 @@ impl Town {
             (Who::Alice, NAMESPACE, "asleep", json!({"instanceIDs": [PREY], "suspend": true})),
             (Who::Alice, NAMESPACE, "ours", shared(OURS[0])),
             (Who::Star, SHOP, "theirs", shared(BUSY)),
+            // Of a machine that does not exist: some attempts let the account serve everybody.
+            (Who::Star, SHOP, "refused", json!({"instanceIDs": [NOWHERE]})),
+            (Who::Star, SHOP, "refused-asleep", json!({"instanceIDs": [PREY], "suspend": true})),
         ] {
             let object = manifests::password_reset(namespace, name, spec);
             self.as_user(who, &["create", "--filename=-"], &object.to_string()).unwrap();

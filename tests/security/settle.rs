@@ -76,8 +76,8 @@ impl Town {
         }
     }
 
-    /// Every tenant may do everything with Secrets, resets, statuses and records everywhere, and the controller may read
-    /// every Secret. It may not use accounts by that: that right is the policy's, not RBAC's.
+    /// Every tenant may do everything with Secrets, resets, statuses and records everywhere and change accounts, and the
+    /// controller may read every Secret. Nobody may use accounts by that: that right is the policy's, not RBAC's.
     pub fn widen_rights(&self) {
         let rule =
             |group: &str, resources: Value| json!({"apiGroups": [group], "resources": resources, "verbs": ["*"]});
@@ -85,7 +85,11 @@ impl Town {
             rule("", json!(["secrets", "namespaces"])),
             rule("ecs.password-reset.dev", json!(["passwordresets", "passwordresets/status", "resetrecords"])),
             // All but the one right by which the policy knows the controller.
-            json!({"apiGroups": ["ecs.password-reset.dev"], "resources": ["ecsaccounts/status"], "verbs": ["get", "patch"]}),
+            json!({
+                "apiGroups": ["ecs.password-reset.dev"],
+                "resources": ["ecsaccounts", "ecsaccounts/status"],
+                "verbs": ["get", "patch"],
+            }),
         ];
         self.world.apply(&role("wide", &json!(rules)));
         for who in Who::ALL.into_iter().filter(|who| *who != Who::Ned) {
@@ -104,9 +108,11 @@ impl Town {
         });
     }
 
-    /// The schema of a `PasswordReset`'s spec takes anything.
+    /// The schemas of what a `PasswordReset` and an `ECSAccount` ask for take anything.
     pub fn loosen_shape(&self) {
-        loosen(&self.world, "passwordresets.ecs.password-reset.dev");
+        for crd in ["passwordresets.ecs.password-reset.dev", "ecsaccounts.ecs.password-reset.dev"] {
+            loosen(&self.world, crd);
+        }
         let probe = json!({"instanceIDs": [PREY], "passwordSecretRef": {"name": "a/b", "namespace": "c"}});
         let probe = manifests::password_reset(LOCKED, "probe", probe).to_string();
         let create = ["create", "--dry-run=server", "--filename=-"];

@@ -86,8 +86,18 @@ fn endpoints() -> Vec<Attempt> {
     let account = manifests::account("evil", "http://evil.example.com");
     let on_account =
         |who, id, what| attempt(id, who, what, patch("", "ecsaccount", ACCOUNT, &evil), Layer::Rights, FORBIDDEN);
-    let region =
-        |id, what, value: &str| create(id, Who::Alice, NAMESPACE, what, json!({"regionID": value}), Layer::Shape, MUST);
+    // No account serves a region of such a name either.
+    let not_served = No::Condition("RegionNotAllowed", "does not allow region");
+    let region = |id, what, value: &str| {
+        create(id, Who::Alice, NAMESPACE, what, json!({"regionID": value}), Layer::Shape, MUST)
+            .and(Layer::AllowedNamespaces, not_served)
+    };
+    // Whoever may change an account can name another host. More than a host nobody can name.
+    let malformed = |id, what, endpoint: Value| {
+        let step = patch("", "ecsaccount", ACCOUNT, &json!({"spec": {"endpoint": endpoint}}));
+        attempt(id, Who::Star, what, step, Layer::Rights, FORBIDDEN).and(Layer::Shape, MUST)
+    };
+    let user = "https://ecs-cn-hangzhou.aliyuncs.com@evil.example.com";
     vec![
         attempt(
             "T5.1",
@@ -137,6 +147,14 @@ fn endpoints() -> Vec<Attempt> {
             run(&["delete", "ecsaccount", ACCOUNT]),
             Layer::Rights,
             FORBIDDEN,
+        ),
+        malformed("T5.12", "ECS as the user at another host", json!({"url": user})),
+        malformed("T5.13", "a path that swallows the rest", json!({"url": "https://evil.example.com/x?y="})),
+        malformed("T5.14", "another scheme", json!({"url": "file:///etc/passwd"})),
+        malformed(
+            "T5.15",
+            "STS alone elsewhere, beside ECS",
+            json!({"url": null, "network": "VPC", "stsURL": "https://evil.example.com"}),
         ),
     ]
 }

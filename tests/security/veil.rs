@@ -5,10 +5,8 @@ use serde_json::{Value, json};
 
 use crate::attempt::Attempt;
 use crate::common::{NAMESPACE, condition, eventually, manifests, row};
-use crate::people::{OURS, SHARED, Town, Who};
+use crate::people::{NOWHERE, OURS, SHARED, Town, Who};
 use crate::settle::WORDS;
-
-const NOWHERE: &str = "i-nowhere00001";
 
 /// The rows of the attempt's object, that of the asker's own machine aside.
 ///
