@@ -314,6 +314,14 @@ impl RawTag {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_page_without_instances_shows_no_permission() {
+        let page =
+            |instances: &str| InstancePage::read(format!(r#"{{"Instances":{{"Instance":[{instances}]}}}}"#).as_bytes());
+        assert!(!page("").unwrap().shows_permission());
+        assert!(page(r#"{"InstanceId":"i-1"}"#).unwrap().shows_permission());
+    }
+
     fn instances(items: &str) -> Vec<Instance> {
         InstancePage::read(format!(r#"{{"Instances":{{"Instance":[{items}]}}}}"#).as_bytes()).unwrap().instances
     }
