@@ -30,7 +30,7 @@ fn without_a_binding_nothing_starts_what_has_begun_is_finished_and_applying_agai
     assert!(message.contains(BINDING) && message.contains("kubectl apply -k deploy/base"), "{message}");
     world.apply_reset("later", json!({"instanceIDs": [ids[1]]}));
     let blocked = world.wait_for_reason("later", "AccountNotReady");
-    assert!(blocked["message"].as_str().unwrap().contains("kubectl apply -k deploy/base"), "{blocked}");
+    assert!(blocked["message"].as_str().unwrap().contains("(PolicyMissing)"), "{blocked}");
     world.release(ids[0]);
     world.assert_reset_and_restarted_once(&world.wait_until_done("begun"), ids[0], PASSWORD);
     world.wait_for_look_at_account();

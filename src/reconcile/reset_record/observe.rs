@@ -103,11 +103,10 @@ pub(super) fn may_send_now<T>(context: &Context<T>, sight: &Sight, spec: &ResetR
     }
     let reading = reading(context, spec, Some(&account));
     match reading.filter(|reading| sight.later(context) <= reading.sent_at + SEND_WINDOW) {
+        Some(Reading { seen: Some(seen), .. }) if seen.permitted => Ok(()),
+        Some(Reading { seen: Some(_), .. }) => Err("the account's rules do not cover the instance any more".to_owned()),
+        Some(Reading { seen: None, .. }) => Err("ECS does not show the instance any more".to_owned()),
         None => Err("the instance was not seen for too long".to_owned()),
-        Some(Reading { seen: Some(seen), .. }) if !seen.permitted => {
-            Err("the account's rules do not cover the instance any more".to_owned())
-        }
-        Some(_) => Ok(()),
     }
 }
 
