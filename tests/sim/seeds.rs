@@ -6,7 +6,7 @@ use crate::crash_matrix::worlds;
 use crate::dice::Dice;
 use crate::plan::{Ms, Plan};
 use crate::scenario::{Do, Power, Scenario, When};
-use crate::suite::{self, Case, Size};
+use crate::suite::{self, Case, Ends, Size};
 use crate::weather::Weather;
 
 const MINUTE: Ms = 60_000;
@@ -49,9 +49,16 @@ fn whatever_happens_nothing_is_done_twice() {
         let (name, scenario) = chosen(&worlds, seed);
         let weather = Some(Weather::of(Dice(seed), Ms::MAX));
         let plan = Plan { weather, ..Plan::calm(seed) };
-        Case { name: format!("safety, seed {seed}, {name}"), scenario, plan, limit: 45 * MINUTE, must_end: false }
+        Case {
+            name: format!("seed {seed}, {name}"),
+            scenario,
+            plan,
+            limit: 45 * MINUTE,
+            must_end: false,
+            ends: Ends::Any,
+        }
     });
-    suite::run_all("seeds, safety", cases);
+    suite::run_seeds("seeds, safety", cases);
 }
 
 /// Faults stop: everything comes to an end.
@@ -64,12 +71,13 @@ fn once_faults_stop_everything_ends() {
         // An event that was dropped without a word is missed for ever, unless somebody lists again.
         let plan = Plan { weather: Some(Weather::of(Dice(seed), until)), relist: Some(until), ..Plan::calm(seed) };
         Case {
-            name: format!("liveness, seed {seed}, {name}"),
+            name: format!("seed {seed}, {name}"),
             scenario,
             plan,
             limit: until + 180 * MINUTE,
             must_end: true,
+            ends: Ends::Any,
         }
     });
-    suite::run_all("seeds, liveness", cases);
+    suite::run_seeds("seeds, liveness", cases);
 }

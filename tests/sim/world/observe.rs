@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Happening, State, wall};
 use crate::plan::Ms;
-use crate::scenario::{Do, Power, REGION, SYSTEM_NAMESPACE, When};
+use crate::scenario::{CONSENT, Do, Power, REGION, SYSTEM_NAMESPACE, When};
 
 /// Longer than anything that ECS was told to do takes.
 const HALF_AN_HOUR: Ms = 30 * 60 * 1000;
@@ -82,12 +82,17 @@ impl State {
                     Power::Off => ecs.power_off(now, &id),
                 };
             }
+            Do::Tag(id, is_there) => {
+                let tags = self.ecs.instance_mut(&id).map(|instance| &mut instance.tags).unwrap();
+                let (key, value) = CONSENT;
+                drop(if is_there { tags.insert(key.to_owned(), value.to_owned()) } else { tags.remove(key) });
+            }
             Do::Ecs(_, act) => act(&mut self.ecs, wall(self.now)),
         }
         self.look();
     }
 
-    /// `kubectl apply`: creates the object, or merges it into the one that is there.
+    /// `kubectl apply`: creates the object, or merges it into the one that is there. A status that it has by then is set too.
     pub(super) fn apply(&mut self, object: &Value) {
         let mut object = object.clone();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -110,6 +115,11 @@ impl State {
             self.request("POST", &path, &object)
         };
         assert!(code < 300, "{path}: {answer}");
+        if !object["status"].is_null() {
+            let status = json!({"status": object["status"]});
+            let (code, answer) = self.request("PATCH", &format!("{path}/{name}/status"), &status);
+            assert!(code < 300, "{path}: {answer}");
+        }
     }
 
     fn request(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
