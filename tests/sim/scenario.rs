@@ -112,6 +112,12 @@ impl Scenario {
         self
     }
 
+    /// The rules of the account; null: none.
+    pub fn rules(&self) -> Value {
+        let account = self.objects.iter().find(|object| object["kind"] == "ECSAccount");
+        account.map(|account| account["spec"]["rules"].clone()).unwrap_or_default()
+    }
+
     /// How claims end when nothing goes wrong.
     pub fn ends(&self) -> BTreeMap<String, usize> {
         self.ends.iter().map(|(end, count)| ((*end).to_owned(), *count)).collect()
