@@ -112,6 +112,11 @@ impl Scenario {
         self
     }
 
+    /// Whether the account has rules.
+    pub fn is_guarded(&self) -> bool {
+        !self.rules().is_null()
+    }
+
     /// The rules of the account; null: none.
     pub fn rules(&self) -> Value {
         let account = self.objects.iter().find(|object| object["kind"] == "ECSAccount");
