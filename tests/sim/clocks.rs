@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::crash_matrix::{LIMIT, calm, worlds};
 use crate::plan::{Ms, Plan, Stage, WrongClock};
-use crate::suite::{self, Case};
+use crate::suite::{self, Case, Ends};
 
 const SEED: u64 = 1;
 const HALF_AN_HOUR: Ms = 30 * 60_000;
@@ -16,7 +16,7 @@ fn cases(clocks: &'static [WrongClock], skew_limit: Duration, must_end: bool) ->
         calm(&scenario).requests.into_iter().step_by(STEP).flat_map(move |request| {
             let (name, scenario) = (name.clone(), scenario.clone());
             clocks.iter().map(move |clock| Case {
-                name: format!("clock, {name}, {} s, x{}, crash at {}", clock.ahead_seconds, clock.rate, request.key),
+                name: format!("{name}, {} s, x{}, crash at {}", clock.ahead_seconds, clock.rate, request.key),
                 scenario: scenario.clone(),
                 plan: Plan {
                     clocks: vec![*clock],
@@ -25,6 +25,7 @@ fn cases(clocks: &'static [WrongClock], skew_limit: Duration, must_end: bool) ->
                 },
                 limit: if must_end { LIMIT } else { HALF_AN_HOUR },
                 must_end,
+                ends: Ends::Any,
             })
         })
     })

@@ -30,6 +30,7 @@ fn with_client<F: Future>(plan: Plan, test: impl FnOnce(Client, World) -> F) -> 
             script: vec![],
             runs: vec![],
             ends: vec![],
+            is_learnt: false,
         };
         let world = World::new(&nothing, Plan { clocks: vec![], ..plan }, Story::untold());
         let client = world.client();

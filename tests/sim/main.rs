@@ -16,6 +16,7 @@ mod determinism;
 mod dice;
 mod judge;
 mod kube_client;
+mod lost_restarts;
 mod pairs;
 mod plan;
 mod run;

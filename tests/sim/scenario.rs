@@ -1,5 +1,6 @@
 //! What a run is about: the instances, the objects, and what people do while it goes on.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use ecs_simulator::{Core, Instance};
@@ -17,6 +18,8 @@ pub const REGION: &str = "cn-hangzhou";
 /// What the user's Secret holds at first, and after it was edited.
 pub const PASSWORD: &str = "Blue-Kettle-7";
 pub const OTHER_PASSWORD: &str = "Red-Teapot-8";
+/// The tag by which an instance consents to its reset, where the account has rules.
+pub const CONSENT: (&str, &str) = ("password-reset", "enabled");
 
 /// A story without faults.
 #[derive(Clone)]
@@ -30,6 +33,8 @@ pub struct Scenario {
     pub runs: Vec<(&'static str, usize)>,
     /// How claims end when nothing goes wrong: phase and reason, with the number of claims.
     pub ends: Vec<(&'static str, usize)>,
+    /// Whether the account has learnt from earlier restarts that StartTime follows a reboot.
+    pub is_learnt: bool,
 }
 
 /// When something is done.
@@ -50,6 +55,8 @@ pub enum Do {
     Delete { plural: &'static str, namespace: &'static str, name: &'static str },
     /// Does something to an instance in the console, or from inside; what ECS refuses does not happen.
     Power(Power, String),
+    /// Gives or takes back the consent to the reset of an instance: the tag that the rules ask for.
+    Tag(String, bool),
     /// Something else at ECS, and what it is.
     Ecs(&'static str, fn(&mut Core, Timestamp)),
 }
@@ -70,6 +77,8 @@ impl fmt::Debug for Do {
             Self::Apply(object) => write!(f, "apply {} {}", object["kind"], object["metadata"]["name"]),
             Self::Delete { plural, name, .. } => write!(f, "delete {plural} {name}"),
             Self::Power(power, id) => write!(f, "{power:?} {id}"),
+            Self::Tag(id, true) => write!(f, "put the tag on {id}"),
+            Self::Tag(id, false) => write!(f, "take the tag off {id}"),
             Self::Ecs(what, _) => f.write_str(what),
         }
     }
@@ -80,6 +89,43 @@ impl Scenario {
     pub fn where_start_time_follows_reboot(mut self, follows: bool) -> Self {
         self.instances.iter_mut().for_each(|instance| instance.start_time_follows_reboot = follows);
         self
+    }
+
+    /// The same, begun by an account that has seen three instances restart. The world in which StartTime stays is out of its reach:
+    /// it would not have learnt that there.
+    pub fn learnt(mut self) -> Self {
+        let regions = json!([{"regionID": REGION, "startTimeFollowsReboot": "Observed"}]);
+        for account in self.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
+            account["status"] = json!({"regions": regions});
+        }
+        self.is_learnt = true;
+        self
+    }
+
+    /// The same, with an account that has rules. All instances have the tag that these ask for.
+    pub fn guarded(mut self) -> Self {
+        let (key, value) = CONSENT;
+        self.instances.iter_mut().for_each(|it| drop(it.tags.insert(key.to_owned(), value.to_owned())));
+        for account in self.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
+            account["spec"]["rules"] = json!([{"instanceTags": {key: value}}]);
+        }
+        self
+    }
+
+    /// Whether the account has rules.
+    pub fn is_guarded(&self) -> bool {
+        !self.rules().is_null()
+    }
+
+    /// The rules of the account; null: none.
+    pub fn rules(&self) -> Value {
+        let account = self.objects.iter().find(|object| object["kind"] == "ECSAccount");
+        account.map(|account| account["spec"]["rules"].clone()).unwrap_or_default()
+    }
+
+    /// How claims end when nothing goes wrong.
+    pub fn ends(&self) -> BTreeMap<String, usize> {
+        self.ends.iter().map(|(end, count)| ((*end).to_owned(), *count)).collect()
     }
 
     /// The most `maxUnavailable` that the owner, as `namespace/name`, ever has; 1 where it says nothing.

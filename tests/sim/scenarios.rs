@@ -9,6 +9,9 @@ const I1: &str = "i-1";
 const I2: &str = "i-2";
 const I3: &str = "i-3";
 
+/// Just under two minutes: so late may an accepted reboot begin, less what a reading lags. In seconds.
+pub const LATEST_BEGIN: f64 = 118.0;
+
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     vec![
@@ -30,12 +33,24 @@ pub fn all() -> Vec<Scenario> {
         refused_and_tried_again(),
         unknown_and_restarted_again(),
         one_exchanged_for_another(),
+        stopped_and_started_by_somebody_else(),
+        begins_late(),
+        a_restart_lost(),
+        a_restart_lost_twice(),
     ]
 }
 
 fn scenario(name: &'static str, instances: &[Instance], resets: &[Value]) -> Scenario {
     let objects = installed().into_iter().chain(resets.iter().cloned()).collect();
-    Scenario { name, instances: instances.to_vec(), objects, script: vec![], runs: vec![], ends: vec![] }
+    Scenario {
+        name,
+        instances: instances.to_vec(),
+        objects,
+        script: vec![],
+        runs: vec![],
+        ends: vec![],
+        is_learnt: false,
+    }
 }
 
 fn running(id: &str) -> Instance {
@@ -86,7 +101,7 @@ pub fn three_one_at_a_time() -> Scenario {
     }
 }
 
-fn three_two_at_a_time() -> Scenario {
+pub fn three_two_at_a_time() -> Scenario {
     Scenario {
         runs: vec![(I1, 1), (I2, 1), (I3, 1)],
         ends: vec![("InEffect RestartProven", 3)],
@@ -171,21 +186,12 @@ fn stopped_by_somebody_else() -> Scenario {
 
 /// The account's owner takes back the consent of a machine while its password is being set.
 fn tag_withdrawn() -> Scenario {
-    let withdraw = Do::Ecs("the tag is taken off", |ecs, _| {
-        if let Some(instance) = ecs.instance_mut(I1) {
-            instance.tags.clear();
-        }
-    });
-    let mut tagged = scenario("tag withdrawn", &[running(I1).tagged("password-reset", "enabled")], &[one()]);
-    for account in tagged.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
-        account["spec"]["rules"] = json!([{"instanceTags": {"password-reset": "enabled"}}]);
-    }
     Scenario {
-        script: vec![(When::Phase(I1, "SettingPassword"), withdraw)],
+        script: vec![(When::Phase(I1, "SettingPassword"), Do::Tag(I1.to_owned(), false))],
         // A reading may lag, and show the tag once more.
         runs: vec![(I1, 1)],
         ends: vec![("Failed RestartRefused", 1)],
-        ..tagged
+        ..scenario("tag withdrawn", &[running(I1)], &[one()]).guarded()
     }
 }
 
@@ -252,4 +258,55 @@ fn one_exchanged_for_another() -> Scenario {
         ends: vec![("InEffect RestartProven", 2)],
         ..scenario("one exchanged for another", &[running(I1), running(I2)], &[one()])
     }
+}
+
+/// Whoever restarts a machine by stopping and starting it leaves it Stopped for a while: that is not how the claim ends.
+fn stopped_and_started_by_somebody_else() -> Scenario {
+    let power = |power| Do::Power(power, I1.to_owned());
+    Scenario {
+        script: vec![(When::Phase(I1, "PasswordSet"), power(Power::Stop)), (When::At(75_000), power(Power::Start))],
+        runs: vec![(I1, 1)],
+        ends: vec![("InEffect RestartProven", 1)],
+        ..scenario("stopped and started by somebody else", &[running(I1)], &[one()])
+    }
+}
+
+/// What was accepted begins almost as late as it may.
+fn begins_late() -> Scenario {
+    Scenario {
+        runs: vec![(I1, 1)],
+        ends: vec![("InEffect RestartProven", 1)],
+        ..scenario("begins late", &[running(I1).rebooting(LATEST_BEGIN, 25.0)], &[one()])
+    }
+}
+
+/// ECS never sees the first request, which is requested again once it is known not to have been carried out.
+fn a_restart_lost() -> Scenario {
+    let lose = Do::Ecs("ECS will not hear of a restart", |ecs, _| {
+        ecs.inject(Rule::once("RebootInstance", Fault::LoseRequest));
+    });
+    let restart = json!({"maxUnavailable": 1, "minReadySeconds": 5});
+    let web = reset("web", json!({"instanceIDs": [I1, I2], "restart": restart}));
+    let lost = Scenario {
+        script: vec![(When::At(0), lose)],
+        runs: vec![(I1, 1), (I2, 1)],
+        ends: vec![("InEffect RestartProven", 2)],
+        ..scenario("a restart lost", &[running(I1), running(I2)], &[web])
+    };
+    lost.learnt()
+}
+
+/// First the request is lost, then the answer to the second one.
+pub fn a_restart_lost_twice() -> Scenario {
+    let lose = Do::Ecs("ECS will not hear of a restart, and not answer the next", |ecs, _| {
+        ecs.inject(Rule::once("RebootInstance", Fault::LoseRequest));
+        ecs.inject(Rule::once("RebootInstance", Fault::LoseAnswerAfterEffect));
+    });
+    let lost = Scenario {
+        script: vec![(When::At(0), lose)],
+        runs: vec![(I1, 1)],
+        ends: vec![("InEffect RestartProven", 1)],
+        ..scenario("a restart lost, and an answer", &[running(I1).rebooting(LATEST_BEGIN, 25.0)], &[one()])
+    };
+    lost.learnt()
 }

@@ -20,7 +20,7 @@ fn every_event_of_a_watch_may_be_late_twice_out_of_order_or_the_last() {
         WatchFault::Break,
         WatchFault::Gone,
     ];
-    let cases = cases("watch", |calm| {
+    let cases = cases(|calm| {
         // What is dropped without a word, or shown in the wrong order, stays so until somebody lists again.
         let plan =
             |event: &str, fault| Plan { relist: Some(RELIST), ..Plan::calm(SEED).with_watch_fault(event, fault) };
@@ -33,7 +33,7 @@ fn every_event_of_a_watch_may_be_late_twice_out_of_order_or_the_last() {
 #[test]
 fn a_process_that_takes_over_may_see_the_past() {
     const LAGS: [(u64, Ms); 5] = [(0, 15_000), (1, 0), (1, 15_000), (3, 15_000), (3, 1_000)];
-    let cases = cases("lag", |calm| {
+    let cases = cases(|calm| {
         let is_record_write = |it: &Asked| it.class == Class::Write && it.key.contains("resetrecords");
         let after = |Asked { key, .. }: Asked| {
             LAGS.map(|(versions, events)| {
@@ -50,7 +50,7 @@ fn a_process_that_takes_over_may_see_the_past() {
 #[test]
 fn every_reading_may_be_old_or_empty() {
     const FAULTS: [Fault; 3] = [Fault::Stale(20_000), Fault::Stale(60_000), Fault::Empty];
-    let cases = cases("reading", |calm| {
+    let cases = cases(|calm| {
         let reads = calm.requests.into_iter().filter(|it| it.key.starts_with("DescribeInstances"));
         let of = |Asked { key, .. }: Asked| {
             FAULTS.map(|fault| (format!("{key} {fault:?}"), Plan::calm(SEED).with_fault(&key, fault)))

@@ -1,8 +1,8 @@
 //! Many runs: on all cores, with one verdict, and the story of the first run that went wrong.
 //!
-//! Every run has a name. `RUN='<name>'` makes that run alone and prints its story, whatever comes of it. How many of the
-//! runs are made is a matter of `SIM`: `whole` makes all of them, `ci` as many as a few minutes allow, and without it there
-//! is a sample, enough to see that none of them has rotted.
+//! Every run has a name in its suite. `RUN='<suite>: <name>'` makes that run alone and prints its story, whatever comes of it.
+//! How many of the runs are made is a matter of `SIM`: `whole` makes all of them, `ci` as many as a few minutes allow, and
+//! without it there is a sample, enough to see that none of them has rotted.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,10 +13,31 @@ use crate::run::{Report, simulate};
 use crate::scenario::Scenario;
 use crate::story::Story;
 
+/// The titles of the suites.
+const SUITES: [&str; 17] = [
+    "crash matrix",
+    "lost restarts",
+    "pairs of crashes",
+    "faults of writes",
+    "faults of changing calls",
+    "faults of reads",
+    "faults of watches",
+    "a lagging API server",
+    "stale readings",
+    "wrong clocks",
+    "clocks too wrong",
+    "two controllers",
+    "two controllers with an election",
+    "two controllers, one stopped",
+    "two controllers with an election, one stopped",
+    "seeds, safety",
+    "seeds, liveness",
+];
+
 /// One run to be made.
 #[derive(Clone)]
 pub struct Case {
-    /// All that is needed to make it again.
+    /// All that is needed to make it again, within its suite.
     pub name: String,
     pub scenario: Scenario,
     pub plan: Plan,
@@ -24,6 +45,18 @@ pub struct Case {
     pub limit: Ms,
     /// Whether it has to come to rest in that time.
     pub must_end: bool,
+    pub ends: Ends,
+}
+
+/// How the claims of a run may end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// In any way that the contract knows.
+    Any,
+    /// The same, but that what became of a request is known of each.
+    Known,
+    /// As the scenario's do when nothing goes wrong.
+    AsWithoutFaults,
 }
 
 /// What came of all runs together.
@@ -71,23 +104,44 @@ pub fn origins<I: Iterator>(all: I, step: usize) -> impl Iterator<Item = I::Item
     all.step_by(if is_sample { step } else { 1 })
 }
 
+/// The run that was asked for by name: its suite and what it is called there.
+fn asked_for() -> Option<(String, String)> {
+    let run = std::env::var("RUN").ok()?;
+    let parts = run.split_once(": ").filter(|(suite, _)| SUITES.contains(suite));
+    let (suite, name) =
+        parts.unwrap_or_else(|| panic!("RUN='{run}' must be '<suite>: <name>', with one of {SUITES:?}"));
+    Some((suite.to_owned(), name.to_owned()))
+}
+
 /// Makes runs, prints what came of them, and fails if anything did not hold in any of them. For `SIM=ci` it is one of
-/// `ci_step` runs.
-pub fn run(title: &str, ci_step: usize, cases: impl Iterator<Item = Case> + Send) {
+/// `ci_step` runs. Returns how many there were; `None` where a run or a seed was asked for, and so not those of this suite.
+pub fn run(title: &str, ci_step: usize, cases: impl Iterator<Item = Case> + Send) -> Option<usize> {
+    let is_one = std::env::var_os("RUN").is_some();
+    if !is_one && std::env::var_os("SEED").is_some() {
+        return None;
+    }
     let step = match size() {
-        _ if std::env::var_os("RUN").is_some() => 1,
+        _ if is_one => 1,
         Size::Sample => SAMPLED,
         Size::Ci => ci_step,
         Size::Whole => 1,
     };
-    run_all(title, cases.step_by(step));
+    make_all(title, cases.step_by(step), |case| format!("RUN='{title}: {}'", case.name))
 }
 
-/// The same, always of all that are given.
-pub fn run_all(title: &str, cases: impl Iterator<Item = Case> + Send) {
-    let run = std::env::var("RUN").ok();
-    let told = run.is_some() || std::env::var_os("SEED").is_some();
-    let cases = Mutex::new(cases.filter(|case| run.as_ref().is_none_or(|name| case.name == *name)));
+/// The same of seeds, always of all that are given.
+pub fn run_seeds(title: &str, cases: impl Iterator<Item = Case> + Send) {
+    make_all(title, cases, |case| format!("SEED={}", case.plan.seed));
+}
+
+fn make_all(title: &str, cases: impl Iterator<Item = Case> + Send, again: impl Fn(&Case) -> String) -> Option<usize> {
+    assert!(SUITES.contains(&title), "{title} is none of the suites");
+    let one = asked_for();
+    if one.as_ref().is_some_and(|(suite, _)| suite != title) {
+        return None;
+    }
+    let told = one.is_some() || std::env::var_os("SEED").is_some();
+    let cases = Mutex::new(cases.filter(|case| one.as_ref().is_none_or(|(_, name)| case.name == *name)));
     let tally = Mutex::new(Tally::default());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -113,10 +167,12 @@ pub fn run_all(title: &str, cases: impl Iterator<Item = Case> + Send) {
         let story = if told { String::new() } else { make(case, Story::told()).1 };
         println!("{story}\n{title}: the story of the first failure is above");
         for (case, why) in failures.iter().take(LISTED) {
-            println!("violated: {}\n    again: RUN='{}'", why.join("; "), case.name);
+            println!("violated: {}\n    again: {}", why.join("; "), again(case));
         }
         panic!("{title}: {} of {runs} runs failed", failures.len());
     }
+    assert!(runs > 0, "{title}: there is no such run, so nothing was shown");
+    one.is_none().then_some(runs)
 }
 
 /// Makes one run; what did not hold, and its story.
@@ -139,10 +195,19 @@ impl Tally {
         match outcome {
             Ok(report) => {
                 self.requests += report.requests.len();
+                let unknown = report.ends.keys().any(|end| end.starts_with("Unknown"));
+                let is_as_told = match case.ends {
+                    Ends::Any => true,
+                    Ends::Known => !unknown,
+                    Ends::AsWithoutFaults => report.ends == case.scenario.ends(),
+                };
+                if !is_as_told {
+                    wrong.push(format!("claims ended {:?}", report.ends));
+                }
                 for (end, count) in report.ends {
                     *self.ends.entry(end).or_default() += count;
                 }
-                wrong = report.violations;
+                wrong.extend(report.violations);
                 if case.must_end && !report.at_rest {
                     wrong.push(format!("I6: not at rest after {} s", report.ended / 1000));
                 }

@@ -6,7 +6,7 @@ use crate::pairs::steps;
 use crate::plan::{Fault, Ms, Plan, RIGHT, STAGES, WrongClock};
 use crate::run::simulate;
 use crate::story::Story;
-use crate::suite::{self, Case};
+use crate::suite::{self, Case, Ends};
 
 /// Longer than a Lease lasts; than anybody waits for an answer; than ECS takes a request's Timestamp, nearly and quite.
 const PAUSES: [Ms; 4] = [20_000, 5 * 60_000, 30 * 60_000, 45 * 60_000];
@@ -14,10 +14,6 @@ const PAUSES: [Ms; 4] = [20_000, 5 * 60_000, 30 * 60_000, 45 * 60_000];
 fn two(name: &str, election: bool) -> Plan {
     let clocks = vec![RIGHT, WrongClock { ahead_seconds: -90, rate: 1.0 }];
     Plan { clocks, election, ..Plan::calm(Dice(1).draw(name)) }
-}
-
-fn kind(election: bool) -> &'static str {
-    if election { "two with an election" } else { "two controllers" }
 }
 
 /// The runs in which one of two controllers dies at every `step`-th of the requests that both of them make.
@@ -28,11 +24,12 @@ fn crashes(election: bool, step: usize) -> impl Iterator<Item = Case> {
         requests.into_iter().step_by(step).flat_map(move |request| {
             let (name, scenario, two) = (name.clone(), scenario.clone(), two.clone());
             STAGES.map(move |stage| Case {
-                name: format!("{}, {name}, {} {stage:?}", kind(election), request.key),
+                name: format!("{name}, {} {stage:?}", request.key),
                 scenario: scenario.clone(),
                 plan: two.clone().with_crash(&request.key, stage),
                 limit: LIMIT,
                 must_end: true,
+                ends: Ends::Any,
             })
         })
     })
@@ -46,11 +43,12 @@ fn pauses(election: bool) -> impl Iterator<Item = Case> {
         steps(&report, None).into_iter().flat_map(move |request| {
             let (name, scenario, two) = (name.clone(), scenario.clone(), two.clone());
             PAUSES.map(move |pause| Case {
-                name: format!("{}, {name}, {} Pause({pause})", kind(election), request.key),
+                name: format!("{name}, {} Pause({pause})", request.key),
                 scenario: scenario.clone(),
                 plan: two.clone().with_fault(&request.key, Fault::Pause(pause)),
                 limit: LIMIT,
                 must_end: true,
+                ends: Ends::Any,
             })
         })
     })

@@ -22,6 +22,9 @@ pub struct Weather {
 const LATEST: Ms = 31 * 60 * 1000;
 
 impl Weather {
+    /// How old the view of a reading may be.
+    pub const LAG: Ms = 60_000;
+
     /// Weather whose badness follows from the seed, between mild and awful.
     pub fn of(dice: Dice, until: Ms) -> Self {
         let dice = dice.sub("weather");
@@ -66,7 +69,7 @@ impl Weather {
             Class::Read if self.stale => &[
                 Fault::LoseAnswer,
                 Fault::Refuse("InternalError", 500),
-                Fault::Stale(size.within(what, 1_000..=60_000)),
+                Fault::Stale(size.within(what, 1_000..=Self::LAG)),
                 Fault::Empty,
                 slow,
             ],

@@ -10,7 +10,7 @@ const SEED: u64 = 1;
 
 /// The runs in which each of the requests of a class meets each of the faults.
 fn each(class: Class, faults: &'static [Fault]) -> impl Iterator<Item = Case> + Send {
-    cases("fault", move |calm| {
+    cases(move |calm| {
         let of = |Asked { key, .. }: Asked| {
             let met = |fault: &Fault| (format!("{key} {fault:?}"), Plan::calm(SEED).with_fault(&key, *fault));
             faults.iter().map(met).collect::<Vec<_>>()

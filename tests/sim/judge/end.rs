@@ -1,10 +1,12 @@
 //! The judgement over a whole run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use ecs_simulator::{Core, Effect, Journal, Outcome, Status};
+use ecs_simulator::{Core, Effect, Journal, Outcome, RequestEntry, Status};
+use serde_json::Value;
 
-use super::Judge;
+use super::{Judge, text};
 
 /// Why a claim may end as Unknown; protocol and documentation name no others.
 const UNKNOWN: [&str; 3] = ["Unknown PasswordOutcomeUnknown", "Unknown RestartOutcomeUnknown", "Unknown RestartStuck"];
@@ -16,6 +18,7 @@ impl Judge {
         self.require(!panicked, || "a pass panicked".to_owned());
         self.restarts(ecs.journal());
         self.away(ecs.journal());
+        self.nothing_was_set();
         self.passwords_stay(ecs);
         let is_odd = |end: &&String| end.starts_with("Unknown") && !UNKNOWN.contains(&end.as_str());
         let odd: Vec<String> = self.ends.keys().filter(is_odd).cloned().collect();
@@ -47,15 +50,20 @@ impl Judge {
 
     /// I8: of an owner's instances no more are away because of us than it allows.
     fn away(&mut self, journal: &Journal) {
-        let nonces: BTreeMap<&str, &str> =
-            journal.requests().map(|it| (it.request_id.as_str(), it.nonce.as_str())).collect();
+        let requests: BTreeMap<&str, &RequestEntry> =
+            journal.requests().map(|it| (it.request_id.as_str(), it)).collect();
         let mut away: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut most: BTreeMap<String, u64> = BTreeMap::new();
         for effect in journal.effects() {
             match (&effect.effect, &effect.cause) {
                 (Effect::RebootBegan, Some(cause)) => {
-                    let made_for = nonces.get(cause.as_str()).and_then(|nonce| self.made_for.get(*nonce));
+                    let Some(request) = requests.get(cause.as_str()) else { continue };
+                    let made_for = self.made_for.get(&request.nonce);
                     let Some(attempt) = made_for.and_then(|index| self.attempts.get(*index)) else { continue };
+                    // Somebody else was quicker to restart it, so its slot was free: it cannot be known that ours follows.
+                    if by_somebody_else(journal, &effect.instance_id, request.seq..effect.seq) {
+                        continue;
+                    }
                     let theirs = away.entry(attempt.owner.clone()).or_default();
                     theirs.insert(effect.instance_id.clone());
                     let most = most.entry(attempt.owner.clone()).or_default();
@@ -70,28 +78,38 @@ impl Judge {
             }
         }
         for (owner, most) in most {
-            let allowed = self.scenario.max_unavailable(&owner);
+            let allowed = self.scenario.max_unavailable(&owner) + self.one_more_away;
             self.require(most <= allowed, || {
                 format!("I8: {most} instances of {owner} were away at once, of {allowed}")
             });
         }
     }
 
-    /// I2, in the end: no late copy has put another password into effect, or made another one wait.
+    /// I2, in the end: no late copy has put another password into effect, or made another one wait, once a claim has said of
+    /// its own what becomes of it.
     fn passwords_stay(&mut self, ecs: &Core) {
-        let in_effect = self.records.values().filter(|record| record["status"]["phase"] == "InEffect");
-        let claims: Vec<(String, i64)> = in_effect
-            .map(|record| {
-                (super::text(&record["spec"]["instanceID"]), record["spec"]["claim"].as_i64().unwrap_or_default())
-            })
-            .collect();
-        for (instance_id, claim) in claims {
-            let password = self.passwords.get(&(instance_id.clone(), claim)).map(String::as_str);
-            let pending = ecs.pending_password(&instance_id);
-            let holds = ecs.in_effect_password(&instance_id) == password && (pending.is_none() || pending == password);
-            self.require(holds, || {
-                format!("I2: {instance_id} has another password than claim {claim}, which is InEffect")
-            });
+        let is_said = |status: &Value| match status["phase"].as_str() {
+            Some("InEffect" | "EffectiveAtNextStart") => true,
+            Some("Failed") => status["row"]["reason"] == "RestartRefused",
+            _ => false,
+        };
+        let said: Vec<Value> = self.records.values().filter(|record| is_said(&record["status"])).cloned().collect();
+        for record in said {
+            let (id, phase) = (text(&record["spec"]["instanceID"]), text(&record["status"]["phase"]));
+            let claim = record["spec"]["claim"].as_i64().unwrap_or_default();
+            let password = self.passwords.get(&(id.clone(), claim)).map(String::as_str);
+            let (pending, in_effect) = (ecs.pending_password(&id), ecs.in_effect_password(&id));
+            let is_last = if pending.is_some() { pending == password } else { in_effect == password };
+            let holds = is_last && (phase != "InEffect" || in_effect == password);
+            self.require(holds, || format!("I2: {id} has another password than claim {claim}, which is {phase}"));
         }
     }
+}
+
+/// Whether somebody outside the API restarted an instance between two entries of the journal.
+fn by_somebody_else(journal: &Journal, instance_id: &str, between: Range<u64>) -> bool {
+    journal.effects().any(|it| {
+        let has_started = matches!(it.effect, Effect::StatusChanged { to: Status::Running, .. });
+        has_started && it.instance_id == instance_id && it.cause.is_none() && between.contains(&it.seq)
+    })
 }

@@ -2,20 +2,31 @@
 //! controller says about itself, except where the promise is about what it says.
 
 mod end;
+mod outcome;
+mod readings;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use ecs_simulator::api_server::Change;
 use ecs_simulator::{Core, Entry, Outcome, RequestEntry};
+use http::Response;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::plan::Ms;
+use crate::plan::{Ms, Plan};
 use crate::scenario::Scenario;
-use crate::world::{ProcessId, Travel, has_ended, wall};
+use crate::world::{ProcessId, Travel, UnderWay, has_ended, wall};
+use outcome::Nothing;
+use readings::{Readings, permits, shown};
+
+pub use readings::Shown;
 
 /// How long after its Timestamp an attempt may be sent, and how old a reading may be then; a second for the clocks' grain.
 const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(61);
+
+/// How long after its Timestamp ECS carries out a request.
+const REQUEST_VALIDITY: SignedDuration = SignedDuration::from_secs(1_860);
 
 /// The judge of one run.
 pub struct Judge {
@@ -32,10 +43,17 @@ pub struct Judge {
     /// When ECS last took a password of a claim, by instance and claim, and when it took the one that was acknowledged.
     password_taken: BTreeMap<(String, i64), Ms>,
     acknowledged: BTreeMap<(String, i64), Ms>,
-    /// When each process last sent a read of each instance.
-    reads: BTreeMap<(ProcessId, String), Ms>,
-    /// The names that processes store with their attempts.
-    processes: BTreeMap<ProcessId, String>,
+    /// When ECS first took a password of a claim.
+    first_taken: BTreeMap<(String, i64), Timestamp>,
+    /// The claims that ended without one.
+    nothing_set: Vec<Nothing>,
+    readings: Readings,
+    /// The rules of the scenario's account; null: none.
+    rules: Value,
+    /// The names that processes store with their attempts, and how much longer than a second theirs is.
+    processes: BTreeMap<ProcessId, (String, f64)>,
+    /// How many instances more than allowed may be away.
+    one_more_away: u64,
     /// Who has held the Lease, from which version on.
     holders: Vec<(u64, String)>,
     /// How claims ended.
@@ -55,8 +73,10 @@ struct Attempt {
 }
 
 impl Judge {
-    pub fn new(scenario: &Scenario) -> Self {
+    pub fn new(scenario: &Scenario, plan: &Plan) -> Self {
         Self {
+            // Two that both lead may each store a restart at the same moment.
+            one_more_away: u64::from(plan.weather.is_some() && plan.clocks.len() > 1 && !plan.election),
             scenario: scenario.clone(),
             first_version: 100,
             violations: Vec::new(),
@@ -66,7 +86,10 @@ impl Judge {
             passwords: BTreeMap::new(),
             password_taken: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
-            reads: BTreeMap::new(),
+            first_taken: BTreeMap::new(),
+            nothing_set: Vec::new(),
+            readings: Readings::default(),
+            rules: scenario.rules(),
             processes: BTreeMap::new(),
             holders: Vec::new(),
             ends: BTreeMap::new(),
@@ -92,36 +115,43 @@ impl Judge {
         }
     }
 
-    /// A process has begun, which stores its attempts under this name.
-    pub fn process(&mut self, id: ProcessId, name: &str) {
-        self.processes.insert(id, name.to_owned());
+    /// A process has begun, which stores its attempts under this name, and whose clock runs so fast.
+    pub fn process(&mut self, id: ProcessId, name: &str, rate: f64) {
+        self.processes.insert(id, (name.to_owned(), rate));
     }
 
-    /// ECS has just judged the call of a process.
-    pub fn call(&mut self, ecs: &Core, travel: &Travel) {
-        let Some(Entry::Request(request)) =
-            ecs.journal().entries().iter().rev().find(|it| matches!(it, Entry::Request(_)))
-        else {
-            return;
-        };
+    /// The window of a process: it measures it by its own clock.
+    fn window(&self, id: ProcessId) -> SignedDuration {
+        let rate = self.processes.get(&id).map_or(1.0, |(_, rate)| *rate);
+        SEND_WINDOW.mul_f64(1.0 / rate.min(1.0))
+    }
+
+    /// ECS has just judged the call of a process. Returns what its answer shows, if it is one that shows instances.
+    pub fn call(&mut self, ecs: &Core, travel: &Travel, answer: Option<&Response<Bytes>>) -> Option<Shown> {
+        let entries = ecs.journal().entries().iter().rev();
+        let request =
+            entries.filter_map(|it| if let Entry::Request(request) = it { Some(request) } else { None }).next()?;
         match request.action.as_str() {
             "DescribeInstances" if request.outcome == Outcome::Executed => {
-                for id in &request.instance_ids {
-                    let last = self.reads.entry((travel.process, id.clone())).or_default();
-                    *last = travel.sent.max(*last);
-                }
+                return answer.map(|answer| shown(&request.instance_ids, answer));
             }
             "ModifyInstanceAttribute" => self.changing_call(ecs, request, travel, "SettingPassword"),
             "RebootInstance" => self.changing_call(ecs, request, travel, "RestartRequested"),
             _ => {}
         }
+        None
+    }
+
+    /// An answer that shows instances has reached the process that waits for it.
+    pub fn reading(&mut self, process: ProcessId, sent: Ms, now: Ms, shown: Shown) {
+        self.readings.add(process, sent, now, shown);
     }
 
     fn changing_call(&mut self, ecs: &Core, request: &RequestEntry, travel: &Travel, phase: &str) {
         let [id] = request.instance_ids.as_slice() else { return };
         let what = format!("{} {id} signed {} by {}", request.action, request.timestamp, travel.process);
         // I3: stored, by this process, before it was sent.
-        let process = self.processes.get(&travel.process);
+        let process = self.processes.get(&travel.process).map(|(name, _)| name);
         let stored = self.attempts.iter_mut().enumerate().rev().find(|(_, attempt)| {
             attempt.version <= travel.version
                 && Some(&attempt.process) == process
@@ -137,18 +167,22 @@ impl Judge {
         let (sends, claim) = (attempt.sends, attempt.claim);
         self.made_for.insert(request.nonce.clone(), index);
         self.require(phase != "RestartRequested" || sends == 1, || format!("{what}: the attempt was sent before"));
-        let sent = wall(travel.sent);
+        let (sent, window) = (wall(travel.sent), self.window(travel.process));
         let signed: Option<Timestamp> = request.timestamp.parse().ok();
         let age = signed.map(|signed| sent.duration_since(signed));
-        self.require(age.is_some_and(|age| age <= SEND_WINDOW), || format!("{what}: sent {age:?} after its Timestamp"));
+        self.require(age.is_some_and(|age| age <= window), || format!("{what}: sent {age:?} after its Timestamp"));
         let holder = self.holders.iter().rev().find(|(version, _)| *version <= travel.version);
-        let leads =
-            holder.is_none_or(|(_, holder)| self.processes.get(&travel.process).is_some_and(|it| holder.ends_with(it)));
+        let leads = holder
+            .is_none_or(|(_, holder)| self.processes.get(&travel.process).is_some_and(|(it, _)| holder.ends_with(it)));
         self.require(leads, || format!("{what}: another process leads"));
-        // I5: seen, not long before; and before a restart, after the password was there.
-        let read = self.reads.get(&(travel.process, id.clone())).copied();
+        // I5: seen, not long before, and permitted; and before a restart, after the password was there.
+        let latest = || self.readings.latest(travel.process, id, travel.sent);
+        let read = latest().map(|reading| reading.sent).max();
         let age = read.map(|read| sent.duration_since(wall(read)));
-        self.require(age.is_some_and(|age| age <= SEND_WINDOW), || format!("I5: {what}: last read {age:?} before"));
+        let is_permitted = self.rules.is_null()
+            || latest().any(|reading| reading.shows.as_ref().is_some_and(|shows| permits(&self.rules, shows)));
+        self.require(age.is_some_and(|age| age <= window), || format!("I5: {what}: last read {age:?} before"));
+        self.require(is_permitted, || format!("I5: {what}: the last reading does not show it permitted"));
         let acknowledged = self.acknowledged.get(&(id.clone(), claim)).copied();
         let is_early = phase == "RestartRequested" && (acknowledged.is_none() || read < acknowledged);
         self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {acknowledged:?} ms"));
@@ -156,19 +190,27 @@ impl Judge {
             let password = ecs.passwords_set(id).last().unwrap_or_default().to_owned();
             self.passwords.insert((id.clone(), claim), password);
             self.password_taken.insert((id.clone(), claim), millisecond(request.at));
+            self.first_taken.entry((id.clone(), claim)).or_insert(request.at);
         }
     }
 
-    /// Something was stored.
-    pub fn change(&mut self, change: &Change, ecs: &mut Core, now: Timestamp) {
+    /// Something was stored, by a request if not by a person, while these copies of changing calls were under way.
+    pub fn change(
+        &mut self,
+        change: &Change,
+        ecs: &mut Core,
+        now: Timestamp,
+        by: Option<&Travel>,
+        under_way: &[UnderWay],
+    ) {
         match change.plural() {
-            "resetrecords" => self.record(change, ecs, now),
+            "resetrecords" => self.record(change, ecs, now, by, under_way),
             "leases" => self.holders.push((change.version, text(&change.object()["spec"]["holderIdentity"]))),
             _ => {}
         }
     }
 
-    fn record(&mut self, change: &Change, ecs: &mut Core, now: Timestamp) {
+    fn record(&mut self, change: &Change, ecs: &mut Core, now: Timestamp, by: Option<&Travel>, under_way: &[UnderWay]) {
         let record = change.object();
         let name = text(&record["metadata"]["name"]);
         let before = self.records.insert(name.clone(), record.clone()).unwrap_or_default();
@@ -189,8 +231,18 @@ impl Judge {
         if !before.is_null() && before["spec"]["claim"] != spec["claim"] {
             // I4: nothing of the claim before can still arrive.
             let until = before["status"]["unansweredUntil"].as_str().and_then(|until| until.parse::<Timestamp>().ok());
-            self.require(until.is_none_or(|until| until <= now + SignedDuration::from_secs(1)), || {
+            // A clock that runs too fast is ahead of ECS's by as much as it has gained since the last answer.
+            let is_right = |by: &Travel| self.processes.get(&by.process).is_none_or(|(_, rate)| *rate <= 1.0);
+            let grain = SignedDuration::from_secs(if by.is_none_or(is_right) { 1 } else { 60 });
+            self.require(until.is_none_or(|until| until <= now + grain), || {
                 format!("I4: claim {claim} on {instance_id} was made at {now}, and the one before is unanswered until {until:?}")
+            });
+            let is_alive = |it: &&UnderWay| it.instance_id == instance_id && now <= it.timestamp + REQUEST_VALIDITY;
+            let alive = under_way.iter().filter(is_alive).count();
+            self.require(alive == 0, || {
+                format!(
+                    "I4: claim {claim} on {instance_id} was made at {now}, and {alive} copies may still be carried out"
+                )
             });
             self.require(has_ended(before["status"]["phase"].as_str()), || {
                 format!("claim {claim} on {instance_id} took the place of one that had not ended")
@@ -204,18 +256,8 @@ impl Judge {
             // Back from a restart that was not sent, it is still the same acknowledgement.
             self.acknowledged.entry((instance_id.clone(), claim)).or_insert(*taken);
         }
-        if begins_to_be("InEffect") {
-            // I2: it is, at this moment.
-            ecs.run_until(now);
-            let password = self.passwords.get(&(instance_id.clone(), claim)).map(String::as_str);
-            let holds = password.is_some() && ecs.in_effect_password(&instance_id) == password;
-            self.require(holds, || {
-                format!("I2: claim {claim} on {instance_id} is called InEffect at {now}, and is not")
-            });
-        }
         if has_ended(is.as_str()) && begins_to_be(is.as_str().unwrap_or_default()) {
-            let reason = status["row"]["reason"].as_str().unwrap_or("given back");
-            *self.ends.entry(format!("{} {reason}", text(is))).or_default() += 1;
+            self.outcome(record, ecs, now, by);
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::story::Story;
 pub use observe::has_ended;
 use process::Process;
 pub use process::ProcessId;
-pub use travel::{Asked, Travel};
+pub use travel::{Asked, Travel, UnderWay};
 use watches::Stream;
 
 /// When every run begins, on ECS's clock.
@@ -100,7 +100,7 @@ impl World {
             now: 0,
             api: ApiServer::new(process::kinds(), plan.seed),
             ecs: Core::new(ecs, EPOCH),
-            judge: Judge::new(scenario),
+            judge: Judge::new(scenario, &plan),
             story,
             agenda: BTreeMap::new(),
             count: 0,
@@ -119,7 +119,7 @@ impl World {
         for object in &scenario.objects {
             state.apply(object);
         }
-        state.look();
+        state.look(None);
         for (index, (when, _)) in scenario.script.iter().enumerate() {
             if let When::At(at) = when {
                 state.schedule(*at, "act", Happening::Act(index));

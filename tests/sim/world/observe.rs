@@ -3,21 +3,22 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use ecs_password_reset::decide::needed;
 use ecs_simulator::Entry;
 use ecs_simulator::api_server::{Answer, Change};
 use http::Request;
 use serde_json::{Value, json};
 
-use super::{Happening, State, wall};
+use super::{Happening, State, Travel, wall};
 use crate::plan::Ms;
-use crate::scenario::{Do, Power, REGION, SYSTEM_NAMESPACE, When};
+use crate::scenario::{CONSENT, Do, Power, REGION, SYSTEM_NAMESPACE, When};
 
 /// Longer than anything that ECS was told to do takes.
 const HALF_AN_HOUR: Ms = 30 * 60 * 1000;
 
 impl State {
-    /// Takes in what was written since the last look.
-    pub(super) fn look(&mut self) {
+    /// Takes in what was written since the last look, by a request if not by a person.
+    pub(super) fn look(&mut self, by: Option<&Travel>) {
         self.tell_of_ecs();
         let seen = self.looked_at;
         if self.api.version() == seen {
@@ -26,10 +27,11 @@ impl State {
         self.looked_at = self.api.version();
         let mut changes: Vec<Change> = self.api.changes().rev().take_while(|it| it.version > seen).cloned().collect();
         changes.reverse();
+        let under_way = self.under_way();
         for change in &changes {
             self.story.note(self.now, || format!("stored: {}", summary(change)));
             let now = wall(self.now);
-            self.judge.change(change, &mut self.ecs, now);
+            self.judge.change(change, &mut self.ecs, now, by, &under_way);
             for index in 0..self.script.len() {
                 let is_due =
                     |(when, _): &(When, Do)| matches!(when, When::Phase(id, phase) if shows(change, id, phase));
@@ -82,12 +84,17 @@ impl State {
                     Power::Off => ecs.power_off(now, &id),
                 };
             }
+            Do::Tag(id, is_there) => {
+                let tags = self.ecs.instance_mut(&id).map(|instance| &mut instance.tags).unwrap();
+                let (key, value) = CONSENT;
+                drop(if is_there { tags.insert(key.to_owned(), value.to_owned()) } else { tags.remove(key) });
+            }
             Do::Ecs(_, act) => act(&mut self.ecs, wall(self.now)),
         }
-        self.look();
+        self.look(None);
     }
 
-    /// `kubectl apply`: creates the object, or merges it into the one that is there.
+    /// `kubectl apply`: creates the object, or merges it into the one that is there. A status that it has by then is set too.
     pub(super) fn apply(&mut self, object: &Value) {
         let mut object = object.clone();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -110,6 +117,11 @@ impl State {
             self.request("POST", &path, &object)
         };
         assert!(code < 300, "{path}: {answer}");
+        if !object["status"].is_null() {
+            let status = json!({"status": object["status"]});
+            let (code, answer) = self.request("PATCH", &format!("{path}/{name}/status"), &status);
+            assert!(code < 300, "{path}: {answer}");
+        }
     }
 
     fn request(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -140,15 +152,27 @@ impl State {
         self.judge.end(&self.ecs, panics, &missed);
     }
 
-    /// The instances that an object names and that nothing was done about, although it says that it is done with them.
+    /// The instances that an object names and for which what it asks for was not done, although it says that it is done with them.
     fn missed(&self) -> Vec<String> {
         let mut missed = Vec::new();
         for object in self.api.stored_all("passwordresets").filter(|object| !is_stalled(object)) {
             let owner = &object["metadata"]["name"];
+            let asked = needed::tokens(object["spec"]["runID"].as_str(), None);
+            let is_done = |entry: &Value| {
+                let run: Vec<&str> =
+                    entry["tokens"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                entry["owner"]["name"] == *owner
+                    && asked.iter().all(|token| run.contains(&token.as_str()))
+                    && matches!(entry["row"]["state"].as_str(), Some("InEffect" | "EffectiveAtNextStart"))
+            };
             for id in object["spec"]["instanceIDs"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                 let record = self.api.stored("resetrecords", SYSTEM_NAMESPACE, &format!("{REGION}.{id}"));
                 let completed = record.and_then(|record| record["status"]["completed"].as_array());
-                if !completed.into_iter().flatten().any(|entry| entry["owner"]["name"] == *owner) {
+                // Whatever came of it, another object has reset the instance since.
+                let mut rows = object["status"]["instances"].as_array().into_iter().flatten();
+                let is_superseded = rows.any(|row| row["instanceID"] == id && row["state"] == "Superseded")
+                    && record.is_some_and(|record| record["spec"]["owner"]["name"] != *owner);
+                if !is_superseded && !completed.into_iter().flatten().any(is_done) {
                     missed.push(format!("{id} of {owner}"));
                 }
             }

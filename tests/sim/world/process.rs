@@ -94,7 +94,7 @@ impl World {
             clock,
             gate: Gate::always(),
         };
-        state.judge.process(process, &outside.process);
+        state.judge.process(process, &outside.process, wrong.rate);
         let settings = settings(&state.plan);
         let (metrics, ready, stop) =
             (Arc::new(Metrics::new()), Arc::new(Readiness::default()), CancellationToken::new());

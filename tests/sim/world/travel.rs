@@ -4,10 +4,12 @@ use bytes::Bytes;
 use ecs_simulator::api_server::Answer;
 use ecs_simulator::{Fault as EcsFault, Handling, Reply as EcsReply, Rule};
 use http::{Method, Request, Response};
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::process::ProcessId;
 use super::{Happening, State};
+use crate::judge::Shown;
 use crate::plan::{Class, Fault, Ms, Stage};
 
 /// A request of the controller.
@@ -50,7 +52,15 @@ pub struct Travel {
     pub sent: Ms,
     pub version: u64,
     reply: Option<Reply>,
+    /// The instances that the reply shows.
+    shows: Option<Shown>,
     waiting: Option<oneshot::Sender<Reply>>,
+}
+
+/// A copy of a changing call that has not reached ECS yet, and will.
+pub struct UnderWay {
+    pub instance_id: String,
+    pub timestamp: Timestamp,
 }
 
 impl State {
@@ -83,8 +93,9 @@ impl State {
         let dice = self.plan.dice();
         let (sent, version) = (self.now, self.api.version());
         let (waiting, receiver) = oneshot::channel();
+        let waiting = Some(waiting);
         let mut travel =
-            Travel { process, call, class, key, crash, fault, sent, version, reply: None, waiting: Some(waiting) };
+            Travel { process, call, class, key, crash, fault, sent, version, reply: None, shows: None, waiting };
         self.count += 1;
         let id = self.count;
         let there = self.paused_for(process) + travel_time(class, dice.sub("there").draw(&travel.key));
@@ -114,11 +125,12 @@ impl State {
     /// It reaches the server, which carries it out.
     pub(super) fn arrive(&mut self, id: u64) {
         let Some(mut travel) = self.travels.remove(&id) else { return };
-        let reply = match &travel.call {
-            Call::Kube(request) => self.serve(request, &travel),
+        let (reply, shows) = match &travel.call {
+            Call::Kube(request) => (self.serve(request, &travel), None),
             Call::Ecs(request) => self.ask_ecs(request, &travel),
         };
-        self.look();
+        travel.shows = shows;
+        self.look(Some(&travel));
         match travel.fault {
             // The sender knew of no answer long ago.
             Some(Fault::Late(_)) => return,
@@ -141,7 +153,8 @@ impl State {
         }
         let Some(travel) = self.travels.get_mut(&id) else { return };
         let (reply, waiting) = (travel.reply.take(), travel.waiting.take());
-        let crash = travel.crash;
+        let (crash, sent, shows) = (travel.crash, travel.sent, travel.shows.take());
+        let is_answer = matches!(reply, Some(Reply::Answer(_)));
         // A late one has still to arrive.
         if !matches!(travel.fault, Some(Fault::Late(_))) {
             self.travels.remove(&id);
@@ -155,8 +168,24 @@ impl State {
         }
         if let (Some(reply), Some(waiting)) = (reply, waiting) {
             // Whoever gave up waiting wants it no more.
-            let _ = waiting.send(reply);
+            let is_read = waiting.send(reply).is_ok();
+            if let Some(shows) = shows.filter(|_| is_read && is_answer) {
+                self.judge.reading(process, sent, self.now, shows);
+            }
         }
+    }
+
+    /// The changing calls that have left and not arrived. What is lost on the way never does.
+    pub(super) fn under_way(&self) -> Vec<UnderWay> {
+        let arriving = self.agenda.values().filter_map(|it| match it {
+            Happening::Arrive(id) => self.travels.get(id),
+            _ => None,
+        });
+        let changing = arriving.filter(|travel| travel.class == Class::Change);
+        changing
+            .filter_map(|travel| if let Call::Ecs(request) = &travel.call { Some(request) } else { None })
+            .map(under_way)
+            .collect()
     }
 
     fn serve(&mut self, request: &Request<Bytes>, travel: &Travel) -> Reply {
@@ -184,7 +213,7 @@ impl State {
         }
     }
 
-    fn ask_ecs(&mut self, request: &Request<Bytes>, travel: &Travel) -> Reply {
+    fn ask_ecs(&mut self, request: &Request<Bytes>, travel: &Travel) -> (Reply, Option<Shown>) {
         let fault = match travel.fault {
             Some(Fault::Refuse(code, http)) => {
                 Some(EcsFault::Refuse { code: code.to_owned(), http, message: String::new() })
@@ -199,11 +228,12 @@ impl State {
             self.ecs.inject(Rule::once("*", fault));
         }
         let handling = self.ecs.handle(self.wall(), request);
-        self.judge.call(&self.ecs, travel);
-        match handling {
-            Handling::Now(EcsReply::Answer(response)) => Reply::Answer(response),
-            Handling::Now(EcsReply::CloseConnection) | Handling::Later { .. } => Reply::Broken,
-        }
+        let answer = match handling {
+            Handling::Now(EcsReply::Answer(response)) => Some(response),
+            Handling::Now(EcsReply::CloseConnection) | Handling::Later { .. } => None,
+        };
+        let shows = self.judge.call(&self.ecs, travel, answer.as_ref());
+        (answer.map_or(Reply::Broken, Reply::Answer), shows)
     }
 }
 
@@ -245,6 +275,13 @@ fn describe(call: &Call) -> (Class, String) {
             (class, format!("{action}{instance}"))
         }
     }
+}
+
+fn under_way(request: &Request<Bytes>) -> UnderWay {
+    let body = String::from_utf8_lossy(request.body());
+    let instance_id = parameter(&body, "InstanceId").unwrap_or_default().to_owned();
+    let timestamp = parameter(&body, "Timestamp").unwrap_or_default().replace("%3A", ":");
+    UnderWay { instance_id, timestamp: timestamp.parse().unwrap() }
 }
 
 /// A parameter that needs no decoding.

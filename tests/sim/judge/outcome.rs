@@ -1,0 +1,118 @@
+//! What the end of a claim says, held against what the machine did: whether it was set a password, started and stopped.
+
+use ecs_simulator::{Core, Effect, Instance, Journal, Status};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::readings::Delivered;
+use super::{Judge, text};
+use crate::world::{Travel, wall};
+
+/// How old the view of a reading may be, at most.
+const LAG: SignedDuration = SignedDuration::from_mins(1);
+/// A machine that was found Stopped twice, M apart, has been so for that long, but for the time that the first reading took.
+const FOUND_STOPPED: SignedDuration = SignedDuration::from_secs(90);
+
+/// An end that says that no password was set.
+pub(super) struct Nothing {
+    instance_id: String,
+    claim: i64,
+    end: String,
+}
+
+impl Judge {
+    /// A claim has ended, by a write of `by`.
+    pub(super) fn outcome(&mut self, record: &Value, ecs: &mut Core, now: Timestamp, by: Option<&Travel>) {
+        let (spec, status) = (&record["spec"], &record["status"]);
+        let (id, claim) = (text(&spec["instanceID"]), spec["claim"].as_i64().unwrap_or_default());
+        let (phase, reason) = (text(&status["phase"]), status["row"]["reason"].as_str().unwrap_or("given back"));
+        let end = format!("{phase} {reason}");
+        *self.ends.entry(end.clone()).or_default() += 1;
+        ecs.run_until(now);
+        let what = format!("claim {claim} on {id}, {end} at {now}");
+        let key = (id.clone(), claim);
+        let password = self.passwords.get(&key).map(String::as_str);
+        let in_effect = password.is_some() && ecs.in_effect_password(&id) == password;
+        let waits = ecs.pending_password(&id);
+        let is_set = password.is_some() && waits == password || waits.is_none() && in_effect;
+        match (phase.as_str(), reason) {
+            ("InEffect", _) => {
+                self.require(in_effect, || format!("I2: the password is not in effect: {what}"));
+                let taken = self.first_taken.get(&key).copied();
+                let has_started = taken.is_some_and(|taken| was_applied(ecs.journal(), &id, taken));
+                self.require(has_started, || format!("I2: the machine has not started with it: {what}"));
+            }
+            ("EffectiveAtNextStart", _) => {
+                self.require(is_set, || format!("no password waits for the next start: {what}"));
+                if reason != "RestartPolicyNever" {
+                    let acknowledged = self.acknowledged.get(&key).map(|at| wall(*at));
+                    let stopped = self.stopped(&id, ecs.journal());
+                    self.was_stopped(&stopped, acknowledged, &id, reason, now, by, &what);
+                }
+            }
+            ("Failed", "RestartRefused") => {
+                let is_told = text(&status["row"]["message"]).contains("the password takes effect at the next start");
+                self.require(is_set && is_told, || format!("no password waits, or nobody is told: {what}"));
+            }
+            ("Unknown", "RestartOutcomeUnknown" | "RestartStuck") => {
+                self.require(is_set, || format!("no password was set: {what}"));
+            }
+            ("Unknown", _) => {}
+            // A copy that is still under way would set one: judged in the end.
+            _ => self.nothing_set.push(Nothing { instance_id: id, claim, end }),
+        }
+    }
+
+    /// Who says that nothing was set has set nothing, and no copy of the request has done so since.
+    pub(super) fn nothing_was_set(&mut self) {
+        for Nothing { instance_id, claim, end } in std::mem::take(&mut self.nothing_set) {
+            let is_set = self.passwords.contains_key(&(instance_id.clone(), claim));
+            self.require(!is_set, || format!("claim {claim} on {instance_id}, {end}: but it has set its password"));
+        }
+    }
+
+    /// A claim has ended because its machine is Stopped: it was so when the last reading was made, and, unless it was so from
+    /// the beginning, for long enough not to be on its way.
+    fn was_stopped(
+        &mut self,
+        stopped: &[(Timestamp, Timestamp)],
+        acknowledged: Option<Timestamp>,
+        id: &str,
+        reason: &str,
+        now: Timestamp,
+        by: Option<&Travel>,
+        what: &str,
+    ) {
+        let Some(by) = by else { return };
+        let shows_it = |reading: &&Delivered| reading.shows.as_ref().is_some_and(|it| it["Status"] == "Stopped");
+        let seen = self.readings.latest(by.process, id, by.sent).find(shows_it).map(|reading| wall(reading.sent));
+        let within = |from: Timestamp, until: Timestamp| stopped.iter().any(|it| it.0 <= until && from < it.1);
+        let is_stopped = seen.is_some_and(|seen| within(seen - LAG, now));
+        self.require(is_stopped, || format!("the machine is not Stopped, by the reading at {seen:?}: {what}"));
+        let long_ago = wall(by.sent) - FOUND_STOPPED;
+        let stays = acknowledged.is_some_and(|from| from <= long_ago && within(from - LAG, long_ago));
+        self.require(stays || reason == "SetWhileStopped", || format!("the machine may start any moment: {what}"));
+    }
+
+    /// When a machine was Stopped: each time from when until when.
+    fn stopped(&self, id: &str, journal: &Journal) -> Vec<(Timestamp, Timestamp)> {
+        let mut all = Vec::new();
+        let is_it = |instance: &&Instance| instance.instance_id == id && instance.status == Status::Stopped;
+        let mut since = self.scenario.instances.iter().find(is_it).map(|_| Timestamp::MIN);
+        for effect in journal.effects().filter(|effect| effect.instance_id == id) {
+            match effect.effect {
+                Effect::StatusChanged { to: Status::Stopped, .. } => since = Some(effect.at),
+                Effect::StatusChanged { .. } => all.extend(since.take().map(|since| (since, effect.at))),
+                _ => {}
+            }
+        }
+        all.extend(since.map(|since| (since, Timestamp::MAX)));
+        all
+    }
+}
+
+/// Whether a start of the machine has put a password into effect since.
+fn was_applied(journal: &Journal, id: &str, since: Timestamp) -> bool {
+    let mut effects = journal.effects().filter(|effect| effect.instance_id == id && effect.at >= since);
+    effects.any(|effect| effect.effect == Effect::PasswordInEffect)
+}
