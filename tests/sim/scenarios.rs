@@ -287,13 +287,13 @@ fn a_restart_lost() -> Scenario {
     });
     let restart = json!({"maxUnavailable": 1, "minReadySeconds": 5});
     let web = reset("web", json!({"instanceIDs": [I1, I2], "restart": restart}));
-    let lost = Scenario {
+    let known = Scenario {
         script: vec![(When::At(0), lose)],
         runs: vec![(I1, 1), (I2, 1)],
         ends: vec![("InEffect RestartProven", 2)],
         ..scenario("a restart lost", &[running(I1), running(I2)], &[web])
     };
-    lost.learnt()
+    known.learnt()
 }
 
 /// First the request is lost, then the answer to the second one.
@@ -302,11 +302,11 @@ pub fn a_restart_lost_twice() -> Scenario {
         ecs.inject(Rule::once("RebootInstance", Fault::LoseRequest));
         ecs.inject(Rule::once("RebootInstance", Fault::LoseAnswerAfterEffect));
     });
-    let lost = Scenario {
+    let known = Scenario {
         script: vec![(When::At(0), lose)],
         runs: vec![(I1, 1)],
         ends: vec![("InEffect RestartProven", 1)],
         ..scenario("a restart lost, and an answer", &[running(I1).rebooting(LATEST_BEGIN, 25.0)], &[one()])
     };
-    lost.learnt()
+    known.learnt()
 }

@@ -128,9 +128,8 @@ impl Judge {
 
     /// ECS has just judged the call of a process. Returns what its answer shows, if it is one that shows instances.
     pub fn call(&mut self, ecs: &Core, travel: &Travel, answer: Option<&Response<Bytes>>) -> Option<Shown> {
-        let entries = ecs.journal().entries().iter().rev();
-        let request =
-            entries.filter_map(|it| if let Entry::Request(request) = it { Some(request) } else { None }).next()?;
+        let mut entries = ecs.journal().entries().iter().rev();
+        let request = entries.find_map(|it| if let Entry::Request(request) = it { Some(request) } else { None })?;
         match request.action.as_str() {
             "DescribeInstances" if request.outcome == Outcome::Executed => {
                 return answer.map(|answer| shown(&request.instance_ids, answer));

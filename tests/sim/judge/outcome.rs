@@ -45,9 +45,7 @@ impl Judge {
             ("EffectiveAtNextStart", _) => {
                 self.require(is_set, || format!("no password waits for the next start: {what}"));
                 if reason != "RestartPolicyNever" {
-                    let acknowledged = self.acknowledged.get(&key).map(|at| wall(*at));
-                    let stopped = self.stopped(&id, ecs.journal());
-                    self.was_stopped(&stopped, acknowledged, &id, reason, now, by, &what);
+                    self.was_stopped(&key, reason, ecs.journal(), now, by, &what);
                 }
             }
             ("Failed", "RestartRefused") => {
@@ -75,17 +73,18 @@ impl Judge {
     /// the beginning, for long enough not to be on its way.
     fn was_stopped(
         &mut self,
-        stopped: &[(Timestamp, Timestamp)],
-        acknowledged: Option<Timestamp>,
-        id: &str,
+        claim: &(String, i64),
         reason: &str,
+        journal: &Journal,
         now: Timestamp,
         by: Option<&Travel>,
         what: &str,
     ) {
         let Some(by) = by else { return };
+        let stopped = self.stopped(&claim.0, journal);
+        let acknowledged = self.acknowledged.get(claim).map(|at| wall(*at));
         let shows_it = |reading: &&Delivered| reading.shows.as_ref().is_some_and(|it| it["Status"] == "Stopped");
-        let seen = self.readings.latest(by.process, id, by.sent).find(shows_it).map(|reading| wall(reading.sent));
+        let seen = self.readings.latest(by.process, &claim.0, by.sent).find(shows_it).map(|reading| wall(reading.sent));
         let within = |from: Timestamp, until: Timestamp| stopped.iter().any(|it| it.0 <= until && from < it.1);
         let is_stopped = seen.is_some_and(|seen| within(seen - LAG, now));
         self.require(is_stopped, || format!("the machine is not Stopped, by the reading at {seen:?}: {what}"));
