@@ -206,6 +206,27 @@ fn two_processes_at_once_in_trouble() {
 }
 
 #[test]
+fn the_permission_is_taken_away() {
+    exhaust([
+        Setup::new("forbidden", Budget { bans: 1, ..NONE }).alone(),
+        Setup::new("forbidden, lost", Budget { bans: 1, losses: 1, ..NONE }).alone().unknown(&[PASSWORD, RESTART]),
+    ]);
+}
+
+#[test]
+#[ignore = "minutes: run by `make model`"]
+fn the_permission_is_taken_away_in_trouble() {
+    let setup = |name, trouble| Setup::new(name, trouble).alone();
+    let handed_over = Budget { bans: 1, handovers: 1, losses: 1, ..NONE };
+    exhaust([
+        setup("forbidden, lost, late", Budget { bans: 1, losses: 1, lags: 1, ..NONE }).unknown(ANY),
+        setup("forbidden, stopped", Budget { bans: 1, freezes: 1, ..NONE }).unknown(&[PASSWORD, RESTART]),
+        setup("forbidden, handover, lost", handed_over).unknown(&[PASSWORD, RESTART]),
+        Setup::new("2: forbidden", Budget { bans: 1, ..NONE }),
+    ]);
+}
+
+#[test]
 fn an_instance_that_is_stopped_at_the_beginning() {
     exhaust([
         Setup::new("begins Stopped", NONE).alone().beginning([Stopped, Stopped]),
