@@ -60,6 +60,12 @@ chaos: ## Kill and stop the real binary at every point of its runs, on a real AP
 	@$(call with-tools,control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
 	  --cargo-profile $(PROFILE) --features failpoints --test chaos --success-output immediate --no-fail-fast
 
+.PHONY: chaos-few
+chaos-few: ## The same at three points of each scenario and with fewer instances, in what the tests are built with
+	@$(call with-tools,control-plane kubectl nextest) CHAOS_POINTS=$${CHAOS_POINTS:-3} \
+	  CHAOS_INSTANCES=$${CHAOS_INSTANCES:-100} "$$NEXTEST" nextest run --locked --features failpoints --test chaos \
+	  --no-fail-fast -E 'test(/^(points|many)::/)'
+
 .PHONY: security
 security: ## Try to borrow the controller's rights in every way that is known, on a real API server
 	@$(call with-tools,control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
@@ -88,6 +94,7 @@ fmt: ## Format the Rust code
 .PHONY: vet
 vet: ## Run clippy, warnings as errors
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --features failpoints --bins --test chaos -- -D warnings
 
 .PHONY: lint
 lint: ## Check the format and run clippy

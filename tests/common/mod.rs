@@ -21,5 +21,5 @@ mod world;
 pub use controller::Controller;
 pub use ecs_simulator::{AccessKey, Config, Effect, Fault, Instance, Outcome, Rule, Status};
 pub use manifests::{ACCOUNT, NAMESPACE, PASSWORD, REGION, SECRET, SYSTEM_NAMESPACE};
-pub use wait::{eventually, timed};
+pub use wait::{eventually, timed, timed_within};
 pub use world::{Setup, World, condition, row};

@@ -12,6 +12,8 @@ pub enum Action {
     Look { process: usize, instance: usize, glance: Glance },
     /// A process looks at the object and decides.
     Plan { process: usize, glance: Glance },
+    /// A reading comes that shows no permission, while a process is about to send.
+    Notice { process: usize, instance: usize },
     /// It stores what it has decided.
     Store { process: usize, job: usize, fate: Fate },
     /// It sends a call.
@@ -85,16 +87,17 @@ pub struct Move {
     pub world: World,
 }
 
-/// How soon an action happens once all trouble is over; `None`: it is trouble, or somebody's whim.
-pub fn fair_rank(action: &Action) -> Option<u8> {
+/// How soon an action happens once all trouble is over; `None`: it is trouble, or somebody's whim. Only the leader begins
+/// passes then.
+pub fn fair_rank(action: &Action, lead: usize) -> Option<u8> {
     Some(match action {
         Action::Thaw { .. } => 0,
         Action::Store { fate: Fate::Shown, .. }
         | Action::Send { .. }
         | Action::Answer { reply: Reply::ByStatus, .. } => 1,
         Action::Show { .. } | Action::Begin { .. } | Action::Finish { .. } => 2,
-        Action::Look { glance: Glance { fresh: true, .. }, .. } => 3,
-        Action::Plan { glance: Glance { fresh: true, .. }, .. } => 4,
+        Action::Look { process, glance: Glance { fresh: true, .. }, .. } if *process == lead => 3,
+        Action::Plan { process, glance: Glance { fresh: true, .. } } if *process == lead => 4,
         Action::Tick => 5,
         _ => return None,
     })

@@ -17,13 +17,17 @@ use ecs_password_reset::api::password_reset::InstanceRow;
 use ecs_password_reset::api::reset_record::{
     Attempt, Completed, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
+use ecs_password_reset::decide::progress::fold;
+use ecs_password_reset::decide::slots;
 use ecs_password_reset::decide::step::Call;
-use ecs_password_reset::decide::{SEND_WINDOW, slots};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::controller::not_sent;
 use crate::ecs::{Accepted, Machine, View};
 use crate::setup::{HORIZON, Setup};
-use crate::world::{Pass, Process, Sending, Version, World, at, attempt, copy, instance, tick};
+use crate::world::{
+    Copy, Pass, Process, Sending, Stored, Version, World, at, attempt, copy, instance, send_window, tick,
+};
 
 /// The digest of everything that counts in a state.
 pub fn digest(setup: &Setup, world: &World) -> u64 {
@@ -96,6 +100,7 @@ impl Canon<'_> {
             object,
             secret,
             histories,
+            log,
             left,
             names: _,
             broken,
@@ -111,6 +116,7 @@ impl Canon<'_> {
                 self.version(shown.as_ref());
             }
         }
+        log.iter().for_each(|stored| self.log(stored));
         machines.iter().for_each(|machine| self.machine(machine));
         let mut copies = copies.clone();
         copies.sort_unstable();
@@ -132,18 +138,21 @@ impl Canon<'_> {
             self.word(claim);
             self.moment(*at);
         }
-        for View { status, start_time, since, from, until } in past {
-            self.word(status);
+        for View { status, start_time, permitted, since, from, until } in past {
+            self.word((status, permitted));
             [start_time + 1, *since, *from, *until].into_iter().for_each(|moment| self.moment(moment));
         }
         // A StartTime is noted as the end of its minute, which is not before now when it is new.
-        self.word(view.status);
+        self.word((view.status, view.permitted));
         [view.start_time + 1, view.since, view.from].into_iter().for_each(|moment| self.moment(moment));
     }
 
     fn process(&mut self, process: &Process) {
-        let Process { id: _, sent, passes, frozen } = process;
+        let Process { id: _, sent, forbidden, passes, frozen } = process;
         self.word(frozen);
+        for asked_at in forbidden {
+            self.word(asked_at.map(|then| (self.world.now - then).min(send_window() + 1)));
+        }
         for (instance, sent) in sent.iter().enumerate() {
             let current = self.world.records[instance].as_ref().and_then(|record| attempt(record));
             self.word(current.is_some_and(|attempt| sent.as_ref() == Some(&attempt.id)));
@@ -162,7 +171,11 @@ impl Canon<'_> {
                 }
                 Pass::Send { record, sending } | Pass::Await { record, sending } => {
                     self.word(if matches!(pass, Pass::Send { .. }) { 2 } else { 3 });
-                    self.held(Some(record), instance(record));
+                    if !self.held(Some(record), instance(record)) {
+                        // A write that says nothing new is not even tried.
+                        let after = fold(record, sending.call, &not_sent(), at(self.world.now));
+                        self.word(record.status.as_ref() == Some(&after));
+                    }
                     self.sending(*sending);
                     let copy = copy(record, *sending);
                     self.word((copy.reboot, copy.claim));
@@ -190,14 +203,26 @@ impl Canon<'_> {
     }
 
     fn sending(&mut self, sending: Sending) {
-        let Sending { call, read_at } = sending;
+        let Sending { call, read_at, permitted } = sending;
         self.word(match call {
             Call::SetPassword => 0,
             Call::SetPasswordAsStored => 1,
             Call::Restart { .. } => 2,
         });
         // All that is asked is whether a send window has passed since.
-        self.word((self.world.now - read_at).min(tick(at(0) + SEND_WINDOW) + 1));
+        self.word(((self.world.now - read_at).min(send_window() + 1), permitted));
+    }
+
+    /// The order in which attempts were stored does not count.
+    fn log(&mut self, log: &[Stored]) {
+        let role = |stored: &Stored| stored.process == self.world.processes[self.world.lead].id;
+        let mut log: Vec<_> = log.iter().map(|stored| (role(stored), stored.request, stored.sent)).collect();
+        log.sort_unstable();
+        self.word(log.len());
+        for (role, Copy { instance: _, reboot, claim, timestamp }, sent) in log {
+            self.word((role, reboot, claim, sent));
+            self.moment(timestamp);
+        }
     }
 
     fn version(&mut self, version: Option<&Version>) {

@@ -12,7 +12,9 @@ use ecs_password_reset::decide::{Reading, SEND_WINDOW, slots, start_time};
 
 use crate::claims::fingerprint;
 use crate::setup::{ACCOUNT, REGION, Setup};
-use crate::world::{INSTANCES, OBJECT, Pass, Sending, Version, World, at, attempt, copy, instance, phase, tick};
+use crate::world::{
+    INSTANCES, OBJECT, Pass, Process, Sending, Version, World, at, attempt, copy, instance, phase, tick,
+};
 
 /// Where the next step of a pass over a record leads; `None`: it waits.
 pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, reading: &Reading) -> Option<Pass> {
@@ -37,7 +39,10 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         let record = Rc::new(ResetRecord { status: Some(status), ..(**version).clone() });
         Pass::Store { base: Some(Rc::clone(version)), record, then }
     };
-    let read_at = tick(reading.sent_at);
+    let sending = |call| {
+        let permitted = reading.seen.as_ref().is_some_and(|seen| seen.permitted);
+        Sending { call, read_at: tick(reading.sent_at), permitted }
+    };
     match next(&observed, now) {
         Step::Done | Step::Wait { .. } => None,
         Step::Write(change) => {
@@ -45,13 +50,12 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
             (version.status.as_ref() != Some(&status)).then(|| store(status, None))
         }
         Step::Call(Call::SetPasswordAsStored) => {
-            let sending = Sending { call: Call::SetPasswordAsStored, read_at };
-            Some(Pass::Send { record: Rc::clone(version), sending })
+            Some(Pass::Send { record: Rc::clone(version), sending: sending(Call::SetPasswordAsStored) })
         }
         Step::Call(call) => {
             let id = format!("a{}", world.names + 1);
             let attempt = NewAttempt { id, process: me.id.clone(), timestamp: now };
-            Some(store(intend(version, call, attempt, setup.timing), Some(Sending { call, read_at })))
+            Some(store(intend(version, call, attempt, setup.timing), Some(sending(call))))
         }
     }
 }
@@ -123,23 +127,26 @@ fn written_by(world: &World, is_meant: impl Fn(&str) -> bool) -> Vec<&ResetRecor
 pub fn send(setup: &Setup, world: &mut World, process: usize, job: usize) {
     let me = &mut world.processes[process];
     let Pass::Send { record, sending } = std::mem::replace(&mut me.passes[job], Pass::Idle) else { return };
-    let now = at(world.now);
-    let Some(own) = attempt(&record).filter(|attempt| attempt.process == me.id).cloned() else { return };
-    let late = now > own.timestamp.0 + SEND_WINDOW || now > at(sending.read_at) + SEND_WINDOW;
-    if !late {
-        me.sent[job] = Some(own.id);
+    let allowed = !setup.last_look || may_send(me, job, &record, sending, world.now);
+    if allowed {
+        me.sent[job] = attempt(&record).map(|attempt| attempt.id.clone());
     }
-    if late || (setup.gate && process != world.lead) {
-        return answered(
-            world,
-            process,
-            job,
-            &record,
-            sending,
-            &Outcome::NotSent("too late, or not leading".to_owned()),
-        );
+    if !allowed || (setup.gate && process != world.lead) {
+        return answered(world, process, job, &record, sending, &not_sent());
     }
     world.processes[process].passes[job] = Pass::Await { record, sending };
+}
+
+/// What becomes of a request that does not leave.
+pub fn not_sent() -> Outcome {
+    Outcome::NotSent("not sent".to_owned())
+}
+
+/// The last look before a send.
+fn may_send(me: &Process, job: usize, record: &ResetRecord, sending: Sending, now: i64) -> bool {
+    let fresh = |since| at(now) <= since + SEND_WINDOW;
+    let own = attempt(record).is_some_and(|attempt| attempt.process == me.id && fresh(attempt.timestamp.0));
+    own && fresh(at(sending.read_at)) && me.forbidden[job].is_none()
 }
 
 /// Takes in what became of a call: what it means is to be stored next.

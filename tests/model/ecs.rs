@@ -3,9 +3,9 @@
 //! It keeps to what the protocol assumes of ECS and makes the worst of it: a copy lives until just before Timestamp + V, a
 //! reboot may begin late and a reading lag, their sum staying just below M; StartTime follows reboots or not, as the setup says.
 
-use ecs_password_reset::decide::{Power, Reading, SEND_WINDOW, Seen};
+use ecs_password_reset::decide::{Power, Reading, Seen};
 
-use crate::world::{Copy, at, minute, tick};
+use crate::world::{Copy, at, minute, send_window};
 
 /// V: a copy is alive before its Timestamp + V.
 pub const VALIDITY: i64 = 8;
@@ -50,6 +50,8 @@ pub struct View {
     pub status: Status,
     /// The StartTime, as the tick at which its minute begins.
     pub start_time: i64,
+    /// Whether the account's rules cover it, by its tags.
+    pub permitted: bool,
     /// Since when it has this status.
     pub since: i64,
     /// Since when all of this is so.
@@ -81,7 +83,7 @@ pub struct Accepted {
 impl Machine {
     /// An instance that has been so for long.
     pub fn new(status: Status) -> Self {
-        let view = View { status, start_time: -100, since: -100, from: -100, until: 0 };
+        let view = View { status, start_time: -100, permitted: true, since: -100, from: -100, until: 0 };
         Self {
             view,
             past: Vec::new(),
@@ -157,11 +159,17 @@ impl Machine {
         (self.can_begin() && begins) || (self.can_finish(now) && !self.slow)
     }
 
+    /// Somebody gives or takes away the tag by which the account's rules cover it.
+    pub fn permit(&mut self, permitted: bool, now: i64) {
+        self.past.push(View { until: now, ..self.view });
+        self.view = View { permitted, from: now, until: now, ..self.view };
+    }
+
     fn turn(&mut self, status: Status, start_time: i64, now: i64) {
         let before = View { until: now, ..self.view };
         self.past.push(before);
         let since = if before.status == status { before.since } else { now };
-        self.view = View { status, start_time, since, from: now, until: now };
+        self.view = View { status, start_time, since, from: now, until: now, ..before };
     }
 
     /// Forgets what no reading can show any more, or all of the past where readings never lag.
@@ -193,10 +201,6 @@ impl Machine {
     }
 }
 
-fn send_window() -> i64 {
-    tick(at(0) + SEND_WINDOW)
-}
-
 fn show(view: &View, sent_at: i64, since: i64) -> Reading {
     let power = match view.status {
         Status::Running => Power::Running,
@@ -211,7 +215,7 @@ fn show(view: &View, sent_at: i64, since: i64) -> Reading {
         key_pair_name: None,
         locks: Vec::new(),
         expires: None,
-        permitted: true,
+        permitted: view.permitted,
     };
     Reading { sent_at: at(sent_at), since: at(since.min(sent_at)), seen: Some(seen) }
 }

@@ -9,12 +9,14 @@ use ecs_password_reset::api::reasons;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, StartTimeEvidence};
 use ecs_password_reset::decide::step::Call;
 use ecs_password_reset::decide::{SEND_WINDOW, is_drained};
-use jiff::Timestamp;
 
 use crate::claims::{planned, wish};
 use crate::ecs::{Machine, Status};
 use crate::setup::Setup;
-use crate::world::{History, INSTANCES, Pass, Sending, Version, World, at, attempt, minute, phase, tick};
+use crate::world::{
+    Budget, Copy, History, INSTANCES, Pass, Sending, Stored, Version, World, at, attempt, copy, instance, minute,
+    phase, tick,
+};
 
 /// What a check says.
 pub type Verdict = Result<(), String>;
@@ -33,8 +35,9 @@ pub fn check(setup: &Setup, world: &World) -> Verdict {
             let id = INSTANCES[instance];
             in_effect(record, machine).map_err(|why| format!("I2, {id}: {why}"))?;
             half_set(record, machine).map_err(|why| format!("I2, {id}: {why}"))?;
+            next_start(record, machine).map_err(|why| format!("I2, {id}: {why}"))?;
             one_claim(world, instance, record).map_err(|why| format!("I4, {id}: {why}"))?;
-            unknown(setup, record).map_err(|why| format!("I6, {id}: {why}"))?;
+            unknown(setup, world, record).map_err(|why| format!("I6, {id}: {why}"))?;
             learnt(setup, record, machine).map_err(|why| format!("rule 5, {id}: {why}"))?;
         }
     }
@@ -74,6 +77,24 @@ fn half_set(record: &ResetRecord, machine: &Machine) -> Verdict {
     }
 }
 
+/// `EffectiveAtNextStart` is said of an instance that is Stopped, or of one that somebody has started since: never of one
+/// that goes on with its old password although its restart was asked for.
+fn next_start(record: &ResetRecord, machine: &Machine) -> Verdict {
+    let stopped = machine.view.status == Status::Stopped || machine.in_effect == record.spec.claim;
+    let holds = phase(record) != Phase::EffectiveAtNextStart || stopped || was_started_meanwhile(record, machine);
+    must(holds, || "EffectiveAtNextStart, but the instance runs with its old password".to_owned())
+}
+
+/// "Stopped as at the claim" is believed from any reading after the acknowledgement: somebody else's start in between may be
+/// hidden by one that lags.
+fn was_started_meanwhile(record: &ResetRecord, machine: &Machine) -> bool {
+    let row = record.status.as_ref().and_then(|status| status.row.as_ref());
+    machine.touched
+        && machine.view.status != Status::Stopped
+        && machine.in_effect != record.spec.claim
+        && row.is_some_and(|row| row.state == State::EffectiveAtNextStart && row.reason == reasons::SET_WHILE_STOPPED)
+}
+
 /// I4: at most one claim with undrained mutations per instance, and drained means that nothing more can arrive.
 fn one_claim(world: &World, instance: usize, record: &ResetRecord) -> Verdict {
     let drained = record.status.as_ref().is_none_or(|status| is_drained(status, at(world.now)));
@@ -84,9 +105,39 @@ fn one_claim(world: &World, instance: usize, record: &ResetRecord) -> Verdict {
     Ok(())
 }
 
-/// I6, second half: an Unknown only where the setup allows one.
-fn unknown(setup: &Setup, record: &ResetRecord) -> Verdict {
-    must(setup.may_be_unknown || phase(record) != Phase::Unknown, || "Unknown without need".to_owned())
+/// I6, second half: an Unknown only for the reasons that the setup names, and only when something has happened that they
+/// can come of.
+fn unknown(setup: &Setup, world: &World, record: &ResetRecord) -> Verdict {
+    let Some(reason) = why_unknown(record) else { return Ok(()) };
+    must(setup.unknown.contains(&reason), || {
+        format!("Unknown ({reason}), for which there is no reason in this world")
+    })?;
+    let has_cause = if reason == reasons::RESTART_STUCK {
+        spent(setup, world, &[|it| it.lags, |it| it.outsiders, |it| it.freezes])
+    } else {
+        may_be_unanswered(setup, world) || is_said_of_an_attempt_never_sent(setup, world, record)
+    };
+    must(has_cause, || format!("Unknown ({reason}), although every answer came"))
+}
+
+fn spent(setup: &Setup, world: &World, kinds: &[fn(&Budget) -> u8]) -> bool {
+    kinds.iter().any(|kind| kind(&setup.trouble) > kind(&world.left))
+}
+
+/// Whether anything has happened that leaves a request unanswered.
+fn may_be_unanswered(setup: &Setup, world: &World) -> bool {
+    spent(setup, world, &[|it| it.losses, |it| it.crashes, |it| it.freezes, |it| it.handovers, |it| it.rivals])
+}
+
+/// What the records cannot tell: an attempt whose place another one has taken may have been sent, also if it never was.
+fn is_said_of_an_attempt_never_sent(setup: &Setup, world: &World, record: &ResetRecord) -> bool {
+    why_unknown(record) == Some(reasons::PASSWORD_OUTCOME_UNKNOWN) && !may_be_unanswered(setup, world)
+}
+
+/// The reason of a record that is Unknown.
+pub fn why_unknown(record: &ResetRecord) -> Option<&str> {
+    let row = record.status.as_ref().filter(|status| status.phase == Phase::Unknown)?.row.as_ref();
+    Some(row.map_or("", |row| row.reason.as_str()))
 }
 
 /// What a restart has taught of StartTime is so, as long as nobody else has had a hand in it.
@@ -118,8 +169,16 @@ pub fn excuses(setup: &Setup, world: &World) -> impl Iterator<Item = &'static st
     let same_minute = records.filter(|(record, machine)| is_the_allowed_error(record, machine)).count() > 0;
     let surplus = away_because_of_us(world).count() > setup.spec.max_unavailable() as usize;
     let overtaken = surplus && away_because_of_us(world).any(|machine| machine.crossed);
+    let mut records = world.records.iter().flatten().zip(&world.machines);
+    let started = records.any(|(record, machine)| {
+        phase(record) == Phase::EffectiveAtNextStart && was_started_meanwhile(record, machine)
+    });
+    let mut all = world.records.iter().flatten();
+    let never_sent = all.any(|record| is_said_of_an_attempt_never_sent(setup, world, record));
     let kinds = [
         (same_minute, "I2 by a restart in the same minute"),
+        (started, "a start hidden by a stale reading"),
+        (never_sent, "Unknown for an attempt that was never sent"),
         (overtaken, "I8 by a reboot that was overtaken"),
         (surplus && !overtaken, "I8 by two processes without a gate"),
     ];
@@ -144,6 +203,7 @@ pub fn stored(world: &mut World, instance: usize, before: Option<&ResetRecord>, 
         }
         history.again = None;
     }
+    note_attempt(&mut world.log[instance], before, record);
     let (was, is) = (before.map_or(Phase::Idle, phase), phase(record));
     if !was.has_ended() && is.has_ended() && is != Phase::Idle {
         remember(history, record);
@@ -157,6 +217,25 @@ pub fn intended(world: &mut World, record: &ResetRecord, sending: Sending) {
     if is_restart && acknowledged.is_none_or(|time| sending.read_at <= tick(time.0)) {
         world.broken = Some("I2: a restart is requested by a reading from before the acknowledgement".to_owned());
     }
+    if !sending.permitted {
+        world.broken = Some("I5: an attempt is stored by a reading that showed no permission".to_owned());
+    }
+}
+
+/// Writes an attempt into the log, if a write has brought a new one.
+fn note_attempt(log: &mut Vec<Stored>, before: Option<&ResetRecord>, record: &ResetRecord) {
+    let Some(new) = attempt(record).filter(|new| before.and_then(attempt).map(|old| &old.id) != Some(&new.id)) else {
+        return;
+    };
+    let reboot = match phase(record) {
+        Phase::SettingPassword => false,
+        Phase::RestartRequested => true,
+        // An attempt that no phase belongs to allows nothing.
+        _ => return,
+    };
+    let request =
+        Copy { instance: instance(record), reboot, claim: record.spec.claim, timestamp: tick(new.timestamp.0) };
+    log.push(Stored { process: new.process.clone(), request, sent: false });
 }
 
 fn is_needed(history: &History, record: &ResetRecord) -> bool {
@@ -183,22 +262,33 @@ fn remember(history: &mut History, record: &ResetRecord) {
     history.failed = (phase(record) == Phase::Failed).then(|| (spec.owner.uid.clone(), spec.retry.clone()));
 }
 
-/// I3 and I5, as a call is sent: its attempt and Timestamp are stored under the phase that the call belongs to, unless a
-/// later attempt has taken their place; both they and the reading that allows it are at most a send window old.
+/// I3 and I5, as a call is sent. I3 is judged by the log of stored attempts and not by the record that the sender holds: one
+/// of this very process is there, of this claim, kind and Timestamp, and young enough; a restart was not sent under it
+/// before; and the record, if the attempt is still its newest, is in the phase that the call belongs to. I5: the reading that
+/// allows it is at most a send window old and showed the permission, and so did the latest one that was delivered.
 pub fn sent(world: &mut World, process: usize, job: usize) {
-    let Pass::Await { record, sending } = &world.processes[process].passes[job] else { return };
-    let right_phase = match sending.call {
-        Call::Restart { .. } => Phase::RestartRequested,
-        Call::SetPassword | Call::SetPasswordAsStored => Phase::SettingPassword,
+    let me = &world.processes[process];
+    let Pass::Await { record, sending } = &me.passes[job] else { return };
+    let request = copy(record, *sending);
+    let right_phase = if request.reboot { Phase::RestartRequested } else { Phase::SettingPassword };
+    let is_newest = |stored: &&Version| attempt(stored).map(|it| &it.id) == attempt(record).map(|own| &own.id);
+    let in_phase = world.records[job].as_ref().filter(is_newest).is_none_or(|stored| phase(stored) == right_phase);
+    let is_this = |stored: &&mut Stored| {
+        stored.process == me.id && stored.request == request && !(stored.request.reboot && stored.sent)
     };
-    let own = attempt(record);
-    let is_newest = |stored: &&Version| attempt(stored).map(|it| &it.id) == own.map(|own| &own.id);
-    let stored = world.records[job].as_ref().filter(is_newest);
-    let is_stored = stored.is_none_or(|stored| phase(stored) == right_phase && attempt(stored) == own);
-    let since = |then: Option<Timestamp>| then.is_some_and(|then| at(world.now) <= then + SEND_WINDOW);
-    let verdict = must(is_stored, || "I3: sent in another phase or under another Timestamp".to_owned())
-        .and(must(since(own.map(|own| own.timestamp.0)), || "I3: sent too long after its Timestamp".to_owned()))
-        .and(must(since(Some(at(sending.read_at))), || "I5: sent too long after the last look".to_owned()));
+    let is_fresh = |asked_at: i64| at(world.now) <= at(asked_at) + SEND_WINDOW;
+    let stored = world.log[job].iter_mut().find(is_this);
+    let verdict = must(stored.is_some(), || {
+        "I3: this process has stored no such attempt within a send window, or has sent it before".to_owned()
+    })
+    .and(must(in_phase, || "I3: sent in another phase".to_owned()))
+    .and(must(is_fresh(sending.read_at), || "I5: sent too long after the last look".to_owned()))
+    .and(must(sending.permitted && me.forbidden[job].is_none(), || {
+        "I5: sent after a reading that showed no permission".to_owned()
+    }));
+    if let Some(stored) = stored {
+        stored.sent = request.reboot;
+    }
     if let Err(why) = verdict {
         world.broken = Some(format!("{why} ({})", INSTANCES[job]));
     }
@@ -217,7 +307,11 @@ pub fn settled(setup: &Setup, world: &World) -> Verdict {
     }
     let readings: Vec<_> = world.machines.iter().map(|machine| machine.reading(world.now)).collect();
     let wish = wish(setup, world);
-    for row in planned(setup, world, &wish, &readings).rows {
+    for (row, machine) in planned(setup, world, &wish, &readings).rows.into_iter().zip(&world.machines) {
+        // What is not permitted is waited for, by the object's own row, which this model has not.
+        if !machine.view.permitted {
+            continue;
+        }
         let slot_is_lost = row.reason == reasons::WAITING_FOR_SLOT
             && world.machines.iter().any(|machine| machine.view.status == Status::Stopped);
         let ends = row.state.has_ended() || row.reason == reasons::PAUSED_ON_FAILURE || slot_is_lost;

@@ -12,8 +12,8 @@ use crate::controller::{abandon, look, send};
 use crate::invariants;
 use crate::people;
 use crate::setup::Setup;
-use crate::steps::{answer, begin, give_up, pass_time, written};
-use crate::world::{Budget, OBJECT, Pass, Process, World};
+use crate::steps::{answer, begin, crash, delivered, give_up, pass_time, written};
+use crate::world::{Budget, OBJECT, Pass, World};
 
 /// Everything that can happen next.
 pub fn moves(setup: &Setup, world: &World) -> Vec<Move> {
@@ -31,6 +31,9 @@ pub fn moves(setup: &Setup, world: &World) -> Vec<Move> {
     moves.list
 }
 
+/// A kind of trouble that something is paid for with.
+type Price = fn(&mut Budget) -> &mut u8;
+
 struct Moves<'a> {
     setup: &'a Setup,
     world: &'a World,
@@ -45,7 +48,7 @@ impl Moves<'_> {
     }
 
     /// The same, paid for with trouble.
-    fn add_for(&mut self, kind: fn(&mut Budget) -> &mut u8, action: Action, happen: impl FnOnce(&mut World)) {
+    fn add_for(&mut self, kind: Price, action: Action, happen: impl FnOnce(&mut World)) {
         let mut left = self.world.left;
         if let Some(less) = kind(&mut left).checked_sub(1) {
             *kind(&mut left) = less;
@@ -56,50 +59,93 @@ impl Moves<'_> {
         }
     }
 
-    /// The passes that the leader can begin. Returns whether every process waits, as far as it is not frozen.
+    /// The passes that can be begun. Returns whether every process waits, as far as it is not frozen. What a rival could
+    /// begin it does not wait for: it is trouble that it does.
     fn passes(&mut self) -> bool {
-        let (setup, world, process) = (self.setup, self.world, self.world.lead);
-        let others_idle = world.processes.iter().all(|process| process.frozen || !process.is_busy());
-        let me = &world.processes[process];
-        if me.frozen {
-            return others_idle;
-        }
-        let mut nothing_to_do = true;
+        let world = self.world;
         let fresh: Vec<Reading> = world.machines.iter().map(|machine| machine.reading(world.now)).collect();
+        let all_idle = world.processes.iter().all(|process| process.frozen || !process.is_busy());
+        let nothing_to_do = world.processes[world.lead].frozen || self.passes_of_the_leader(&fresh);
+        let rival = 1 - world.lead;
+        if world.left.rivals > 0 && !world.processes[rival].frozen {
+            self.usual_passes(rival, &fresh, Some(|left| &mut left.rivals));
+        }
+        self.notices(&fresh);
+        nothing_to_do && all_idle
+    }
+
+    /// Returns whether it has nothing to do.
+    fn passes_of_the_leader(&mut self, fresh: &[Reading]) -> bool {
+        let (setup, world, process) = (self.setup, self.world, self.world.lead);
+        let me = &world.processes[process];
         for instance in 0..setup.instances {
-            let old = self.old_readings(instance);
-            let may_look = matches!(me.passes[instance], Pass::Idle);
-            let may_plan = matches!(me.passes[OBJECT], Pass::Idle);
-            let usual = may_look.then(|| look(setup, world, process, instance, &fresh[instance])).flatten();
-            nothing_to_do &= usual.is_none();
-            if let Some(pass) = usual {
-                let glance = Glance { reading: fresh[instance].clone(), fresh: true };
-                self.add(Action::Look { process, instance, glance }, |next| {
-                    begin(next, instance, Some(instance), pass);
-                });
-            }
-            for reading in old {
+            for reading in self.old_readings(instance) {
                 let glance = Glance { reading: reading.clone(), fresh: false };
-                if may_look && let Some(pass) = look(setup, world, process, instance, &reading) {
+                if matches!(me.passes[instance], Pass::Idle)
+                    && let Some(pass) = look(setup, world, process, instance, &reading)
+                {
                     let action = Action::Look { process, instance, glance: glance.clone() };
-                    self.add_for(|left| &mut left.lags, action, |next| begin(next, instance, Some(instance), pass));
+                    let read = [(instance, reading.clone())];
+                    let begin = |next: &mut World| begin(next, process, instance, Some(instance), &read, pass);
+                    self.add_for(|left| &mut left.lags, action, begin);
                 }
-                let mut readings = fresh.clone();
+                let mut readings = fresh.to_vec();
                 readings[instance] = reading;
-                if may_plan && let Some(pass) = consider(setup, world, process, &readings) {
+                if matches!(me.passes[OBJECT], Pass::Idle)
+                    && let Some(pass) = consider(setup, world, process, &readings)
+                {
                     let action = Action::Plan { process, glance };
-                    self.add_for(|left| &mut left.lags, action, |next| begin(next, OBJECT, None, pass));
+                    let read: Vec<_> = readings.into_iter().enumerate().collect();
+                    self.add_for(|left| &mut left.lags, action, |next| begin(next, process, OBJECT, None, &read, pass));
                 }
+            }
+        }
+        self.usual_passes(process, fresh, None)
+    }
+
+    /// The passes of a process by what the present shows, perhaps paid for. Returns whether there are none.
+    fn usual_passes(&mut self, process: usize, fresh: &[Reading], price: Option<Price>) -> bool {
+        let (setup, world) = (self.setup, self.world);
+        let me = &world.processes[process];
+        let mut passes = Vec::new();
+        for instance in (0..setup.instances).filter(|instance| matches!(me.passes[*instance], Pass::Idle)) {
+            if let Some(pass) = look(setup, world, process, instance, &fresh[instance]) {
+                let glance = Glance { reading: fresh[instance].clone(), fresh: true };
+                let read = vec![(instance, fresh[instance].clone())];
+                passes.push((Action::Look { process, instance, glance }, instance, Some(instance), read, pass));
             }
         }
         if matches!(me.passes[OBJECT], Pass::Idle)
-            && let Some(pass) = consider(setup, world, process, &fresh)
+            && let Some(pass) = consider(setup, world, process, fresh)
         {
-            nothing_to_do = false;
             let glance = Glance { reading: fresh[0].clone(), fresh: true };
-            self.add(Action::Plan { process, glance }, |next| begin(next, OBJECT, None, pass));
+            let read = fresh.iter().cloned().enumerate().collect();
+            passes.push((Action::Plan { process, glance }, OBJECT, None, read, pass));
         }
-        nothing_to_do && others_idle
+        let none = passes.is_empty();
+        for (action, job, record, read, pass) in passes {
+            let begin = |next: &mut World| begin(next, process, job, record, &read, pass);
+            match price {
+                None => self.add(action, begin),
+                Some(kind) => self.add_for(kind, action, begin),
+            }
+        }
+        none
+    }
+
+    /// What takes away a permission that a process has reckoned with comes between its steps.
+    fn notices(&mut self, fresh: &[Reading]) {
+        let world = self.world;
+        for (process, me) in world.processes.iter().enumerate().filter(|(_, me)| !me.frozen) {
+            for (instance, reading) in fresh.iter().enumerate() {
+                let about_to_send =
+                    matches!(me.passes[instance], Pass::Send { .. } | Pass::Store { then: Some(_), .. });
+                if about_to_send && !world.machines[instance].view.permitted && me.forbidden[instance].is_none() {
+                    let action = Action::Notice { process, instance };
+                    self.add(action, |next| delivered(next, process, instance, reading));
+                }
+            }
+        }
     }
 
     fn old_readings(&self, instance: usize) -> Vec<Reading> {
@@ -190,17 +236,7 @@ impl Moves<'_> {
             );
         }
         for (process, me) in world.processes.iter().enumerate() {
-            self.add_for(
-                |left| &mut left.crashes,
-                Action::Crash { process },
-                |next| {
-                    abandon(next, process);
-                    next.processes[process] = Process::new(next.name("p"));
-                    if process == next.lead {
-                        next.behind = [None, None];
-                    }
-                },
-            );
+            self.add_for(|left| &mut left.crashes, Action::Crash { process }, |next| crash(next, process));
             if me.frozen {
                 self.add(Action::Thaw { process }, |next| next.processes[process].frozen = false);
             } else if process == world.lead || me.is_busy() {

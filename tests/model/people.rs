@@ -28,6 +28,10 @@ pub enum Deed {
     Retry,
     /// Decides on the Unknown of an instance.
     Resolve(usize, Decision),
+    /// Takes away the tag by which the account's rules cover an instance.
+    Forbid(usize),
+    /// Gives it back.
+    Allow(usize),
 }
 
 /// What somebody may do now, as long as there is trouble left for it.
@@ -53,6 +57,13 @@ pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
     }
     if !world.object.exists {
         deeds.push(Deed::Apply);
+    }
+    for (instance, machine) in world.machines.iter().enumerate().take(setup.instances) {
+        if !machine.view.permitted {
+            deeds.push(Deed::Allow(instance));
+        } else if world.left.bans > 0 {
+            deeds.push(Deed::Forbid(instance));
+        }
     }
     deeds
 }
@@ -84,6 +95,12 @@ pub fn does(deed: &Deed, world: &mut World, setup: &Setup) {
             }
             return;
         }
+        Deed::Forbid(instance) => {
+            world.left.bans -= 1;
+            return world.machines[*instance].permit(false, now);
+        }
+        // What was taken away may come back for nothing.
+        Deed::Allow(instance) => return world.machines[*instance].permit(true, now),
         Deed::Secret(secret) => world.secret = *secret,
         Deed::Run(run) => world.object.run = *run,
         Deed::Delete => {

@@ -3,12 +3,14 @@
 //! Of each state that was seen it keeps a digest, the state that it was first reached from and by which move. So the first
 //! violation found is one of the shortest, and its story is told by making the moves again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+
+use ecs_password_reset::api::reset_record::Phase;
 
 use crate::actions::{Action, Move, fair_rank};
 use crate::canon::digest;
-use crate::invariants::{check, excuses, settled};
+use crate::invariants::{check, excuses, settled, why_unknown};
 use crate::moves::moves;
 use crate::setup::Setup;
 use crate::steps::pass_time;
@@ -46,6 +48,10 @@ pub struct Report {
     pub ends: usize,
     /// In how many of them a record is in which phase.
     pub phases: BTreeMap<String, usize>,
+    /// The phases that a record is in, in any state.
+    pub reached: Vec<Phase>,
+    /// The reasons for which one is Unknown.
+    pub unknown: BTreeSet<String>,
     /// States that break an invariant in a way that the protocol says stays possible, by kind.
     pub excused: BTreeMap<&'static str, usize>,
     /// States reached again that were compared with their first appearance.
@@ -96,10 +102,11 @@ impl Search<'_> {
         let mut digests = Vec::new();
         let list = moves(self.setup, world);
         let is_end = nothing_happens(self.setup, world, &list);
+        let lead = world.lead;
         for (via, Move { action, world }) in list.into_iter().enumerate() {
             let digest = digest(self.setup, &world);
             let (successor, is_new) = self.visit(&world, digest, Some(id), via)?;
-            fair = fair.min((fair_rank(&action).unwrap_or(u8::MAX), successor));
+            fair = fair.min((fair_rank(&action, lead).unwrap_or(u8::MAX), successor));
             digests.push(digest);
             self.report.moves += 1;
             if is_new {
@@ -128,6 +135,14 @@ impl Search<'_> {
         self.known.insert(digest, id);
         self.report.states = self.nodes.len();
         check(self.setup, world).map_err(|why| self.tell(&why, id, &[]))?;
+        for record in world.records.iter().flatten() {
+            if !self.report.reached.contains(&phase(record)) {
+                self.report.reached.push(phase(record));
+            }
+            if let Some(reason) = why_unknown(record).filter(|reason| !self.report.unknown.contains(*reason)) {
+                self.report.unknown.insert(reason.to_owned());
+            }
+        }
         for kind in excuses(self.setup, world) {
             *self.report.excused.entry(kind).or_default() += 1;
         }
@@ -244,8 +259,10 @@ fn summary(mut digests: Vec<u64>) -> u64 {
 /// Whether nothing is left to happen by itself but that time passes, minute after minute.
 fn nothing_happens(setup: &Setup, world: &World, moves: &[Move]) -> bool {
     let only_time = |moves: &[Move]| {
-        let first =
-            moves.iter().filter_map(|next| Some((fair_rank(&next.action)?, next))).min_by_key(|(rank, _)| *rank);
+        let first = moves
+            .iter()
+            .filter_map(|next| Some((fair_rank(&next.action, world.lead)?, next)))
+            .min_by_key(|(rank, _)| *rank);
         first.filter(|(_, next)| next.action == Action::Tick).map(|(_, next)| next.world.clone())
     };
     let Some(half_a_minute_later) = only_time(moves) else { return false };
@@ -257,11 +274,11 @@ fn nothing_happens(setup: &Setup, world: &World, moves: &[Move]) -> bool {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { states, moves: _, depth, exhausted, ends, phases, excused, compared, violation: _ } = self;
+        let Self { states, depth, exhausted, ends, phases, unknown, excused, compared, .. } = self;
         let extent = if *exhausted { "exhausted" } else { "cut off" };
         write!(
             f,
-            "{states} states, depth {depth}, {extent}, {ends} ends {phases:?}, excused {excused:?}, {compared} compared"
+            "{states} states, depth {depth}, {extent}, {ends} ends {phases:?}, unknown {unknown:?}, excused {excused:?}, {compared} compared"
         )
     }
 }
@@ -275,6 +292,8 @@ impl Report {
             exhausted: false,
             ends: 0,
             phases: BTreeMap::new(),
+            reached: Vec::new(),
+            unknown: BTreeSet::new(),
             excused: BTreeMap::new(),
             compared: 0,
             violation: None,

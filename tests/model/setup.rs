@@ -2,6 +2,7 @@
 
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::password_reset::{PasswordResetSpec, PasswordSecretRef, RestartSpec};
+use ecs_password_reset::api::reset_record::Phase;
 use ecs_password_reset::decide::{Timing, needed};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -42,12 +43,14 @@ pub struct Setup {
     pub trouble: Budget,
     /// Whether a process that does not lead is kept from sending.
     pub gate: bool,
-    /// Whether an Unknown is an acceptable end.
-    pub may_be_unknown: bool,
+    /// The reasons for which a claim may end Unknown, each of which has to be met with.
+    pub unknown: &'static [&'static str],
     /// V and M as the controller believes them to be.
     pub timing: Timing,
     /// Whether a write fails when somebody else has written since; off only to see what that would break.
     pub compare_and_swap: bool,
+    /// Whether a process looks once more before it sends; off only to see what that would break.
+    pub last_look: bool,
     /// The object's spec.
     pub spec: PasswordResetSpec,
     /// The tokens of its two runIDs.
@@ -67,12 +70,13 @@ impl Setup {
             begin: [Status::Running, Status::Running],
             trouble,
             gate: false,
-            may_be_unknown: true,
+            unknown: &[],
             timing: Timing {
                 request_validity: SignedDuration::from_secs(i64::from(seconds(VALIDITY))),
                 restart_settle: SignedDuration::from_secs(i64::from(seconds(SETTLE))),
             },
             compare_and_swap: true,
+            last_look: true,
             spec: spec(1),
             tokens: [needed::tokens(Some("1"), None), needed::tokens(Some("2"), None)],
             min_restart_interval_seconds: seconds(MIN_RESTART_INTERVAL),
@@ -94,6 +98,37 @@ impl Setup {
         Self { follows: false, known: StartTimeFollowsReboot::Unknown, ..self }
     }
 
+    /// The same in a world whose StartTime follows reboots, of which the controller knows nothing yet.
+    pub fn unlearnt(self) -> Self {
+        Self { known: StartTimeFollowsReboot::Unknown, ..self }
+    }
+
+    /// The same with instances that are so at the beginning.
+    pub fn beginning(self, begin: [Status; 2]) -> Self {
+        Self { begin, ..self }
+    }
+
+    /// The same where claims may end Unknown for these reasons, and do.
+    pub fn unknown(self, unknown: &'static [&'static str]) -> Self {
+        Self { unknown, ..self }
+    }
+
+    /// The phases that the search has to come to: one that does not has searched something else than what it is for.
+    pub fn must_reach(&self) -> Vec<Phase> {
+        let begin = &self.begin[..self.instances];
+        let met = |so: bool, phases: &[Phase]| if so { phases.to_vec() } else { Vec::new() };
+        let restarted = [Phase::RestartRequested, Phase::Restarting, Phase::InEffect];
+        [
+            vec![Phase::SettingPassword, Phase::PasswordSet],
+            met(begin.contains(&Status::Running), &restarted),
+            met(begin.contains(&Status::Stopped) || self.trouble.outsiders > 0, &[Phase::EffectiveAtNextStart]),
+            met(self.trouble.refusals > 0, &[Phase::Failed]),
+            met(self.trouble.bans > 0, &[Phase::Idle, Phase::Failed]),
+            met(!self.unknown.is_empty(), &[Phase::Unknown]),
+        ]
+        .concat()
+    }
+
     /// The states that it begins in: on a full minute, and half a minute later.
     pub fn roots(&self) -> Vec<World> {
         [0, 1].map(|now| self.root(now)).to_vec()
@@ -111,6 +146,7 @@ impl Setup {
             object: Object { exists: true, uid: 0, run: 0, retry: 0, resolution: None },
             secret: Some(0),
             histories: [History::default(), History::default()],
+            log: [Vec::new(), Vec::new()],
             left: self.trouble,
             names: 2,
             broken: None,

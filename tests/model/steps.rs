@@ -1,22 +1,56 @@
 //! What an action does to a state, where that takes more than a line.
 
 use ecs_password_reset::api::reasons;
+use ecs_password_reset::decide::Reading;
 use ecs_password_reset::decide::progress::Outcome;
 
 use crate::actions::{Fate, Reply};
-use crate::controller::{answered, store};
+use crate::controller::{abandon, answered, not_sent, store};
 use crate::ecs::VALIDITY;
 use crate::invariants;
 use crate::setup::Setup;
-use crate::world::{Pass, World, at, copy};
+use crate::world::{Pass, Process, World, at, copy, send_window, tick};
 
-/// A pass has decided, and read the record of `read` on the way.
-pub fn begin(next: &mut World, job: usize, read: Option<usize>, pass: Pass) {
+/// A pass has decided, by these readings, and read the record of `read` on the way.
+pub fn begin(
+    next: &mut World,
+    process: usize,
+    job: usize,
+    read: Option<usize>,
+    readings: &[(usize, Reading)],
+    pass: Pass,
+) {
     next.names += 1;
-    if let Some(instance) = read {
+    if let Some(instance) = read.filter(|_| process == next.lead) {
         next.behind[instance] = None;
     }
-    next.processes[next.lead].passes[job] = pass;
+    for (instance, reading) in readings {
+        delivered(next, process, *instance, reading);
+    }
+    next.processes[process].passes[job] = pass;
+}
+
+/// A process has received a reading. An earlier one that comes later changes nothing.
+pub fn delivered(next: &mut World, process: usize, instance: usize, reading: &Reading) {
+    let asked_at = tick(reading.sent_at);
+    let shown = reading.seen.as_ref().is_some_and(|seen| seen.permitted);
+    let forbidden = &mut next.processes[process].forbidden[instance];
+    if forbidden.is_none_or(|before| asked_at >= before) {
+        *forbidden = (!shown).then_some(asked_at);
+    }
+}
+
+/// A process dies and comes back, as another one: nothing of what it has stored can be sent any more.
+pub fn crash(next: &mut World, process: usize) {
+    abandon(next, process);
+    let reborn = Process::new(next.name("p"));
+    let dead = std::mem::replace(&mut next.processes[process], reborn);
+    for log in &mut next.log {
+        log.retain(|stored| stored.process != dead.id);
+    }
+    if process == next.lead {
+        next.behind = [None, None];
+    }
 }
 
 /// A pass writes, and what becomes of that.
@@ -59,7 +93,7 @@ pub fn answer(next: &mut World, process: usize, job: usize, reply: Reply) {
         }
         Reply::Later => refused(true, reasons::THROTTLED),
         Reply::Never => refused(false, reasons::PASSWORD_REFUSED),
-        Reply::NotSent => Outcome::NotSent("not sent".to_owned()),
+        Reply::NotSent => not_sent(),
     };
     answered(next, process, job, &record, sending, &outcome);
 }
@@ -79,6 +113,9 @@ pub fn pass_time(next: &mut World) {
     next.now += 1;
     let now = next.now;
     next.copies.retain(|copy| now < copy.timestamp + VALIDITY);
+    for log in &mut next.log {
+        log.retain(|stored| now <= stored.request.timestamp + send_window());
+    }
     for machine in &mut next.machines {
         machine.forget(now, next.left.lags > 0);
     }

@@ -67,8 +67,9 @@ fn changed(before: Option<&World>, world: &World) -> String {
 fn machine(machine: &Machine) -> String {
     let password = |claim: i64| if claim == 0 { "old".to_owned() } else { format!("claim {claim}'s") };
     let waits = if machine.accepted.is_empty() { "" } else { ", a reboot is accepted" };
+    let forbidden = if machine.view.permitted { "" } else { ", not permitted" };
     format!(
-        "{}, started {}, password {} in effect, {} stored{waits}",
+        "{}, started {}, password {} in effect, {} stored{waits}{forbidden}",
         status(machine.view.status),
         minutes(machine.view.start_time),
         password(machine.in_effect),
@@ -96,6 +97,9 @@ fn tell(before: &World, action: &Action, after: &World) -> String {
             let decision = decision(&after.processes[*process].passes[OBJECT]);
             let seen = if glance.fresh { String::new() } else { format!(" ({})", seen(glance)) };
             format!("{} looks at the object{seen} and {decision}", name(*process))
+        }
+        Action::Notice { process, instance } => {
+            format!("{} is shown that {} is not permitted any more", name(*process), INSTANCES[*instance])
         }
         Action::Store { process, job, fate } => {
             let Pass::Store { record, .. } = &before.processes[*process].passes[*job] else { return String::new() };
@@ -148,7 +152,8 @@ fn seen(glance: &Glance) -> String {
     let Reading { since, seen, .. } = &glance.reading;
     let Some(seen) = seen else { return "nothing".to_owned() };
     let start = seen.start_time.map_or_else(String::new, |time| minutes(tick(time)));
-    let what = format!("{}, started {start}", seen.power.as_str());
+    let forbidden = if seen.permitted { "" } else { ", not permitted" };
+    let what = format!("{}, started {start}{forbidden}", seen.power.as_str());
     if glance.fresh {
         return what;
     }
@@ -188,6 +193,8 @@ fn somebody(deed: &Deed) -> String {
         Deed::Delete => "somebody deletes the object".to_owned(),
         Deed::Apply => "somebody applies the object again".to_owned(),
         Deed::Retry => "somebody sets the retry annotation".to_owned(),
+        Deed::Forbid(instance) => format!("somebody takes the account's permission for {} away", INSTANCES[*instance]),
+        Deed::Allow(instance) => format!("somebody gives the account's permission for {} back", INSTANCES[*instance]),
         Deed::Resolve(instance, decision) => format!("a person decides on {}: {decision:?}", INSTANCES[*instance]),
     }
 }

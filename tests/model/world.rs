@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use ecs_password_reset::api::reset_record::{Attempt, Phase, ResetRecord};
+use ecs_password_reset::decide::SEND_WINDOW;
 use ecs_password_reset::decide::resolve::Resolution;
 use ecs_password_reset::decide::step::Call;
 use jiff::Timestamp;
@@ -35,6 +36,11 @@ pub fn minute(tick: i64) -> i64 {
     tick - tick.rem_euclid(2)
 }
 
+/// How long after its Timestamp a request may be sent, and how old the reading may be that allows it.
+pub fn send_window() -> i64 {
+    tick(at(0) + SEND_WINDOW)
+}
+
 /// A length in seconds.
 pub fn seconds(ticks: i64) -> u32 {
     u32::try_from(ticks * TICK).unwrap()
@@ -56,7 +62,7 @@ pub struct World {
     pub copies: Vec<Copy>,
     /// The controllers.
     pub processes: [Process; 2],
-    /// The process that begins passes; the other one only ends those that it has under way.
+    /// The process that begins passes; the other one ends those that it has under way, and begins one as a rival.
     pub lead: usize,
     /// What the leader's watch still shows of a record that somebody else has written.
     pub behind: [Option<Option<Version>>; 2],
@@ -66,6 +72,9 @@ pub struct World {
     pub secret: Option<u8>,
     /// What was run on each instance, kept apart from the records as the yardstick for "needed".
     pub histories: [History; 2],
+    /// The attempts that were stored for each instance and may still be sent, kept apart from the records as the yardstick
+    /// for what is sent.
+    pub log: [Vec<Stored>; 2],
     /// How much trouble is left.
     pub left: Budget,
     /// Counts processes and attempts, for their names.
@@ -81,6 +90,8 @@ pub struct Process {
     pub id: String,
     /// Its memory of the attempt that it last sent for each instance.
     pub sent: [Option<String>; 2],
+    /// When the latest reading of each instance that was delivered to it was asked for, if that showed no permission.
+    pub forbidden: [Option<i64>; 2],
     /// A pass over each record, and one over the object.
     pub passes: [Pass; 3],
     /// Whether it is stopped between two of its steps, as by SIGSTOP.
@@ -111,6 +122,19 @@ pub struct Sending {
     pub call: Call,
     /// When the reading was asked for that allows it.
     pub read_at: i64,
+    /// Whether that showed the account's permission.
+    pub permitted: bool,
+}
+
+/// An attempt that was stored, as far as a request that is sent under it can be compared with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// By which process.
+    pub process: String,
+    /// What is sent under it.
+    pub request: Copy,
+    /// Whether it was sent, if it is a restart: that may be only once.
+    pub sent: bool,
 }
 
 /// A request on its way without its sender.
@@ -175,6 +199,10 @@ pub struct Budget {
     pub outsiders: u8,
     /// Somebody edits the Secret or the object, or decides on an Unknown.
     pub edits: u8,
+    /// A process that does not lead, or not yet, begins a pass all the same.
+    pub rivals: u8,
+    /// The account's permission for an instance is taken away.
+    pub bans: u8,
 }
 
 impl World {
@@ -203,7 +231,8 @@ impl World {
 impl Process {
     /// A process that has just started.
     pub fn new(id: String) -> Self {
-        Self { id, sent: [None, None], passes: [Pass::Idle, Pass::Idle, Pass::Idle], frozen: false }
+        let passes = [Pass::Idle, Pass::Idle, Pass::Idle];
+        Self { id, sent: [None, None], forbidden: [None, None], passes, frozen: false }
     }
 
     /// Whether it is in the middle of a pass.
