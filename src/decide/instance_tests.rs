@@ -571,7 +571,12 @@ fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
             };
             let _: Step = next(&observed, at(10));
         }
-        let new = progress::NewAttempt { id: "a".to_owned(), process: "p1".to_owned(), timestamp: at(10) };
+        let new = progress::NewAttempt {
+            id: "a".to_owned(),
+            process: "p1".to_owned(),
+            timestamp: at(10),
+            replaces_unsent: false,
+        };
         assert_eq!(progress::intend(&record, Call::SetPassword, new, timing()).attempt.unwrap().number, u32::MAX);
     }
 }

@@ -21,6 +21,8 @@ pub struct NewAttempt {
     pub process: String,
     /// The Timestamp to be signed, on ECS's clock.
     pub timestamp: Timestamp,
+    /// Whether the attempt whose place it takes was never sent, as this process knows of its own: see [`super::step::Observed::unsent`].
+    pub replaces_unsent: bool,
 }
 
 /// What became of a call.
@@ -52,7 +54,11 @@ pub enum Outcome {
 #[must_use]
 pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, timing: Timing) -> ResetRecordStatus {
     let mut status = record.progress();
-    let NewAttempt { id, process, timestamp } = attempt;
+    let NewAttempt { id, process, timestamp, replaces_unsent } = attempt;
+    let unanswered_until = match &status.attempt {
+        Some(unsent) if replaces_unsent => unsent.found_unanswered_until.clone(),
+        _ => status.unanswered_until.clone(),
+    };
     let same_kind = match call {
         Call::SetPassword | Call::SetPasswordAsStored => status.attempt.as_ref(),
         Call::Restart { .. } => status.attempt.as_ref().filter(|_| status.start_time_before.is_some()),
@@ -62,7 +68,7 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, timing: Tim
         process,
         number: same_kind.map_or(0, |attempt| attempt.number).saturating_add(1),
         timestamp: Time(timestamp),
-        found_unanswered_until: status.unanswered_until.clone(),
+        found_unanswered_until: unanswered_until,
     });
     status.unanswered_until = Some(Time(timestamp + timing.request_validity));
     if let Call::Restart { start_time_before } = call {
@@ -272,11 +278,22 @@ mod tests {
     use crate::decide::instance::tests::{at, claimed, timing};
 
     fn attempt(second: i64) -> NewAttempt {
-        NewAttempt { id: format!("a{second}"), process: "p1".to_owned(), timestamp: at(second) }
+        NewAttempt { id: format!("a{second}"), process: "p1".to_owned(), timestamp: at(second), replaces_unsent: false }
     }
 
     fn refused(later: bool) -> Outcome {
         Outcome::Refused { later, reason: reasons::PASSWORD_REFUSED, message: "refused".to_owned() }
+    }
+
+    #[test]
+    fn an_attempt_that_was_never_sent_leaves_nothing_unanswered_to_the_next() {
+        let record = claimed();
+        let next = |replaces_unsent| {
+            let attempt = NewAttempt { replaces_unsent, ..attempt(40) };
+            intend(&record, Call::SetPassword, attempt, timing()).attempt.unwrap().found_unanswered_until
+        };
+        assert_eq!(next(true), None);
+        assert_eq!(next(false), record.progress().unanswered_until);
     }
 
     #[test]

@@ -143,7 +143,12 @@ fn drive(mut record: ResetRecord, reading: Option<&Reading>, unsent: bool, accep
             Step::Write(change) => Some(apply(&record, change, reading, now)),
             Step::Call(call) => {
                 assert_makes_sense(&record, call, reading, now);
-                let attempt = NewAttempt { id: "a".to_owned(), process: "p1".to_owned(), timestamp: now };
+                let attempt = NewAttempt {
+                    id: "a".to_owned(),
+                    process: "p1".to_owned(),
+                    timestamp: now,
+                    replaces_unsent: observed.unsent,
+                };
                 record.status = Some(intend(&record, call, attempt, timing()));
                 let outcome = if accept {
                     Outcome::Accepted { request_id: None, at: now }

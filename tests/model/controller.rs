@@ -54,7 +54,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         }
         Step::Call(call) => {
             let id = format!("a{}", world.names + 1);
-            let attempt = NewAttempt { id, process: me.id.clone(), timestamp: now };
+            let attempt = NewAttempt { id, process: me.id.clone(), timestamp: now, replaces_unsent: observed.unsent };
             Some(store(intend(version, call, attempt, setup.timing), Some(sending(call))))
         }
     }
@@ -127,10 +127,8 @@ fn written_by(world: &World, is_meant: impl Fn(&str) -> bool) -> Vec<&ResetRecor
 pub fn send(setup: &Setup, world: &mut World, process: usize, job: usize) {
     let me = &mut world.processes[process];
     let Pass::Send { record, sending } = std::mem::replace(&mut me.passes[job], Pass::Idle) else { return };
+    me.sent[job] = attempt(&record).map(|attempt| attempt.id.clone());
     let allowed = !setup.last_look || may_send(me, job, &record, sending, world.now);
-    if allowed {
-        me.sent[job] = attempt(&record).map(|attempt| attempt.id.clone());
-    }
     if !allowed || (setup.gate && process != world.lead) {
         return answered(world, process, job, &record, sending, &not_sent());
     }

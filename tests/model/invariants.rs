@@ -115,7 +115,7 @@ fn unknown(setup: &Setup, world: &World, record: &ResetRecord) -> Verdict {
     let has_cause = if reason == reasons::RESTART_STUCK {
         spent(setup, world, &[|it| it.lags, |it| it.outsiders, |it| it.freezes])
     } else {
-        may_be_unanswered(setup, world) || is_said_of_an_attempt_never_sent(setup, world, record)
+        may_be_unanswered(setup, world)
     };
     must(has_cause, || format!("Unknown ({reason}), although every answer came"))
 }
@@ -127,11 +127,6 @@ fn spent(setup: &Setup, world: &World, kinds: &[fn(&Budget) -> u8]) -> bool {
 /// Whether anything has happened that leaves a request unanswered.
 fn may_be_unanswered(setup: &Setup, world: &World) -> bool {
     spent(setup, world, &[|it| it.losses, |it| it.crashes, |it| it.freezes, |it| it.handovers, |it| it.rivals])
-}
-
-/// What the records cannot tell: an attempt whose place another one has taken may have been sent, also if it never was.
-fn is_said_of_an_attempt_never_sent(setup: &Setup, world: &World, record: &ResetRecord) -> bool {
-    why_unknown(record) == Some(reasons::PASSWORD_OUTCOME_UNKNOWN) && !may_be_unanswered(setup, world)
 }
 
 /// The reason of a record that is Unknown.
@@ -173,12 +168,9 @@ pub fn excuses(setup: &Setup, world: &World) -> impl Iterator<Item = &'static st
     let started = records.any(|(record, machine)| {
         phase(record) == Phase::EffectiveAtNextStart && was_started_meanwhile(record, machine)
     });
-    let mut all = world.records.iter().flatten();
-    let never_sent = all.any(|record| is_said_of_an_attempt_never_sent(setup, world, record));
     let kinds = [
         (same_minute, "I2 by a restart in the same minute"),
         (started, "a start hidden by a stale reading"),
-        (never_sent, "Unknown for an attempt that was never sent"),
         (overtaken, "I8 by a reboot that was overtaken"),
         (surplus && !overtaken, "I8 by two processes without a gate"),
     ];

@@ -112,7 +112,7 @@ fn one_instance_a_little_trouble() {
         Setup::new("2 by somebody else, late", Budget { outsiders: 2, lags: 1, ..NONE })
             .alone()
             .unmoved()
-            .unknown(&[PASSWORD, STUCK]),
+            .unknown(&[STUCK]),
         Setup::new("edited, with a slot to spare", Budget { edits: 1, losses: 1, ..NONE })
             .alone()
             .both_at_once()

@@ -1,7 +1,7 @@
 //! The act step: one changing call, for an attempt that is stored. Decides nothing.
 //!
-//! In this order: sign under the stored Timestamp, look whether the account still consents, note that the attempt is being
-//! sent, ask for leadership, send once.
+//! In this order: note that the attempt is being sent, sign under the stored Timestamp, look whether the account still
+//! consents, ask for leadership, send once.
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -27,6 +27,9 @@ pub(super) async fn perform<T: Transport>(
     permit: LimitPermit,
 ) -> (ResetRecord, Outcome) {
     let (record, call, attempt) = intent.spend();
+    // From here on it counts as sent, whether it leaves or not: if it does not, the record soon says that nothing is unanswered, and
+    // then it may not be sent any more.
+    context.sent.set(&record.name_any(), attempt.id.clone());
     if attempt.process != context.process {
         // Never so by design. If it were, the other process might have sent it.
         return (record, Outcome::NoAnswer("the attempt is another process's".to_owned()));
@@ -62,7 +65,6 @@ async fn send<T: Transport>(
         return Err("the attempt is too old to be sent".to_owned());
     }
     may_send_now(context, sight, spec)?;
-    context.sent.set(&record.name_any(), attempt.id.clone());
     // A request that has not left when connecting is given up never leaves.
     let needed = context.settings.ecs_connect_timeout;
     let Some(leave) = context.gate.permit(needed) else { return Err("this process does not lead".to_owned()) };

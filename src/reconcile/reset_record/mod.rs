@@ -122,9 +122,10 @@ async fn make<T: Transport>(
         Ok(permit) => permit,
         Err(pause) => return Ok(Action::requeue(pause)),
     };
+    let replaces_unsent = sight.observed(context, &record).unsent;
     let propose = |record| {
         let (id, process) = (context.clock.nonce(), context.process.clone());
-        let attempt = progress::NewAttempt { id, process, timestamp: sight.now };
+        let attempt = progress::NewAttempt { id, process, timestamp: sight.now, replaces_unsent };
         Intent::propose(record, call, attempt, context.timing())
     };
     let intent = match call {
