@@ -24,8 +24,16 @@ fn a_thousand_instances_whose_restarts_are_not_answered_are_each_restarted_once(
         let spec = json!({"instanceIDs": ids, "restart": {"maxUnavailable": "100%", "minReadySeconds": 0}});
         world.apply_reset(&format!("many{number}"), spec);
     }
-    for number in 0..ids.chunks(100).len() {
-        let status = eventually("all of an object's instances end", || {
+    let objects = 0..ids.chunks(100).len();
+    let in_effect =
+        || objects.clone().filter_map(|it| world.status(&format!("many{it}"))["counts"]["inEffect"].as_u64()).sum();
+    let mut done: u64 = 0;
+    // Not all at once: a slow machine may take its time, as long as it gets on.
+    while done < u64::try_from(count).unwrap() {
+        done = eventually("more instances end", || Some(in_effect()).filter(|now| *now > done));
+    }
+    for number in objects {
+        let status = eventually("an object is told that all of its instances have ended", || {
             let status = world.status(&format!("many{number}"));
             (condition(&status, "Ready")["status"] == "True").then_some(status)
         });
