@@ -68,7 +68,7 @@ fn a_crash_at_any_boundary_restarts_nothing_twice_and_leaves_nothing_undone() {
         };
         calm.requests.into_iter().flat_map(at).collect::<Vec<_>>()
     });
-    let runs = suite::run("crash matrix", 4, crashes);
+    let runs = suite::run("crash matrix", 5, crashes);
     let is_enough = suite::size() == Size::Sample || runs.is_none_or(|runs| runs >= PROMISED);
     assert!(is_enough, "{runs:?} runs are not the matrix that is promised");
 }

@@ -61,7 +61,7 @@ fn two_controllers_at_once_restart_nothing_twice() {
 
 #[test]
 fn two_controllers_that_elect_a_leader_take_over_from_each_other() {
-    suite::run("two controllers with an election", 43, crashes(true, 7));
+    suite::run("two controllers with an election", 83, crashes(true, 7));
 }
 
 #[test]
