@@ -51,8 +51,9 @@ pub fn mutate(dice: &mut Dice, input: &[u8], other: &[u8], words: &[&str]) -> Ve
             Ok(value) if dice.roll(4) > 0 => json_mutant(dice, value, words),
             _ => byte_mutant(dice, mutant, other, words),
         };
+        // After each: four repetitions on top of each other make gigabytes.
+        mutant.truncate(LENGTH_MAX);
     }
-    mutant.truncate(LENGTH_MAX);
     mutant
 }
 
