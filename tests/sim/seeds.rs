@@ -20,7 +20,7 @@ pub fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(if suite::size() == Size::Sample { 20 } else { 2_000 }),
+        None => 0..number("SEEDS").unwrap_or(if suite::size() == Size::Sample { 10 } else { 2_000 }),
     }
 }
 

@@ -86,7 +86,7 @@ pub enum Size {
 }
 
 /// A sample is one of so many runs of some of the worlds. A prime, so that it is not always the same kind.
-const SAMPLED: usize = 67;
+const SAMPLED: usize = 131;
 
 /// What was asked for.
 pub fn size() -> Size {

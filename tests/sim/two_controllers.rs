@@ -18,7 +18,7 @@ fn two(name: &str, election: bool) -> Plan {
 
 /// The runs in which one of two controllers dies at every `step`-th of the requests that both of them make.
 fn crashes(election: bool, step: usize) -> impl Iterator<Item = Case> {
-    suite::origins(worlds(), 5).flat_map(move |(name, scenario)| {
+    suite::origins(worlds(), 11).flat_map(move |(name, scenario)| {
         let two = two(&name, election);
         let requests = simulate(&scenario, two.clone(), Story::untold(), LIMIT).requests;
         requests.into_iter().step_by(step).flat_map(move |request| {
@@ -37,7 +37,7 @@ fn crashes(election: bool, step: usize) -> impl Iterator<Item = Case> {
 
 /// The runs in which one of two controllers is stopped at a write of a record or a changing call, and goes on later.
 fn pauses(election: bool) -> impl Iterator<Item = Case> {
-    suite::origins(worlds(), 5).flat_map(move |(name, scenario)| {
+    suite::origins(worlds(), 11).flat_map(move |(name, scenario)| {
         let two = two(&name, election);
         let report = simulate(&scenario, two.clone(), Story::untold(), LIMIT);
         steps(&report, None).into_iter().flat_map(move |request| {
