@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// Where the present moment and random values come from.
 #[derive(Clone, Debug)]
@@ -94,9 +94,30 @@ pub fn until(now: Timestamp, then: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
 }
 
+/// Whether less than `within` has passed since `since`. What lies ahead is of a clock that was set back meanwhile: it is not recent,
+/// or it would stay so until the clock had made up for it.
+#[must_use]
+pub fn is_recent(since: Timestamp, now: Timestamp, within: SignedDuration) -> bool {
+    let age = now.duration_since(since);
+    !age.is_negative() && age < within
+}
+
 /// How long until a moment of tokio's clock, which the limiter speaks in.
 #[must_use]
 #[allow(clippy::disallowed_methods)] // the one reader
 pub fn until_instant(then: tokio::time::Instant) -> Duration {
     then.saturating_duration_since(tokio::time::Instant::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_by_a_clock_that_was_set_back_since_is_not_recent() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let is_recent = |since, now| is_recent(at(since), at(now), SignedDuration::from_secs(60));
+        assert!(is_recent(100, 100) && is_recent(100, 159));
+        assert!(!is_recent(100, 160) && !is_recent(3_700, 100));
+    }
 }

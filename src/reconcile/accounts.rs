@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::ecs_account::{ECSAccountSpec, Network};
 use crate::api::reasons;
+use crate::clock;
 use crate::decide::rollout::Block;
 use crate::ecs::{Action, CallerIdentity, Credentials, Endpoint, EndpointError, ServerClock};
 
@@ -107,8 +108,7 @@ impl Learnt {
     pub fn refusal(&self, now: Timestamp, access_key_id: &str) -> Option<String> {
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let Rejected { access_key_id: last, code, at, row } = rejected.as_ref()?;
-        let age = now.duration_since(*at);
-        let is_recent = !age.is_negative() && age < SignedDuration::from_secs(REJECTED_SECONDS);
+        let is_recent = clock::is_recent(*at, now, SignedDuration::from_secs(REJECTED_SECONDS));
         (is_recent && (last == access_key_id || *row > 1)).then(|| {
             format!("STS takes the credentials, but ECS refuses them ({code}); they are tried again every minute")
         })
@@ -209,8 +209,7 @@ impl Account {
     pub fn may_describe(&self, region: &str, now: Timestamp) -> Option<bool> {
         let answers = self.may_describe.lock().unwrap_or_else(PoisonError::into_inner);
         let (may, asked) = answers.get(region)?;
-        let age = now.duration_since(*asked);
-        (!age.is_negative() && age < SignedDuration::from_secs(MAY_DESCRIBE_SECONDS)).then_some(*may)
+        clock::is_recent(*asked, now, SignedDuration::from_secs(MAY_DESCRIBE_SECONDS)).then_some(*may)
     }
 
     /// Remembers whether the identity may describe instances of a region.

@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::Context;
 use super::cluster::{Cluster, ClusterError};
 use crate::api::reasons;
+use crate::clock;
 use crate::decide::rollout::Block;
 
 /// The objects as they are installed.
@@ -58,8 +59,7 @@ pub async fn look<T>(context: &Context<T>) -> bool {
     let (settings, policies, at) = (&context.settings, &context.policies, context.clock.now());
     let before = policies.last();
     let lasts = SignedDuration::try_from(settings.policy_check).unwrap_or(SignedDuration::MAX);
-    // A look that lies ahead is of a clock that was set back since.
-    let is_fresh = |look: &Look| look.found.is_ok() && look.at <= at && at.duration_since(look.at) < lasts;
+    let is_fresh = |look: &Look| look.found.is_ok() && clock::is_recent(look.at, at, lasts);
     if settings.allow_missing_policy || before.as_ref().is_some_and(is_fresh) {
         return false;
     }

@@ -29,10 +29,8 @@ pub(super) async fn write<T>(
         return Ok(None);
     }
     let now = context.clock.now();
-    // A last time that lies ahead is of a clock that was set back since, and holds nothing up.
-    let last = context.status_writes.get(&key).filter(|last| *last <= now);
-    if let Some(next) = last.map(|last| last + PACE).filter(|next| *next > now) {
-        return Ok(Some(clock::until(now, next)));
+    if let Some(last) = context.status_writes.get(&key).filter(|last| clock::is_recent(*last, now, PACE)) {
+        return Ok(Some(clock::until(now, last + PACE)));
     }
     let mut object = sight.object.clone();
     object.status = Some(status);
