@@ -108,7 +108,7 @@ fn in_phase(phase: Phase) -> ResetRecord {
     record
 }
 
-fn reading(sent: i64, since: i64, power: Power, start: i64) -> Reading {
+pub(crate) fn reading(sent: i64, since: i64, power: Power, start: i64) -> Reading {
     Reading {
         sent_at: at(sent),
         since: at(since),

@@ -12,7 +12,7 @@ pub mod progress;
 pub mod resolve;
 mod restart;
 pub mod rollout;
-mod sending;
+pub mod sending;
 pub mod slots;
 pub mod start_time;
 pub mod step;
@@ -38,6 +38,12 @@ impl Reading {
     #[must_use]
     pub fn veiled(self) -> Self {
         Self { seen: self.seen.filter(|seen| seen.permitted), ..self }
+    }
+
+    /// Whether it is fresh enough to sign a changing call by.
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        self.sent_at >= now - SEND_WINDOW
     }
 
     /// Whether it shows the instance in this status.

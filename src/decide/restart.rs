@@ -82,7 +82,7 @@ fn due(
     now: Timestamp,
 ) -> Option<Step> {
     let start_time = seen.start_time?;
-    if reading.sent_at < now - SEND_WINDOW {
+    if !reading.is_fresh(now) {
         return Some(Step::Wait { until: now + SEND_WINDOW, fresh_after: Some(now - SEND_WINDOW / 2) });
     }
     // A StartTime has minute precision: one in the present minute could not be told from that of our own restart.

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::needed::{self, Wish};
 use super::password::Broken;
 use super::resolve::Decision;
-use super::{Power, Reading, SEND_WINDOW, Seen, is_drained, later, minute, progress};
+use super::{Power, Reading, Seen, is_drained, later, minute, progress};
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, RestartPolicy, Run, State};
 use crate::api::reasons;
 use crate::api::reset_record::{Completed, ResetRecord};
@@ -353,7 +353,7 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
 
 /// A reading that is fresh enough to claim by.
 fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Reading> {
-    reading.filter(|reading| reading.sent_at >= now - SEND_WINDOW)
+    reading.filter(|reading| reading.is_fresh(now))
 }
 
 /// Whether a reading shows an instance that may be claimed; else why not.

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::step::{Observed, Sendable};
-use super::{Reading, SEND_WINDOW, Seen, backoff, later};
+use super::{Reading, Seen, backoff, later};
 use crate::api::reset_record::{Attempt, ResetRecordSpec};
 
 /// How soon to look again when something outside ECS is in the way.
@@ -27,10 +27,42 @@ pub(super) fn may_send(o: &Observed, now: Timestamp) -> Sendable {
 
 /// The instance of a reading that is fresh enough to sign a changing call by.
 pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Seen> {
-    reading.filter(|reading| reading.sent_at >= now - SEND_WINDOW)?.seen.as_ref()
+    reading.filter(|reading| reading.is_fresh(now))?.seen.as_ref()
+}
+
+/// The last look at the instance before a call is sent, by the latest reading there is: consent may have been taken back since
+/// the call was decided.
+///
+/// # Errors
+/// Why it may not be sent, in words for people.
+pub fn last_look(reading: Option<&Reading>, now: Timestamp) -> Result<(), &'static str> {
+    match reading.filter(|reading| reading.is_fresh(now)).map(|reading| &reading.seen) {
+        Some(Some(seen)) if seen.permitted => Ok(()),
+        Some(Some(_)) => Err("the account's rules do not cover the instance any more"),
+        Some(None) => Err("ECS does not show the instance any more"),
+        None => Err("the instance was not seen for too long"),
+    }
 }
 
 /// When a call may be tried again after `attempt`.
 pub(super) fn retry_time(attempt: &Attempt, spec: &ResetRecordSpec) -> Timestamp {
     later(attempt.timestamp.0, backoff::delay(attempt.number, &spec.instance_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Power;
+    use crate::decide::instance::tests::{at, reading};
+
+    #[test]
+    fn a_call_is_sent_by_a_fresh_reading_that_shows_the_instance_permitted_and_by_no_other() {
+        let running = reading(0, 0, Power::Running, -600);
+        assert_eq!(last_look(Some(&running), at(60)), Ok(()));
+        assert!(last_look(Some(&running), at(61)).unwrap_err().contains("too long"));
+        assert!(last_look(None, at(0)).is_err());
+        let forbidden = running.seen.clone().map(|seen| Seen { permitted: false, ..seen });
+        assert!(last_look(Some(&Reading { seen: forbidden, ..running.clone() }), at(1)).unwrap_err().contains("rules"));
+        assert!(last_look(Some(&Reading { seen: None, ..running }), at(1)).unwrap_err().contains("does not show"));
+    }
 }

@@ -11,7 +11,7 @@ use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
 use crate::decide::step::{Observed, Sendable};
-use crate::decide::{Reading, SEND_WINDOW, slots, start_time};
+use crate::decide::{Reading, sending, slots, start_time};
 use crate::ecs::{Scope, Transport};
 use crate::reconcile::accounts::Account;
 use crate::reconcile::{Context, passwords, readings};
@@ -101,13 +101,7 @@ pub(super) fn may_send_now<T>(context: &Context<T>, sight: &Sight, spec: &ResetR
     if let Some(block) = account.block(&spec.owner.namespace, &spec.region_id) {
         return Err(block.message);
     }
-    let reading = reading(context, spec, Some(&account));
-    match reading.filter(|reading| sight.later(context) <= reading.sent_at + SEND_WINDOW) {
-        Some(Reading { seen: Some(seen), .. }) if seen.permitted => Ok(()),
-        Some(Reading { seen: Some(_), .. }) => Err("the account's rules do not cover the instance any more".to_owned()),
-        Some(Reading { seen: None, .. }) => Err("ECS does not show the instance any more".to_owned()),
-        None => Err("the instance was not seen for too long".to_owned()),
-    }
+    sending::last_look(reading(context, spec, Some(&account)).as_ref(), sight.later(context)).map_err(str::to_owned)
 }
 
 fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {
