@@ -347,6 +347,24 @@ fn what_is_deleted_is_forgotten_at_once() {
 }
 
 #[test]
+fn what_has_ended_is_left_alone_while_ecs_cannot_be_asked_for_its_time() {
+    let mut world = World::with([Instance::running("i-running1", REGION)]);
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
+    world.wait_for("web", "Ready");
+    let ended = || world.record("i-running1")["status"]["availableTime"].is_string();
+    eventually("the slot is free", || ended().then_some(()));
+    world.kill_controller();
+    world.ecs().core().inject(Rule::once("GetCallerIdentity", Fault::LoseRequest).times(10_000));
+    world.start_controller();
+    let looks = || world.metric("controller_runtime_reconcile_total", "controller=\"reset_record\"");
+    eventually("the record was looked at", || (looks() > 0.5).then_some(()));
+    let (before, asked) = (looks(), || world.journal(|journal| journal.asked("GetCallerIdentity")));
+    let at_first = asked();
+    eventually("ECS's time was asked for, again and again", || (asked() > at_first + 3).then_some(()));
+    assert!(looks() < before + 1.5, "{} looks at a record that has ended", looks());
+}
+
+#[test]
 fn two_objects_that_name_one_instance_take_turns() {
     let world = World::with([Instance::running("i-running1", REGION).held()]);
     world.apply_secret("other", &json!({"password": "Green-Teapot-8"}));

@@ -105,6 +105,18 @@ fn a_namespace_that_is_not_allowed_needs_a_person() {
 }
 
 #[test]
+fn instances_that_may_not_be_read_need_a_person_and_those_that_cannot_be_do_not() {
+    let (before, wish, plan) = (PasswordResetStatus::default(), wish("1"), plan(vec![row(State::Pending)]));
+    let show = |reason| {
+        let block = Block { reason, message: "refused".to_owned() };
+        let situation = Situation { poll_trouble: Some(&block), ..situation(&before, &wish, &plan) };
+        table(&status(&situation, at(0))).map(str::to_owned)
+    };
+    assert_eq!(show(reasons::NOT_PERMITTED), ["False", "", "True", "False", "NotPermitted"]);
+    assert_eq!(show(reasons::THROTTLED), ["Unknown", "True", "", "Unknown", "Throttled"]);
+}
+
+#[test]
 fn a_run_is_counted_when_something_new_is_needed_and_not_otherwise() {
     let mut before = PasswordResetStatus::default();
     let mut see = |wish: &Wish, state: State| {

@@ -191,6 +191,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_error_shows_what_the_call_was_signed_with() {
+        let body = r#"{"Code":"the-key","RequestId":"x.the-token"}"#;
+        let credentials = Credentials {
+            access_key_id: "id".into(),
+            access_key_secret: "the-key".into(),
+            security_token: Some("the-token".into()),
+        };
+        let signed = reboot_instance(&endpoint(), &credentials, "i-1", &stamp());
+        let error = client(&[], &[(400, body)]).send(signed).await.result.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("the-key") && !shown.contains("the-token"), "{shown}");
+    }
+
+    #[tokio::test]
     async fn no_error_shows_the_password() {
         let quoted = r#"{"Code":"InvalidPassword.Malformed","Message":"Passw0rd! is bad","RequestId":"Passw0rd"}"#;
         let error = modify(400, quoted).await.result.unwrap_err();

@@ -105,3 +105,33 @@ fn seen(instance: &Instance, permitted: bool) -> Seen {
         permitted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecs::{Refusal, SendError};
+
+    #[test]
+    fn what_keeps_instances_from_being_read_has_the_reason_of_its_own_kind() {
+        let refused = |code: &str| {
+            let (class, executed) = crate::ecs::error::classify(Some(code), "", 403);
+            let refusal = Refusal {
+                code: code.to_owned(),
+                http_status: 403,
+                request_id: None,
+                names_instance_id: false,
+                executed,
+                class,
+                retry_after: None,
+            };
+            trouble(&CallError::Refused(refusal).into()).reason
+        };
+        assert_eq!(refused("Throttling.User"), reasons::THROTTLED);
+        assert_eq!(refused("Forbidden.RAM"), reasons::NOT_PERMITTED);
+        assert_eq!(refused("InvalidAccessKeyId.Inactive"), reasons::ACCOUNT_NOT_READY);
+        assert_eq!(refused("InternalError"), reasons::ECS_UNAVAILABLE);
+        assert_eq!(trouble(&DescribeError::NotReady("no".to_owned())).reason, reasons::ACCOUNT_NOT_READY);
+        let lost = CallError::from(SendError::Unknown("no answer in time".to_owned()));
+        assert_eq!(trouble(&lost.into()).reason, reasons::ECS_UNAVAILABLE);
+    }
+}
