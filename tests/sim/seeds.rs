@@ -28,12 +28,13 @@ pub fn seeds() -> std::ops::Range<u64> {
 pub fn chosen(worlds: &[(String, Scenario)], seed: u64) -> (String, Scenario) {
     let dice = Dice(seed).sub("people");
     let (name, mut scenario) = worlds[index(dice.draw("scenario"), worlds.len())].clone();
-    if dice.happens("begins late", 300) {
-        // M bounds the sum of this and of how much a reading lags.
-        let lag = if Weather::of(Dice(seed), 0).stale { Weather::LAG } else { 0 };
-        let begins = dice.within("begins", 1_000..=REBOOT_BEGINS - lag);
-        let seconds = Duration::from_millis(begins).as_secs_f64();
-        scenario.instances.iter_mut().for_each(|instance| instance.reboot_begins_after_seconds = seconds);
+    // M bounds the sum of how late a reboot begins and of how much a reading lags.
+    let lag = if Weather::of(Dice(seed), 0).stale { Weather::LAG } else { 0 };
+    let latest = REBOOT_BEGINS - lag;
+    let late = dice.happens("begins late", 300).then(|| seconds(dice.within("begins", 1_000..=latest)));
+    for instance in &mut scenario.instances {
+        let begins = &mut instance.reboot_begins_after_seconds;
+        *begins = late.unwrap_or(*begins).min(seconds(latest));
     }
     if dice.happens("guarded", 200) {
         scenario = scenario.guarded();
@@ -76,6 +77,10 @@ fn clock(dice: Dice) -> WrongClock {
     }
     let ahead_seconds = i64::try_from(dice.within("ahead", 0..=2_400)).unwrap() - 1_200;
     WrongClock { ahead_seconds, rate: [0.5, 1.0, 1.0, 2.0][index(dice.draw("rate"), 4)] }
+}
+
+fn seconds(milliseconds: Ms) -> f64 {
+    Duration::from_millis(milliseconds).as_secs_f64()
 }
 
 fn index(number: u64, length: usize) -> usize {

@@ -66,13 +66,13 @@ struct Tally {
     requests: usize,
     /// How claims ended.
     ends: BTreeMap<String, usize>,
-    failures: Vec<(Case, Vec<String>)>,
+    failures: Vec<Case>,
     /// Of the run that was asked for by name.
     story: String,
 }
 
-/// How many failures are listed; the first of them is told, and no more runs are made then.
-const LISTED: usize = 20;
+/// Each failure is said when it is found, and the first is told in the end. After so many no more runs are made.
+const ENOUGH: usize = 20;
 
 /// How many runs are made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,11 @@ pub fn run_seeds(title: &str, cases: impl Iterator<Item = Case> + Send) {
     make_all(title, cases, |case| format!("SEED={}", case.plan.seed));
 }
 
-fn make_all(title: &str, cases: impl Iterator<Item = Case> + Send, again: impl Fn(&Case) -> String) -> Option<usize> {
+fn make_all(
+    title: &str,
+    cases: impl Iterator<Item = Case> + Send,
+    again: impl Fn(&Case) -> String + Sync,
+) -> Option<usize> {
     assert!(SUITES.contains(&title), "{title} is none of the suites");
     let one = asked_for();
     if one.as_ref().is_some_and(|(suite, _)| suite != title) {
@@ -149,11 +153,11 @@ fn make_all(title: &str, cases: impl Iterator<Item = Case> + Send, again: impl F
             scope.spawn(|| {
                 loop {
                     // Enough is enough: the first failures tell what is wrong.
-                    let enough = tally.lock().unwrap().failures.len() >= LISTED;
+                    let enough = tally.lock().unwrap().failures.len() >= ENOUGH;
                     let next = if enough { None } else { cases.lock().unwrap().next() };
                     let Some(case) = next else { return };
                     let outcome = make(&case, if told { Story::told() } else { Story::untold() });
-                    tally.lock().unwrap().add(case, outcome);
+                    tally.lock().unwrap().add(case, outcome, &again);
                 }
             });
         }
@@ -163,12 +167,9 @@ fn make_all(title: &str, cases: impl Iterator<Item = Case> + Send, again: impl F
     if told {
         print!("{story}");
     }
-    if let Some((case, _)) = failures.first() {
-        let story = if told { String::new() } else { make(case, Story::told()).1 };
-        println!("{story}\n{title}: the story of the first failure is above");
-        for (case, why) in failures.iter().take(LISTED) {
-            println!("violated: {}\n    again: {}", why.join("; "), again(case));
-        }
+    if let Some(first) = failures.first() {
+        let story = if told { String::new() } else { make(first, Story::told()).1 };
+        println!("{story}\n{title}: the story of the first failure is above: {}", again(first));
         panic!("{title}: {} of {runs} runs failed", failures.len());
     }
     assert!(runs > 0, "{title}: there is no such run, so nothing was shown");
@@ -188,7 +189,8 @@ fn make(case: &Case, story: Story) -> (Result<Report, String>, String) {
 }
 
 impl Tally {
-    fn add(&mut self, case: Case, (outcome, story): (Result<Report, String>, String)) {
+    /// Takes in what came of a run, and says what did not hold: hours may pass until all are made.
+    fn add(&mut self, case: Case, (outcome, story): (Result<Report, String>, String), again: impl Fn(&Case) -> String) {
         self.story.push_str(&story);
         self.runs += 1;
         let mut wrong = Vec::new();
@@ -215,7 +217,8 @@ impl Tally {
             Err(panicked) => wrong.push(panicked),
         }
         if !wrong.is_empty() {
-            self.failures.push((case, wrong));
+            println!("violated: {}\n    again: {}", wrong.join("; "), again(&case));
+            self.failures.push(case);
         }
     }
 }

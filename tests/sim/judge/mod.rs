@@ -5,7 +5,7 @@ mod end;
 mod outcome;
 mod readings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use ecs_simulator::api_server::Change;
@@ -45,6 +45,8 @@ pub struct Judge {
     acknowledged: BTreeMap<(String, i64), Ms>,
     /// When ECS first took a password of a claim.
     first_taken: BTreeMap<(String, i64), Timestamp>,
+    /// The claims that are said to be in effect, wrongly, in the one way that the contract allows.
+    excused: BTreeSet<(String, i64)>,
     /// The claims that ended without one.
     nothing_set: Vec<Nothing>,
     readings: Readings,
@@ -87,6 +89,7 @@ impl Judge {
             password_taken: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             first_taken: BTreeMap::new(),
+            excused: BTreeSet::new(),
             nothing_set: Vec::new(),
             readings: Readings::default(),
             rules: scenario.rules(),
