@@ -30,6 +30,12 @@ pub fn account(name: &str, ecs_url: &str) -> Value {
     })
 }
 
+/// The credentials of that account.
+pub fn credentials() -> Value {
+    let key = json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"});
+    secret(SYSTEM_NAMESPACE, "ecs-credentials", &key)
+}
+
 /// A Secret.
 pub fn secret(namespace: &str, name: &str, data: &Value) -> Value {
     json!({

@@ -134,37 +134,34 @@ pub fn loosen(world: &World, crd: &str) {
 
 /// Namespaces, accounts and rights.
 pub fn settle(world: &World) {
-    for name in [SHOP, GITOPS] {
-        world.create_namespace(name);
-    }
-    world.kubectl(&["create", "namespace", LOCKED]);
+    let mut objects: Vec<Value> = [SHOP, GITOPS].into_iter().flat_map(manifests::namespace).collect();
+    objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LOCKED}}));
     for (namespace, name) in [(LOCKED, SECRET), (SHOP, SECRET), (GITOPS, SECRET), (SHOP, "db"), (NAMESPACE, "other")] {
-        world.apply(&manifests::secret(namespace, name, &json!({"password": "Other-Kettle-8"})));
+        objects.push(manifests::secret(namespace, name, &json!({"password": "Other-Kettle-8"})));
     }
-    accounts(world);
-    world.apply(&role("star", &json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}])));
-    let other_secret =
+    objects.extend(accounts(world));
+    let get_other =
         json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["other"], "verbs": ["get"]}]);
-    world.apply(&role("get-other", &other_secret));
     let use_shared = json!([{
         "apiGroups": ["ecs.password-reset.dev"], "resources": ["ecsaccounts"], "resourceNames": [SHARED, BLIND], "verbs": ["use"],
     }]);
-    world.apply(&role("use-shared", &use_shared));
+    objects.push(role("star", &json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}])));
+    objects.push(role("get-other", &get_other));
+    objects.push(role("use-shared", &use_shared));
     for who in Who::ALL {
         for (namespace, role) in who.roles() {
             let mut binding = cluster_binding(who, role);
             binding["kind"] = json!("RoleBinding");
             binding["metadata"]["namespace"] = json!(namespace);
-            world.apply(&binding);
+            objects.push(binding);
         }
-        for role in who.cluster_roles() {
-            world.apply(&cluster_binding(who, role));
-        }
+        objects.extend(who.cluster_roles().iter().map(|role| cluster_binding(who, role)));
     }
+    world.apply_all(objects);
 }
 
 /// `default` for `prod`, `other` for `shop`, and two for both whose rules tell the machines of the two apart.
-fn accounts(world: &World) {
+fn accounts(world: &World) -> [Value; 5] {
     let rule = |namespace: &str, tags: Value| json!({"namespaces": [namespace], "instanceTags": tags});
     let of_shop = rule(SHOP, json!({"team": "shop"}));
     let rules = json!([
@@ -172,7 +169,7 @@ fn accounts(world: &World) {
         rule(NAMESPACE, json!({"team": "shop", "lent": "prod"})),
         of_shop,
     ]);
-    let put = |name: &str, namespaces: &[&str], rules: Value, credentials: &str| {
+    let account = |name: &str, namespaces: &[&str], rules: Value, credentials: &str| {
         let mut account = world.account();
         account["metadata"]["name"] = json!(name);
         let spec = &mut account["spec"];
@@ -182,14 +179,16 @@ fn accounts(world: &World) {
         if !rules.is_null() {
             spec["rules"] = rules;
         }
-        world.apply(&account);
+        account
     };
     let blind = json!({"accessKeyID": "blindid", "accessKeySecret": "blindsecret"});
-    world.apply(&manifests::secret(SYSTEM_NAMESPACE, "blind-credentials", &blind));
-    put(ACCOUNT, &[NAMESPACE, LOCKED], Value::Null, "ecs-credentials");
-    put("other", &[SHOP], json!([of_shop]), "ecs-credentials");
-    put(SHARED, &[NAMESPACE, SHOP], rules.clone(), "ecs-credentials");
-    put(BLIND, &[NAMESPACE, SHOP], rules, "blind-credentials");
+    [
+        manifests::secret(SYSTEM_NAMESPACE, "blind-credentials", &blind),
+        account(ACCOUNT, &[NAMESPACE, LOCKED], Value::Null, "ecs-credentials"),
+        account("other", &[SHOP], json!([of_shop]), "ecs-credentials"),
+        account(SHARED, &[NAMESPACE, SHOP], rules.clone(), "ecs-credentials"),
+        account(BLIND, &[NAMESPACE, SHOP], rules, "blind-credentials"),
+    ]
 }
 
 /// The aggregated roles are filled by a controller of the control plane, and policies take a moment to be in force.
