@@ -25,6 +25,10 @@ pub use readings::Shown;
 /// How long after its Timestamp an attempt may be sent, and how old a reading may be then; a second for the clocks' grain.
 const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(61);
 
+/// How far two processes' views of ECS's clock may be apart: its `Date` has whole seconds. One may take a reading that was sent so
+/// little before the other one's password was acknowledged for one after it; that it may lag by a minute is what counts.
+const CLOCKS_APART: Ms = 1_000;
+
 /// How long after its Timestamp ECS carries out a request.
 const REQUEST_VALIDITY: SignedDuration = SignedDuration::from_secs(1_860);
 
@@ -186,7 +190,8 @@ impl Judge {
         self.require(age.is_some_and(|age| age <= window), || format!("I5: {what}: last read {age:?} before"));
         self.require(is_permitted, || format!("I5: {what}: the last reading does not show it permitted"));
         let acknowledged = self.acknowledged.get(&(id.clone(), claim)).copied();
-        let is_early = phase == "RestartRequested" && (acknowledged.is_none() || read < acknowledged);
+        let is_early = phase == "RestartRequested"
+            && (acknowledged.is_none() || read.map(|read| read + CLOCKS_APART) < acknowledged);
         self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {acknowledged:?} ms"));
         if request.action == "ModifyInstanceAttribute" && request.outcome == Outcome::Executed {
             let password = ecs.passwords_set(id).last().unwrap_or_default().to_owned();
