@@ -44,7 +44,7 @@ check: lint tree manifests-check ## What CI checks before the tests: format, cli
 
 ##@ Evidence: what holds the protocol to its promises (docs/RELIABILITY.md has the figures)
 
-# What the model and the chaos tests are built with.
+# What the model, the simulation and the chaos tests are built with.
 PROFILE ?= release
 
 .PHONY: model
@@ -155,8 +155,8 @@ deploy: build-installer ## Install everything, with the image IMG
 	$(KUBECTL) apply -f dist/install.yaml
 
 .PHONY: undeploy
-undeploy: build-installer ## Remove everything, the records too
-	$(KUBECTL) delete -f dist/install.yaml --ignore-not-found
+undeploy: ## Remove the controller, its namespace and its rights; the CRDs stay, and what the objects remember
+	$(KUBECTL) delete --ignore-not-found $(patsubst %,-f %,$(filter-out %/kustomization.yaml,$(wildcard deploy/base/*.yaml)))
 
 .PHONY: build-installer
 build-installer: ## Write dist/install.yaml, one file that installs everything

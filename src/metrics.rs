@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, text};
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +20,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use crate::api::conditions::{self, READY};
+use crate::api::reasons;
 
 /// The type of what [`Metrics::encode`] returns, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -64,9 +68,17 @@ pub struct Metrics {
     provider_throttled: Family<ApiLabels, Counter>,
     kube_writes: Family<WriteLabels, Counter>,
     leader: Family<LeaseLabels, Gauge>,
+    objects: Family<ReadyLabels, Gauge<u64, AtomicU64>>,
     instances: Family<StateLabels, Gauge<u64, AtomicU64>>,
-    /// What `instances` is summed from, by owner.
-    rows: Mutex<BTreeMap<String, BTreeMap<&'static str, u64>>>,
+    /// What `objects` and `instances` are summed from, by kind and name.
+    standings: Mutex<BTreeMap<(&'static str, String), Standing>>,
+}
+
+/// Where one object stands.
+#[derive(Debug)]
+struct Standing {
+    ready: ReadyLabels,
+    rows: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -100,6 +112,13 @@ struct WriteLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LeaseLabels {
     name: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReadyLabels {
+    kind: &'static str,
+    ready: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -154,8 +173,13 @@ impl Metrics {
                 "leader_election_master_status",
                 "1 for the process that holds the Lease, 0 for a standby",
             ),
+            objects: family(
+                r,
+                "passwordreset_objects",
+                "PasswordResets and ECSAccounts by status and reason of their condition Ready",
+            ),
             instances: family(r, "passwordreset_instances", "Instances of all PasswordResets by state"),
-            rows: Mutex::default(),
+            standings: Mutex::default(),
             registry,
         }
     }
@@ -219,24 +243,43 @@ impl Metrics {
         self.leader.get_or_create(&LeaseLabels { name }).set(leads.into());
     }
 
-    /// How many instances of `owner` (`namespace/name`) are in which state now; replaces what was said before.
-    pub fn set_rows(&self, owner: &str, counts: &BTreeMap<&'static str, u64>) {
-        self.rows().insert(owner.to_owned(), counts.clone());
+    /// What the conditions of an object say now, and how many instances it has in which state; replaces what was said before.
+    /// `name` is `namespace/name`, or the name alone where the kind has no namespaces.
+    pub fn set_object(
+        &self,
+        kind: &'static str,
+        name: &str,
+        conditions: &[Condition],
+        rows: BTreeMap<&'static str, u64>,
+    ) {
+        let (ready, reason) =
+            match conditions::find(conditions, READY).map(|it| (it.status.as_str(), it.reason.as_str())) {
+                Some(("True", reason)) => ("True", known(reason)),
+                Some(("False", reason)) => ("False", known(reason)),
+                Some((_, reason)) => ("Unknown", known(reason)),
+                None => ("Unknown", reasons::PENDING),
+            };
+        let standing = Standing { ready: ReadyLabels { kind, ready, reason }, rows };
+        self.standings().insert((kind, name.to_owned()), standing);
     }
 
-    /// `owner` is gone, and its instances are counted no more.
-    pub fn forget(&self, owner: &str) {
-        self.rows().remove(owner);
+    /// An object is gone, and is counted no more, nor are its instances.
+    pub fn forget(&self, kind: &'static str, name: &str) {
+        self.standings().remove(&(kind, name.to_owned()));
     }
 
     /// Everything in the `OpenMetrics` text format, see [`CONTENT_TYPE`].
     #[must_use]
     pub fn encode(&self) -> String {
         // Held to the end: a second scrape must not see the series while they are rebuilt.
-        let rows = self.rows();
+        let standings = self.standings();
+        self.objects.clear();
         self.instances.clear();
-        for (state, count) in rows.values().flatten() {
-            self.instances.get_or_create(&StateLabels { state }).inc_by(*count);
+        for standing in standings.values() {
+            self.objects.get_or_create(&standing.ready).inc();
+            for (state, count) in &standing.rows {
+                self.instances.get_or_create(&StateLabels { state }).inc_by(*count);
+            }
         }
         let mut encoded = String::new();
         // Writing to a String does not fail. Should it, then the closing "# EOF" is missing and the scraper says so.
@@ -244,8 +287,8 @@ impl Metrics {
         encoded
     }
 
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<&'static str, u64>>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    fn standings(&self) -> MutexGuard<'_, BTreeMap<(&'static str, String), Standing>> {
+        self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -292,6 +335,11 @@ fn bounded(code: &str) -> &str {
     if (1..=64).contains(&word.len()) && word.bytes().all(letter) { code } else { "other" }
 }
 
+/// A reason, from the closed set of them.
+fn known(reason: &str) -> &'static str {
+    reasons::ALL.iter().find(|known| **known == reason).copied().unwrap_or("other")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,7 +358,12 @@ mod tests {
         metrics.provider_throttled("RebootInstance");
         metrics.kube_write("ResetRecord", "replace");
         metrics.set_leader("a-lease", true);
-        metrics.set_rows("a/b", &[("InEffect", 2)].into());
+        metrics.set_object(
+            "PasswordReset",
+            "a/b",
+            &ready("False", reasons::PAUSED_ON_FAILURE),
+            [("InEffect", 2)].into(),
+        );
         let encoded = metrics.encode();
         for line in [
             r#"controller_runtime_reconcile_total{controller="resetrecord",result="success"} 1"#,
@@ -328,6 +381,7 @@ mod tests {
             r#"passwordreset_provider_api_throttled_total{api="RebootInstance"} 1"#,
             r#"passwordreset_kube_writes_total{kind="ResetRecord",verb="replace"} 1"#,
             r#"leader_election_master_status{name="a-lease"} 1"#,
+            r#"passwordreset_objects{kind="PasswordReset",ready="False",reason="PausedOnFailure"} 1"#,
             r#"passwordreset_instances{state="InEffect"} 2"#,
             concat!(r#"passwordreset_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
@@ -368,18 +422,42 @@ mod tests {
         }
     }
 
+    fn ready(status: &str, reason: &str) -> Vec<Condition> {
+        let told = serde_json::json!([
+            {"type": "Succeeded", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-11-24T05:21:07Z"},
+            {"type": READY, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2026-11-24T05:21:07Z"},
+        ]);
+        serde_json::from_value(told).unwrap()
+    }
+
     #[test]
-    fn instances_are_summed_over_owners_and_follow_deletes() {
-        let metrics = Metrics::new();
-        metrics.set_rows("a/one", &[("Pending", 2), ("InEffect", 1)].into());
-        metrics.set_rows("a/two", &[("Pending", 3)].into());
-        assert_line(&metrics.encode(), r#"passwordreset_instances{state="Pending"} 5"#);
-        metrics.set_rows("a/one", &[("InEffect", 3)].into());
+    fn objects_and_their_instances_are_summed_and_follow_deletes() {
+        let (metrics, one) = (Metrics::new(), "PasswordReset");
+        let works = ready("Unknown", reasons::PENDING);
+        metrics.set_object(one, "a/one", &works, [("Pending", 2), ("InEffect", 1)].into());
+        metrics.set_object(one, "a/two", &works, [("Pending", 3)].into());
+        metrics.set_object("ECSAccount", "a/two", &[], BTreeMap::new());
+        let encoded = metrics.encode();
+        assert_line(&encoded, r#"passwordreset_instances{state="Pending"} 5"#);
+        assert_line(&encoded, r#"passwordreset_objects{kind="PasswordReset",ready="Unknown",reason="Pending"} 2"#);
+        assert_line(&encoded, r#"passwordreset_objects{kind="ECSAccount",ready="Unknown",reason="Pending"} 1"#);
+        metrics.set_object(one, "a/one", &ready("True", reasons::SUCCEEDED), [("InEffect", 3)].into());
         let encoded = metrics.encode();
         assert_line(&encoded, r#"passwordreset_instances{state="Pending"} 3"#);
         assert_line(&encoded, r#"passwordreset_instances{state="InEffect"} 3"#);
-        metrics.forget("a/one");
-        metrics.forget("a/two");
-        assert!(!metrics.encode().contains("passwordreset_instances{"));
+        assert_line(&encoded, r#"passwordreset_objects{kind="PasswordReset",ready="Unknown",reason="Pending"} 1"#);
+        assert_line(&encoded, r#"passwordreset_objects{kind="PasswordReset",ready="True",reason="Succeeded"} 1"#);
+        metrics.forget(one, "a/one");
+        metrics.forget(one, "a/two");
+        metrics.forget("ECSAccount", "a/two");
+        let encoded = metrics.encode();
+        assert!(!encoded.contains("passwordreset_instances{") && !encoded.contains("passwordreset_objects{"));
+    }
+
+    #[test]
+    fn a_reason_that_nobody_knows_has_no_series_of_its_own() {
+        let metrics = Metrics::new();
+        metrics.set_object("PasswordReset", "a/b", &ready("False", "TypedByHand"), BTreeMap::new());
+        assert_line(&metrics.encode(), r#"passwordreset_objects{kind="PasswordReset",ready="False",reason="other"} 1"#);
     }
 }

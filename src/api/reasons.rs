@@ -1,5 +1,5 @@
 //! Every reason that a condition, an instance's row or an event can carry: one list, so that a reason is never
-//! misspelt and the reference table in the documentation can be held against it.
+//! misspelt and `docs/REASONS.md`, which says what to do about each, is held against it.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
@@ -166,5 +166,16 @@ mod tests {
             assert!(reason.chars().all(|c| c.is_ascii_alphanumeric()), "{reason}");
             assert!(!ALL[..i].contains(reason), "{reason} stands twice");
         }
+    }
+
+    #[test]
+    fn each_reason_is_explained_once_in_the_documentation() {
+        let lines = include_str!("../../docs/REASONS.md").lines();
+        let rows = lines.filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let mut explained: Vec<&str> = rows.map(|(reason, _)| reason).collect();
+        let mut all = ALL.to_vec();
+        explained.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(explained, all);
     }
 }

@@ -1,7 +1,7 @@
 //! What is said on an object that is stored in a form that this version cannot read: it is that object's problem alone.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::{Value, json};
 
 use crate::api::conditions::{self, Claim, Truth};
@@ -17,9 +17,9 @@ pub fn why(error: &str) -> String {
     error.chars().filter(|char| !char.is_control()).take(WHY_CHARS_MAX).collect()
 }
 
-/// The patch of its status. The generation is told too, else kstatus would wait for one.
+/// Its conditions.
 #[must_use]
-pub fn status_patch(why: &str, generation: Option<i64>, now: Timestamp) -> Value {
+pub fn conditions(why: &str, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let message = format!("this version of the controller cannot read the object: {why}; apply it again");
     let claim = |kind, truth| Claim { kind, truth, reason: reasons::INVALID_SPEC, message: message.clone() };
     let claims = vec![
@@ -27,7 +27,12 @@ pub fn status_patch(why: &str, generation: Option<i64>, now: Timestamp) -> Value
         claim(conditions::STALLED, Truth::True),
         claim(conditions::SUCCEEDED, Truth::False),
     ];
-    let conditions = conditions::set(&[], claims, generation, &Time(now));
+    conditions::set(&[], claims, generation, &Time(now))
+}
+
+/// The patch of its status. The generation is told too, else kstatus would wait for one.
+#[must_use]
+pub fn status_patch(conditions: &[Condition], generation: Option<i64>) -> Value {
     json!({"status": {"observedGeneration": generation, "conditions": conditions}})
 }
 
@@ -41,6 +46,7 @@ mod tests {
         let object = json!({"metadata": {}, "spec": {"regionID": "cn-hangzhou", "instanceIDs": "x".repeat(1_000_000)}});
         let error = serde_json::from_value::<PasswordReset>(object).unwrap_err().to_string();
         assert!(error.len() > 1_000_000, "the parser repeats what it cannot read");
-        assert!(status_patch(&why(&error), Some(1), Timestamp::UNIX_EPOCH).to_string().len() < 3_000);
+        let conditions = conditions(&why(&error), Some(1), Timestamp::UNIX_EPOCH);
+        assert!(status_patch(&conditions, Some(1)).to_string().len() < 3_000);
     }
 }

@@ -9,6 +9,7 @@
 mod identity;
 mod record;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::clock;
 use crate::decide::instance::is_done;
 use crate::ecs::Transport;
 
+const KIND: &str = "ECSAccount";
 /// How soon an account that is not ready is looked at again.
 const RETRY: Duration = Duration::from_secs(15);
 /// How soon to look again after new credentials could not be had: the old ones are still good.
@@ -34,13 +36,14 @@ const AFTER_REFRESH: Duration = Duration::from_secs(5);
 
 /// One pass over an account.
 pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, waker: Waker, name: String) -> Action {
-    let subject = Subject { controller: "ecs_account", kind: "ECSAccount", namespace: "", name: &name };
+    let subject = Subject { controller: "ecs_account", kind: KIND, namespace: "", name: &name };
     pass::run(&context, subject, check(&context, &waker, &name)).await
 }
 
 /// Nothing is done with an account any more that is gone, or cannot be read.
 pub fn forget<T>(context: &Context<T>, waker: &Waker, name: &str) {
     context.accounts.forget(name);
+    context.metrics.forget(KIND, name);
     wake_all_of(context, waker, name);
 }
 
@@ -53,7 +56,9 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
         }
         Err(ClusterError::Unreadable { why, generation, .. }) => {
             forget(context, waker, name);
-            let patch = unreadable::status_patch(&why, generation, context.clock.now());
+            let conditions = unreadable::conditions(&why, generation, context.clock.now());
+            context.metrics.set_object(KIND, name, &conditions, BTreeMap::new());
+            let patch = unreadable::status_patch(&conditions, generation);
             context.cluster.merge_ecs_account_status(name, &patch).await?;
             return Ok(Action::await_change());
         }

@@ -1,10 +1,11 @@
 //! The status of an account. Writes it, and decides nothing about the account.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::KIND;
 use crate::api::conditions::{self, Claim, Truth};
 use crate::api::ecs_account::{ECSAccount, ECSAccountStatus, RegionStatus};
 use crate::api::reasons;
@@ -58,6 +59,7 @@ pub(super) async fn write<T>(
         missing_permissions,
         regions: regions(context, &account.name_any(), &before),
     };
+    context.metrics.set_object(KIND, &account.name_any(), &status.conditions, BTreeMap::new());
     if status == before {
         return Ok(());
     }

@@ -10,6 +10,7 @@ mod observe;
 mod record;
 mod refusals;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use observe::Sight;
 
 pub use refusals::Refusals;
 
+const KIND: &str = "PasswordReset";
 /// How soon to look again while the account is being looked at for the first time, which wakes its objects.
 const AFTER_START: Duration = Duration::from_secs(5);
 /// How long an interest in readings outlives the next pass that is due anyway.
@@ -37,7 +39,7 @@ const LAPSE_GRACE: Duration = Duration::from_mins(1);
 
 /// One pass over an object.
 pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String, name: String) -> Action {
-    let subject = Subject { controller: "password_reset", kind: "PasswordReset", namespace: &namespace, name: &name };
+    let subject = Subject { controller: "password_reset", kind: KIND, namespace: &namespace, name: &name };
     pass::run(&context, subject, step(&context, &namespace, &name)).await
 }
 
@@ -46,7 +48,7 @@ pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
     context.instances.forget(&waiter(namespace, name));
     context.status_writes.take(&key(namespace, name));
     context.refusals.take(&key(namespace, name));
-    context.metrics.forget(&key(namespace, name));
+    context.metrics.forget(KIND, &key(namespace, name));
 }
 
 fn key(namespace: &str, name: &str) -> String {
@@ -66,7 +68,9 @@ async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -
             return Ok(Action::await_change());
         }
         Err(ClusterError::Unreadable { why, generation, .. }) => {
-            let patch = unreadable::status_patch(&why, generation, context.clock.now());
+            let conditions = unreadable::conditions(&why, generation, context.clock.now());
+            context.metrics.set_object(KIND, &key(namespace, name), &conditions, BTreeMap::new());
+            let patch = unreadable::status_patch(&conditions, generation);
             context.cluster.merge_password_reset_status(namespace, name, &patch).await?;
             return Ok(Action::await_change());
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::key;
 use super::observe::Sight;
+use super::{KIND, key};
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
 use crate::clock;
 use crate::decide::events;
@@ -51,8 +51,8 @@ async fn publish<T>(context: &Context<T>, before: &PasswordResetStatus, written:
 }
 
 fn measure<T>(context: &Context<T>, key: &str, status: &PasswordResetStatus) {
-    let Some(counts) = status.counts else { return };
-    let counts = BTreeMap::from([
+    let counts = status.counts.unwrap_or_default();
+    let rows = BTreeMap::from([
         ("Pending", u64::from(counts.pending)),
         ("InProgress", u64::from(counts.in_progress)),
         ("InEffect", u64::from(counts.in_effect)),
@@ -61,5 +61,5 @@ fn measure<T>(context: &Context<T>, key: &str, status: &PasswordResetStatus) {
         ("Failed", u64::from(counts.failed)),
         ("Unknown", u64::from(counts.unknown)),
     ]);
-    context.metrics.set_rows(key, &counts);
+    context.metrics.set_object(KIND, key, &status.conditions, rows);
 }
