@@ -103,6 +103,13 @@ fn a_retry_annotation_tries_only_what_has_failed() {
     assert_eq!(condition(&status, "Ready")["reason"], "PartiallyFailed");
     assert_eq!((&row(&status, good)["state"], &row(&status, bad)["state"]), (&json!("InEffect"), &json!("Failed")));
 
+    world.annotate("web", "retry-requested-at", Some("in vain"));
+    let tries = |world: &World| world.calls("ModifyInstanceAttribute", bad);
+    eventually("it is tried again", || (tries(&world) == 2).then_some(()));
+    world.wait_for_state("web", bad, "Failed");
+    world.assert_starts_nothing("web", |world| world.annotate("web", "retry-requested-at", None));
+    assert_eq!(tries(&world), 2, "that the annotation is gone asks for nothing");
+
     world.ecs().core().put_access_key(AccessKey::testing());
     world.annotate("web", "retry-requested-at", Some("today"));
     let status = world.wait_for("web", "Ready");

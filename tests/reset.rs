@@ -323,9 +323,13 @@ fn what_is_deleted_is_forgotten_at_once() {
     world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
     world.wait_for("web", "Ready");
     let instances = || world.metric("passwordreset_instances", "InEffect");
-    eventually("the instance is counted", || (instances() > 0.5).then_some(()));
+    let objects = |labels| world.metric("passwordreset_objects", labels);
+    let (reset, account) = ("kind=\"PasswordReset\",ready=\"True\"", "kind=\"ECSAccount\",ready=\"True\"");
+    eventually("object, instance and account are counted", || {
+        (instances() > 0.5 && objects(reset) > 0.5 && objects(account) > 0.5).then_some(())
+    });
     world.delete_reset("web");
-    eventually("it is not counted any more", || (instances() < 0.5).then_some(()));
+    eventually("the object is not counted any more", || (instances() + objects(reset) < 0.5).then_some(()));
 
     // A restart that is due when the account goes; not in the minute of the last one, where it would wait.
     world.ecs().advance(Duration::from_mins(1));
@@ -344,6 +348,13 @@ fn what_is_deleted_is_forgotten_at_once() {
     eventually("everything was looked at again", || (world.passes() > passes + 8.0).then_some(()));
     assert_eq!(asked(), asked_at_last, "a restart was requested for an account that is gone");
     assert_eq!(world.reboots("i-running1"), 1, "only the first run has restarted it");
+    assert!(objects("kind=\"ECSAccount\"") < 0.5, "the account is counted");
+
+    // Whoever replaces an account deletes it first.
+    assert_eq!(row(&world.status("again"), "i-running1")["state"], "PasswordSet");
+    world.apply(&world.account());
+    world.wait_for("again", "Ready");
+    assert_eq!(world.reboots("i-running1"), 2);
 }
 
 #[test]

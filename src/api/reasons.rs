@@ -81,7 +81,7 @@ reasons! {
     /// The account has rules, and the instance does not exist, cannot be seen, or no rule covers it for the object's namespace:
     /// which of them is for the account's owner to know.
     INSTANCE_NOT_ALLOWED = "InstanceNotAllowed";
-    /// The instance did not become Running or Stopped in time.
+    /// The instance did not become Running or Stopped in time, or its password could not be sent in that time.
     STABLE_STATE_TIMEOUT = "StableStateTimeout";
     /// ECS has locked the instance.
     INSTANCE_LOCKED = "InstanceLocked";

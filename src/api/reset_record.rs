@@ -223,6 +223,9 @@ pub struct Completed {
     pub retry: Option<String>,
     /// The fingerprint of the password that was set.
     pub fingerprint: Fingerprint,
+    /// When this owner last had a password set here, by this run or an earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_password_set_time: Option<Time>,
     /// How it ended.
     pub row: InstanceRow,
 }

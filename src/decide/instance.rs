@@ -60,10 +60,11 @@ fn set_password(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus
         return if nothing_unanswered { Step::Write(Change::GivenBack) } else { once_drained(status, now, why) };
     }
     if now > deadline {
-        let why = status.row.as_ref().map(|row| row.message.clone()).unwrap_or_default();
+        let row = || status.row.as_ref().map(|row| row.message.clone()).unwrap_or_default();
+        let why = if let Sendable::NotNow(why) = sendable { why } else { row() };
         let message = format!("the password could not be set within {} s: {why}", spec.stable_state_timeout_seconds);
         return if nothing_unanswered {
-            Step::Write(Change::Failed(reasons::PASSWORD_REFUSED, message))
+            Step::Write(Change::Failed(reasons::STABLE_STATE_TIMEOUT, message))
         } else {
             once_drained(status, now, &message)
         };

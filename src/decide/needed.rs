@@ -55,9 +55,15 @@ pub fn is_needed(entry: Option<&Completed>, wish: &Wish) -> bool {
         return true;
     }
     entry.row.state == State::Failed
-        && (entry.retry != wish.retry
+        && (asks_again(entry.retry.as_ref(), wish)
             || entry.owner.uid != wish.owner.uid
             || wish.fingerprint.as_ref().is_some_and(|fingerprint| differs(fingerprint, &entry.fingerprint)))
+}
+
+/// Whether the retry annotation asks for more than it did at a run: it has another value. That it was removed asks for nothing.
+#[must_use]
+pub fn asks_again(before: Option<&String>, wish: &Wish) -> bool {
+    wish.retry.is_some() && wish.retry.as_ref() != before
 }
 
 /// Whether all of `asked` was run.
@@ -92,8 +98,10 @@ pub fn complete(completed: &[Completed], spec: &ResetRecordSpec, row: InstanceRo
     let entry = Completed {
         owner: spec.owner.clone(),
         tokens,
-        retry: spec.retry.clone(),
+        // A value counts once, also when the annotation was removed meanwhile.
+        retry: spec.retry.clone().or_else(|| before?.retry.clone()),
         fingerprint: spec.fingerprint.clone(),
+        last_password_set_time: row.password_set_time.clone().or_else(|| before?.last_password_set_time.clone()),
         row,
     };
     completed.iter().filter(|other| !other.owner.is(&spec.owner)).cloned().chain([entry]).collect()
@@ -121,8 +129,10 @@ pub fn make_room(completed: &[Completed], owner: &Owner, exists: impl Fn(&Owner)
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
-    use crate::decide::instance::tests::{owner, row, spec};
+    use crate::decide::instance::tests::{at, owner, row, spec};
 
     fn fingerprint(value: &str) -> Fingerprint {
         Fingerprint { key_id: "k1".to_owned(), value: value.to_owned() }
@@ -144,6 +154,7 @@ mod tests {
             tokens: tokens(Some(run_id), None),
             retry: None,
             fingerprint: fingerprint("f"),
+            last_password_set_time: None,
             row: row(state),
         }
     }
@@ -184,6 +195,30 @@ mod tests {
         assert!(!is_needed(Some(&done), &wish("1")));
         assert_eq!(tokens(Some("1"), Some("")), tokens(Some("1"), None));
         assert_ne!(tokens(None, None), Vec::<String>::new(), "the empty runID counts");
+    }
+
+    #[test]
+    fn a_retry_counts_once_whenever_it_is_removed_and_set_again() {
+        let retry = |value: &str| Wish { retry: Some(format!("retry:{value}")), ..wish("1") };
+        let mut claim = spec("web", "i-bp1a0000");
+        (claim.tokens, claim.retry, claim.fingerprint) = (wish("1").tokens, retry("a").retry, fingerprint("f"));
+        let failed = complete(&[], &claim, row(State::Failed));
+        let is_needed = |completed: &[Completed], wish: &Wish| is_needed(entry_of(completed, &owner("web")), wish);
+        assert!(!is_needed(&failed, &wish("1")), "the annotation was removed");
+        assert!(!is_needed(&failed, &retry("a")) && is_needed(&failed, &retry("b")));
+        // A run of another kind meanwhile, without the annotation.
+        claim.retry = None;
+        let failed = complete(&failed, &claim, row(State::Failed));
+        assert!(!is_needed(&failed, &wish("1")) && !is_needed(&failed, &retry("a")) && is_needed(&failed, &retry("b")));
+    }
+
+    #[test]
+    fn when_an_owner_has_last_set_a_password_outlives_a_run_that_failed_before() {
+        let mut claim = spec("web", "i-bp1a0000");
+        claim.owner = owner("web");
+        let set = InstanceRow { password_set_time: Some(Time(at(7))), ..row(State::InEffect) };
+        let completed = complete(&complete(&[], &claim, set), &claim, row(State::Failed));
+        assert_eq!(completed[0].last_password_set_time, Some(Time(at(7))));
     }
 
     #[test]

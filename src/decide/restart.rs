@@ -26,12 +26,13 @@ pub(super) fn request(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecord
     let deadline = after(acknowledged, i64::from(spec.timeout_seconds));
     let wait = |fresh_after| {
         if now > deadline {
+            let row = || status.row.as_ref().map_or("the instance was not seen Running", |row| &row.message);
+            let why = if let Sendable::NotNow(why) = &o.sendable { why } else { row() };
+            let seconds = spec.timeout_seconds;
             Step::Write(Change::Failed(
                 reasons::RESTART_REFUSED,
                 format!(
-                    "no restart could be requested within {} s ({}); the password takes effect at the next start",
-                    spec.timeout_seconds,
-                    status.row.as_ref().map_or("the instance was not seen Running", |row| &row.message)
+                    "no restart could be requested within {seconds} s ({why}); the password takes effect at the next start"
                 ),
             ))
         } else {

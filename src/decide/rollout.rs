@@ -12,7 +12,7 @@ use super::resolve::Decision;
 use super::{Power, Reading, Seen, is_drained, later, minute, progress};
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, RestartPolicy, Run, State};
 use crate::api::reasons;
-use crate::api::reset_record::{Completed, ResetRecord};
+use crate::api::reset_record::{Completed, Owner, ResetRecord};
 
 /// How many of those who hold a slot are named to one who waits for it.
 const SLOT_HOLDERS_NAMED: usize = 3;
@@ -182,11 +182,11 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
         return settled(row);
     }
     if let Some((row, retry)) = done(object, target, now) {
-        return Verdict::Settled { row, is_of_this_retry: retry == object.wish.retry.as_ref() };
+        return Verdict::Settled { row, is_of_this_retry: !needed::asks_again(retry, object.wish) };
     }
-    let run_goes_on = object
-        .run
-        .is_some_and(|run| needed::covers(&run.tokens, &object.wish.tokens) && run.retry == object.wish.retry);
+    let run_goes_on = object.run.is_some_and(|run| {
+        needed::covers(&run.tokens, &object.wish.tokens) && !needed::asks_again(run.retry.as_ref(), object.wish)
+    });
     let before = target.before.filter(|_| run_goes_on);
     let mut row = candidate_row(object, target, before);
     if let Some(failed) = before.filter(|row| row.state == State::Failed && outlives_a_look(&row.reason)) {
@@ -251,27 +251,33 @@ fn in_flight(object: &Object, target: &Target) -> Option<InstanceRow> {
 
 /// The row of an instance that needs nothing, and the retry annotation of its run.
 fn done<'a>(object: &'a Object, target: &'a Target, now: Timestamp) -> Option<(InstanceRow, Option<&'a String>)> {
-    let Some(record) = target.record else {
-        // The record is lost, or there never was one: the object's own status is the second memory.
-        let run = object.run?;
-        let row = target.before.filter(|row| row.state.has_ended() && !is_judged_anew(&row.reason))?;
-        let remembered = needed::covers(&run.tokens, &object.wish.tokens)
-            && (row.state != State::Failed || run.retry == object.wish.retry);
-        return remembered.then(|| (row.clone(), run.retry.as_ref()));
+    let record =
+        target.record.map(|record| (record, record.status.as_ref().map_or(&[][..], |status| &status.completed)));
+    let entry = record.and_then(|(_, completed)| needed::entry_of(completed, &object.wish.owner));
+    let (mut row, retry) = match entry {
+        Some(entry) => {
+            let is_needed =
+                needed::is_needed(Some(entry), object.wish) || resolved_as(Decision::RestartAgain, object, target, now);
+            (!is_needed).then(|| (entry.row.clone(), entry.retry.as_ref()))?
+        }
+        None => remembered(object, target)?,
     };
-    let completed = record.status.as_ref().map_or(&[][..], |status| &status.completed);
-    let entry = needed::entry_of(completed, &object.wish.owner);
-    if needed::is_needed(entry, object.wish) || resolved_as(Decision::RestartAgain, object, target, now) {
-        return None;
-    }
-    let entry = entry?;
-    let mut row = entry.row.clone();
-    if row.state != State::Failed && reset_since(record, completed, entry) {
+    let is_superseded = |(record, completed)| reset_since(record, completed, &object.wish.owner, entry);
+    if row.state != State::Failed && record.is_some_and(is_superseded) {
         row.state = State::Superseded;
         reasons::SUPERSEDED.clone_into(&mut row.reason);
         "another PasswordReset has since reset this instance".clone_into(&mut row.message);
     }
-    Some((row, entry.retry.as_ref()))
+    Some((row, retry))
+}
+
+/// The second memory, the object's own status: for a record that is lost, or that was made anew for another owner since.
+fn remembered<'a>(object: &'a Object, target: &'a Target) -> Option<(InstanceRow, Option<&'a String>)> {
+    let run = object.run?;
+    let row = target.before.filter(|row| row.state.has_ended() && !is_judged_anew(&row.reason))?;
+    let is_remembered = needed::covers(&run.tokens, &object.wish.tokens)
+        && (row.state != State::Failed || !needed::asks_again(run.retry.as_ref(), object.wish));
+    is_remembered.then(|| (row.clone(), run.retry.as_ref()))
 }
 
 /// Whether a person has decided so on the claim that the target's record holds.
@@ -289,15 +295,20 @@ fn decision_counts_at(object: &Object, targets: &[Target], now: Timestamp) -> Op
     (drained_at > now && resolution.counts(record, &object.wish.owner, drained_at)).then_some(drained_at)
 }
 
-/// Whether another owner has set a password after `entry`: by a later entry, or by the claim in progress.
-fn reset_since(record: &ResetRecord, completed: &[Completed], entry: &Completed) -> bool {
-    let in_progress = !record.spec.owner.is(&entry.owner)
+/// Whether another owner has set a password after `owner` has: by a later entry, or by the claim in progress. A record without an
+/// entry of `owner` was made anew, so all of it is later.
+fn reset_since(record: &ResetRecord, completed: &[Completed], owner: &Owner, entry: Option<&Completed>) -> bool {
+    let in_progress = !record.spec.owner.is(owner)
         && record
             .status
             .as_ref()
             .is_some_and(|status| !status.phase.has_ended() && status.password_acknowledged_at.is_some());
-    let later = completed.iter().skip_while(|other| !other.owner.is(&entry.owner)).skip(1);
-    in_progress || later.into_iter().any(|other| other.row.password_set_time.is_some())
+    let own = completed.iter().position(|other| other.owner.is(owner));
+    let set_at = |entry: &Completed| entry.last_password_set_time.as_ref().map(|time| time.0);
+    let ours = entry.and_then(set_at);
+    // The order is that of the ends. One that has ended later without a password may have set its last one before.
+    let later = completed.iter().skip(own.map_or(0, |own| own + 1));
+    in_progress || later.filter_map(set_at).any(|theirs| ours.is_none_or(|ours| theirs >= ours))
 }
 
 /// A failure before a claim that stands until something new is asked for: it came by a deadline.

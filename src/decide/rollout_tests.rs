@@ -422,6 +422,66 @@ fn what_is_done_is_left_alone_and_shows_when_another_has_since_reset_it() {
 }
 
 #[test]
+fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
+    let (spec, wish, running) = (spec(1), wish(), reading(Power::Running));
+    let done = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
+    let state = |ends: &[(&str, InstanceRow)]| {
+        let mut record = completed();
+        let completed = ends.iter().fold(Vec::new(), |before, (name, row)| {
+            record.spec.owner = owner(name);
+            needed::complete(&before, &record.spec, row.clone())
+        });
+        record.status.as_mut().unwrap().completed = completed;
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        plan(&object(&spec, &wish), &targets, at(9)).rows[0].state
+    };
+    let (failed, other) = (row(State::Failed), "other");
+    assert_eq!(state(&[("web", done(1)), (other, done(2)), (other, failed.clone())]), State::Superseded);
+    assert_eq!(state(&[(other, done(1)), ("web", done(2)), (other, failed)]), State::InEffect);
+}
+
+#[test]
+fn a_record_that_was_lost_and_made_for_another_owner_starts_nothing_for_those_who_were_done() {
+    let (spec, wish, running, run, done) = (spec(1), wish(), reading(Power::Running), run(), row(State::InEffect));
+    let mut record = completed();
+    record.spec.owner = owner("other");
+    let state = |record: &ResetRecord, wish: &Wish| {
+        let mut targets = targets(&spec, Some(&running));
+        (targets[0].before, targets[0].record) = (Some(&done), Some(record));
+        let object = Object { run: Some(&run), min_restart_interval_seconds: 0, ..object(&spec, wish) };
+        let plan = plan(&object, &targets, at(9));
+        (plan.rows[0].state, plan.claims.len())
+    };
+    let status = record.status.as_mut().unwrap();
+    status.completed = Vec::new();
+    assert_eq!(state(&record, &wish), (State::InEffect, 0), "the other has set nothing");
+    let set = InstanceRow { password_set_time: Some(Time(at(5))), ..row(State::InEffect) };
+    record.status.as_mut().unwrap().completed = needed::complete(&[], &record.spec, set);
+    assert_eq!(state(&record, &wish), (State::Superseded, 0));
+    let second = Wish { tokens: vec!["run:2".to_owned()], ..wish };
+    assert_eq!(state(&record, &second), (State::Pending, 1), "a new run is a new run");
+}
+
+#[test]
+fn a_retry_annotation_that_is_removed_ends_no_pause() {
+    let (spec, running, mut record) = (spec(2), reading(Power::Running), completed());
+    record.spec.retry = Some("retry:a".to_owned());
+    record.status.as_mut().unwrap().completed = needed::complete(&[], &record.spec, row(State::Failed));
+    let is_paused = |retry: Option<&str>| {
+        let wish = Wish { retry: retry.map(str::to_owned), ..wish() };
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        let no_pause = Object { min_restart_interval_seconds: 0, ..object(&spec, &wish) };
+        let plan = plan(&no_pause, &targets, at(9));
+        (plan.paused, plan.claims.len())
+    };
+    assert_eq!(is_paused(Some("retry:a")), (true, 0));
+    assert_eq!(is_paused(None), (true, 0), "that it is gone asks for nothing");
+    assert_eq!(is_paused(Some("retry:b")), (false, 2));
+}
+
+#[test]
 fn the_objects_own_status_remembers_when_the_record_is_lost() {
     let (spec, wish, running, run, done) =
         (spec(1), wish(), reading(Power::Running), run(), row(State::EffectiveAtNextStart));

@@ -34,10 +34,10 @@ pub struct Observed<'a> {
 pub enum Sendable {
     /// The account is ready and, where it matters, the Secret holds the claimed password.
     Yes,
-    /// Not at the moment: an account that is not ready, an API server that does not answer.
+    /// Not at the moment: an account that is not ready, or gone after the password was set, an API server that does not answer.
     NotNow(String),
-    /// Never again: the Secret is gone or holds another password, the account is gone or no longer allows it, by its
-    /// namespaces, its regions or its rules.
+    /// Never again: the Secret is gone or holds another password, the account is gone before the password was set, or no longer
+    /// allows it, by its namespaces, its regions or its rules.
     Never(String),
 }
 

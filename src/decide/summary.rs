@@ -43,6 +43,8 @@ pub struct Situation<'a> {
     pub suspended: bool,
     /// Instances that were reset with another password than the Secret holds now.
     pub out_of_sync: &'a [String],
+    /// Whether the password of some instance cannot be compared with what the Secret holds.
+    pub uncompared: bool,
     /// Trouble with looking at instances, in our own words.
     pub poll_trouble: Option<&'a Block>,
     /// What was decided about the instances.
@@ -283,7 +285,7 @@ fn secret_in_sync(situation: &Situation) -> Claim {
         let ids = situation.out_of_sync.join(", ");
         let message = format!("the Secret was changed since these were reset: {ids}; set a new runID to reset them");
         (Truth::False, reasons::SECRET_CHANGED, message)
-    } else if situation.wish.fingerprint.is_none() {
+    } else if situation.wish.fingerprint.is_none() || situation.uncompared {
         (Truth::Unknown, reasons::NOT_CHECKED, "the Secret could not be compared".to_owned())
     } else {
         let message = "instances that are done have the password that the Secret holds".to_owned();
@@ -312,7 +314,9 @@ fn run(situation: &Situation, now: Timestamp) -> Run {
             let mut run = run.clone();
             let asked = tokens.iter().filter(|token| !run.tokens.contains(token)).cloned().collect::<Vec<_>>();
             run.tokens.extend(asked);
-            run.retry.clone_from(retry);
+            if retry.is_some() {
+                run.retry.clone_from(retry);
+            }
             run
         }
         Some(run) => fresh(run.number + 1, trigger(run, situation)),

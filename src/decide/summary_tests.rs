@@ -25,6 +25,7 @@ fn situation<'a>(before: &'a PasswordResetStatus, wish: &'a Wish, plan: &'a Plan
         broken: None,
         suspended: false,
         out_of_sync: &[],
+        uncompared: false,
         poll_trouble: None,
         plan,
     }

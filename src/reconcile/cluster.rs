@@ -25,6 +25,11 @@ use crate::failpoint;
 use crate::metrics::Metrics;
 use crate::reconcile::unreadable;
 
+/// The API server takes names of 253 bytes; what follows the head is a dot and a nonce.
+const EVENT_NAME_HEAD_BYTES_MAX: usize = 253 - 33;
+/// The longest `note` of an event that the API server takes.
+const EVENT_NOTE_BYTES_MAX: usize = 1_024;
+
 /// Why a request to the API server brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClusterError {
@@ -253,13 +258,13 @@ impl Cluster {
         let name = object.name_any();
         let event = Event {
             metadata: ObjectMeta {
-                name: Some(format!("{name}.{}", self.clock.nonce())),
+                name: Some(event_name(&name, &self.clock.nonce())),
                 namespace: Some(namespace.clone()),
                 ..ObjectMeta::default()
             },
             action: Some("Reconcile".to_owned()),
             event_time: Some(MicroTime(self.clock.now())),
-            note: Some(note.chars().take(1_000).collect()),
+            note: Some(event_note(note).to_owned()),
             reason: Some(reason.to_owned()),
             regarding: Some(ObjectReference {
                 api_version: Some(PasswordReset::api_version(&()).into_owned()),
@@ -359,5 +364,32 @@ fn classify(error: &kube::Error, verb: &'static str, what: String) -> ClusterErr
             ClusterError::Unreadable { what, why: "it cannot be parsed".to_owned(), generation: None }
         }
         _ => ClusterError::Unanswered { what, verb },
+    }
+}
+
+/// A name for an event about an object that is not longer than any may be.
+fn event_name(object: &str, nonce: &str) -> String {
+    let head = object.get(..object.floor_char_boundary(EVENT_NAME_HEAD_BYTES_MAX)).unwrap_or(object);
+    format!("{}.{nonce}", head.trim_end_matches(['-', '.']))
+}
+
+/// The beginning of an event's text that the API server takes.
+fn event_note(note: &str) -> &str {
+    note.get(..note.floor_char_boundary(EVENT_NOTE_BYTES_MAX)).unwrap_or(note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_event_is_too_long_for_the_api_server() {
+        let nonce = "0".repeat(32);
+        assert_eq!(event_name("web", &nonce), format!("web.{nonce}"));
+        let longest = event_name(&format!("{}.{}", "a".repeat(219), "b".repeat(33)), &nonce);
+        assert_eq!(longest, format!("{}.{nonce}", "a".repeat(219)), "a label does not end with a dot");
+        assert_eq!(event_note("short"), "short");
+        let note = event_note(&"密".repeat(400)).to_owned();
+        assert_eq!(note, "密".repeat(341), "counted in bytes, cut between characters");
     }
 }

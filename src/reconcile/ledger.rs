@@ -33,25 +33,26 @@ impl OwnWrites {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets what the watch has now shown.
-    pub fn seen(&self, event: &Event<DeserializeGuard<ResetRecord>>) {
+    /// Forgets what the watch has now shown, as `watched` holds it. A list fills that only when it is complete.
+    pub fn seen(&self, event: &Event<DeserializeGuard<ResetRecord>>, watched: &Store<DeserializeGuard<ResetRecord>>) {
         let mut own = self.lock();
-        let is_shown = |own: &ResetRecord, shown: &ResetRecord| !is_newer(own, shown);
-        match event {
-            Event::Apply(guard) | Event::InitApply(guard) => {
-                if let Ok(shown) = &guard.0
-                    && own.get(&shown.name_any()).is_some_and(|record| is_shown(record, shown))
-                {
-                    own.remove(&shown.name_any());
-                }
+        let mut show = |guard: &DeserializeGuard<ResetRecord>| {
+            if let Ok(shown) = &guard.0
+                && own.get(&shown.name_any()).is_some_and(|record| !is_newer(record, shown))
+            {
+                own.remove(&shown.name_any());
             }
+        };
+        match event {
+            Event::Apply(guard) => show(guard),
+            Event::InitDone => watched.state().iter().for_each(|guard| show(guard)),
             Event::Delete(guard) => {
                 let name = guard.name_any();
                 if own.get(&name).is_some_and(|record| record.uid() == guard.uid()) {
                     own.remove(&name);
                 }
             }
-            Event::Init | Event::InitDone => {}
+            Event::Init | Event::InitApply(_) => {}
         }
     }
 }
@@ -77,7 +78,7 @@ impl Ledger {
         }
     }
 
-    /// Forgets a record that was found to be gone.
+    /// Forgets a record that was not found at the API server.
     pub fn forget(&self, name: &str) {
         self.own.lock().remove(name);
     }
@@ -145,10 +146,10 @@ mod tests {
     fn an_own_write_counts_until_the_watch_shows_it() {
         let (watched, mut writer) = store();
         let own = OwnWrites::default();
-        let ledger = Ledger::new("system", watched, own.clone());
+        let ledger = Ledger::new("system", watched.clone(), own.clone());
         let mut show = |event: Event<DeserializeGuard<ResetRecord>>| {
-            own.seen(&event);
             writer.apply_watcher_event(&event);
+            own.seen(&event, &watched);
         };
         ledger.put(version(2));
         assert_eq!(count(&ledger, "web"), 1);
@@ -161,6 +162,23 @@ mod tests {
         assert_eq!(ledger.get("cn-hangzhou.i-bp1a0000").unwrap().metadata.generation, Some(3));
         show(Event::Delete(guarded(version(3))));
         assert!(ledger.get("cn-hangzhou.i-bp1a0000").is_none());
+    }
+
+    #[test]
+    fn an_own_write_counts_while_a_list_that_shows_it_is_not_complete() {
+        let (watched, mut writer) = store();
+        let own = OwnWrites::default();
+        let ledger = Ledger::new("system", watched.clone(), own.clone());
+        let mut show = |event: Event<DeserializeGuard<ResetRecord>>| {
+            writer.apply_watcher_event(&event);
+            own.seen(&event, &watched);
+        };
+        ledger.put(version(2));
+        for event in [Event::Init, Event::InitApply(guarded(version(2))), Event::InitDone] {
+            show(event);
+            assert_eq!(count(&ledger, "web"), 1);
+        }
+        assert!(own.lock().is_empty(), "the watch has shown it");
     }
 
     #[test]
@@ -178,11 +196,11 @@ mod tests {
     fn a_record_that_claims_another_instance_counts_for_nobody_and_is_told() {
         let (watched, mut writer) = store();
         let own = OwnWrites::default();
-        let ledger = Ledger::new("system", watched, own.clone());
+        let ledger = Ledger::new("system", watched.clone(), own.clone());
         let mut show = |record: ResetRecord| {
             let event = Event::Apply(guarded(record));
-            own.seen(&event);
             writer.apply_watcher_event(&event);
+            own.seen(&event, &watched);
         };
         let mut edited = version(2);
         edited.spec.instance_id = "i-bp1b0000".to_owned();

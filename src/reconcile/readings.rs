@@ -9,8 +9,8 @@ use crate::clock::Clock;
 use crate::decide::rollout::Block;
 use crate::decide::{Power, Reading, Seen};
 use crate::ecs::{
-    Action, CallError, Class, Describe, DescribeError, Described, Instance, InstanceStatus, Observation, Scope,
-    Transport, describe_instances,
+    Action, CallError, Class, Describe, DescribeError, Described, Instance, InstanceStatus, Observation, Refusal,
+    Scope, Transport, describe_instances,
 };
 
 /// 100 ids fit one page; a gateway that keeps handing out tokens is not followed for ever.
@@ -76,7 +76,18 @@ pub fn trouble(error: &DescribeError) -> Block {
             _ => reasons::ECS_UNAVAILABLE,
         },
     };
-    Block { reason, message: error.to_string() }
+    Block { reason, message: words(error) }
+}
+
+/// An error without its RequestId: with it every object would be written anew at each look, as long as ECS is out of order.
+fn words(error: &DescribeError) -> String {
+    match error {
+        DescribeError::Call(CallError::Refused(refusal)) => {
+            let refusal = Refusal { request_id: None, ..refusal.clone() };
+            DescribeError::Call(CallError::Refused(refusal)).to_string()
+        }
+        other => other.to_string(),
+    }
 }
 
 /// An observation as the decisions take it, for an object of `namespace`. Without an account nothing is permitted.
@@ -109,7 +120,7 @@ fn seen(instance: &Instance, permitted: bool) -> Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ecs::{Refusal, SendError};
+    use crate::ecs::SendError;
 
     #[test]
     fn what_keeps_instances_from_being_read_has_the_reason_of_its_own_kind() {

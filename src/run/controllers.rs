@@ -40,7 +40,7 @@ pub(super) fn controllers<T: Transport>(
         controller(context, reset_records, listeners.reset_records, stop),
         Arc::clone(context),
         |record, context| reset_record::reconcile(context, record.name_any()),
-        |context, gone| reset_record::forget(context, &gone.name),
+        |context, gone| reset_record::unseen(context, &gone.name),
     );
     let (accounts_waker, forget_waker) = (waker.clone(), waker.clone());
     let ecs_accounts = drive(

@@ -36,36 +36,42 @@ impl<K: Resource<DynamicType = ()> + Send + Sync + 'static> Watched<K> {
     }
 }
 
-/// The three watches; owners are woken by what happens to their records, and whatever is deleted is told so.
+/// The three watches. Owners are woken by what happens to their records; see [`watch`] for the rest.
 pub(super) fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, waker: &Waker) -> Streams {
-    let owners = waker.clone();
-    let on_record = move |event: &Event<Guarded<ResetRecord>>| {
-        own_writes.seen(event);
-        if let Event::Apply(guard) | Event::InitApply(guard) | Event::Delete(guard) = event
-            && let Ok(record) = &guard.0
-        {
-            for owner in concerned(record) {
-                owners.wake(&Waiter::owner(owner));
-            }
+    let (objects, records, owners, accounts) = (waker.clone(), waker.clone(), waker.clone(), waker.clone());
+    let wake_owners = move |guard: &Guarded<ResetRecord>| {
+        for owner in guard.0.iter().flat_map(concerned) {
+            owners.wake(&Waiter::owner(owner));
         }
     };
-    // Deleted objects look like unchanged ones to the controllers' filters.
-    let objects = waker.clone();
-    let on_object = move |event: &Event<Guarded<PasswordReset>>| {
-        if let Event::Delete(gone) = event {
-            objects.wake(&Waiter::Object { namespace: gone.namespace().unwrap_or_default(), name: gone.name_any() });
-        }
-    };
-    let accounts = waker.clone();
-    let on_account = move |event: &Event<Guarded<ECSAccount>>| {
-        if let Event::Delete(gone) = event {
-            accounts.wake(&Waiter::Account(gone.name_any()));
-        }
-    };
+    let wake_owners_too = wake_owners.clone();
     Streams {
-        password_resets: watch(Api::all(client.clone()), on_object),
-        reset_records: watch(Api::namespaced(client.clone(), namespace), on_record),
-        ecs_accounts: watch(Api::all(client.clone()), on_account),
+        password_resets: watch(
+            Api::all(client.clone()),
+            |_, _| {},
+            move |object| {
+                let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+                objects.wake(&Waiter::Object { namespace, name });
+            },
+        ),
+        reset_records: watch(
+            Api::namespaced(client.clone(), namespace),
+            move |event, watched| {
+                own_writes.seen(event, watched);
+                if let Event::Apply(record) = event {
+                    wake_owners(record);
+                }
+            },
+            move |record| {
+                records.wake(&Waiter::Record(record.name_any()));
+                wake_owners_too(record);
+            },
+        ),
+        ecs_accounts: watch(
+            Api::all(client.clone()),
+            |_, _| {},
+            move |account| accounts.wake(&Waiter::Account(account.name_any())),
+        ),
     }
 }
 
@@ -78,24 +84,98 @@ fn concerned(record: &ResetRecord) -> impl Iterator<Item = &Owner> {
 }
 
 /// One watch: list and follow, drop what is not needed, keep a cache, and pass on what was touched.
-fn watch<K>(api: Api<Guarded<K>>, on_event: impl Fn(&Event<Guarded<K>>) + Send + 'static) -> Watched<K>
+///
+/// `wake` has an object looked at for which that is not enough. What is listed is passed on page by page, and the cache has none of
+/// it until the list is complete: a controller that looks for it then finds nothing. What is deleted looks like unchanged to the
+/// controllers' filters, and what was deleted while there was no watch is in no list.
+fn watch<K>(
+    api: Api<Guarded<K>>,
+    on_event: impl Fn(&Event<Guarded<K>>, &Store<Guarded<K>>) + Send + 'static,
+    wake: impl Fn(&Guarded<K>) + Send + 'static,
+) -> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
 {
     let (reader, writer) = store();
     let (listed, synced) = tokio::sync::watch::channel(false);
+    let (cached, mut before) = (reader.clone(), Vec::new());
     let stream = watcher(api, watcher::Config::default())
         .default_backoff()
         .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(writer)
         // After the cache has taken it: who is woken must find it there.
         .inspect_ok(move |event| {
-            on_event(event);
-            if matches!(event, Event::InitDone) {
-                listed.send_replace(true);
+            on_event(event, &cached);
+            match event {
+                Event::Init => before = cached.state(),
+                Event::InitDone => {
+                    listed.send_replace(true);
+                    before.drain(..).chain(cached.state()).for_each(|object| wake(&object));
+                }
+                Event::Delete(gone) => wake(gone),
+                Event::Apply(_) | Event::InitApply(_) => {}
             }
         })
         .touched_objects()
         .boxed();
     Watched { reader, stream, synced }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use futures::channel::mpsc::unbounded;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn account(name: &str) -> Value {
+        let group = "ecs.password-reset.dev/v1alpha1";
+        json!({"apiVersion": group, "kind": "ECSAccount", "metadata": {"name": name}, "spec": {}})
+    }
+
+    /// A page of a list that ends, or one that goes on.
+    fn page(goes_on: bool, items: &[Value]) -> Value {
+        let metadata = json!({"resourceVersion": "1", "continue": if goes_on { "more" } else { "" }});
+        json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items})
+    }
+
+    /// Answers one request after the other, and the last watch never.
+    fn client(answers: Vec<Value>) -> Client {
+        let answers = Mutex::new(answers.into_iter());
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            let answer = answers.lock().unwrap().next();
+            async move {
+                let Some(answer) = answer else { return std::future::pending().await };
+                Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(format!("{answer}\n").into_bytes())))
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_a_list_is_complete_all_of_it_is_woken_for_and_so_is_what_is_gone() {
+        let expired = json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired"}});
+        let answers = vec![
+            page(false, &[account("gone")]),
+            expired,
+            page(true, &[account("first")]),
+            page(false, &[account("last")]),
+        ];
+        let (wakes, woken) = unbounded();
+        let wake = move |account: &Guarded<ECSAccount>| wakes.unbounded_send(account.name_any()).unwrap();
+        let Watched { reader, stream, .. } = watch(Api::all(client(answers)), |_, _| {}, wake);
+        let passed_on = tokio::spawn(stream.for_each(|_| std::future::ready(())));
+        let names = woken.take(4).collect::<Vec<String>>();
+        let mut names = tokio::time::timeout(Duration::from_mins(5), names).await.expect("somebody was not woken");
+        names[2..].sort_unstable();
+        assert_eq!(names, ["gone", "gone", "first", "last"]);
+        let mut cached: Vec<String> = reader.state().iter().map(|account| account.name_any()).collect();
+        cached.sort_unstable();
+        assert_eq!(cached, ["first", "last"], "who is woken finds what it was woken for");
+        passed_on.abort();
+    }
 }

@@ -4,7 +4,7 @@ use ecs_simulator::Outcome;
 use serde_json::{Value, json};
 
 use super::manifests::{NAMESPACE, SYSTEM_NAMESPACE};
-use super::world::{World, row};
+use super::world::{World, condition, row};
 
 impl World {
     /// Proves that an instance was reset once and restarted once, by the journal, and that its row tells the same story:
@@ -52,7 +52,11 @@ impl World {
         let patch = json!({"spec": {"maxFailures": tolerated + 1}}).to_string();
         let reset = ["passwordreset", name, "--namespace", NAMESPACE];
         self.kubectl(&[&["patch"], &reset[..], &["--type=merge", "--patch", &patch]].concat());
-        self.wait_until_done(name);
+        self.wait_for_reset(name, "its newest generation is answered, and it works no more", |object| {
+            let status = &object["status"];
+            let current = status["observedGeneration"] == object["metadata"]["generation"];
+            (current && condition(status, "Ready")["status"] != "Unknown").then_some(())
+        });
     }
 
     /// The number of the last claim of each record, by name.

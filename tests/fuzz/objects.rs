@@ -17,7 +17,8 @@ use super::engine::fuzz;
 
 /// What is said on an object that cannot be read must fit into its status, however large the object is.
 fn assert_told_in_short(error: &serde_json::Error) {
-    let patch = unreadable::status_patch(&unreadable::why(&error.to_string()), Some(1), Timestamp::UNIX_EPOCH);
+    let conditions = unreadable::conditions(&unreadable::why(&error.to_string()), Some(1), Timestamp::UNIX_EPOCH);
+    let patch = unreadable::status_patch(&conditions, Some(1));
     assert!(patch.to_string().len() < 8_000, "a status without bound");
 }
 

@@ -290,8 +290,9 @@ impl Canon<'_> {
         }
         self.word(row.is_some());
         row.iter().for_each(|row| self.row(row, !over));
-        for Completed { owner, tokens, retry, fingerprint, row } in completed {
-            self.word((&owner.uid, tokens, retry, &fingerprint.value));
+        for Completed { owner, tokens, retry, fingerprint, last_password_set_time, row } in completed {
+            // Times of different owners are compared, and there is one owner here.
+            self.word((&owner.uid, tokens, retry, &fingerprint.value, last_password_set_time.is_some()));
             self.row(row, false);
         }
     }

@@ -233,7 +233,9 @@ fn note_attempt(log: &mut Vec<Stored>, before: Option<&ResetRecord>, record: &Re
 fn is_needed(history: &History, record: &ResetRecord) -> bool {
     let spec = &record.spec;
     let failed_otherwise = history.failed.as_ref().is_some_and(|(uid, retry)| {
-        *uid != spec.owner.uid || *retry != spec.retry || history.fingerprint != spec.fingerprint.value
+        *uid != spec.owner.uid
+            || spec.retry.as_ref().is_some_and(|asked| retry.as_ref() != Some(asked))
+            || history.fingerprint != spec.fingerprint.value
     });
     !history.any
         || spec.tokens.iter().any(|token| !history.tokens.contains(token))

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 
 use super::refusals;
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
-use crate::api::reset_record::{ClaimedSecretRef, Owner, ResetRecord};
+use crate::api::reset_record::{ClaimedSecretRef, Completed, Owner, ResetRecord};
 use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, reasons};
 use crate::decide::needed::{self, Wish};
 use crate::decide::password::{self, Broken};
@@ -48,6 +48,7 @@ pub(super) struct Sight {
     may_describe: Option<bool>,
     slot_holders: Vec<String>,
     out_of_sync: Vec<String>,
+    uncompared: bool,
     poll_trouble: Option<Block>,
 }
 
@@ -59,6 +60,11 @@ struct Seen {
 }
 
 impl Seen {
+    /// What its record remembers of an owner.
+    fn entry(&self, owner: &Owner) -> Option<&Completed> {
+        needed::entry_of(&self.record.as_ref()?.status.as_ref()?.completed, owner)
+    }
+
     /// From here on nothing is known of an instance that the account's rules do not cover.
     fn veiled(self) -> Self {
         Self { reading: self.reading.map(Reading::veiled), ..self }
@@ -119,8 +125,12 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         })
         .collect();
     let missing = instances.iter().find(|seen| seen.reading.as_ref().is_some_and(|reading| reading.seen.is_none()));
+    let trouble = context.instances.trouble(&scope);
     let may_describe = match (missing, &account) {
-        (Some(missing), Some(account)) => may_describe(context, account, region, &missing.instance_id, now).await,
+        // Where ECS does not answer it would hold up this pass, and those of others.
+        (Some(missing), Some(account)) if trouble.is_none() => {
+            may_describe(context, account, region, &missing.instance_id, now).await
+        }
         _ => None,
     };
     if let Some(account) = &account {
@@ -128,14 +138,16 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         refusals::note(context, account, &wish.owner, may_describe, readings);
     }
     let instances = instances.into_iter().map(Seen::veiled).collect::<Vec<_>>();
+    let before = object.status.clone().unwrap_or_default();
     Some(Sight {
         slot_holders: context.ledger.look(|records| slots::holders(records, &wish, now)),
         out_of_sync: out_of_sync(&instances, &wish),
-        poll_trouble: context.instances.trouble(&scope).map(|error| readings::trouble(&error)),
+        uncompared: instances.iter().any(|seen| !can_be_compared(seen, &wish, &before)),
+        poll_trouble: trouble.map(|error| readings::trouble(&error)),
         broken: bytes.and_then(|bytes| password::check(bytes).err()),
         broken_on_windows: bytes.and_then(|bytes| password::check_windows(bytes).err()),
         secret_trouble: password.err(),
-        before: object.status.clone().unwrap_or_default(),
+        before,
         object,
         wish,
         now,
@@ -189,12 +201,24 @@ async fn may_describe<T: Transport>(
 fn out_of_sync(instances: &[Seen], wish: &Wish) -> Vec<String> {
     let Some(fingerprint) = &wish.fingerprint else { return Vec::new() };
     let differs = |seen: &&Seen| {
-        let status = seen.record.as_ref().and_then(|record| record.status.as_ref());
-        status.and_then(|status| needed::entry_of(&status.completed, &wish.owner)).is_some_and(|entry| {
+        seen.entry(&wish.owner).is_some_and(|entry| {
             entry.row.password_set_time.is_some() && needed::differs(fingerprint, &entry.fingerprint)
         })
     };
     instances.iter().filter(differs).map(|seen| seen.instance_id.clone()).collect()
+}
+
+/// Whether it can be known if the instance has the password that the Secret holds. Not so of one whose record was lost, or whose
+/// password was compared by a key that is gone.
+fn can_be_compared(seen: &Seen, wish: &Wish, before: &PasswordResetStatus) -> bool {
+    let row = || before.instances.iter().find(|row| row.instance_id == seen.instance_id);
+    match (seen.entry(&wish.owner), &wish.fingerprint) {
+        (Some(entry), Some(fingerprint)) => {
+            entry.row.password_set_time.is_none() || entry.fingerprint.key_id == fingerprint.key_id
+        }
+        (None, _) => row().is_none_or(|row| !row.state.has_ended() || row.password_set_time.is_none()),
+        (Some(_), None) => false,
+    }
 }
 
 impl Sight {
@@ -256,6 +280,7 @@ impl Sight {
             broken: self.broken,
             suspended: self.object.spec.suspended(),
             out_of_sync: &self.out_of_sync,
+            uncompared: self.uncompared,
             poll_trouble: self.poll_trouble.as_ref(),
             plan,
         }

@@ -49,9 +49,16 @@ pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Contex
     pass::run(&context, subject, step(&context, &name)).await
 }
 
+/// The watch does not show a record. One that this process has written is not gone: it is shown later.
+pub fn unseen<T>(context: &Context<T>, name: &str) {
+    if context.ledger.get(name).is_none() {
+        forget(context, name);
+    }
+}
+
 /// What is to be forgotten about a record that is gone. Never that its attempt was sent: a cache that is behind must not
 /// make a sent restart look unsent.
-pub fn forget<T>(context: &Context<T>, name: &str) {
+fn forget<T>(context: &Context<T>, name: &str) {
     context.instances.forget(&Waiter::Record(name.to_owned()));
     context.permits.take(name);
     context.ledger.forget(name);

@@ -88,7 +88,12 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
 /// The latest reading of the claim's instance, by the rules of `account`.
 fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&Account>) -> Option<Reading> {
     let observation = context.instances.latest(&scope(spec), &spec.instance_id)?;
-    Some(readings::reading(&observation, account, &spec.owner.namespace))
+    let mut reading = readings::reading(&observation, account, &spec.owner.namespace);
+    if let (None, Some(seen)) = (account, &mut reading.seen) {
+        // Nothing is sent for an account that is gone, but not because of its rules: see `sendable`.
+        seen.permitted = true;
+    }
+    Some(reading)
 }
 
 /// The last look before a send, at the account and the instance as they are known now: an account may have taken back its
@@ -152,8 +157,11 @@ async fn sendable<T>(
     account: Option<&Account>,
 ) -> (Sendable, Option<SecretString>) {
     let Some(account) = account else {
-        // Accounts are looked at again after a start; one that is gone keeps the claim until its deadline.
-        return (Sendable::NotNow(format!("ECSAccount {} does not exist", spec.account_name)), None);
+        let why = format!("ECSAccount {} does not exist", spec.account_name);
+        // A password that can no longer be sent gives its claim back. Once it is set, the claim waits until its deadline: whoever
+        // replaces an account deletes it first.
+        let is_to_be_set = phase == Phase::SettingPassword;
+        return (if is_to_be_set { Sendable::Never(why) } else { Sendable::NotNow(why) }, None);
     };
     match account.block(&spec.owner.namespace, &spec.region_id) {
         Some(block) if block.reason == reasons::ACCOUNT_NOT_READY => return (Sendable::NotNow(block.message), None),
