@@ -40,7 +40,7 @@ test: ## Run all tests, those on a real API server too (NEXTEST_ARGS narrows the
 	@$(call with-tools,) "$$NEXTEST" nextest run --locked --workspace $(NEXTEST_ARGS)
 
 .PHONY: check
-check: lint tree manifests-check ## What CI checks before the tests: format, clippy, dependency tree, generated files
+check: lint tree manifests-check mutants-check ## What CI checks before the tests: format, clippy, dependency tree, generated files
 
 ##@ Evidence: what holds the protocol to its promises (docs/RELIABILITY.md has the figures)
 
@@ -80,6 +80,10 @@ badinput: ## Thousands of objects mutated by the CRDs' schemas, and poisoned one
 .PHONY: fuzz
 fuzz: ## Mutate everything that is read from outside, each target for FUZZ_SECONDS (60); FUZZ_SEED=7 begins elsewhere
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test --locked --test fuzz -- --nocapture
+
+.PHONY: mutants-check
+mutants-check: ## Check that every mutant can still be applied
+	scripts/mutants --check
 
 .PHONY: mutants
 mutants: ## Break the protocol on purpose, one way at a time (ARGS chooses by name); each has to be noticed

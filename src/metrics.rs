@@ -11,7 +11,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, text};
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
@@ -20,9 +19,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-
-use crate::api::conditions::{self, READY};
-use crate::api::reasons;
 
 /// The type of what [`Metrics::encode`] returns, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -243,22 +239,15 @@ impl Metrics {
         self.leader.get_or_create(&LeaseLabels { name }).set(leads.into());
     }
 
-    /// What the conditions of an object say now, and how many instances it has in which state; replaces what was said before.
-    /// `name` is `namespace/name`, or the name alone where the kind has no namespaces.
+    /// The status and the reason of an object's condition Ready now, and how many instances it has in which state; replaces what was
+    /// said before. `name` is `namespace/name`, or the name alone where the kind has no namespaces.
     pub fn set_object(
         &self,
         kind: &'static str,
         name: &str,
-        conditions: &[Condition],
+        (ready, reason): (&'static str, &'static str),
         rows: BTreeMap<&'static str, u64>,
     ) {
-        let (ready, reason) =
-            match conditions::find(conditions, READY).map(|it| (it.status.as_str(), it.reason.as_str())) {
-                Some(("True", reason)) => ("True", known(reason)),
-                Some(("False", reason)) => ("False", known(reason)),
-                Some((_, reason)) => ("Unknown", known(reason)),
-                None => ("Unknown", reasons::PENDING),
-            };
         let standing = Standing { ready: ReadyLabels { kind, ready, reason }, rows };
         self.standings().insert((kind, name.to_owned()), standing);
     }
@@ -335,11 +324,6 @@ fn bounded(code: &str) -> &str {
     if (1..=64).contains(&word.len()) && word.bytes().all(letter) { code } else { "other" }
 }
 
-/// A reason, from the closed set of them.
-fn known(reason: &str) -> &'static str {
-    reasons::ALL.iter().find(|known| **known == reason).copied().unwrap_or("other")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,12 +342,7 @@ mod tests {
         metrics.provider_throttled("RebootInstance");
         metrics.kube_write("ResetRecord", "replace");
         metrics.set_leader("a-lease", true);
-        metrics.set_object(
-            "PasswordReset",
-            "a/b",
-            &ready("False", reasons::PAUSED_ON_FAILURE),
-            [("InEffect", 2)].into(),
-        );
+        metrics.set_object("PasswordReset", "a/b", ("False", "PausedOnFailure"), [("InEffect", 2)].into());
         let encoded = metrics.encode();
         for line in [
             r#"controller_runtime_reconcile_total{controller="resetrecord",result="success"} 1"#,
@@ -422,26 +401,18 @@ mod tests {
         }
     }
 
-    fn ready(status: &str, reason: &str) -> Vec<Condition> {
-        let told = serde_json::json!([
-            {"type": "Succeeded", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-11-24T05:21:07Z"},
-            {"type": READY, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2026-11-24T05:21:07Z"},
-        ]);
-        serde_json::from_value(told).unwrap()
-    }
-
     #[test]
     fn objects_and_their_instances_are_summed_and_follow_deletes() {
         let (metrics, one) = (Metrics::new(), "PasswordReset");
-        let works = ready("Unknown", reasons::PENDING);
-        metrics.set_object(one, "a/one", &works, [("Pending", 2), ("InEffect", 1)].into());
-        metrics.set_object(one, "a/two", &works, [("Pending", 3)].into());
-        metrics.set_object("ECSAccount", "a/two", &[], BTreeMap::new());
+        let works = ("Unknown", "Pending");
+        metrics.set_object(one, "a/one", works, [("Pending", 2), ("InEffect", 1)].into());
+        metrics.set_object(one, "a/two", works, [("Pending", 3)].into());
+        metrics.set_object("ECSAccount", "a/two", works, BTreeMap::new());
         let encoded = metrics.encode();
         assert_line(&encoded, r#"passwordreset_instances{state="Pending"} 5"#);
         assert_line(&encoded, r#"passwordreset_objects{kind="PasswordReset",ready="Unknown",reason="Pending"} 2"#);
         assert_line(&encoded, r#"passwordreset_objects{kind="ECSAccount",ready="Unknown",reason="Pending"} 1"#);
-        metrics.set_object(one, "a/one", &ready("True", reasons::SUCCEEDED), [("InEffect", 3)].into());
+        metrics.set_object(one, "a/one", ("True", "Succeeded"), [("InEffect", 3)].into());
         let encoded = metrics.encode();
         assert_line(&encoded, r#"passwordreset_instances{state="Pending"} 3"#);
         assert_line(&encoded, r#"passwordreset_instances{state="InEffect"} 3"#);
@@ -452,12 +423,5 @@ mod tests {
         metrics.forget("ECSAccount", "a/two");
         let encoded = metrics.encode();
         assert!(!encoded.contains("passwordreset_instances{") && !encoded.contains("passwordreset_objects{"));
-    }
-
-    #[test]
-    fn a_reason_that_nobody_knows_has_no_series_of_its_own() {
-        let metrics = Metrics::new();
-        metrics.set_object("PasswordReset", "a/b", &ready("False", "TypedByHand"), BTreeMap::new());
-        assert_line(&metrics.encode(), r#"passwordreset_objects{kind="PasswordReset",ready="False",reason="other"} 1"#);
     }
 }

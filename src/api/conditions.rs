@@ -96,6 +96,14 @@ pub fn set(before: &[Condition], claims: Vec<Claim>, generation: Option<i64>, no
         .collect()
 }
 
+/// Status and reason of Ready, for a metric: in words of closed sets, whoever wrote the conditions.
+#[must_use]
+pub fn ready(conditions: &[Condition]) -> (&'static str, &'static str) {
+    let Some(condition) = find(conditions, READY) else { return ("Unknown", reasons::PENDING) };
+    let status = ["True", "False"].into_iter().find(|status| *status == condition.status).unwrap_or("Unknown");
+    (status, reasons::ALL.iter().find(|reason| **reason == condition.reason).copied().unwrap_or("other"))
+}
+
 /// The condition of a type, if the list has it.
 #[must_use]
 pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
@@ -122,6 +130,14 @@ mod tests {
         assert_eq!((same[0].message.as_str(), same[0].observed_generation), ("two", Some(2)));
         let moved = set(&same, vec![ready(Truth::True, "three")], Some(2), &time(30));
         assert_eq!(moved[0].last_transition_time, time(30));
+    }
+
+    #[test]
+    fn ready_is_told_in_words_of_closed_sets() {
+        let told = |truth, reason| super::ready(&set(&[], vec![Claim { reason, ..ready(truth, "") }], None, &time(1)));
+        assert_eq!(told(Truth::False, reasons::PAUSED_ON_FAILURE), ("False", "PausedOnFailure"));
+        assert_eq!(told(Truth::True, "TypedByHand"), ("True", "other"));
+        assert_eq!(super::ready(&[]), ("Unknown", "Pending"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the API server refuses, with the words that the user then reads.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::common::{ACCOUNT, Instance, NAMESPACE, REGION, World, manifests};
@@ -311,12 +313,23 @@ fn the_largest_objects_are_not_too_much_for_cel() {
         "credentials": {"secretRef": {"name": longest(253)}},
         "regions": numbered(64, "cn-a", 64),
         "allowedNamespaces": {"names": numbered(256, "namespace-", 63)},
+        "rules": vec![json!({
+            "namespaces": numbered(64, "namespace-", 63),
+            "instanceTags": numbered(20, "tag-", 128).into_iter().map(|key| (key, longest(128))).collect::<BTreeMap<_, _>>(),
+        }); 32],
+        "assumeRole": {
+            "roleARN": format!("acs:ram::1234567890123456:role/{}", longest(64)),
+            "externalID": longest(1224),
+            "durationSeconds": 43200,
+        },
         "limits": {"requestsPerSecond": 100, "minRestartIntervalSeconds": 86400},
         "endpoint": {
             "url": format!("https://{}:65535", longest(242)),
             "stsURL": format!("https://{}:65535", longest(242)),
         },
     });
-    world.apply(&account);
-    world.apply(&with(account, "limits.requestsPerSecond", json!(1)));
+    // It would not fit twice, and `kubectl apply` keeps a copy in an annotation.
+    world.try_kubectl(&["create", "--filename=-"], &account.to_string()).unwrap();
+    let change = with(account, "limits.requestsPerSecond", json!(1));
+    world.try_kubectl(&["replace", "--filename=-"], &change.to_string()).unwrap();
 }

@@ -374,11 +374,6 @@ impl World {
         self.controller.take().expect("the controller runs").terminate()
     }
 
-    /// The controller's process id.
-    pub fn controller_pid(&self) -> u32 {
-        self.controller.as_ref().expect("the controller runs").pid()
-    }
-
     /// How many passes over `PasswordReset`s this process of the controller has finished.
     pub fn passes(&self) -> f64 {
         self.metric("controller_runtime_reconcile_total", "controller=\"password_reset\"")

@@ -60,7 +60,7 @@ pub fn chosen(worlds: &[(String, Scenario)], seed: u64) -> (String, Scenario) {
 
 /// What goes wrong in the run of a seed, until a moment: the weather, how many controllers there are, whether they elect a
 /// leader, and how wrong the clocks of their machines are.
-fn plan(seed: u64, until: Ms, must_end: bool) -> Plan {
+pub fn plan(seed: u64, until: Ms, must_end: bool) -> Plan {
     let dice = Dice(seed).sub("machines");
     let machines = if dice.happens("two", 400) { 2 } else { 1 };
     let clocks = (0..machines).map(|machine| clock(dice.sub(&format!("clock {machine}"))));

@@ -23,6 +23,7 @@ use super::pass::{self, Subject};
 use super::policies;
 use super::unreadable;
 use super::wake::{Waiter, Waker};
+use crate::api::conditions::ready;
 use crate::api::password_reset::PasswordReset;
 use crate::clock;
 use crate::decide::instance::is_done;
@@ -57,7 +58,7 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
         Err(ClusterError::Unreadable { why, generation, .. }) => {
             forget(context, waker, name);
             let conditions = unreadable::conditions(&why, generation, context.clock.now());
-            context.metrics.set_object(KIND, name, &conditions, BTreeMap::new());
+            context.metrics.set_object(KIND, name, ready(&conditions), BTreeMap::new());
             let patch = unreadable::status_patch(&conditions, generation);
             context.cluster.merge_ecs_account_status(name, &patch).await?;
             return Ok(Action::await_change());

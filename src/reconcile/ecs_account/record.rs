@@ -59,7 +59,7 @@ pub(super) async fn write<T>(
         missing_permissions,
         regions: regions(context, &account.name_any(), &before),
     };
-    context.metrics.set_object(KIND, &account.name_any(), &status.conditions, BTreeMap::new());
+    context.metrics.set_object(KIND, &account.name_any(), conditions::ready(&status.conditions), BTreeMap::new());
     if status == before {
         return Ok(());
     }

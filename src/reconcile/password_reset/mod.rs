@@ -22,6 +22,7 @@ use super::cluster::ClusterError;
 use super::pass::{self, Subject};
 use super::unreadable;
 use super::wake::Waiter;
+use crate::api::conditions::ready;
 use crate::api::password_reset::State;
 use crate::clock;
 use crate::decide::rollout::Plan;
@@ -69,7 +70,7 @@ async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -
         }
         Err(ClusterError::Unreadable { why, generation, .. }) => {
             let conditions = unreadable::conditions(&why, generation, context.clock.now());
-            context.metrics.set_object(KIND, &key(namespace, name), &conditions, BTreeMap::new());
+            context.metrics.set_object(KIND, &key(namespace, name), ready(&conditions), BTreeMap::new());
             let patch = unreadable::status_patch(&conditions, generation);
             context.cluster.merge_password_reset_status(namespace, name, &patch).await?;
             return Ok(Action::await_change());

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 
 use super::observe::Sight;
 use super::{KIND, key};
+use crate::api::conditions;
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
 use crate::clock;
 use crate::decide::events;
@@ -61,5 +62,5 @@ fn measure<T>(context: &Context<T>, key: &str, status: &PasswordResetStatus) {
         ("Failed", u64::from(counts.failed)),
         ("Unknown", u64::from(counts.unknown)),
     ]);
-    context.metrics.set_object(KIND, key, &status.conditions, rows);
+    context.metrics.set_object(KIND, key, conditions::ready(&status.conditions), rows);
 }
