@@ -315,6 +315,22 @@ fn claims_that_the_api_server_refuses_are_told_in_their_rows_and_made_once_it_ta
 }
 
 #[test]
+fn an_instance_whose_owner_is_gone_is_looked_at_for_another_hour_and_no_longer() {
+    let id = "i-running1";
+    let mut world = World::with([Instance::running(id, REGION)]);
+    world.apply_reset("web", json!({"instanceIDs": [id], "restart": {"minReadySeconds": 86_400}}));
+    world.wait_for("web", "Ready");
+    world.delete_reset("web");
+    let is_available = |world: &World| world.record(id)["status"]["availableTime"].is_string();
+    world.advance(3_500);
+    world.start_controller();
+    world.advance(50);
+    assert!(!is_available(&world), "whoever replaces an object deletes it first");
+    world.advance(100);
+    eventually("its slot is given up", || is_available(&world).then_some(()));
+}
+
+#[test]
 fn what_is_deleted_is_forgotten_at_once() {
     // Nothing but the deletions themselves can tell: no look is due within the hour.
     let ecs = Config { instances: vec![Instance::running("i-running1", REGION)], ..Config::default() };

@@ -75,7 +75,10 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, timing: Tim
         status.phase = Phase::RestartRequested;
         status.start_time_before = Some(Time(start_time_before));
         status.left_running = false;
-        show(&mut status, State::Restarting, reasons::RESTARTING, "requesting a restart".to_owned(), timestamp);
+        // Without an answer nothing is written until then, so the row says it beforehand.
+        let known = short(timestamp + timing.request_validity + timing.restart_settle);
+        let message = format!("a restart is requested; if ECS does not answer, its outcome is known after {known}");
+        show(&mut status, State::Restarting, reasons::RESTARTING, message, timestamp);
     }
     if let Some(row) = &mut status.row {
         row.attempts = row.attempts.saturating_add(1);

@@ -23,7 +23,7 @@ pub struct Observed<'a> {
     pub start_time_follows_reboot: bool,
     /// How many other instances of the owner are away, or may be.
     pub others_away: u32,
-    /// Whether the owner's list still holds the instance. So it counts where the owner is not known.
+    /// Whether the owner's list still holds the instance. So it counts where the owner cannot be read, or may come back.
     pub is_listed: bool,
     /// The lengths of time that ECS's behaviour dictates.
     pub timing: Timing,

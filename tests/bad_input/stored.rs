@@ -89,6 +89,7 @@ fn an_object_that_cannot_be_read_is_told_so_and_stops_nobody() {
         // Else kstatus, and Helm with it, would wait for the whole timeout.
         assert_eq!(status["observedGeneration"], 1, "{name}");
     }
+    assert_eq!(world.metric("passwordreset_objects", "reason=\"InvalidSpec\"").to_string(), poisons.len().to_string());
     world.assert_untouched("i-poison0001");
 
     // Applied again in a readable form it is an object like any other.

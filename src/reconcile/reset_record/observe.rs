@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
@@ -11,10 +12,13 @@ use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
 use crate::decide::step::{Observed, Sendable};
-use crate::decide::{Reading, sending, slots, start_time};
+use crate::decide::{Reading, later, sending, slots, start_time};
 use crate::ecs::{Scope, Transport};
 use crate::reconcile::accounts::Account;
 use crate::reconcile::{Context, passwords, readings};
+
+/// So soon after the end of a claim an owner that is gone may come back.
+const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why a Secret can no longer hold the password that was claimed.
 const NOT_THE_CLAIMED_ONE: [&str; 3] =
@@ -80,7 +84,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
             && start_time_follows_reboot(context, spec),
         others_away: others_away(context, record, now),
-        is_listed: is_listed(context, spec),
+        is_listed: is_listed(context, record, now),
         account,
     })
 }
@@ -113,12 +117,18 @@ fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) ->
     context.ledger.look(|records| slots::others_away(records, record, now))
 }
 
-/// Whether the claim's owner, as last watched, lists the instance. One that is gone or cannot be read has not taken it off.
-fn is_listed<T>(context: &Context<T>, spec: &ResetRecordSpec) -> bool {
-    let owner = ObjectRef::new(&spec.owner.name).within(&spec.owner.namespace);
-    let guard = context.password_resets.get(&owner);
-    let object = guard.as_ref().and_then(|guard| guard.0.as_ref().ok());
-    object.is_none_or(|object| object.spec.instance_ids.contains(&spec.instance_id))
+/// Whether the claim's owner, as last watched, lists the instance. One that cannot be read has not taken it off, and one that is gone
+/// only long after the end: whoever replaces an object deletes it first.
+fn is_listed<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> bool {
+    let ResetRecordSpec { owner, instance_id, .. } = &record.spec;
+    match context.password_resets.get(&ObjectRef::new(&owner.name).within(&owner.namespace)).as_deref() {
+        Some(DeserializeGuard(Ok(object))) => object.spec.instance_ids.contains(instance_id),
+        Some(DeserializeGuard(Err(_))) => true,
+        None => {
+            let ended = record.progress().row.and_then(|row| row.state_time);
+            ended.is_none_or(|ended| now < later(ended.0, REPLACED_WITHIN))
+        }
+    }
 }
 
 /// Whether a restart of the record's instance may be stored, as far as slots go.
