@@ -25,9 +25,11 @@ pub use readings::Shown;
 /// How long after its Timestamp an attempt may be sent, and how old a reading may be then; a second for the clocks' grain.
 const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(61);
 
-/// How far two processes' views of ECS's clock may be apart: its `Date` has whole seconds. One may take a reading that was sent so
-/// little before the other one's password was acknowledged for one after it; that it may lag by a minute is what counts.
-const CLOCKS_APART: Ms = 1_000;
+/// How far off a process may take ECS's clock to be: its `Date` has whole seconds, and what a clock that runs too fast has gained
+/// since the last answer comes on top. So it may take a reading that was sent so little before a password was acknowledged for one
+/// after it; that a reading may lag by a minute is what counts.
+const OFF: SignedDuration = SignedDuration::from_secs(1);
+const OFF_IF_TOO_FAST: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long after its Timestamp ECS carries out a request.
 const REQUEST_VALIDITY: SignedDuration = SignedDuration::from_secs(1_860);
@@ -133,6 +135,11 @@ impl Judge {
         SEND_WINDOW.mul_f64(1.0 / rate.min(1.0))
     }
 
+    /// How far off a process may take ECS's clock to be.
+    fn off(&self, id: ProcessId) -> SignedDuration {
+        if self.processes.get(&id).is_some_and(|(_, rate)| *rate > 1.0) { OFF_IF_TOO_FAST } else { OFF }
+    }
+
     /// ECS has just judged the call of a process. Returns what its answer shows, if it is one that shows instances.
     pub fn call(&mut self, ecs: &Core, travel: &Travel, answer: Option<&Response<Bytes>>) -> Option<Shown> {
         let mut entries = ecs.journal().entries().iter().rev();
@@ -191,7 +198,7 @@ impl Judge {
         self.require(is_permitted, || format!("I5: {what}: the last reading does not show it permitted"));
         let acknowledged = self.acknowledged.get(&(id.clone(), claim)).copied();
         let is_early = phase == "RestartRequested"
-            && (acknowledged.is_none() || read.map(|read| read + CLOCKS_APART) < acknowledged);
+            && acknowledged.is_none_or(|at| read.is_none_or(|read| wall(read) + self.off(travel.process) < wall(at)));
         self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {acknowledged:?} ms"));
         if request.action == "ModifyInstanceAttribute" && request.outcome == Outcome::Executed {
             let password = ecs.passwords_set(id).last().unwrap_or_default().to_owned();
@@ -238,10 +245,8 @@ impl Judge {
         if !before.is_null() && before["spec"]["claim"] != spec["claim"] {
             // I4: nothing of the claim before can still arrive.
             let until = before["status"]["unansweredUntil"].as_str().and_then(|until| until.parse::<Timestamp>().ok());
-            // A clock that runs too fast is ahead of ECS's by as much as it has gained since the last answer.
-            let is_right = |by: &Travel| self.processes.get(&by.process).is_none_or(|(_, rate)| *rate <= 1.0);
-            let grain = SignedDuration::from_secs(if by.is_none_or(is_right) { 1 } else { 60 });
-            self.require(until.is_none_or(|until| until <= now + grain), || {
+            let off = by.map_or(OFF, |by| self.off(by.process));
+            self.require(until.is_none_or(|until| until <= now + off), || {
                 format!("I4: claim {claim} on {instance_id} was made at {now}, and the one before is unanswered until {until:?}")
             });
             let is_alive = |it: &&UnderWay| it.instance_id == instance_id && now <= it.timestamp + REQUEST_VALIDITY;
