@@ -266,6 +266,7 @@ fn build<T: Transport>(
         refusals: Recent::default(),
         permits: Recent::default(),
         storing_restart: tokio::sync::Mutex::default(),
+        owner_missed_since: Recent::default(),
         sent: Recent::default(),
         policies: Policies::default(),
         settings,

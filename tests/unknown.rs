@@ -76,6 +76,25 @@ fn a_person_can_say_that_it_happened() {
 }
 
 #[test]
+fn a_word_on_an_unknown_ends_no_run_that_was_asked_for_since() {
+    let mut world = unknown();
+    world.kill_controller();
+    world.apply_reset("web", json!({"instanceIDs": [ID], "runID": "2", "suspend": true}));
+    world.annotate("web", RESOLVE, Some("i-running1/1=Happened"));
+    world.start_controller();
+    eventually("the word is written down", || {
+        (world.record(ID)["status"]["completed"][0]["row"]["reason"] == "ResolvedByPerson").then_some(())
+    });
+    let passes = world.passes();
+    world.annotate("web", RESOLVE, None);
+    eventually("it was looked at again", || (world.passes() > passes + 1.5).then_some(()));
+    world.wait_for_reason("web", "Suspended");
+    let status = world.status("web");
+    assert_eq!((&row(&status, ID)["state"], &status["run"]["number"]), (&json!("Pending"), &json!(2)));
+    assert_eq!(status["run"]["trigger"], "RunID", "it counted as run before it was");
+}
+
+#[test]
 fn a_person_can_have_it_restarted_again_and_that_counts_once() {
     let mut world = unknown();
     world.annotate("web", RESOLVE, Some("i-running1/1=RestartAgain"));

@@ -7,7 +7,7 @@
 use sha2::{Digest, Sha256};
 
 use super::resolve::Resolution;
-use crate::api::password_reset::{InstanceRow, State};
+use crate::api::password_reset::{InstanceRow, Run, State};
 use crate::api::reset_record::{Completed, Fingerprint, Owner, ResetRecordSpec};
 
 /// How many tokens an entry keeps; the oldest go first.
@@ -24,7 +24,7 @@ pub struct Wish {
     pub owner: Owner,
     /// Digests of its `runID` and, when present, of its rerun annotation.
     pub tokens: Vec<String>,
-    /// Digest of its retry annotation, when present.
+    /// Digest of its retry annotation; see [`retry`].
     pub retry: Option<String>,
     /// The fingerprint of its password as it is now, when it could be read.
     pub fingerprint: Option<Fingerprint>,
@@ -47,6 +47,14 @@ pub fn tokens(run_id: Option<&str>, rerun_requested_at: Option<&str>) -> Vec<Str
     std::iter::once(token("run", run_id.unwrap_or_default())).chain(rerun.map(|value| token("rerun", value))).collect()
 }
 
+/// The digest of the retry annotation, unless empty; without one, that of the last one that the object's run has heard. Taking the
+/// annotation off asks for nothing, and takes nothing back.
+#[must_use]
+pub fn retry(retry_requested_at: Option<&str>, run: Option<&Run>) -> Option<String> {
+    let asked = retry_requested_at.filter(|value| !value.is_empty()).map(|value| token("retry", value));
+    asked.or_else(|| run?.retry.clone())
+}
+
 /// Whether an instance needs a run, given what it has had done for this owner.
 #[must_use]
 pub fn is_needed(entry: Option<&Completed>, wish: &Wish) -> bool {
@@ -60,7 +68,7 @@ pub fn is_needed(entry: Option<&Completed>, wish: &Wish) -> bool {
             || wish.fingerprint.as_ref().is_some_and(|fingerprint| differs(fingerprint, &entry.fingerprint)))
 }
 
-/// Whether the retry annotation asks for more than it did at a run: it has another value. That it was removed asks for nothing.
+/// Whether the retry annotation asks for more than it did at a run: it has another value.
 #[must_use]
 pub fn asks_again(before: Option<&String>, wish: &Wish) -> bool {
     wish.retry.is_some() && wish.retry.as_ref() != before
@@ -132,6 +140,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
+    use crate::api::password_reset::Trigger;
     use crate::decide::instance::tests::{at, owner, row, spec};
 
     fn fingerprint(value: &str) -> Fingerprint {
@@ -210,6 +219,23 @@ mod tests {
         claim.retry = None;
         let failed = complete(&failed, &claim, row(State::Failed));
         assert!(!is_needed(&failed, &wish("1")) && !is_needed(&failed, &retry("a")) && is_needed(&failed, &retry("b")));
+    }
+
+    #[test]
+    fn a_retry_annotation_that_is_taken_off_takes_nothing_back() {
+        let run = |retry: &str| Run {
+            number: 1,
+            trigger: Trigger::Created,
+            tokens: Vec::new(),
+            retry: Some(token("retry", retry)),
+            start_time: Time(at(0)),
+            completion_time: None,
+        };
+        assert_eq!(retry(Some("b"), Some(&run("a"))), Some(token("retry", "b")));
+        for nothing in [None, Some("")] {
+            assert_eq!(retry(nothing, Some(&run("a"))), Some(token("retry", "a")));
+            assert_eq!(retry(nothing, None), None);
+        }
     }
 
     #[test]

@@ -189,7 +189,7 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     });
     let before = target.before.filter(|_| run_goes_on);
     let mut row = candidate_row(object, target, before);
-    if let Some(failed) = before.filter(|row| row.state == State::Failed && outlives_a_look(&row.reason)) {
+    if let Some(failed) = before.filter(|row| failed_unclaimed(row) && outlives_a_look(&row.reason)) {
         return settled(failed.clone());
     }
     let mut pending = |reason, message: String, until| {
@@ -304,11 +304,17 @@ fn reset_since(record: &ResetRecord, completed: &[Completed], owner: &Owner, ent
             .as_ref()
             .is_some_and(|status| !status.phase.has_ended() && status.password_acknowledged_at.is_some());
     let own = completed.iter().position(|other| other.owner.is(owner));
-    let set_at = |entry: &Completed| entry.last_password_set_time.as_ref().map(|time| time.0);
-    let ours = entry.and_then(set_at);
     // The order is that of the ends. One that has ended later without a password may have set its last one before.
     let later = completed.iter().skip(own.map_or(0, |own| own + 1));
-    in_progress || later.filter_map(set_at).any(|theirs| ours.is_none_or(|ours| theirs >= ours))
+    let mut theirs = later.filter_map(|entry| entry.last_password_set_time.as_ref());
+    // Where it is not known whether a password was set, none was after the end.
+    let ours = entry.and_then(|entry| entry.row.password_set_time.as_ref().or(entry.row.state_time.as_ref()));
+    in_progress || theirs.any(|theirs| ours.is_none_or(|ours| theirs.0 >= ours.0))
+}
+
+/// Whether an instance failed before it was claimed. What a claim came to is remembered by its record, and judged there.
+fn failed_unclaimed(row: &InstanceRow) -> bool {
+    row.state == State::Failed && row.attempts == 0
 }
 
 /// A failure before a claim that stands until something new is asked for: it came by a deadline.

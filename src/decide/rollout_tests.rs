@@ -288,7 +288,7 @@ fn locked_and_expired_instances_are_named_and_not_claimed() {
 #[test]
 fn more_failures_than_allowed_pause_the_rest() {
     let (mut spec, wish, running, run) = (spec(3), wish(), reading(Power::Running), run());
-    let failed = InstanceRow { reason: reasons::INSTANCE_NOT_FOUND.to_owned(), ..row(State::Failed) };
+    let failed = InstanceRow { reason: reasons::INSTANCE_NOT_FOUND.to_owned(), attempts: 0, ..row(State::Failed) };
     let paused = |spec: &PasswordResetSpec| {
         let object = Object { run: Some(&run), ..object(spec, &wish) };
         let mut targets = targets(spec, Some(&running));
@@ -439,6 +439,44 @@ fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
     let (failed, other) = (row(State::Failed), "other");
     assert_eq!(state(&[("web", done(1)), (other, done(2)), (other, failed.clone())]), State::Superseded);
     assert_eq!(state(&[(other, done(1)), ("web", done(2)), (other, failed)]), State::InEffect);
+}
+
+#[test]
+fn an_unknown_is_not_superseded_by_a_password_that_was_set_before_it() {
+    let (spec, wish, running) = (spec(1), wish(), reading(Power::Running));
+    let unknown = InstanceRow { state_time: Some(Time(at(2))), ..row(State::Unknown) };
+    let set = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
+    let state = |later: InstanceRow| {
+        let mut record = completed();
+        let completed = [("other", set(1)), ("web", unknown.clone()), ("other", later)].into_iter();
+        record.status.as_mut().unwrap().completed = completed.fold(Vec::new(), |before, (name, row)| {
+            record.spec.owner = owner(name);
+            needed::complete(&before, &record.spec, row)
+        });
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        plan(&object(&spec, &wish), &targets, at(9)).rows[0].state
+    };
+    assert_eq!(state(row(State::Failed)), State::Unknown, "a person decides");
+    assert_eq!(state(set(3)), State::Superseded);
+}
+
+#[test]
+fn a_claim_that_failed_is_tried_again_with_another_password_whatever_it_failed_of() {
+    let (spec, wish, running, run, mut record) = (spec(1), wish(), reading(Power::Running), run(), completed());
+    for reason in [reasons::NOT_PERMITTED, reasons::STABLE_STATE_TIMEOUT, reasons::PASSWORD_REFUSED] {
+        let failed = InstanceRow { reason: reason.to_owned(), ..row(State::Failed) };
+        record.status.as_mut().unwrap().completed = needed::complete(&[], &record.spec, failed.clone());
+        let claims = |fingerprint: &str| {
+            let fingerprint = Some(Fingerprint { key_id: "k1".to_owned(), value: fingerprint.to_owned() });
+            let wish = Wish { fingerprint, ..wish.clone() };
+            let mut targets = targets(&spec, Some(&running));
+            (targets[0].record, targets[0].before) = (Some(&record), Some(&failed));
+            let object = Object { run: Some(&run), min_restart_interval_seconds: 0, ..object(&spec, &wish) };
+            plan(&object, &targets, at(9)).claims.len()
+        };
+        assert_eq!((claims("f"), claims("g")), (0, 1), "{reason}");
+    }
 }
 
 #[test]

@@ -285,13 +285,18 @@ fn secret_in_sync(situation: &Situation) -> Claim {
         let ids = situation.out_of_sync.join(", ");
         let message = format!("the Secret was changed since these were reset: {ids}; set a new runID to reset them");
         (Truth::False, reasons::SECRET_CHANGED, message)
-    } else if situation.wish.fingerprint.is_none() || situation.uncompared {
+    } else if situation.wish.fingerprint.is_none() || situation.uncompared || has_superseded(situation) {
         (Truth::Unknown, reasons::NOT_CHECKED, "the Secret could not be compared".to_owned())
     } else {
         let message = "instances that are done have the password that the Secret holds".to_owned();
         (Truth::True, reasons::SECRET_IN_SYNC, message)
     };
     Claim { kind: conditions::SECRET_IN_SYNC, truth, reason, message }
+}
+
+/// Whether some instance has the password of another object.
+fn has_superseded(situation: &Situation) -> bool {
+    situation.plan.rows.iter().any(|row| row.state == State::Superseded)
 }
 
 /// The run that the object is in.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::conditions::find;
+use crate::api::reset_record::Fingerprint;
 use crate::decide::instance::tests::{at, owner, row};
 
 fn wish(run: &str) -> Wish {
@@ -137,6 +138,21 @@ fn a_run_is_counted_when_something_new_is_needed_and_not_otherwise() {
     assert_eq!(see(&wish("1"), State::Failed), (3, Trigger::RerunRequested, true));
     let retry = Wish { retry: Some("retry:a".to_owned()), ..wish("1") };
     assert_eq!(see(&retry, State::Pending), (4, Trigger::Retry, false));
+}
+
+#[test]
+fn the_secret_is_in_sync_only_where_every_password_can_be_compared() {
+    let (before, fingerprint) =
+        (PasswordResetStatus::default(), Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() });
+    let wish = Wish { fingerprint: Some(fingerprint), ..wish("1") };
+    let show = |state, uncompared| {
+        let plan = plan(vec![row(state), row(State::InEffect)]);
+        let status = status(&Situation { uncompared, ..situation(&before, &wish, &plan) }, at(0));
+        find(&status.conditions, conditions::SECRET_IN_SYNC).unwrap().status.clone()
+    };
+    assert_eq!(show(State::InEffect, false), "True");
+    assert_eq!(show(State::InEffect, true), "Unknown");
+    assert_eq!(show(State::Superseded, false), "Unknown", "it has the password of another object");
 }
 
 #[test]

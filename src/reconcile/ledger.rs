@@ -9,10 +9,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kube::ResourceExt;
+use kube::api::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt};
 
 use crate::api::reset_record::ResetRecord;
 use crate::decide::rollout::BadRecord;
@@ -36,10 +37,8 @@ impl OwnWrites {
     /// Forgets what the watch has now shown, as `watched` holds it. A list fills that only when it is complete.
     pub fn seen(&self, event: &Event<DeserializeGuard<ResetRecord>>, watched: &Store<DeserializeGuard<ResetRecord>>) {
         let mut own = self.lock();
-        let mut show = |guard: &DeserializeGuard<ResetRecord>| {
-            if let Ok(shown) = &guard.0
-                && own.get(&shown.name_any()).is_some_and(|record| !is_newer(record, shown))
-            {
+        let mut show = |shown: &DeserializeGuard<ResetRecord>| {
+            if own.get(&shown.name_any()).is_some_and(|record| !is_newer(record.meta(), shown.meta())) {
                 own.remove(&shown.name_any());
             }
         };
@@ -58,8 +57,8 @@ impl OwnWrites {
 }
 
 /// The generation rises with every write of a record, since the kind has no status subresource.
-fn is_newer(record: &ResetRecord, than: &ResetRecord) -> bool {
-    record.uid() != than.uid() || record.metadata.generation > than.metadata.generation
+fn is_newer(record: &ObjectMeta, than: &ObjectMeta) -> bool {
+    record.uid != than.uid || record.generation > than.generation
 }
 
 impl Ledger {
@@ -72,9 +71,13 @@ impl Ledger {
     /// Remembers a record as this process has just written or read it.
     pub fn put(&self, record: ResetRecord) {
         let name = record.name_any();
-        let is_shown = self.shown(&name).is_some_and(|shown| !is_newer(&record, &shown));
+        let is_shown = self.shown(&name).is_some_and(|shown| !is_newer(record.meta(), shown.meta()));
+        let mut own = self.own.lock();
         if !is_shown {
-            self.own.lock().insert(name, Arc::new(record));
+            own.insert(name, Arc::new(record));
+        } else if own.get(&name).is_some_and(|own| own.uid() != record.uid()) {
+            // It was deleted, and made anew by another process, while the watch was interrupted.
+            own.remove(&name);
         }
     }
 
@@ -121,6 +124,7 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::error_boundary::InvalidObject;
     use kube::runtime::reflector::store;
 
     use super::*;
@@ -179,6 +183,32 @@ mod tests {
             assert_eq!(count(&ledger, "web"), 1);
         }
         assert!(own.lock().is_empty(), "the watch has shown it");
+    }
+
+    #[test]
+    fn an_own_write_gives_way_to_a_record_that_was_made_anew_or_cannot_be_read() {
+        let (watched, mut writer) = store();
+        let own = OwnWrites::default();
+        let ledger = Ledger::new("system", watched.clone(), own.clone());
+        let mut show = |event: Event<DeserializeGuard<ResetRecord>>| {
+            writer.apply_watcher_event(&event);
+            own.seen(&event, &watched);
+        };
+        // The watch is interrupted: the record is deleted, and another process makes it anew.
+        ledger.put(version(6));
+        let mut anew = version(1);
+        (anew.metadata.uid, anew.spec.owner) = (Some("u2".to_owned()), owner("other"));
+        for event in [Event::Init, Event::InitApply(guarded(anew.clone())), Event::InitDone] {
+            show(event);
+        }
+        ledger.put(anew);
+        assert_eq!((count(&ledger, "web"), count(&ledger, "other")), (0, 1));
+
+        ledger.put(version(2));
+        let error = serde_json::from_str::<ResetRecord>("{}").unwrap_err().to_string();
+        let unreadable = InvalidObject { error, metadata: version(3).metadata };
+        show(Event::Apply(DeserializeGuard(Err(unreadable))));
+        assert_eq!(ledger.trouble("cn-hangzhou.i-bp1a0000"), Some(BadRecord::Unreadable));
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct Context<T> {
     pub permits: Recent<(String, LimitPermit)>,
     /// Held from counting the slots of a restart until it is stored: two of one owner must not count past each other.
     pub storing_restart: tokio::sync::Mutex<()>,
+    /// Since when the owner of each record's claim is missed, as far as this process has looked.
+    pub owner_missed_since: Recent<jiff::Timestamp>,
     /// The attempt that this process last sent for each record: an attempt is sent once.
     pub sent: Recent<String>,
 }

@@ -1,5 +1,7 @@
 //! What is watched, and who is woken by it. Decides nothing.
 
+use std::sync::Arc;
+
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use kube::runtime::reflector::{Store, store};
@@ -10,7 +12,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use super::Guarded;
 use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
-use crate::api::reset_record::{Owner, Phase, ResetRecord};
+use crate::api::reset_record::{Phase, ResetRecord};
 use crate::reconcile::ledger::OwnWrites;
 use crate::reconcile::wake::{Waiter, Waker};
 
@@ -39,21 +41,20 @@ impl<K: Resource<DynamicType = ()> + Send + Sync + 'static> Watched<K> {
 /// The three watches. Owners are woken by what happens to their records; see [`watch`] for the rest.
 pub(super) fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, waker: &Waker) -> Streams {
     let (objects, records, owners, accounts) = (waker.clone(), waker.clone(), waker.clone(), waker.clone());
+    let password_resets = watch(
+        Api::all(client.clone()),
+        |_, _| {},
+        move |object: &Guarded<PasswordReset>| objects.wake(&waiter(object)),
+    );
+    let watched = password_resets.reader.clone();
     let wake_owners = move |guard: &Guarded<ResetRecord>| {
-        for owner in guard.0.iter().flat_map(concerned) {
-            owners.wake(&Waiter::owner(owner));
+        if let Ok(record) = &guard.0 {
+            concerned(record, &watched).iter().for_each(|waiter| owners.wake(waiter));
         }
     };
     let wake_owners_too = wake_owners.clone();
     Streams {
-        password_resets: watch(
-            Api::all(client.clone()),
-            |_, _| {},
-            move |object| {
-                let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-                objects.wake(&Waiter::Object { namespace, name });
-            },
-        ),
+        password_resets,
         reset_records: watch(
             Api::namespaced(client.clone(), namespace),
             move |event, watched| {
@@ -75,12 +76,24 @@ pub(super) fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, w
     }
 }
 
-/// Whose status may change with a record: its claim's owner, and once that has set a password, those it supersedes.
-fn concerned(record: &ResetRecord) -> impl Iterator<Item = &Owner> {
-    let status = record.status.as_ref();
-    let others = status.filter(|status| status.phase == Phase::PasswordSet || status.phase.has_ended());
-    std::iter::once(&record.spec.owner)
-        .chain(others.into_iter().flat_map(|status| &status.completed).map(|entry| &entry.owner))
+fn waiter(object: &Guarded<PasswordReset>) -> Waiter {
+    Waiter::Object { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+/// Whose status may change with a record: its claim's owner, and once that has set a password or ended, whoever names the instance.
+/// Not whom the record remembers: one that was lost, and made anew since, knows only who has claimed it after that.
+fn concerned(record: &ResetRecord, objects: &Store<Guarded<PasswordReset>>) -> Vec<Waiter> {
+    let phase = record.progress().phase;
+    let is_for_others = phase == Phase::PasswordSet || phase.has_ended();
+    let others = if is_for_others { objects.state() } else { Vec::new() };
+    let names = |object: &&Arc<Guarded<PasswordReset>>| {
+        let spec = object.0.as_ref().ok().map(|object| &object.spec);
+        spec.is_some_and(|spec| {
+            spec.region_id == record.spec.region_id && spec.instance_ids.contains(&record.spec.instance_id)
+        })
+    };
+    let others = others.iter().filter(names).map(|object| waiter(object));
+    std::iter::once(Waiter::owner(&record.spec.owner)).chain(others).collect()
 }
 
 /// One watch: list and follow, drop what is not needed, keep a cache, and pass on what was touched.
@@ -131,6 +144,41 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::decide::instance::tests::claimed;
+
+    #[test]
+    fn an_end_is_told_to_whoever_names_the_instance_whether_or_not_its_record_remembers_them() {
+        let (objects, mut writer) = store();
+        for (name, region_id, instance_id) in [
+            ("web", "cn-hangzhou", "i-bp1a0000"),
+            ("other", "cn-hangzhou", "i-bp1a0000"),
+            ("elsewhere", "cn-beijing", "i-bp1a0000"),
+            ("another", "cn-hangzhou", "i-bp1b0000"),
+        ] {
+            let spec = json!({
+                "regionID": region_id, "instanceIDs": [instance_id], "passwordSecretRef": {"name": "pw"},
+            });
+            let object = json!({"metadata": {"namespace": "prod", "name": name}, "spec": spec});
+            writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
+        }
+        let mut record = claimed();
+        let mut told = |phase| {
+            record.status.as_mut().unwrap().phase = phase;
+            let mut told = concerned(&record, &objects);
+            told.sort();
+            told.dedup();
+            told.into_iter()
+                .map(|waiter| match waiter {
+                    Waiter::Object { name, .. } => name,
+                    _ => unreachable!("only objects are told"),
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(Phase::SettingPassword), ["web"]);
+        for phase in [Phase::PasswordSet, Phase::InEffect, Phase::Failed] {
+            assert_eq!(told(phase), ["other", "web"], "{phase:?}");
+        }
+    }
 
     fn account(name: &str) -> Value {
         let group = "ecs.password-reset.dev/v1alpha1";

@@ -94,7 +94,8 @@ pub(super) async fn resolve<T>(context: &Context<T>, sight: &Sight, plan: &mut P
     record.status = Some(progress::apply(&record, Change::Happened, None, sight.now));
     let written = context.cluster.write_record(&record).await?;
     tracing::info!(instanceID = instance_id.as_str(), claim = resolution.claim, "a person has decided on the Unknown");
-    let row = plan.rows.iter_mut().find(|row| row.instance_id == *instance_id);
+    // Of an instance that another run was asked for meanwhile, the row says that one.
+    let row = plan.rows.iter_mut().find(|row| row.instance_id == *instance_id && row.state == State::Unknown);
     if let (Some(row), Some(resolved)) = (row, written.progress().row) {
         *row = resolved;
     }

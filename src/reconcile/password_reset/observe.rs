@@ -99,12 +99,13 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         key: reference.key().to_owned(),
     };
     let password = passwords::read(&context.cluster, &secret).await;
-    let annotation = |name: &str| object.annotations().get(name).filter(|value| !value.is_empty());
+    let before = object.status.clone().unwrap_or_default();
+    let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
     let wish = Wish {
-        tokens: needed::tokens(object.spec.run_id.as_deref(), annotation(RERUN_REQUESTED_AT).map(String::as_str)),
-        retry: annotation(RETRY_REQUESTED_AT).map(|value| needed::token("retry", value)),
+        tokens: needed::tokens(object.spec.run_id.as_deref(), annotation(RERUN_REQUESTED_AT)),
+        retry: needed::retry(annotation(RETRY_REQUESTED_AT), before.run.as_ref()),
         fingerprint: password.as_ref().ok().map(|password| context.fingerprint_key.of(&owner, password)),
-        resolution: annotation(RESOLVE_UNKNOWN).and_then(|value| Resolution::parse(value)),
+        resolution: annotation(RESOLVE_UNKNOWN).and_then(Resolution::parse),
         owner,
     };
     let bytes = password.as_ref().ok().map(|password| password.expose_secret().as_bytes());
@@ -138,7 +139,6 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         refusals::note(context, account, &wish.owner, may_describe, readings);
     }
     let instances = instances.into_iter().map(Seen::veiled).collect::<Vec<_>>();
-    let before = object.status.clone().unwrap_or_default();
     Some(Sight {
         slot_holders: context.ledger.look(|records| slots::holders(records, &wish, now)),
         out_of_sync: out_of_sync(&instances, &wish),

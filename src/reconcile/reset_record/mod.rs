@@ -61,6 +61,7 @@ pub fn unseen<T>(context: &Context<T>, name: &str) {
 fn forget<T>(context: &Context<T>, name: &str) {
     context.instances.forget(&Waiter::Record(name.to_owned()));
     context.permits.take(name);
+    context.owner_missed_since.take(name);
     context.ledger.forget(name);
 }
 

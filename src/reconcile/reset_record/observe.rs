@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
@@ -17,7 +16,7 @@ use crate::ecs::{Scope, Transport};
 use crate::reconcile::accounts::Account;
 use crate::reconcile::{Context, passwords, readings};
 
-/// So soon after the end of a claim an owner that is gone may come back.
+/// So soon an owner that is gone may come back: whoever replaces an object deletes it first.
 const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why a Secret can no longer hold the password that was claimed.
@@ -118,17 +117,16 @@ fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) ->
 }
 
 /// Whether the claim's owner, as last watched, lists the instance. One that cannot be read has not taken it off, and one that is gone
-/// only long after the end: whoever replaces an object deletes it first.
+/// only once this process has missed it for long.
 fn is_listed<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> bool {
     let ResetRecordSpec { owner, instance_id, .. } = &record.spec;
-    match context.password_resets.get(&ObjectRef::new(&owner.name).within(&owner.namespace)).as_deref() {
-        Some(DeserializeGuard(Ok(object))) => object.spec.instance_ids.contains(instance_id),
-        Some(DeserializeGuard(Err(_))) => true,
-        None => {
-            let ended = record.progress().row.and_then(|row| row.state_time);
-            ended.is_none_or(|ended| now < later(ended.0, REPLACED_WITHIN))
-        }
-    }
+    let Some(object) = context.password_resets.get(&ObjectRef::new(&owner.name).within(&owner.namespace)) else {
+        let since = context.owner_missed_since.get(&record.name_any()).unwrap_or(now);
+        context.owner_missed_since.set(&record.name_any(), since);
+        return now < later(since, REPLACED_WITHIN);
+    };
+    context.owner_missed_since.take(&record.name_any());
+    object.0.as_ref().map_or(true, |object| object.spec.instance_ids.contains(instance_id))
 }
 
 /// Whether a restart of the record's instance may be stored, as far as slots go.
