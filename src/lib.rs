@@ -1,8 +1,8 @@
 //! A Kubernetes controller that resets the logon passwords of Alibaba Cloud ECS instances declaratively.
 //!
 //! ```text
-//! watch ─▶ trigger ─▶ observe ─▶ decide::next ─▶ record(intent, CAS) ─▶ act ─▶ decide::fold ─▶ record(outcome, CAS) ─▶ requeue
-//!         (stream)   (reads)      (pure)          409 ⇒ stop, requeue   (1 call)  (pure)
+//! watch ─▶ trigger ─▶ observe ─▶ decide ─▶ record(intent, CAS) ─▶ act ─▶ fold ─▶ record(outcome, CAS) ─▶ requeue
+//!         (stream)   (reads)    (pure)     409 ⇒ stop, requeue   (1 call) (pure)
 //! ```
 //! Dependencies point inward: `api ← decide ← reconcile → credentials → ecs`.
 //!

@@ -5,7 +5,7 @@
 //! bridged, and a panic's message, which may quote any value, is never printed.
 //!
 //! Fields that code and dashboards agree on: `controller controllerGroup controllerKind namespace name reconcileID
-//! instanceID requestID error`. Use exactly these in spans and events.
+//! instanceID requestID error`. What is one of these goes by exactly this name.
 
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;

@@ -54,7 +54,7 @@ pub struct ECSAccountSpec {
     pub assume_role: Option<AssumeRole>,
 
     /// The id of the Alibaba Cloud account that the credentials, or the assumed role, must belong to, for example
-    /// `"1234567890123456"`; in quotes, since it is no number to YAML otherwise. It is compared with `GetCallerIdentity`
+    /// `"1234567890123456"`; in quotes, because YAML would read a number otherwise. It is compared with `GetCallerIdentity`
     /// at each look at the account; while it differs nothing is started. Absent = any account.
     #[serde(rename = "expectedAccountID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]

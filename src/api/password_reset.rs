@@ -82,7 +82,7 @@ pub struct PasswordResetSpec {
     pub password_secret_ref: PasswordSecretRef,
 
     /// Names a run. An instance is reset once per value: another value that it has not seen yet runs again, the same or
-    /// an earlier one does not. Absent = the empty value. Quote numbers. Example: `"2026-11-rotation"`.
+    /// an earlier one does not, unless it was reset with another password since. Absent = the empty value. Quote numbers. Example: `"2026-11-rotation"`.
     #[serde(rename = "runID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     #[x_kube(
@@ -107,7 +107,8 @@ pub struct PasswordResetSpec {
     pub max_failures: Option<u32>,
 
     /// How long to wait for an instance to become Running or Stopped, in seconds, 1 to 86400. Absent = 600.
-    /// An instance that is not there, locked or in transition by then is Failed.
+    /// An instance that is not there, locked or in transition by then is Failed; so is one whose password ECS has not taken
+    /// within so long after the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86400))]
     pub stable_state_timeout_seconds: Option<u32>,
@@ -172,7 +173,8 @@ pub struct RestartSpec {
     pub min_ready_seconds: Option<u32>,
 
     /// How long a restart may take from its acceptance, in seconds, 60 to 86400. Absent = 900. A restart that is not
-    /// finished by then is Unknown; it is never forced.
+    /// finished by then is Unknown; it is never forced. One that could not be requested within so long after the password was
+    /// set is Failed: the password takes effect at the next start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60, max = 86400))]
     pub timeout_seconds: Option<u32>,

@@ -101,7 +101,7 @@ reasons! {
     SET_WHILE_STOPPED = "SetWhileStopped";
     /// `restart.policy` is Never.
     RESTART_POLICY_NEVER = "RestartPolicyNever";
-    /// The instance was stopped while its restart was due or under way.
+    /// The instance was stopped before its restart was requested.
     STOPPED_BEFORE_RESTART = "StoppedBeforeRestart";
     /// A restart ended with the instance Stopped.
     STOPPED_AFTER_RESTART = "StoppedAfterRestart";

@@ -63,9 +63,9 @@ pub struct ResetRecordSpec {
     pub max_unavailable: u32,
     /// How long the instance has to stay Running after its restart before the slot is free, in seconds.
     pub min_ready_seconds: u32,
-    /// How long a restart may take, in seconds.
+    /// How long a restart may take from its acceptance, and how long after the password was set it may be requested, in seconds.
     pub timeout_seconds: u32,
-    /// How long refusals for a state in transition are waited out, in seconds.
+    /// How long after the claim the password may still be sent, in seconds.
     pub stable_state_timeout_seconds: u32,
     /// The instance's status when it was claimed: `Running` or `Stopped`.
     pub state_seen: String,
@@ -261,12 +261,24 @@ impl ResetRecord {
     }
 
     /// Whether the claim is on the instance that the record is named after. A record is the lock of the machine in its name:
-    /// one that claims another machine locks none, and may not be gone by.
+    /// one that claims another machine locks none, and is unusable.
     #[must_use]
     pub fn is_named_after_its_instance(&self) -> bool {
         let name = self.metadata.name.as_deref();
         let instance_id = name.and_then(|name| name.strip_prefix(&*self.spec.region_id)?.strip_prefix('.'));
         instance_id == Some(&*self.spec.instance_id)
+    }
+
+    /// The phase; a record without progress is Idle.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.status.as_ref().map_or(Phase::Idle, |status| status.phase)
+    }
+
+    /// The claim's row.
+    #[must_use]
+    pub fn row(&self) -> Option<&InstanceRow> {
+        self.status.as_ref()?.row.as_ref()
     }
 
     /// The progress; a record without one is Idle.

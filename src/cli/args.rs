@@ -81,7 +81,8 @@ pub(super) struct Args {
     #[arg(long, env = "ECS_PASSWORD_RESET_CLOCK_SKEW_LIMIT_SECONDS", value_name = "SECONDS", default_value_t = 300)]
     pub(super) clock_skew_limit_seconds: u64,
 
-    /// Seconds between two looks at an account's credentials and the identity behind them
+    /// Seconds between two looks at an account's credentials and the identity behind them, at most; whenever the policies are
+    /// looked at, so are the accounts
     #[arg(long, env = "ECS_PASSWORD_RESET_ACCOUNT_CHECK_SECONDS", value_name = "SECONDS", default_value_t = 60)]
     pub(super) account_check_seconds: u64,
 
@@ -143,7 +144,8 @@ pub(super) struct Args {
     #[arg(long, env = "ECS_PASSWORD_RESET_POLICY_CHECK_SECONDS", value_name = "SECONDS", default_value_t = 60)]
     pub(super) policy_check_seconds: u64,
 
-    /// Seconds that passes in flight may run on after SIGTERM; keep it below the pod's terminationGracePeriodSeconds
+    /// Seconds that passes in flight may run on after SIGTERM; keep it 30 below the pod's terminationGracePeriodSeconds, since a
+    /// slow API server takes as long to take the Lease back
     #[arg(long, env = "ECS_PASSWORD_RESET_SHUTDOWN_TIMEOUT_SECONDS", value_name = "SECONDS", default_value_t = 25)]
     pub(super) shutdown_timeout_seconds: u64,
 

@@ -33,7 +33,8 @@ pub async fn instance_role<T: Transport>(
     let token = http::Request::put(format!("{address}/latest/api/token"))
         .header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_SECONDS);
     let token = text(&ask("asking for a token", token).await?).and_then(|token| HeaderValue::from_str(&token).ok());
-    let mut token = token.ok_or("the token is no text")?;
+    let mut token =
+        token.ok_or("the metadata service's token cannot be read; check that it offers the hardened mode")?;
     token.set_sensitive(true);
     let get = |path: &str| {
         http::Request::get(format!("{address}{path}")).header("X-aliyun-ecs-metadata-token", token.clone())
@@ -45,7 +46,7 @@ pub async fn instance_role<T: Transport>(
         text(&names).and_then(|names| names.lines().next().map(str::to_owned)).ok_or("the instance has no role")?
     };
     if role.is_empty() || !role.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
-        return Err("the instance's role has a name that is none".to_owned());
+        return Err("the metadata service names a role that cannot be one; set ecsRAMRole.name".to_owned());
     }
     let answer = ask(&format!("asking for credentials of role {role}"), get(&format!("{ROLES}{role}"))).await?;
     read(&answer).ok_or_else(|| {

@@ -3,7 +3,7 @@
 //! - this file: the sources that an account can name, and those that hold an access key
 //! - [`oidc`]: the token of the cluster, which STS takes for a role (RRSA)
 //! - [`imds`]: the role of the instance, from its metadata service
-//! - [`refresh`]: when temporary credentials are got anew
+//! - [`refresh`]: when temporary credentials are renewed
 //!
 //! It knows nothing of Kubernetes, caches nothing, and falls back to nothing: an account names one source.
 

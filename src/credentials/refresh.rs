@@ -1,4 +1,4 @@
-//! When temporary credentials are got anew. Pure: the time and the chance are handed in.
+//! When temporary credentials are renewed. Pure: the time and the chance are handed in.
 //!
 //! Before they expire, so that nothing waits for them, and not all accounts of a cluster at the same moment.
 

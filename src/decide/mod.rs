@@ -1,6 +1,7 @@
 //! The decisions: pure functions from what was observed to what is to be done.
 //!
-//! Nothing here is async, does I/O, reads a clock or draws a random number; it imports `api` and plain time types only.
+//! Nothing here is async, does I/O, reads a clock or draws a random number; it imports `api`, time types and what hashes or
+//! words a value.
 //! A test reads the `use` lines. That is what makes the protocol testable state by state, and what a model search runs.
 
 pub mod backoff;
@@ -109,6 +110,9 @@ pub struct Timing {
 /// How long after its Timestamp an attempt may be sent, and how old a reading may be when a changing call is signed.
 pub const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
+/// The precision of StartTime.
+pub(crate) const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+
 /// `time` and then `by`. The last moment there is where that lies beyond it: a record may have been edited by hand, and a
 /// moment that never comes is waited for, which a panic would not be.
 #[must_use]
@@ -132,5 +136,5 @@ pub fn is_drained(status: &ResetRecordStatus, now: Timestamp) -> bool {
 #[must_use]
 pub fn minute(time: Timestamp) -> Timestamp {
     let second = time.as_second();
-    Timestamp::from_second(second - second.rem_euclid(60)).unwrap_or(time)
+    Timestamp::from_second(second - second.rem_euclid(MINUTE.as_secs())).unwrap_or(time)
 }

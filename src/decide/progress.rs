@@ -246,7 +246,8 @@ fn end(
         row.planned_action = Some(PlannedAction::Nothing);
         status.completed = needed::complete(&status.completed, spec, row.clone());
     }
-    if status.start_time_before.is_some() {
+    // A restart that was refused, or never sent, is none.
+    if status.start_time_before.is_some() && (status.accepted_at.is_some() || status.unanswered_until.is_some()) {
         let sent = status.attempt.as_ref().map(|attempt| attempt.timestamp.clone());
         status.last_restart_time = status.accepted_at.clone().or(sent);
     }
@@ -342,6 +343,23 @@ mod tests {
             record.status = Some(fold(&record, restart, &refused(true), at(number)));
             assert_eq!(record.progress().phase, Phase::PasswordSet);
         }
+    }
+
+    #[test]
+    fn a_restart_that_was_refused_is_none_and_one_without_an_answer_may_be_one() {
+        let restart = Call::Restart { start_time_before: at(-600) };
+        let last_restart_time = |outcome: &Outcome| {
+            let mut record = claimed();
+            let accepted = Outcome::Accepted { request_id: None, at: at(1) };
+            record.status = Some(fold(&record, Call::SetPasswordAsStored, &accepted, at(1)));
+            record.status = Some(intend(&record, restart, attempt(2), timing()));
+            record.status = Some(fold(&record, restart, outcome, at(3)));
+            let end = Change::Failed(reasons::RESTART_REFUSED, String::new());
+            apply(&record, end, None, at(4)).last_restart_time
+        };
+        assert_eq!(last_restart_time(&refused(false)), None);
+        assert_eq!(last_restart_time(&Outcome::NoAnswer(String::new())), Some(Time(at(2))));
+        assert_eq!(last_restart_time(&Outcome::Accepted { request_id: None, at: at(3) }), Some(Time(at(3))));
     }
 
     #[test]

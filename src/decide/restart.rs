@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::sending::{SOON, may_send, retry_time};
 use super::step::{Call, Change, Observed, Sendable, Step};
-use super::{Power, Reading, SEND_WINDOW, Seen, Timing, after, is_drained, later, minute};
+use super::{MINUTE, Power, Reading, SEND_WINDOW, Seen, Timing, after, is_drained, later, minute};
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
@@ -87,7 +87,7 @@ fn due(
         return Some(Step::Wait { until: now + SEND_WINDOW, fresh_after: Some(now - SEND_WINDOW / 2) });
     }
     // A StartTime has minute precision: one in the present minute could not be told from that of our own restart.
-    let next_minute = later(minute(start_time), SEND_WINDOW);
+    let next_minute = later(minute(start_time), MINUTE);
     if now < next_minute {
         return Some(Step::Wait { until: next_minute, fresh_after: None });
     }
@@ -233,7 +233,7 @@ pub(super) fn await_availability(
         return Step::Write(Change::Available);
     }
     // Each minute, since the owner's list tells nobody here that it has changed.
-    Step::Wait { until: later(now, SEND_WINDOW), fresh_after: Some(available) }
+    Step::Wait { until: later(now, MINUTE), fresh_after: Some(available) }
 }
 
 /// The StartTime that proves a start after the acknowledgement: later than the one stored before the restart, *and* not

@@ -59,7 +59,7 @@ pub struct Target<'a> {
     pub instance_id: &'a str,
     /// Its record, if it has one.
     pub record: Option<&'a ResetRecord>,
-    /// Why it has a record that cannot be gone by; `record` is `None` then.
+    /// Why its record is unusable; `record` is `None` then.
     pub bad_record: Option<BadRecord>,
     /// Its row in the object's status.
     pub before: Option<&'a InstanceRow>,
@@ -67,7 +67,7 @@ pub struct Target<'a> {
     pub reading: Option<&'a Reading>,
 }
 
-/// Why a record cannot be gone by. Nothing is done to the instance in its name: what was done there is not known.
+/// Why a record is unusable. Nothing is done to the instance in its name: what was done there is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadRecord {
     /// It is stored in a form that this version cannot read.
@@ -364,6 +364,8 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
     if now < deadline {
         return Verdict::Waits { row, until: Some(deadline), watch: true };
     }
+    let is_in_transition = reason == reasons::WAITING_FOR_STABLE_STATE;
+    let reason = if is_in_transition { reasons::STABLE_STATE_TIMEOUT } else { reason };
     progress::advance(&mut row, State::Failed, reason, format!("{obstacle}; waited {timeout_seconds} s"), now);
     settled(row)
 }
@@ -404,7 +406,7 @@ fn stable(object: &Object, instance_id: &str, reading: &Reading, now: Timestamp)
         });
     };
     if let Power::Transitional(name) = &seen.power {
-        return Err((reasons::STABLE_STATE_TIMEOUT, format!("the instance is {name}, not Running or Stopped")));
+        return Err((reasons::WAITING_FOR_STABLE_STATE, format!("the instance is {name}, not Running or Stopped")));
     }
     if !seen.locks.is_empty() {
         return Err((reasons::INSTANCE_LOCKED, format!("ECS has locked the instance: {}", seen.locks.join(", "))));

@@ -128,7 +128,8 @@ fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
     let starting = reading(Power::Transitional("Starting".to_owned()));
     let object = Object { run: Some(&run), ..object(&spec, &wish) };
     let first = plan(&object, &targets(&spec, Some(&starting)), at(1));
-    assert_eq!(first.rows[0].state, State::WaitingForStableState);
+    let waits = (State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE);
+    assert_eq!((first.rows[0].state, first.rows[0].reason.as_str()), waits);
     assert_eq!(first.wake, Some(at(61)));
     let mut target = targets(&spec, Some(&starting));
     target[0].before = Some(&first.rows[0]);

@@ -34,6 +34,9 @@ pub enum EndpointError {
     /// The address of a private gateway is not just scheme and host.
     #[error("an endpoint must be https:// (or http://) and a host, without user, path or query")]
     Url,
+    /// A network of another version of this API.
+    #[error("endpoint.network has a value that this version of the controller does not know; it must be Public or VPC")]
+    Network,
 }
 
 impl Endpoint {

@@ -122,7 +122,7 @@ impl Class {
             Self::Transient => "it is tried again",
             Self::WaitState => "it is tried again when the instance is Running or Stopped",
             Self::Denied => "check the account's RAM policy, its balance and the instance's locks",
-            Self::Invalid => "check what was asked for",
+            Self::Invalid => "it is not repeated; look the error code up in the ECS API reference",
             Self::Gone => "check the instance ID, the region and the RAM policy",
             Self::Auth => "check the credentials and the clock of this machine",
             Self::Unknown => "look the error code up, and look at the instance",

@@ -241,7 +241,7 @@ pub fn endpoint(spec: &ECSAccountSpec, region: &str) -> Result<Endpoint, Endpoin
     match endpoint.network.unwrap_or_default() {
         Network::Public => Endpoint::public(region),
         Network::VPC => Endpoint::vpc(region),
-        Network::Unrecognized => Err(EndpointError::Url),
+        Network::Unrecognized => Err(EndpointError::Network),
     }
 }
 

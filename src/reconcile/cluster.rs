@@ -149,17 +149,13 @@ impl Cluster {
     /// # Errors
     /// `Conflict` when somebody else was quicker; `Unanswered` when the write may have been made all the same.
     pub async fn write_record(&self, record: &ResetRecord) -> Result<ResetRecord, ClusterError> {
-        let api = self.own::<ResetRecord>();
-        let name = record.name_any();
-        if record.metadata.resource_version.is_none() {
-            let written =
-                self.timed("create", describe::<ResetRecord>(&name), api.create(&PostParams::default(), record)).await;
-            return self.counted("ResetRecord", "create", written);
+        if record.metadata.resource_version.is_some() {
+            return self.replace("ResetRecord", record).await;
         }
-        let post = PostParams::default();
-        let write = api.replace(&name, &post, record);
-        let written = self.timed("replace", describe::<ResetRecord>(&name), write).await;
-        self.counted("ResetRecord", "replace", written)
+        let (api, post) = (self.own::<ResetRecord>(), PostParams::default());
+        let what = describe::<ResetRecord>(&record.name_any());
+        let written = self.timed("create", what, api.create(&post, record)).await;
+        self.counted("ResetRecord", "create", written)
     }
 
     /// Replaces the status of a `PasswordReset` exactly as it was read.

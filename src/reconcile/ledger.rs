@@ -1,6 +1,6 @@
 //! The records as far as this process knows them: what the watch has shown, plus its own writes that it has not yet.
 //!
-//! A record that cannot be gone by is none: one that cannot be read, or that claims another instance than it is named after.
+//! An unusable record counts as none: one that cannot be read, or that claims another instance than it is named after.
 //! It holds nobody's slot, teaches nothing, and is told as the trouble of the instance in its name.
 //!
 //! Good for counting slots and for deciding what is worth a look. Never for "already done": every pass reads its record
@@ -93,7 +93,7 @@ impl Ledger {
         newest.filter(|record| record.is_named_after_its_instance())
     }
 
-    /// Why a record that is there cannot be gone by. [`Self::get`] has none then.
+    /// Why a record that is there is unusable. [`Self::get`] has none then.
     #[must_use]
     pub fn trouble(&self, name: &str) -> Option<BadRecord> {
         if self.own.lock().contains_key(name) {

@@ -82,7 +82,7 @@ pub struct Context<T> {
     pub status_writes: Recent<jiff::Timestamp>,
     /// Which instances the rules of an account keep from each object, as logged last.
     pub refusals: Recent<password_reset::Refusals>,
-    /// The leave that a claim took of the rate limiter, with the attempt that it stored, by the record.
+    /// The rate limiter's permit that a claim has taken, with the attempt that it stored, by the record.
     pub permits: Recent<(String, LimitPermit)>,
     /// Held from counting the slots of a restart until it is stored: two of one owner must not count past each other.
     pub storing_restart: tokio::sync::Mutex<()>,

@@ -49,7 +49,9 @@ pub(super) fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, w
     let watched = password_resets.reader.clone();
     let wake_owners = move |guard: &Guarded<ResetRecord>| {
         if let Ok(record) = &guard.0 {
-            concerned(record, &watched).iter().for_each(|waiter| owners.wake(waiter));
+            for waiter in concerned(record, &watched) {
+                owners.wake(&waiter);
+            }
         }
     };
     let wake_owners_too = wake_owners.clone();
@@ -83,7 +85,7 @@ fn waiter(object: &Guarded<PasswordReset>) -> Waiter {
 /// Whose status may change with a record: its claim's owner, and once that has set a password or ended, whoever names the instance.
 /// Not whom the record remembers: one that was lost, and made anew since, knows only who has claimed it after that.
 fn concerned(record: &ResetRecord, objects: &Store<Guarded<PasswordReset>>) -> Vec<Waiter> {
-    let phase = record.progress().phase;
+    let phase = record.phase();
     let is_for_others = phase == Phase::PasswordSet || phase.has_ended();
     let others = if is_for_others { objects.state() } else { Vec::new() };
     let names = |object: &&Arc<Guarded<PasswordReset>>| {

@@ -126,7 +126,7 @@ fn is_same_source(before: &ECSAccountSpec, now: &ECSAccountSpec) -> bool {
     before.credentials == now.credentials && before.assume_role == now.assume_role && before.endpoint == now.endpoint
 }
 
-/// Whether what one has need not be got anew. An access key that is named is taken as it is each time: that costs nothing, and
+/// Whether what one has need not be renewed. An access key that is named is taken as it is each time: that costs nothing, and
 /// an edited one takes effect at once, the roles that are assumed with it included.
 fn is_good(current: &Principal, source: &Source, now: jiff::Timestamp) -> bool {
     current.term.is_some_and(|term| now < term.refresh_at) && current.access_key_id.as_ref() == named(source)

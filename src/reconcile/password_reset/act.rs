@@ -58,8 +58,8 @@ pub(super) async fn claim<T: Transport>(context: &Context<T>, sight: &Sight, pla
         }
         let (reason, message) = match claimed {
             Ok(Claimed::Written(record)) => {
-                if let (Some(row), Some(claimed)) = (row, record.progress().row) {
-                    *row = claimed;
+                if let (Some(row), Some(claimed)) = (row, record.row()) {
+                    row.clone_from(claimed);
                 }
                 continue;
             }
@@ -96,8 +96,8 @@ pub(super) async fn resolve<T>(context: &Context<T>, sight: &Sight, plan: &mut P
     tracing::info!(instanceID = instance_id.as_str(), claim = resolution.claim, "a person has decided on the Unknown");
     // Of an instance that another run was asked for meanwhile, the row says that one.
     let row = plan.rows.iter_mut().find(|row| row.instance_id == *instance_id && row.state == State::Unknown);
-    if let (Some(row), Some(resolved)) = (row, written.progress().row) {
-        *row = resolved;
+    if let (Some(row), Some(resolved)) = (row, written.row()) {
+        row.clone_from(resolved);
     }
     context.ledger.put(written);
     Ok(())

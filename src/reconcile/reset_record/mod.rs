@@ -75,7 +75,7 @@ async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, 
         }
         // Its owner's row says so too. Whoever mends it changes it, and the watch wakes.
         Err(error @ (ClusterError::Misnamed { .. } | ClusterError::Unreadable { .. })) => {
-            tracing::warn!(%error, "the record cannot be gone by");
+            tracing::warn!(%error, "the record is unusable, and ignored until a cluster admin repairs it");
             return Ok(Action::await_change());
         }
         Err(error) => return Err(error),
@@ -154,7 +154,7 @@ async fn make<T: Transport>(
     Ok(Action::requeue(AFTER_WRITE))
 }
 
-/// Leave of the rate limiter, taken before an attempt is stored. The claim took it for the attempt that it stored.
+/// The rate limiter's permit, taken before an attempt is stored. The claim took it for the attempt that it stored.
 fn permit<T: Transport>(context: &Context<T>, record: &ResetRecord, call: Call) -> Result<LimitPermit, Duration> {
     let action = match call {
         Call::Restart { .. } => EcsAction::RebootInstance,

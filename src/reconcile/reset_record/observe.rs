@@ -73,7 +73,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
         // The account is gone: its claims end all the same, by the only clock that is left.
         None => local,
     };
-    let phase = record.progress().phase;
+    let phase = record.phase();
     let (sendable, password) = sendable(context, spec, phase, account.as_deref()).await;
     Some(Sight {
         now,

@@ -79,7 +79,7 @@ pub(super) async fn write<T>(
 
 /// One line for each change of phase.
 fn log(record: &ResetRecord, status: &ResetRecordStatus) {
-    if record.progress().phase == status.phase {
+    if record.phase() == status.phase {
         return;
     }
     let row = status.row.as_ref();
