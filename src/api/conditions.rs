@@ -39,7 +39,7 @@ pub fn unseen_status() -> serde_json::Value {
 
 /// A condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truth {
+pub enum ConditionStatus {
     /// `True`.
     True,
     /// `False`.
@@ -48,7 +48,7 @@ pub enum Truth {
     Unknown,
 }
 
-impl Truth {
+impl ConditionStatus {
     fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -60,33 +60,33 @@ impl Truth {
 
 /// What a condition says, without the bookkeeping that [`set`] adds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct ConditionUpdate {
     /// The condition's type.
     pub kind: &'static str,
     /// Its status.
-    pub truth: Truth,
+    pub status: ConditionStatus,
     /// Its reason, one of [`super::reasons`].
     pub reason: &'static str,
     /// Its message for people.
     pub message: String,
 }
 
-/// The whole list of conditions after `claims`: in their order, since kstatus reads in list order; types that are not
-/// claimed are removed; `lastTransitionTime` is kept where the status has not changed.
+/// The whole list of conditions after `updates`: in their order, since kstatus reads in list order; types without an
+/// update are removed; `lastTransitionTime` is kept where the status has not changed.
 #[must_use]
-pub fn set(before: &[Condition], claims: Vec<Claim>, generation: Option<i64>, now: &Time) -> Vec<Condition> {
-    claims
+pub fn set(before: &[Condition], updates: Vec<ConditionUpdate>, generation: Option<i64>, now: &Time) -> Vec<Condition> {
+    updates
         .into_iter()
-        .map(|Claim { kind, truth, reason, message }| {
+        .map(|ConditionUpdate { kind, status, reason, message }| {
             let last_transition_time = before
                 .iter()
-                .find(|condition| condition.type_ == kind && condition.status == truth.as_str())
+                .find(|condition| condition.type_ == kind && condition.status == status.as_str())
                 // The schema's default carries the year 1970: the first real write says when it was made.
                 .filter(|condition| condition.observed_generation.is_some())
                 .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone());
             Condition {
                 type_: kind.to_owned(),
-                status: truth.as_str().to_owned(),
+                status: status.as_str().to_owned(),
                 reason: reason.to_owned(),
                 message,
                 last_transition_time,
@@ -118,33 +118,35 @@ mod tests {
         Time(jiff::Timestamp::from_second(second).unwrap())
     }
 
-    fn ready(truth: Truth, message: &str) -> Claim {
-        Claim { kind: READY, truth, reason: "Pending", message: message.to_owned() }
+    fn ready(status: ConditionStatus, message: &str) -> ConditionUpdate {
+        ConditionUpdate { kind: READY, status, reason: "Pending", message: message.to_owned() }
     }
 
     #[test]
     fn the_transition_time_moves_only_with_the_status() {
-        let first = set(&[], vec![ready(Truth::Unknown, "one")], Some(1), &time(10));
-        let same = set(&first, vec![ready(Truth::Unknown, "two")], Some(2), &time(20));
+        let first = set(&[], vec![ready(ConditionStatus::Unknown, "one")], Some(1), &time(10));
+        let same = set(&first, vec![ready(ConditionStatus::Unknown, "two")], Some(2), &time(20));
         assert_eq!(same[0].last_transition_time, time(10));
         assert_eq!((same[0].message.as_str(), same[0].observed_generation), ("two", Some(2)));
-        let moved = set(&same, vec![ready(Truth::True, "three")], Some(2), &time(30));
+        let moved = set(&same, vec![ready(ConditionStatus::True, "three")], Some(2), &time(30));
         assert_eq!(moved[0].last_transition_time, time(30));
     }
 
     #[test]
     fn ready_is_told_in_words_of_closed_sets() {
-        let told = |truth, reason| super::ready(&set(&[], vec![Claim { reason, ..ready(truth, "") }], None, &time(1)));
-        assert_eq!(told(Truth::False, reasons::PAUSED_ON_FAILURE), ("False", "PausedOnFailure"));
-        assert_eq!(told(Truth::True, "TypedByHand"), ("True", "other"));
+        let told = |status, reason| {
+            super::ready(&set(&[], vec![ConditionUpdate { reason, ..ready(status, "") }], None, &time(1)))
+        };
+        assert_eq!(told(ConditionStatus::False, reasons::PAUSED_ON_FAILURE), ("False", "PausedOnFailure"));
+        assert_eq!(told(ConditionStatus::True, "TypedByHand"), ("True", "other"));
         assert_eq!(super::ready(&[]), ("Unknown", "Pending"));
     }
 
     #[test]
-    fn a_type_that_is_not_claimed_is_removed() {
-        let stalled = Claim { kind: STALLED, ..ready(Truth::True, "") };
-        let before = set(&[], vec![ready(Truth::False, ""), stalled], Some(1), &time(1));
-        let after = set(&before, vec![ready(Truth::True, "")], Some(1), &time(2));
+    fn a_type_without_an_update_is_removed() {
+        let stalled = ConditionUpdate { kind: STALLED, ..ready(ConditionStatus::True, "") };
+        let before = set(&[], vec![ready(ConditionStatus::False, ""), stalled], Some(1), &time(1));
+        let after = set(&before, vec![ready(ConditionStatus::True, "")], Some(1), &time(2));
         assert!(find(&after, STALLED).is_none() && find(&after, READY).is_some());
     }
 
@@ -152,9 +154,9 @@ mod tests {
     fn the_time_of_the_schema_default_is_not_kept() {
         let default = Condition {
             observed_generation: None,
-            ..set(&[], vec![ready(Truth::Unknown, "")], None, &time(0))[0].clone()
+            ..set(&[], vec![ready(ConditionStatus::Unknown, "")], None, &time(0))[0].clone()
         };
-        let after = set(&[default], vec![ready(Truth::Unknown, "")], Some(1), &time(5));
+        let after = set(&[default], vec![ready(ConditionStatus::Unknown, "")], Some(1), &time(5));
         assert_eq!(after[0].last_transition_time, time(5));
     }
 }

@@ -69,30 +69,32 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::api::conditions::{Claim, Truth, set};
+    use crate::api::conditions::{ConditionStatus, ConditionUpdate, set};
     use crate::api::password_reset::State;
     use crate::decide::instance::tests::{at, row};
 
-    fn status(truth: Truth, reason: &'static str) -> PasswordResetStatus {
-        let claim = Claim { kind: conditions::READY, truth, reason, message: format!("because of {reason}") };
-        let conditions = set(&[], vec![claim], Some(1), &Time(at(0)));
+    fn status(status: ConditionStatus, reason: &'static str) -> PasswordResetStatus {
+        let update =
+            ConditionUpdate { kind: conditions::READY, status, reason, message: format!("because of {reason}") };
+        let conditions = set(&[], vec![update], Some(1), &Time(at(0)));
         PasswordResetStatus { conditions, ..PasswordResetStatus::default() }
     }
 
     #[test]
     fn a_turn_is_told_once() {
-        let (working, failed) = (status(Truth::Unknown, "Restarting"), status(Truth::False, "PartiallyFailed"));
+        let (working, failed) =
+            (status(ConditionStatus::Unknown, "Restarting"), status(ConditionStatus::False, "PartiallyFailed"));
         assert!(between(&working, &working).is_empty());
         let events = between(&working, &failed);
         assert_eq!((events.len(), events[0].kind, events[0].reason), (1, "Warning", "PartiallyFailed"));
         assert!(between(&failed, &working).is_empty(), "progress is not an event");
-        let done = status(Truth::True, "Succeeded");
+        let done = status(ConditionStatus::True, "Succeeded");
         assert_eq!(between(&working, &done)[0].kind, "Normal");
     }
 
     #[test]
     fn a_password_beside_a_key_pair_is_told() {
-        let before = status(Truth::Unknown, "Restarting");
+        let before = status(ConditionStatus::Unknown, "Restarting");
         let mut after = before.clone();
         let mut keyed = row(State::PasswordSet);
         keyed.key_pair_name = Some("ops".to_owned());

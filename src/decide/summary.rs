@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::needed::{self, Wish};
 use super::password::Broken;
 use super::rollout::{Block, Plan};
-use crate::api::conditions::{self, Claim, Truth};
+use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
 use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, Run, State, Trigger};
 use crate::api::reasons;
 
@@ -53,7 +53,7 @@ pub struct Situation<'a> {
 
 /// The bottom line, before it is spread over conditions.
 struct Bottom {
-    truth: Truth,
+    status: ConditionStatus,
     reason: &'static str,
     message: String,
     retrying: bool,
@@ -65,12 +65,12 @@ pub fn status(situation: &Situation, now: Timestamp) -> PasswordResetStatus {
     let rows = &situation.plan.rows;
     let counts = count(rows);
     let bottom = bottom_line(situation, &counts);
-    let claims = spread(situation, &bottom);
+    let updates = spread(situation, &bottom);
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
     let run = run(situation, now);
     PasswordResetStatus {
         observed_generation: situation.generation,
-        conditions: conditions::set(&situation.before.conditions, claims, situation.generation, &Time(now)),
+        conditions: conditions::set(&situation.before.conditions, updates, situation.generation, &Time(now)),
         last_handled_rerun: if takes_up_rerun(situation, &run) {
             situation.rerun_requested_at.map(str::to_owned)
         } else {
@@ -118,17 +118,17 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
             failures(rows),
             open.len()
         );
-        return Bottom { truth: Truth::False, reason: reasons::PAUSED_ON_FAILURE, message, retrying: false };
+        return Bottom { status: ConditionStatus::False, reason: reasons::PAUSED_ON_FAILURE, message, retrying: false };
     }
     if situation.suspended && open.iter().all(is_pending) {
         let message = format!("suspended; instances not begun: {}", open.len());
-        return Bottom { truth: Truth::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
+        return Bottom { status: ConditionStatus::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
     }
     if open.iter().all(|row| row.reason == reasons::INVALID_SPEC)
         && let Some(row) = open.first()
     {
         let message = format!("{}: {}", row.instance_id, row.message);
-        return Bottom { truth: Truth::False, reason: reasons::INVALID_SPEC, message, retrying: false };
+        return Bottom { status: ConditionStatus::False, reason: reasons::INVALID_SPEC, message, retrying: false };
     }
     if let Some(Block { reason, message }) = trouble(situation) {
         let human = [
@@ -139,8 +139,8 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
         ]
         .contains(&reason);
         let stalled = human && open.iter().all(is_pending);
-        let truth = if stalled { Truth::False } else { Truth::Unknown };
-        return Bottom { truth, reason, message, retrying: !stalled };
+        let status = if stalled { ConditionStatus::False } else { ConditionStatus::Unknown };
+        return Bottom { status, reason, message, retrying: !stalled };
     }
     let at_work = |state| open.iter().find(|row| row.state == state);
     let (reason, row) = if let Some(row) = at_work(State::Restarting) {
@@ -157,7 +157,7 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
     };
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
     let message = format!("{done} of {} instances done; {}: {}", counts.total, row.instance_id, row.message);
-    Bottom { truth: Truth::Unknown, reason, message, retrying: false }
+    Bottom { status: ConditionStatus::Unknown, reason, message, retrying: false }
 }
 
 /// What is in the way of an object that is not done, whoever it may be.
@@ -186,7 +186,7 @@ fn ended(situation: &Situation, counts: &Counts) -> Bottom {
         ];
         let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         let message = format!("{} of {} instances done: {}", counts.total, counts.total, parts.join(", "));
-        return Bottom { truth: Truth::True, reason: reasons::SUCCEEDED, message, retrying: false };
+        return Bottom { status: ConditionStatus::True, reason: reasons::SUCCEEDED, message, retrying: false };
     }
     let failed_reasons: BTreeSet<&str> =
         rows.iter().filter(|row| row.state == State::Failed).map(|row| row.reason.as_str()).collect();
@@ -202,7 +202,7 @@ fn ended(situation: &Situation, counts: &Counts) -> Bottom {
         known.unwrap_or(reasons::FAILED)
     };
     let message = failures(rows) + unresolved(situation, counts);
-    Bottom { truth: Truth::False, reason, message, retrying: false }
+    Bottom { status: ConditionStatus::False, reason, message, retrying: false }
 }
 
 /// Why a person's decision does not count, if there is one and an instance that is still Unknown.
@@ -229,38 +229,44 @@ fn failures(rows: &[InstanceRow]) -> String {
 }
 
 /// The conditions in the order in which kstatus should find them.
-fn spread(situation: &Situation, bottom: &Bottom) -> Vec<Claim> {
-    let claim = |kind, truth, reason, message: &str| Claim { kind, truth, reason, message: message.to_owned() };
-    let Bottom { truth, reason, message, retrying } = bottom;
-    let mut claims = vec![claim(conditions::READY, *truth, reason, message)];
-    match truth {
-        Truth::Unknown => {
+fn spread(situation: &Situation, bottom: &Bottom) -> Vec<ConditionUpdate> {
+    let update =
+        |kind, status, reason, message: &str| ConditionUpdate { kind, status, reason, message: message.to_owned() };
+    let Bottom { status, reason, message, retrying } = bottom;
+    let mut updates = vec![update(conditions::READY, *status, reason, message)];
+    match status {
+        ConditionStatus::Unknown => {
             let why = if *retrying { reasons::PROGRESSING_WITH_RETRY } else { reason };
-            claims.push(claim(conditions::RECONCILING, Truth::True, why, message));
+            updates.push(update(conditions::RECONCILING, ConditionStatus::True, why, message));
         }
-        Truth::False => claims.push(claim(conditions::STALLED, Truth::True, reason, message)),
-        Truth::True => {}
+        ConditionStatus::False => updates.push(update(conditions::STALLED, ConditionStatus::True, reason, message)),
+        ConditionStatus::True => {}
     }
-    claims.push(claim(conditions::SUCCEEDED, *truth, reason, message));
-    claims.push(match situation.account_trouble {
-        None => claim(conditions::ACCOUNT_READY, Truth::True, reasons::ACCOUNT_READY, "the account can be used"),
-        Some(block) => claim(conditions::ACCOUNT_READY, Truth::False, block.reason, &block.message),
+    updates.push(update(conditions::SUCCEEDED, *status, reason, message));
+    updates.push(match situation.account_trouble {
+        None => {
+            update(conditions::ACCOUNT_READY, ConditionStatus::True, reasons::ACCOUNT_READY, "the account can be used")
+        }
+        Some(block) => update(conditions::ACCOUNT_READY, ConditionStatus::False, block.reason, &block.message),
     });
-    claims.push(match (situation.secret_trouble, situation.broken) {
-        (Some(block), _) => claim(conditions::PASSWORD_READY, Truth::False, block.reason, &block.message),
+    updates.push(match (situation.secret_trouble, situation.broken) {
+        (Some(block), _) => update(conditions::PASSWORD_READY, ConditionStatus::False, block.reason, &block.message),
         (None, Some(broken)) => {
-            claim(conditions::PASSWORD_READY, Truth::False, reasons::INVALID_PASSWORD, &broken.to_string())
+            update(conditions::PASSWORD_READY, ConditionStatus::False, reasons::INVALID_PASSWORD, &broken.to_string())
         }
-        (None, None) => {
-            claim(conditions::PASSWORD_READY, Truth::True, reasons::PASSWORD_READY, "the password fits ECS's rules")
-        }
+        (None, None) => update(
+            conditions::PASSWORD_READY,
+            ConditionStatus::True,
+            reasons::PASSWORD_READY,
+            "the password fits ECS's rules",
+        ),
     });
-    claims.push(targets_resolved(&situation.plan.rows));
-    claims.push(secret_in_sync(situation));
-    claims
+    updates.push(targets_resolved(&situation.plan.rows));
+    updates.push(secret_in_sync(situation));
+    updates
 }
 
-fn targets_resolved(rows: &[InstanceRow]) -> Claim {
+fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
     let missing: Vec<&str> = rows
         .iter()
         .filter(|row| {
@@ -270,28 +276,32 @@ fn targets_resolved(rows: &[InstanceRow]) -> Claim {
         .map(|row| row.instance_id.as_str())
         .collect();
     let unseen = rows.iter().any(|row| row.state == State::Pending && row.name.is_none());
-    let (truth, reason, message) = if !missing.is_empty() {
-        (Truth::False, reasons::TARGETS_NOT_FOUND, format!("not found, or not allowed: {}", missing.join(", ")))
+    let (status, reason, message) = if !missing.is_empty() {
+        (
+            ConditionStatus::False,
+            reasons::TARGETS_NOT_FOUND,
+            format!("not found, or not allowed: {}", missing.join(", ")),
+        )
     } else if unseen {
-        (Truth::Unknown, reasons::NOT_CHECKED, "not all instances were looked at yet".to_owned())
+        (ConditionStatus::Unknown, reasons::NOT_CHECKED, "not all instances were looked at yet".to_owned())
     } else {
-        (Truth::True, reasons::TARGETS_RESOLVED, format!("{} instances", rows.len()))
+        (ConditionStatus::True, reasons::TARGETS_RESOLVED, format!("{} instances", rows.len()))
     };
-    Claim { kind: conditions::TARGETS_RESOLVED, truth, reason, message }
+    ConditionUpdate { kind: conditions::TARGETS_RESOLVED, status, reason, message }
 }
 
-fn secret_in_sync(situation: &Situation) -> Claim {
-    let (truth, reason, message) = if !situation.out_of_sync.is_empty() {
+fn secret_in_sync(situation: &Situation) -> ConditionUpdate {
+    let (status, reason, message) = if !situation.out_of_sync.is_empty() {
         let ids = situation.out_of_sync.join(", ");
         let message = format!("the Secret was changed since these were reset: {ids}; set a new runID to reset them");
-        (Truth::False, reasons::SECRET_CHANGED, message)
+        (ConditionStatus::False, reasons::SECRET_CHANGED, message)
     } else if situation.wish.fingerprint.is_none() || situation.uncompared || has_superseded(situation) {
-        (Truth::Unknown, reasons::NOT_CHECKED, "the Secret could not be compared".to_owned())
+        (ConditionStatus::Unknown, reasons::NOT_CHECKED, "the Secret could not be compared".to_owned())
     } else {
         let message = "instances that are done have the password that the Secret holds".to_owned();
-        (Truth::True, reasons::SECRET_IN_SYNC, message)
+        (ConditionStatus::True, reasons::SECRET_IN_SYNC, message)
     };
-    Claim { kind: conditions::SECRET_IN_SYNC, truth, reason, message }
+    ConditionUpdate { kind: conditions::SECRET_IN_SYNC, status, reason, message }
 }
 
 /// Whether some instance has the password of another object.

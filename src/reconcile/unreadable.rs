@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::{Value, json};
 
-use crate::api::conditions::{self, Claim, Truth};
+use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
 use crate::api::reasons;
 
 /// The longest text about what cannot be read, in characters.
@@ -21,13 +21,14 @@ pub fn why(error: &str) -> String {
 #[must_use]
 pub fn conditions(why: &str, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let message = format!("this version of the controller cannot read the object: {why}; apply it again");
-    let claim = |kind, truth| Claim { kind, truth, reason: reasons::INVALID_SPEC, message: message.clone() };
-    let claims = vec![
-        claim(conditions::READY, Truth::False),
-        claim(conditions::STALLED, Truth::True),
-        claim(conditions::SUCCEEDED, Truth::False),
+    let update =
+        |kind, status| ConditionUpdate { kind, status, reason: reasons::INVALID_SPEC, message: message.clone() };
+    let updates = vec![
+        update(conditions::READY, ConditionStatus::False),
+        update(conditions::STALLED, ConditionStatus::True),
+        update(conditions::SUCCEEDED, ConditionStatus::False),
     ];
-    conditions::set(&[], claims, generation, &Time(now))
+    conditions::set(&[], updates, generation, &Time(now))
 }
 
 /// The patch of its status. The generation is told too, else kstatus would wait for one.

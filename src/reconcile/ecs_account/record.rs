@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::KIND;
-use crate::api::conditions::{self, Claim, Truth};
+use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
 use crate::api::ecs_account::{ECSAccount, ECSAccountStatus, RegionStatus};
 use crate::api::reasons;
 use crate::decide::rollout::Block;
@@ -24,23 +24,23 @@ pub(super) async fn write<T>(
     block: Option<Block>,
 ) -> Result<(), ClusterError> {
     let before = account.status.clone().unwrap_or_default();
-    let claim = |kind, truth, reason, message: String| Claim { kind, truth, reason, message };
-    let claims = match block {
+    let update = |kind, status, reason, message: String| ConditionUpdate { kind, status, reason, message };
+    let updates = match block {
         None => {
             let failure = principal.as_ref().and_then(|principal| principal.failure.as_ref());
             let message = failure.map_or_else(
                 || "the credentials are accepted".to_owned(),
                 |why| format!("the credentials are accepted, but the last look at them failed: {why}"),
             );
-            vec![claim(conditions::READY, Truth::True, reasons::ACCOUNT_READY, message)]
+            vec![update(conditions::READY, ConditionStatus::True, reasons::ACCOUNT_READY, message)]
         }
         Some(Block { reason, message }) if is_for_a_person(reason) => vec![
-            claim(conditions::READY, Truth::False, reason, message.clone()),
-            claim(conditions::STALLED, Truth::True, reason, message),
+            update(conditions::READY, ConditionStatus::False, reason, message.clone()),
+            update(conditions::STALLED, ConditionStatus::True, reason, message),
         ],
         Some(Block { reason, message }) => vec![
-            claim(conditions::READY, Truth::Unknown, reason, message.clone()),
-            claim(conditions::RECONCILING, Truth::True, reasons::PROGRESSING_WITH_RETRY, message),
+            update(conditions::READY, ConditionStatus::Unknown, reason, message.clone()),
+            update(conditions::RECONCILING, ConditionStatus::True, reasons::PROGRESSING_WITH_RETRY, message),
         ],
     };
     let generation = account.metadata.generation;
@@ -52,7 +52,7 @@ pub(super) async fn write<T>(
     };
     let status = ECSAccountStatus {
         observed_generation: generation,
-        conditions: conditions::set(&before.conditions, claims, generation, &Time(context.clock.now())),
+        conditions: conditions::set(&before.conditions, updates, generation, &Time(context.clock.now())),
         account_id,
         identity_arn,
         credentials_expire_time: term.map(|term| Time(term.expires_at)),
