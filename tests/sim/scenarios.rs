@@ -22,6 +22,7 @@ pub fn all() -> Vec<Scenario> {
         three_two_at_a_time(),
         a_second_run(),
         two_owners(),
+        two_owners_one_applied_again(),
         deleted_and_applied_again(),
         secret_edited(),
         starting_up(),
@@ -122,22 +123,49 @@ pub fn a_second_run() -> Scenario {
     }
 }
 
+fn other() -> Value {
+    reset("other", json!({"instanceIDs": [I1], "passwordSecretRef": {"name": "other-password"}}))
+}
+
+fn other_secret() -> Value {
+    let mut secret = secret(OTHER_PASSWORD);
+    secret["metadata"]["name"] = json!("other-password");
+    secret
+}
+
+fn delete_web() -> Do {
+    Do::Delete { plural: "passwordresets", namespace: NAMESPACE, name: "web" }
+}
+
 fn two_owners() -> Scenario {
-    let mut other_secret = secret(OTHER_PASSWORD);
-    other_secret["metadata"]["name"] = json!("other-password");
-    let other = reset("other", json!({"instanceIDs": [I1], "passwordSecretRef": {"name": "other-password"}}));
     Scenario {
-        script: vec![(When::Phase(I1, "SettingPassword"), Do::Apply(other))],
+        script: vec![(When::Phase(I1, "SettingPassword"), Do::Apply(other()))],
         runs: vec![(I1, 2)],
         ends: vec![("InEffect RestartProven", 2)],
-        ..scenario("two owners", &[running(I1)], &[one(), other_secret])
+        ..scenario("two owners", &[running(I1)], &[one(), other_secret()])
+    }
+}
+
+/// After both, only the record remembers who was done first: the object that is applied again has an empty status.
+fn two_owners_one_applied_again() -> Scenario {
+    Scenario {
+        script: vec![
+            (When::Phase(I1, "InEffect"), Do::Apply(other())),
+            (When::At(5 * 60_000), delete_web()),
+            (When::At(6 * 60_000), Do::Apply(one())),
+        ],
+        runs: vec![(I1, 2)],
+        ends: vec![("InEffect RestartProven", 2)],
+        ..scenario("two owners, one applied again", &[running(I1)], &[one(), other_secret()])
     }
 }
 
 fn deleted_and_applied_again() -> Scenario {
-    let delete = Do::Delete { plural: "passwordresets", namespace: NAMESPACE, name: "web" };
     Scenario {
-        script: vec![(When::Phase(I1, "SettingPassword"), delete), (When::Phase(I1, "Restarting"), Do::Apply(one()))],
+        script: vec![
+            (When::Phase(I1, "SettingPassword"), delete_web()),
+            (When::Phase(I1, "Restarting"), Do::Apply(one())),
+        ],
         runs: vec![(I1, 1)],
         ends: vec![("InEffect RestartProven", 1)],
         ..scenario("deleted and applied again", &[running(I1)], &[one()])
