@@ -82,7 +82,8 @@ pub struct PasswordResetSpec {
     pub password_secret_ref: PasswordSecretRef,
 
     /// Names a run. An instance is reset once per value: another value that it has not seen yet runs again, the same or
-    /// an earlier one does not, unless it was reset with another password since. Absent = the empty value. Quote numbers. Example: `"2026-11-rotation"`.
+    /// an earlier one does not, unless it was reset with another password since. Absent = the empty value. Quote numbers.
+    /// Example: `"2026-11-rotation"`.
     #[serde(rename = "runID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     #[x_kube(

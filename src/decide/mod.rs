@@ -1,8 +1,8 @@
 //! The decisions: pure functions from what was observed to what is to be done.
 //!
-//! Nothing here is async, does I/O, reads a clock or draws a random number; beside `api` and time types it uses
-//! only a hash and what words an error.
-//! A test reads the `use` lines. That is what makes the protocol testable state by state, and what a model search runs.
+//! Nothing here is async, does I/O, reads a clock or draws a random number; it imports `api`, time types, `sha2`
+//! and `thiserror`. A test reads the `use` lines. That is what makes the protocol testable state by state, and what a model
+//! search runs.
 
 pub mod backoff;
 pub mod events;

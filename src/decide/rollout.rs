@@ -189,7 +189,7 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     });
     let before = target.before.filter(|_| run_goes_on);
     let mut row = candidate_row(object, target, before);
-    if let Some(failed) = before.filter(|row| failed_unclaimed(row) && outlives_a_look(&row.reason)) {
+    if let Some(failed) = before.filter(|row| outlives_a_look(row)) {
         return settled(failed.clone());
     }
     let mut pending = |reason, message: String, until| {
@@ -312,22 +312,18 @@ fn reset_since(record: &ResetRecord, completed: &[Completed], owner: &Owner, ent
     in_progress || theirs.any(|theirs| ours.is_none_or(|ours| theirs.0 >= ours.0))
 }
 
-/// Whether an instance failed before it was claimed. What a claim came to is remembered by its record, and judged there.
-fn failed_unclaimed(row: &InstanceRow) -> bool {
-    row.state == State::Failed && row.attempts == 0
-}
-
-/// A failure before a claim that stands until something new is asked for: it came by a deadline.
-fn outlives_a_look(reason: &str) -> bool {
-    [
+/// A failure before a claim that stands until something new is asked for: it came by a deadline. What a claim came to is remembered
+/// by its record, and judged by that.
+fn outlives_a_look(row: &InstanceRow) -> bool {
+    let by_deadline = [
         reasons::INSTANCE_NOT_FOUND,
         reasons::NOT_PERMITTED,
         reasons::INSTANCE_NOT_ALLOWED,
         reasons::STABLE_STATE_TIMEOUT,
         reasons::INSTANCE_LOCKED,
         reasons::INSTANCE_EXPIRED,
-    ]
-    .contains(&reason)
+    ];
+    row.state == State::Failed && row.attempts == 0 && by_deadline.contains(&&*row.reason)
 }
 
 /// A failure that is judged anew at each look, by the password that the Secret holds then.

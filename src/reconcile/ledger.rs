@@ -142,19 +142,24 @@ mod tests {
         DeserializeGuard(Ok(record))
     }
 
+    /// A ledger, and its watch: what shows it an event.
+    fn ledger() -> (Ledger, impl FnMut(Event<DeserializeGuard<ResetRecord>>)) {
+        let ((watched, mut writer), own) = (store(), OwnWrites::default());
+        let ledger = Ledger::new("system", watched.clone(), own.clone());
+        let show = move |event| {
+            writer.apply_watcher_event(&event);
+            own.seen(&event, &watched);
+        };
+        (ledger, show)
+    }
+
     fn count(ledger: &Ledger, owner_name: &str) -> usize {
         ledger.look(|records| records.iter().filter(|record| record.spec.owner.is(&owner(owner_name))).count())
     }
 
     #[test]
     fn an_own_write_counts_until_the_watch_shows_it() {
-        let (watched, mut writer) = store();
-        let own = OwnWrites::default();
-        let ledger = Ledger::new("system", watched.clone(), own.clone());
-        let mut show = |event: Event<DeserializeGuard<ResetRecord>>| {
-            writer.apply_watcher_event(&event);
-            own.seen(&event, &watched);
-        };
+        let (ledger, mut show) = ledger();
         ledger.put(version(2));
         assert_eq!(count(&ledger, "web"), 1);
         show(Event::Apply(guarded(version(1))));
@@ -170,30 +175,18 @@ mod tests {
 
     #[test]
     fn an_own_write_counts_while_a_list_that_shows_it_is_not_complete() {
-        let (watched, mut writer) = store();
-        let own = OwnWrites::default();
-        let ledger = Ledger::new("system", watched.clone(), own.clone());
-        let mut show = |event: Event<DeserializeGuard<ResetRecord>>| {
-            writer.apply_watcher_event(&event);
-            own.seen(&event, &watched);
-        };
+        let (ledger, mut show) = ledger();
         ledger.put(version(2));
         for event in [Event::Init, Event::InitApply(guarded(version(2))), Event::InitDone] {
             show(event);
             assert_eq!(count(&ledger, "web"), 1);
         }
-        assert!(own.lock().is_empty(), "the watch has shown it");
+        assert!(ledger.own.lock().is_empty(), "the watch has shown it");
     }
 
     #[test]
     fn an_own_write_gives_way_to_a_record_that_was_made_anew_or_cannot_be_read() {
-        let (watched, mut writer) = store();
-        let own = OwnWrites::default();
-        let ledger = Ledger::new("system", watched.clone(), own.clone());
-        let mut show = |event: Event<DeserializeGuard<ResetRecord>>| {
-            writer.apply_watcher_event(&event);
-            own.seen(&event, &watched);
-        };
+        let (ledger, mut show) = ledger();
         // The watch is interrupted: the record is deleted, and another process makes it anew.
         ledger.put(version(6));
         let mut anew = version(1);
@@ -213,9 +206,8 @@ mod tests {
 
     #[test]
     fn an_own_write_to_another_owner_hides_what_the_watch_still_shows() {
-        let (watched, mut writer) = store();
-        let ledger = Ledger::new("system", watched, OwnWrites::default());
-        writer.apply_watcher_event(&Event::Apply(guarded(version(1))));
+        let (ledger, mut show) = ledger();
+        show(Event::Apply(guarded(version(1))));
         let mut taken = version(2);
         taken.spec.owner = owner("other");
         ledger.put(taken);
@@ -224,14 +216,8 @@ mod tests {
 
     #[test]
     fn a_record_that_claims_another_instance_counts_for_nobody_and_is_told() {
-        let (watched, mut writer) = store();
-        let own = OwnWrites::default();
-        let ledger = Ledger::new("system", watched.clone(), own.clone());
-        let mut show = |record: ResetRecord| {
-            let event = Event::Apply(guarded(record));
-            writer.apply_watcher_event(&event);
-            own.seen(&event, &watched);
-        };
+        let (ledger, mut show) = ledger();
+        let mut show = |record| show(Event::Apply(guarded(record)));
         let mut edited = version(2);
         edited.spec.instance_id = "i-bp1b0000".to_owned();
         ledger.put(version(1));
