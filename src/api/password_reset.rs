@@ -10,6 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::reset_record::Fingerprint;
 use super::{DEFAULT_ACCOUNT, DEFAULT_PASSWORD_KEY};
 
 /// What a `PasswordReset` asks for.
@@ -209,9 +210,13 @@ pub struct PasswordResetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 
-    /// The run in progress, or the last one.
+    /// The run in progress, or the last one. Absent until the first claim: a run begins with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
+
+    /// What the rows below answer: the object's last request, whether a run has begun for it or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Requested>,
 
     /// The name of the ECSAccount in use, the default applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,8 +239,18 @@ pub struct PasswordResetStatus {
     pub instances: Vec<InstanceRow>,
 }
 
-/// One run: why and when its instances were, or are being, reset. Together with the ended rows it is a second memory,
-/// should the records be lost.
+/// What an object asks for, as digests. Together with the ended rows it is a second memory, should the records be lost.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Requested {
+    /// Digests of the `runID` and the rerun annotation.
+    pub tokens: Vec<String>,
+    /// Digest of the last retry annotation; absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+}
+
+/// One run: why and when its instances were, or are being, reset. It begins with its first claim.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
@@ -248,7 +263,11 @@ pub struct Run {
     /// Digest of the retry annotation that this run has taken up; absent = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<String>,
-    /// When it began.
+    /// The keyed fingerprint of the run's password: that of the first claim that ECS acknowledged. A run has one password;
+    /// when the Secret's value changes after that, nothing more begins under this run. Absent = none was acknowledged yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
+    /// When it began: the time of its first claim.
     pub start_time: Time,
     /// When its last instance ended; absent while it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -338,7 +357,11 @@ pub struct InstanceRow {
     /// The RequestId of the `RebootInstance` call.
     #[serde(rename = "restartRequestID", default, skip_serializing_if = "Option::is_none")]
     pub restart_request_id: Option<String>,
-    /// How many attempts at setting the password or restarting were made.
+    /// The number of this object's last claim on the instance, which the annotation
+    /// ecs.password-reset.dev/resolve-unknown names; absent = it was never claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<i64>,
+    /// How many attempts at setting the password or restarting were made; 0 before this run's claim.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attempts: u32,
 }
@@ -451,6 +474,21 @@ impl PasswordResetSpec {
     #[must_use]
     pub fn suspended(&self) -> bool {
         self.suspend.unwrap_or(false)
+    }
+}
+
+impl PasswordResetStatus {
+    /// What the rows answer. A status of before there was such a field has it in its run.
+    #[must_use]
+    pub fn requested(&self) -> Option<Requested> {
+        let of_run = |run: &Run| Requested { tokens: run.tokens.clone(), retry: run.retry.clone() };
+        self.requested.clone().or_else(|| self.run.as_ref().map(of_run))
+    }
+
+    /// The row of an instance.
+    #[must_use]
+    pub fn row(&self, instance_id: &str) -> Option<&InstanceRow> {
+        self.instances.iter().find(|row| row.instance_id == instance_id)
     }
 }
 

@@ -62,6 +62,8 @@ reasons! {
     PARTIALLY_FAILED = "PartiallyFailed";
     /// All instances failed, for different reasons.
     FAILED = "Failed";
+    /// The Secret's value was changed after a run had set the earlier one: a run has one password.
+    SECRET_CHANGED_DURING_RUN = "SecretChangedDuringRun";
     /// The outcome of a request cannot be proven.
     OUTCOME_UNKNOWN = "OutcomeUnknown";
 
@@ -115,6 +117,8 @@ reasons! {
     RESTART_OUTCOME_UNKNOWN = "RestartOutcomeUnknown";
     /// Whether the password was set is not known.
     PASSWORD_OUTCOME_UNKNOWN = "PasswordOutcomeUnknown";
+    /// The controller's memory of the instance is lost or damaged: whether it was reset is not known, and nothing is sent.
+    MEMORY_LOST = "MemoryLost";
     /// Another `PasswordReset` has since reset the instance.
     SUPERSEDED = "Superseded";
 

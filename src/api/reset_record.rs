@@ -143,6 +143,11 @@ pub struct ResetRecordStatus {
     /// When the instance had been Running for `minReadySeconds` after its restart; absent = the slot is still held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available_time: Option<Time>,
+    /// When the controller found that this record had lost its memory, on ECS's clock, for example after a restore from a
+    /// backup. An owner that has no entry in `completed` may have had one then: nothing is run for it unless it asks again.
+    /// Absent = nothing was ever lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_lost_time: Option<Time>,
     /// This instance's row in the owner's status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<InstanceRow>,

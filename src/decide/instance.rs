@@ -20,17 +20,19 @@ use jiff::Timestamp;
 
 use super::sending::{SOON, fresh, may_send, retry_time};
 use super::step::{Call, Change, Observed, Sendable, Step};
-use super::{Power, SEND_WINDOW, after, later, restart, slots};
+use super::{Power, SEND_WINDOW, after, later, memory, restart, slots};
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 
 /// Whether nothing is left to do, whatever is observed.
 #[must_use]
 pub fn is_done(record: &ResetRecord) -> bool {
-    record.status.as_ref().is_none_or(|status| match status.phase {
+    let nothing_left = |status: &ResetRecordStatus| match status.phase {
         Phase::Idle | Phase::EffectiveAtNextStart | Phase::Unrecognized => true,
         phase => phase.has_ended() && !slots::awaits_availability(status),
-    })
+    };
+    // Damaged memory is for the owner's object to see to: see `super::memory`.
+    memory::is_incomplete(record) || record.status.as_ref().is_none_or(nothing_left)
 }
 
 /// What to do next with a claimed instance.
@@ -38,6 +40,9 @@ pub fn is_done(record: &ResetRecord) -> bool {
 pub fn next(observed: &Observed, now: Timestamp) -> Step {
     let spec = &observed.record.spec;
     let Some(status) = observed.record.status.as_ref().filter(|_| !is_done(observed.record)) else { return Step::Done };
+    if observed.owner_row.is_some_and(|row| memory::is_older_than(observed.record, row)) {
+        return Step::Done;
+    }
     match status.phase {
         Phase::Idle | Phase::EffectiveAtNextStart | Phase::Unrecognized => Step::Done,
         Phase::SettingPassword => set_password(observed, spec, status, now),

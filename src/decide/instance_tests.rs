@@ -7,7 +7,7 @@ use kube::api::ObjectMeta;
 use super::*;
 use crate::api::password_reset::{InstanceRow, RestartPolicy, State};
 use crate::api::reset_record::{Attempt, ClaimedSecretRef, Fingerprint, Owner, ResetRecord, StartTimeEvidence};
-use crate::decide::{Reading, Seen, Timing, progress};
+use crate::decide::{Reading, Seen, Timing, needed, progress};
 
 /// A moment, in seconds from an arbitrary full minute.
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -37,6 +37,7 @@ pub(crate) fn row(state: State) -> InstanceRow {
         password_set_time: None,
         password_request_id: None,
         restart_request_id: None,
+        claim: Some(1),
         attempts: 1,
     }
 }
@@ -105,6 +106,9 @@ fn in_phase(phase: Phase) -> ResetRecord {
     if phase == Phase::Restarting || phase.has_ended() {
         status.accepted_at = Some(Time(at(41)));
     }
+    if phase.has_ended() {
+        status.completed = needed::complete(&[], &record.spec, row(State::InEffect));
+    }
     record
 }
 
@@ -139,6 +143,7 @@ fn look<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> Observed<'
         start_time_follows_reboot: false,
         others_away: 0,
         is_listed: true,
+        owner_row: None,
         timing: timing(),
     }
 }
@@ -567,6 +572,7 @@ fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
                 start_time_follows_reboot: true,
                 others_away: 0,
                 is_listed: true,
+                owner_row: None,
                 timing: timing(),
             };
             let _: Step = next(&observed, at(10));

@@ -7,12 +7,14 @@
 pub mod backoff;
 pub mod events;
 pub mod instance;
+pub mod memory;
 pub mod needed;
 pub mod password;
 pub mod progress;
 pub mod resolve;
 mod restart;
 pub mod rollout;
+pub mod runs;
 pub mod sending;
 pub mod slots;
 pub mod start_time;

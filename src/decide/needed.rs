@@ -7,7 +7,7 @@
 use sha2::{Digest, Sha256};
 
 use super::resolve::Resolution;
-use crate::api::password_reset::{InstanceRow, Run, State};
+use crate::api::password_reset::{InstanceRow, Requested, State};
 use crate::api::reset_record::{Completed, Fingerprint, Owner, ResetRecordSpec};
 
 /// How many tokens an entry keeps; the oldest go first.
@@ -47,12 +47,12 @@ pub fn tokens(run_id: Option<&str>, rerun_requested_at: Option<&str>) -> Vec<Str
     std::iter::once(token("run", run_id.unwrap_or_default())).chain(rerun.map(|value| token("rerun", value))).collect()
 }
 
-/// The digest of the retry annotation, unless empty; without one, that of the last one that the object's run has heard. Taking the
-/// annotation off asks for nothing, and takes nothing back.
+/// The digest of the retry annotation, unless empty; without one, that of the last one that the object's status has heard. Taking
+/// the annotation off asks for nothing, and takes nothing back.
 #[must_use]
-pub fn retry(retry_requested_at: Option<&str>, run: Option<&Run>) -> Option<String> {
+pub fn retry(retry_requested_at: Option<&str>, requested: Option<&Requested>) -> Option<String> {
     let asked = retry_requested_at.filter(|value| !value.is_empty()).map(|value| token("retry", value));
-    asked.or_else(|| run?.retry.clone())
+    asked.or_else(|| requested?.retry.clone())
 }
 
 /// Whether an instance needs a run, given what it has had done for this owner.
@@ -140,7 +140,6 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::api::password_reset::Trigger;
     use crate::decide::instance::tests::{at, owner, row, spec};
 
     fn fingerprint(value: &str) -> Fingerprint {
@@ -223,17 +222,10 @@ mod tests {
 
     #[test]
     fn a_retry_annotation_that_is_taken_off_takes_nothing_back() {
-        let run = |retry: &str| Run {
-            number: 1,
-            trigger: Trigger::Created,
-            tokens: Vec::new(),
-            retry: Some(token("retry", retry)),
-            start_time: Time(at(0)),
-            completion_time: None,
-        };
-        assert_eq!(retry(Some("b"), Some(&run("a"))), Some(token("retry", "b")));
+        let heard = Requested { tokens: Vec::new(), retry: Some(token("retry", "a")) };
+        assert_eq!(retry(Some("b"), Some(&heard)), Some(token("retry", "b")));
         for nothing in [None, Some("")] {
-            assert_eq!(retry(nothing, Some(&run("a"))), Some(token("retry", "a")));
+            assert_eq!(retry(nothing, Some(&heard)), Some(token("retry", "a")));
             assert_eq!(retry(nothing, None), None);
         }
     }

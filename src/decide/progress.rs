@@ -218,6 +218,7 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
                 phase: Phase::Idle,
                 start_time_evidence: status.start_time_evidence,
                 last_restart_time: status.last_restart_time,
+                memory_lost_time: status.memory_lost_time,
                 completed: status.completed,
                 ..ResetRecordStatus::default()
             };

@@ -1,13 +1,13 @@
 //! A person's decision on an instance whose outcome is Unknown: the annotation `resolve-unknown`.
 //!
-//! It counts only while the very claim that it names is Unknown after a restart request, and drained: so an annotation that
+//! It counts only while the very claim that it names is Unknown, after a restart request or a loss of memory, and drained: so an annotation that
 //! stays on the object, or comes twice, decides nothing a second time.
 
 use jiff::Timestamp;
 
 use super::is_drained;
 use crate::api::reset_record::{Owner, Phase, ResetRecord};
-use crate::api::{HAPPENED, RESTART_AGAIN};
+use crate::api::{HAPPENED, RESTART_AGAIN, reasons};
 
 /// What was decided, and on which claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,9 @@ impl Resolution {
         let names_it = spec.instance_id == self.instance_id && spec.claim == self.claim && spec.owner.is(owner);
         names_it
             && record.status.as_ref().is_some_and(|status| {
-                status.phase == Phase::Unknown && status.start_time_before.is_some() && is_drained(status, now)
+                let is_lost = status.row.as_ref().is_some_and(|row| row.reason == reasons::MEMORY_LOST);
+                let is_decidable = status.start_time_before.is_some() || is_lost;
+                status.phase == Phase::Unknown && is_decidable && is_drained(status, now)
             })
     }
 }

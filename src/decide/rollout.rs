@@ -6,11 +6,13 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::memory::{self, Loss, OwnMemory};
 use super::needed::{self, Wish};
 use super::password::Broken;
 use super::resolve::Decision;
+use super::runs::{self, Begun, RunPassword};
 use super::{Power, Reading, Seen, is_drained, later, minute, progress};
-use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, RestartPolicy, Run, State};
+use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, Requested, RestartPolicy, Run, State};
 use crate::api::reasons;
 use crate::api::reset_record::{Completed, Owner, ResetRecord};
 
@@ -26,6 +28,8 @@ pub struct Object<'a> {
     pub wish: &'a Wish,
     /// The run in its status.
     pub run: Option<&'a Run>,
+    /// What the rows of its status answer.
+    pub requested: Option<&'a Requested>,
     /// What stands in the way of every new claim, if anything does.
     pub block: Option<Block>,
     /// What is wrong with the password for every instance.
@@ -91,6 +95,12 @@ pub struct Plan {
     pub wake: Option<Timestamp>,
     /// Whether the rest is left alone because too many instances failed.
     pub paused: bool,
+    /// The instances whose memory is lost, and is to be written down as such.
+    pub lost: Vec<String>,
+    /// The run that the status does not show yet, if one has begun.
+    pub begun: Option<Begun>,
+    /// The password of the run.
+    pub password: RunPassword,
 }
 
 /// An instance that may be claimed now.
@@ -111,6 +121,8 @@ enum Verdict {
     Settled { row: InstanceRow, is_of_this_retry: bool },
     /// Something is in the way, until the moment given at the latest; the flag says whether readings help.
     Waits { row: InstanceRow, until: Option<Timestamp>, watch: bool },
+    /// Nothing is done, since it is not known what was: see [`memory`].
+    Lost { row: InstanceRow },
     /// It may be claimed.
     Ready { row: InstanceRow, state_seen: String },
 }
@@ -124,10 +136,16 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
     let happened = targets.iter().find(|target| resolved_as(Decision::Happened, object, target, now));
     plan.happened = happened.map(|target| target.instance_id.to_owned());
     plan.wake = decision_counts_at(object, targets, now);
+    plan.begun = runs::begun(object, targets);
+    plan.password = runs::password(object, targets, plan.begun);
     let mut free = (object.spec.max_unavailable() as usize).saturating_sub(object.slot_holders.len());
-    for verdict in verdicts {
+    for (verdict, target) in verdicts.into_iter().zip(targets) {
         match verdict {
             Verdict::Settled { row, .. } => plan.rows.push(row),
+            Verdict::Lost { row } => {
+                plan.lost.push(row.instance_id.clone());
+                plan.rows.push(row);
+            }
             Verdict::Waits { row, until, watch } => {
                 plan.wake = earliest(plan.wake, until);
                 if watch {
@@ -137,7 +155,10 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
             }
             Verdict::Ready { mut row, state_seen } => {
                 plan.watch.push(row.instance_id.clone());
-                if plan.paused {
+                if let Some(message) = has_another_password(object, target, &plan.password) {
+                    let reason = reasons::SECRET_CHANGED_DURING_RUN;
+                    progress::advance(&mut row, State::Pending, reason, message, now);
+                } else if plan.paused {
                     let message = "left alone, since more instances failed than maxFailures allows; see the annotation retry-requested-at";
                     progress::advance(&mut row, State::Pending, reasons::PAUSED_ON_FAILURE, message.to_owned(), now);
                 } else if free == 0 {
@@ -164,8 +185,27 @@ fn waits_for_slot(object: &Object, claims: &[Claim]) -> String {
     format!("waiting for a slot; maxUnavailable allows {max_unavailable}, held by {}{more}", named.join(", "))
 }
 
+/// Why an instance may not be given the password that the Secret holds now; `None`: it may.
+fn has_another_password(object: &Object, target: &Target, password: &RunPassword) -> Option<String> {
+    if let Some(instance_id) = &password.other_in_flight {
+        return Some(format!(
+            "the Secret was changed while the password of {instance_id} is being set; waiting for its end"
+        ));
+    }
+    let (now, first) = (object.wish.fingerprint.as_ref()?, runs::password_for(object, target, password)?);
+    needed::differs(first, now).then(|| secret_changed(password.instances, object.spec.instance_ids.len()))
+}
+
+/// That a run has one password, and the two ways on.
+pub(super) fn secret_changed(with_the_first: usize, all: usize) -> String {
+    let verb = if with_the_first == 1 { "has" } else { "have" };
+    format!(
+        "{with_the_first} of {all} {verb} the earlier password; set a new runID to reset all with the present one, or put the earlier value back"
+    )
+}
+
 fn is_failure(verdict: &Verdict) -> bool {
-    let Verdict::Settled { row, is_of_this_retry: true } = verdict else { return false };
+    let (Verdict::Settled { row, is_of_this_retry: true } | Verdict::Lost { row }) = verdict else { return false };
     match row.state {
         State::Failed | State::Unknown => true,
         State::EffectiveAtNextStart => row.reason == reasons::STOPPED_AFTER_RESTART,
@@ -178,19 +218,31 @@ fn settled(row: InstanceRow) -> Verdict {
 }
 
 fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
+    if let Some(loss) = loss(object, target, now) {
+        let known = target.record.map(|record| &record.spec);
+        return Verdict::Lost { row: memory::row_of(loss, target.instance_id, known, own_memory(object, target), now) };
+    }
     if let Some(row) = in_flight(object, target) {
         return settled(row);
     }
     if let Some((row, retry)) = done(object, target, now) {
         return Verdict::Settled { row, is_of_this_retry: !needed::asks_again(retry, object.wish) };
     }
-    let run_goes_on = object.run.is_some_and(|run| {
-        needed::covers(&run.tokens, &object.wish.tokens) && !needed::asks_again(run.retry.as_ref(), object.wish)
+    let is_answered = object.requested.is_some_and(|requested| {
+        needed::covers(&requested.tokens, &object.wish.tokens)
+            && !needed::asks_again(requested.retry.as_ref(), object.wish)
     });
-    let before = target.before.filter(|_| run_goes_on);
+    let before = target.before.filter(|_| is_answered);
     let mut row = candidate_row(object, target, before);
     if let Some(failed) = before.filter(|row| outlives_a_look(row)) {
         return settled(failed.clone());
+    }
+    if object.block.is_none()
+        && let Some(broken) = broken(object, &row)
+    {
+        progress::advance(&mut row, State::Failed, reasons::INVALID_PASSWORD, broken.to_string(), now);
+        row.planned_action = Some(PlannedAction::Blocked);
+        return settled(row);
     }
     let mut pending = |reason, message: String, until| {
         progress::advance(&mut row, State::Pending, reason, message, now);
@@ -262,8 +314,11 @@ fn done<'a>(object: &'a Object, target: &'a Target, now: Timestamp) -> Option<(I
         }
         None => remembered(object, target)?,
     };
-    let is_superseded = |(record, completed)| reset_since(record, completed, &object.wish.owner, entry);
-    if row.state != State::Failed && record.is_some_and(is_superseded) {
+    let superseded_at =
+        record.and_then(|(record, completed)| reset_since(record, completed, &object.wish.owner, entry));
+    if let Some(at) = superseded_at.filter(|_| row.state != State::Failed) {
+        let before = target.before.filter(|row| row.state == State::Superseded).and_then(|row| row.state_time.clone());
+        row.state_time = before.or(Some(Time(at)));
         row.state = State::Superseded;
         reasons::SUPERSEDED.clone_into(&mut row.reason);
         "another PasswordReset has since reset this instance".clone_into(&mut row.message);
@@ -273,11 +328,11 @@ fn done<'a>(object: &'a Object, target: &'a Target, now: Timestamp) -> Option<(I
 
 /// The second memory, the object's own status: for a record that is lost, or that was made anew for another owner since.
 fn remembered<'a>(object: &'a Object, target: &'a Target) -> Option<(InstanceRow, Option<&'a String>)> {
-    let run = object.run?;
+    let requested = object.requested?;
     let row = target.before.filter(|row| row.state.has_ended() && !is_judged_anew(&row.reason))?;
-    let is_remembered = needed::covers(&run.tokens, &object.wish.tokens)
-        && (row.state != State::Failed || !needed::asks_again(run.retry.as_ref(), object.wish));
-    is_remembered.then(|| (row.clone(), run.retry.as_ref()))
+    let is_remembered = needed::covers(&requested.tokens, &object.wish.tokens)
+        && (row.state != State::Failed || !needed::asks_again(requested.retry.as_ref(), object.wish));
+    is_remembered.then(|| (row.clone(), requested.retry.as_ref()))
 }
 
 /// Whether a person has decided so on the claim that the target's record holds.
@@ -295,21 +350,23 @@ fn decision_counts_at(object: &Object, targets: &[Target], now: Timestamp) -> Op
     (drained_at > now && resolution.counts(record, &object.wish.owner, drained_at)).then_some(drained_at)
 }
 
-/// Whether another owner has set a password after `owner` has: by a later entry, or by the claim in progress. A record without an
+/// When another owner has set a password after `owner` has: by a later entry, or by the claim in progress. A record without an
 /// entry of `owner` was made anew, so all of it is later.
-fn reset_since(record: &ResetRecord, completed: &[Completed], owner: &Owner, entry: Option<&Completed>) -> bool {
-    let in_progress = !record.spec.owner.is(owner)
-        && record
-            .status
-            .as_ref()
-            .is_some_and(|status| !status.phase.has_ended() && status.password_acknowledged_at.is_some());
+fn reset_since(
+    record: &ResetRecord,
+    completed: &[Completed],
+    owner: &Owner,
+    entry: Option<&Completed>,
+) -> Option<Timestamp> {
+    let at_work = record.status.as_ref().filter(|status| !record.spec.owner.is(owner) && !status.phase.has_ended());
+    let in_progress = at_work.and_then(|status| status.password_acknowledged_at.as_ref());
     let own = completed.iter().position(|other| other.owner.is(owner));
     // The order is that of the ends. One that has ended later without a password may have set its last one before.
     let later = completed.iter().skip(own.map_or(0, |own| own + 1));
     let mut theirs = later.filter_map(|entry| entry.last_password_set_time.as_ref());
     // Where it is not known whether a password was set, none was after the end.
     let ours = entry.and_then(|entry| entry.row.password_set_time.as_ref().or(entry.row.state_time.as_ref()));
-    in_progress || theirs.any(|theirs| ours.is_none_or(|ours| theirs.0 >= ours.0))
+    theirs.find(|theirs| ours.is_none_or(|ours| theirs.0 >= ours.0)).or(in_progress).map(|theirs| theirs.0)
 }
 
 /// A failure before a claim that stands until something new is asked for: it came by a deadline. What a claim came to is remembered
@@ -331,16 +388,39 @@ fn is_judged_anew(reason: &str) -> bool {
     reason == reasons::INVALID_PASSWORD
 }
 
+/// What is wrong with the password for an instance. By the row and not by the reading: nobody asks for readings of an instance
+/// whose password is unfit.
+fn broken(object: &Object, row: &InstanceRow) -> Option<Broken> {
+    let is_windows = row.os_type.as_deref().is_some_and(|os| os.eq_ignore_ascii_case("windows"));
+    object.broken.or(object.broken_on_windows.filter(|_| is_windows))
+}
+
+/// What the object remembers of an instance.
+pub(crate) fn own_memory<'a>(object: &Object<'a>, target: &Target<'a>) -> OwnMemory<'a> {
+    OwnMemory {
+        owner: &object.wish.owner,
+        tokens: &object.wish.tokens,
+        row: target.before,
+        requested: object.requested,
+        run: object.run,
+    }
+}
+
+/// What happened to the memory of an instance. While another object's claim goes on, only that it is damaged counts; and not a
+/// word of a record to an object that may not know the instance.
+#[must_use]
+pub fn loss(object: &Object, target: &Target, now: Timestamp) -> Option<Loss> {
+    let loss = memory::loss(target.record.filter(|_| target.bad_record.is_none()), own_memory(object, target))?;
+    let is_own = |record: &ResetRecord| record.spec.owner.is(&object.wish.owner);
+    let is_busy = target.record.is_some_and(|record| !record.phase().has_ended() && !is_own(record));
+    let is_known = target.before.is_some_and(|row| row.claim.is_some()) || target.record.is_some_and(is_own);
+    let is_shown = || fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
+    let counts = (loss == Loss::Incomplete || !is_busy) && (!object.is_guarded || is_known || is_shown());
+    (counts && target.bad_record.is_none()).then_some(loss)
+}
+
 /// Looks at an instance that needs a run and that nothing but itself can hold back.
 fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Verdict {
-    // By the row and not by the reading: nobody asks for readings of an instance whose password is unfit.
-    let is_windows = row.os_type.as_deref().is_some_and(|os| os.eq_ignore_ascii_case("windows"));
-    let broken = object.broken.or(object.broken_on_windows.filter(|_| is_windows));
-    if let Some(broken) = broken {
-        progress::advance(&mut row, State::Failed, reasons::INVALID_PASSWORD, broken.to_string(), now);
-        row.planned_action = Some(PlannedAction::Blocked);
-        return settled(row);
-    }
     let Some(reading) = fresh(reading, now) else {
         let message = "waiting for ECS to show the instance".to_owned();
         let state = if row.state == State::WaitingForStableState { row.state } else { State::Pending };
@@ -436,8 +516,16 @@ fn candidate_row(object: &Object, target: &Target, before: Option<&InstanceRow>)
         password_set_time: None,
         password_request_id: None,
         restart_request_id: None,
+        claim: last_claim(object, target),
         attempts: 0,
     }
+}
+
+/// The number of the object's last claim on an instance.
+fn last_claim(object: &Object, target: &Target) -> Option<i64> {
+    let status = target.record.and_then(|record| record.status.as_ref());
+    let entry = status.and_then(|status| needed::entry_of(&status.completed, &object.wish.owner));
+    target.before.and_then(|row| row.claim).max(entry.and_then(|entry| entry.row.claim))
 }
 
 fn planned_action(policy: RestartPolicy, seen: &Seen) -> PlannedAction {
@@ -458,8 +546,9 @@ pub fn unclaimed_row(claim: &Claim, reason: &str, message: String, now: Timestam
 
 /// The row that a claim begins with.
 #[must_use]
-pub fn claimed_row(claim: &Claim, now: Timestamp) -> InstanceRow {
+pub fn claimed_row(claim: &Claim, number: i64, now: Timestamp) -> InstanceRow {
     let mut row = claim.row.clone();
+    row.claim = Some(number);
     row.initial_status = Some(claim.state_seen.clone());
     row.attempts = 1;
     row.state_time = Some(Time(now));

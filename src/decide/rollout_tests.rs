@@ -1,5 +1,7 @@
 //! Which instances may be claimed, and what the others wait for.
 
+use std::sync::LazyLock;
+
 use super::*;
 use crate::api::password_reset::{PasswordSecretRef, RestartSpec, Trigger};
 use crate::api::reset_record::{Fingerprint, Phase, ResetRecordStatus};
@@ -40,9 +42,17 @@ fn run() -> Run {
         trigger: Trigger::Created,
         tokens: vec!["run:1".to_owned()],
         retry: None,
+        fingerprint: None,
         start_time: Time(at(0)),
         completion_time: None,
     }
+}
+
+/// What the status of before answers.
+fn requested() -> &'static Requested {
+    static REQUESTED: LazyLock<Requested> =
+        LazyLock::new(|| Requested { tokens: vec!["run:1".to_owned()], retry: None });
+    &REQUESTED
 }
 
 fn object<'a>(spec: &'a PasswordResetSpec, wish: &'a Wish) -> Object<'a> {
@@ -50,6 +60,7 @@ fn object<'a>(spec: &'a PasswordResetSpec, wish: &'a Wish) -> Object<'a> {
         spec,
         wish,
         run: None,
+        requested: None,
         block: None,
         broken: None,
         broken_on_windows: None,
@@ -126,7 +137,7 @@ fn nothing_is_claimed_without_a_fresh_reading() {
 fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
     let (spec, wish, run) = (spec(1), wish(), run());
     let starting = reading(Power::Transitional("Starting".to_owned()));
-    let object = Object { run: Some(&run), ..object(&spec, &wish) };
+    let object = Object { run: Some(&run), requested: Some(requested()), ..object(&spec, &wish) };
     let first = plan(&object, &targets(&spec, Some(&starting)), at(1));
     let waits = (State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE);
     assert_eq!((first.rows[0].state, first.rows[0].reason.as_str()), waits);
@@ -156,7 +167,7 @@ fn what_ecs_does_not_show_is_told_apart_by_what_the_identity_may() {
         (Some(true), reasons::INSTANCE_NOT_FOUND),
         (Some(false), reasons::NOT_PERMITTED),
     ] {
-        let object = Object { run: Some(&run), may_describe, ..object(&spec, &wish) };
+        let object = Object { run: Some(&run), requested: Some(requested()), may_describe, ..object(&spec, &wish) };
         let row = plan(&object, &targets(&spec, Some(&nothing)), at(1)).rows.remove(0);
         assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reason));
         assert!(row.message.contains("cn-hangzhou"), "{}", row.message);
@@ -196,7 +207,13 @@ fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exis
         {
             for record in records {
                 for (bad_record, may_describe) in [(None, None), (None, Some(true)), (bad, Some(false))] {
-                    let object = Object { is_guarded: true, may_describe, run: Some(&run), ..object(&spec, &wish) };
+                    let object = Object {
+                        is_guarded: true,
+                        may_describe,
+                        run: Some(&run),
+                        requested: Some(requested()),
+                        ..object(&spec, &wish)
+                    };
                     let mut target = targets(&spec, Some(&reading));
                     (target[0].record, target[0].bad_record) = (record, bad_record);
                     let plan = plan(&object, &target, at(now));
@@ -232,11 +249,11 @@ fn an_instance_that_is_not_permitted_is_not_claimed_even_unveiled() {
 #[test]
 fn an_instance_that_is_not_permitted_fails_at_the_deadline_and_is_tried_again_when_asked() {
     let (spec, wish, run) = (spec(1), wish(), run());
-    let guarded = Object { is_guarded: true, run: Some(&run), ..object(&spec, &wish) };
+    let guarded = Object { is_guarded: true, run: Some(&run), requested: Some(requested()), ..object(&spec, &wish) };
     let veiled = not_permitted().remove(0).veiled();
     let mut idle = claimed();
     idle.spec.owner = owner("other");
-    idle.status = None;
+    idle.status = Some(ResetRecordStatus::default());
     let first = plan(&guarded, &targets(&spec, Some(&veiled)), at(1)).rows.remove(0);
     let (late, running) = (Reading { sent_at: at(61), ..veiled }, reading(Power::Running));
     let mut target = targets(&spec, Some(&running));
@@ -291,7 +308,7 @@ fn more_failures_than_allowed_pause_the_rest() {
     let (mut spec, wish, running, run) = (spec(3), wish(), reading(Power::Running), run());
     let failed = InstanceRow { reason: reasons::INSTANCE_NOT_FOUND.to_owned(), attempts: 0, ..row(State::Failed) };
     let paused = |spec: &PasswordResetSpec| {
-        let object = Object { run: Some(&run), ..object(spec, &wish) };
+        let object = Object { run: Some(&run), requested: Some(requested()), ..object(spec, &wish) };
         let mut targets = targets(spec, Some(&running));
         targets[0].before = Some(&failed);
         plan(&object, &targets, at(1))
@@ -323,10 +340,15 @@ fn an_unknown_outcome_pauses_the_rest_until_the_retry_annotation() {
 #[test]
 fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
     let (spec, wish, running, run) = (spec(1), wish(), reading(Power::Running), run());
-    let bad = Object { broken: Some(Broken::TrailingNewline), run: Some(&run), ..object(&spec, &wish) };
+    let bad = Object {
+        broken: Some(Broken::TrailingNewline),
+        run: Some(&run),
+        requested: Some(requested()),
+        ..object(&spec, &wish)
+    };
     let failed = plan(&bad, &targets(&spec, Some(&running)), at(1)).rows.remove(0);
     assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::INVALID_PASSWORD));
-    let good = Object { run: Some(&run), ..object(&spec, &wish) };
+    let good = Object { run: Some(&run), requested: Some(requested()), ..object(&spec, &wish) };
     let mut mended = targets(&spec, Some(&running));
     mended[0].before = Some(&failed);
     assert_eq!(claims(&plan(&good, &mended, at(2))), ["i-bp1a0000"]);
@@ -369,6 +391,7 @@ fn completed() -> ResetRecord {
     status.phase = Phase::InEffect;
     status.unanswered_until = None;
     status.last_restart_time = Some(Time(at(0)));
+    status.row = Some(done.clone());
     status.completed = needed::complete(&[], &record.spec, done);
     record
 }
@@ -409,6 +432,7 @@ fn what_is_done_is_left_alone_and_shows_when_another_has_since_reset_it() {
     };
     assert_eq!(state(&record), State::InEffect);
     record.spec.owner = owner("other");
+    record.status.as_mut().unwrap().phase = Phase::SettingPassword;
     assert_eq!(state(&record), State::InEffect, "the other has not set a password yet");
     let status = record.status.as_mut().unwrap();
     status.phase = Phase::PasswordSet;
@@ -416,6 +440,7 @@ fn what_is_done_is_left_alone_and_shows_when_another_has_since_reset_it() {
     assert_eq!(state(&record), State::Superseded);
     let status = record.status.as_mut().unwrap();
     status.phase = Phase::Failed;
+    status.completed = needed::complete(&status.completed, &record.spec, row(State::Failed));
     assert_eq!(state(&record), State::InEffect, "it failed, with nothing set in its entry");
     let done = InstanceRow { password_set_time: Some(Time(at(2))), ..row(State::InEffect) };
     record.status.as_mut().unwrap().completed = needed::complete(&record.progress().completed, &record.spec, done);
@@ -467,13 +492,20 @@ fn a_claim_that_failed_is_tried_again_with_another_password_whatever_it_failed_o
     let (spec, wish, running, run, mut record) = (spec(1), wish(), reading(Power::Running), run(), completed());
     for reason in [reasons::NOT_PERMITTED, reasons::STABLE_STATE_TIMEOUT, reasons::PASSWORD_REFUSED] {
         let failed = InstanceRow { reason: reason.to_owned(), ..row(State::Failed) };
-        record.status.as_mut().unwrap().completed = needed::complete(&[], &record.spec, failed.clone());
+        let status = record.status.as_mut().unwrap();
+        status.row = Some(failed.clone());
+        status.completed = needed::complete(&[], &record.spec, failed.clone());
         let claims = |fingerprint: &str| {
             let fingerprint = Some(Fingerprint { key_id: "k1".to_owned(), value: fingerprint.to_owned() });
             let wish = Wish { fingerprint, ..wish.clone() };
             let mut targets = targets(&spec, Some(&running));
             (targets[0].record, targets[0].before) = (Some(&record), Some(&failed));
-            let object = Object { run: Some(&run), min_restart_interval_seconds: 0, ..object(&spec, &wish) };
+            let object = Object {
+                run: Some(&run),
+                requested: Some(requested()),
+                min_restart_interval_seconds: 0,
+                ..object(&spec, &wish)
+            };
             plan(&object, &targets, at(9)).claims.len()
         };
         assert_eq!((claims("f"), claims("g")), (0, 1), "{reason}");
@@ -488,13 +520,19 @@ fn a_record_that_was_lost_and_made_for_another_owner_starts_nothing_for_those_wh
     let state = |record: &ResetRecord, wish: &Wish| {
         let mut targets = targets(&spec, Some(&running));
         (targets[0].before, targets[0].record) = (Some(&done), Some(record));
-        let object = Object { run: Some(&run), min_restart_interval_seconds: 0, ..object(&spec, wish) };
+        let object = Object {
+            run: Some(&run),
+            requested: Some(requested()),
+            min_restart_interval_seconds: 0,
+            ..object(&spec, wish)
+        };
         let plan = plan(&object, &targets, at(9));
         (plan.rows[0].state, plan.claims.len())
     };
     let status = record.status.as_mut().unwrap();
-    status.completed = Vec::new();
+    (status.phase, status.completed) = (Phase::SettingPassword, Vec::new());
     assert_eq!(state(&record, &wish), (State::InEffect, 0), "the other has set nothing");
+    record.status.as_mut().unwrap().phase = Phase::InEffect;
     let set = InstanceRow { password_set_time: Some(Time(at(5))), ..row(State::InEffect) };
     record.status.as_mut().unwrap().completed = needed::complete(&[], &record.spec, set);
     assert_eq!(state(&record, &wish), (State::Superseded, 0));
@@ -526,10 +564,10 @@ fn the_objects_own_status_remembers_when_the_record_is_lost() {
         (spec(1), wish(), reading(Power::Running), run(), row(State::EffectiveAtNextStart));
     let mut targets = targets(&spec, Some(&running));
     targets[0].before = Some(&done);
-    let remembered = Object { run: Some(&run), ..object(&spec, &wish) };
+    let remembered = Object { run: Some(&run), requested: Some(requested()), ..object(&spec, &wish) };
     assert!(plan(&remembered, &targets, at(1)).claims.is_empty());
     let second = Wish { tokens: vec!["run:2".to_owned()], ..wish.clone() };
-    let asked_anew = Object { run: Some(&run), ..object(&spec, &second) };
+    let asked_anew = Object { run: Some(&run), requested: Some(requested()), ..object(&spec, &second) };
     assert_eq!(claims(&plan(&asked_anew, &targets, at(1))), ["i-bp1a0000"]);
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Reading, Timing};
+use crate::api::password_reset::InstanceRow;
 use crate::api::reset_record::{ResetRecord, StartTimeEvidence};
 
 /// Everything that the decision rests on.
@@ -25,6 +26,8 @@ pub struct Observed<'a> {
     pub others_away: u32,
     /// Whether the owner's list still holds the instance. So it counts where the owner cannot be read, or may come back.
     pub is_listed: bool,
+    /// The instance's row in its owner's status, as last watched: a record that is older than it was restored from a backup.
+    pub owner_row: Option<&'a InstanceRow>,
     /// The lengths of time that ECS's behaviour dictates.
     pub timing: Timing,
 }

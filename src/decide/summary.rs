@@ -13,9 +13,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::needed::{self, Wish};
 use super::password::Broken;
-use super::rollout::{Block, Plan};
+use super::rollout::{self, Block, Plan};
+use super::runs;
 use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
-use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, Run, State, Trigger};
+use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, Run, State};
 use crate::api::reasons;
 
 /// What the status is made of.
@@ -67,16 +68,26 @@ pub fn status(situation: &Situation, now: Timestamp) -> PasswordResetStatus {
     let bottom = bottom_line(situation, &counts);
     let updates = spread(situation, &bottom);
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
-    let run = run(situation, now);
+    let ended = rows.iter().all(|row| row.state.has_ended());
+    let run = runs::run(
+        situation.before.run.as_ref(),
+        situation.wish,
+        situation.plan.begun,
+        &situation.plan.password,
+        ended,
+        now,
+    );
+    let requested = runs::requested(situation.before.requested(), situation.wish, ended);
     PasswordResetStatus {
         observed_generation: situation.generation,
         conditions: conditions::set(&situation.before.conditions, updates, situation.generation, &Time(now)),
-        last_handled_rerun: if takes_up_rerun(situation, &run) {
+        last_handled_rerun: if takes_up_rerun(situation, run.as_ref(), ended) {
             situation.rerun_requested_at.map(str::to_owned)
         } else {
             situation.before.last_handled_rerun.clone()
         },
-        run: Some(run),
+        run,
+        requested: Some(requested),
         account_name: Some(situation.account_name.to_owned()),
         progress: Some(format!("{done}/{}", counts.total)),
         counts: Some(counts),
@@ -112,6 +123,12 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
         return ended(situation, counts);
     }
     let is_pending = |row: &&InstanceRow| row.state == State::Pending;
+    if open.iter().all(is_pending)
+        && let Some(row) = open.iter().find(|row| row.reason == reasons::SECRET_CHANGED_DURING_RUN)
+    {
+        let reason = reasons::SECRET_CHANGED_DURING_RUN;
+        return Bottom { status: ConditionStatus::False, reason, message: row.message.clone(), retrying: false };
+    }
     if situation.plan.paused && open.iter().all(is_pending) {
         let message = format!(
             "{}; the other {} are left alone (maxFailures). Mend the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
@@ -178,6 +195,11 @@ fn trouble(situation: &Situation) -> Option<Block> {
 /// The bottom line of an object all of whose instances have ended.
 fn ended(situation: &Situation, counts: &Counts) -> Bottom {
     let rows = &situation.plan.rows;
+    if situation.plan.password.is_mixed {
+        let message = rollout::secret_changed(situation.plan.password.instances, rows.len());
+        let reason = reasons::SECRET_CHANGED_DURING_RUN;
+        return Bottom { status: ConditionStatus::False, reason, message, retrying: false };
+    }
     if counts.unknown == 0 && counts.failed == 0 {
         let parts = [
             (counts.in_effect, "in effect"),
@@ -291,10 +313,20 @@ fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
 }
 
 fn secret_in_sync(situation: &Situation) -> ConditionUpdate {
+    let rows = &situation.plan.rows;
+    let is_open = |id: &String| rows.iter().any(|row| row.instance_id == *id && !row.state.has_ended());
     let (status, reason, message) = if !situation.out_of_sync.is_empty() {
         let ids = situation.out_of_sync.join(", ");
-        let message = format!("the Secret was changed since these were reset: {ids}; set a new runID to reset them");
+        let next = if situation.out_of_sync.iter().all(is_open) {
+            "the run in progress resets them"
+        } else {
+            "set a new runID to reset them"
+        };
+        let message = format!("the Secret was changed since these were reset: {ids}; {next}");
         (ConditionStatus::False, reasons::SECRET_CHANGED, message)
+    } else if !rows.iter().any(|row| row.state.has_ended() && row.password_set_time.is_some()) {
+        let message = "no instance has a password of this object yet".to_owned();
+        (ConditionStatus::Unknown, reasons::NOT_CHECKED, message)
     } else if situation.wish.fingerprint.is_none() || situation.uncompared || has_superseded(situation) {
         (ConditionStatus::Unknown, reasons::NOT_CHECKED, "the Secret could not be compared".to_owned())
     } else {
@@ -309,58 +341,10 @@ fn has_superseded(situation: &Situation) -> bool {
     situation.plan.rows.iter().any(|row| row.state == State::Superseded)
 }
 
-/// The run that the object is in.
-fn run(situation: &Situation, now: Timestamp) -> Run {
-    let Wish { tokens, retry, .. } = situation.wish;
-    let rows = &situation.plan.rows;
-    let ended = rows.iter().all(|row| row.state.has_ended());
-    let fresh = |number, trigger| Run {
-        number,
-        trigger,
-        tokens: tokens.clone(),
-        retry: retry.clone(),
-        start_time: Time(now),
-        completion_time: None,
-    };
-    let mut run = match &situation.before.run {
-        None => fresh(1, Trigger::Created),
-        Some(run) if ended || (run.completion_time.is_none() && needed::covers(&run.tokens, tokens)) => {
-            // The same run goes on, or nothing was needed: remember what was asked.
-            let mut run = run.clone();
-            let asked = tokens.iter().filter(|token| !run.tokens.contains(token)).cloned().collect::<Vec<_>>();
-            run.tokens.extend(asked);
-            if retry.is_some() {
-                run.retry.clone_from(retry);
-            }
-            run
-        }
-        Some(run) => fresh(run.number + 1, trigger(run, situation)),
-    };
-    if ended && run.completion_time.is_none() {
-        run.completion_time = Some(Time(now));
-    }
-    run
-}
-
-fn trigger(before: &Run, situation: &Situation) -> Trigger {
-    let asked = |kind: &str| {
-        situation.wish.tokens.iter().any(|token| token.starts_with(kind) && !before.tokens.contains(token))
-    };
-    let known =
-        |row: &InstanceRow| situation.before.instances.iter().any(|before| before.instance_id == row.instance_id);
-    if asked("run:") {
-        Trigger::RunID
-    } else if asked("rerun:") {
-        Trigger::RerunRequested
-    } else if situation.plan.rows.iter().all(known) {
-        Trigger::Retry
-    } else {
-        Trigger::InstanceAdded
-    }
-}
-
-fn takes_up_rerun(situation: &Situation, run: &Run) -> bool {
-    situation.rerun_requested_at.is_some() && needed::covers(&run.tokens, &situation.wish.tokens)
+/// Whether the run in the status answers the rerun annotation, or nothing was needed for it.
+fn takes_up_rerun(situation: &Situation, run: Option<&Run>, ended: bool) -> bool {
+    let covers = run.is_some_and(|run| needed::covers(&run.tokens, &situation.wish.tokens));
+    situation.rerun_requested_at.is_some() && (ended || covers)
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::api::conditions::find;
+use crate::api::password_reset::Trigger;
 use crate::api::reset_record::Fingerprint;
 use crate::decide::instance::tests::{at, owner, row};
+use crate::decide::runs::Begun;
 
 fn wish(run: &str) -> Wish {
     Wish { owner: owner("web"), tokens: vec![format!("run:{run}")], retry: None, fingerprint: None, resolution: None }
@@ -121,23 +123,35 @@ fn instances_that_may_not_be_read_need_a_person_and_those_that_cannot_be_do_not(
 #[test]
 fn a_run_is_counted_when_something_new_is_needed_and_not_otherwise() {
     let mut before = PasswordResetStatus::default();
-    let mut see = |wish: &Wish, state: State| {
-        let plan = plan(vec![row(state)]);
+    let mut see = |wish: &Wish, state: State, is_claimed: bool| {
+        let begun = is_claimed.then_some(Begun { time: at(0), adds_instances: false });
+        let plan = Plan { begun, ..plan(vec![row(state)]) };
         before = status(&situation(&before, wish, &plan), at(0));
-        let run = before.run.clone().unwrap();
-        (run.number, run.trigger, run.completion_time.is_some())
+        before.run.as_ref().map(|run| (run.number, run.trigger, run.completion_time.is_some()))
     };
-    assert_eq!(see(&wish("1"), State::Pending), (1, Trigger::Created, false));
-    assert_eq!(see(&wish("1"), State::InEffect), (1, Trigger::Created, true));
-    assert_eq!(see(&wish("2"), State::Pending), (2, Trigger::RunID, false));
-    assert_eq!(see(&wish("2"), State::InEffect), (2, Trigger::RunID, true));
-    assert_eq!(see(&wish("1"), State::InEffect), (2, Trigger::RunID, true), "an earlier runID needs nothing");
+    assert_eq!(see(&wish("1"), State::Pending, false), None, "a run begins with its first claim");
+    assert_eq!(see(&wish("1"), State::SettingPassword, true), Some((1, Trigger::Created, false)));
+    assert_eq!(see(&wish("1"), State::InEffect, false), Some((1, Trigger::Created, true)));
+    assert_eq!(see(&wish("2"), State::Pending, false), Some((1, Trigger::Created, true)), "nothing is claimed yet");
+    assert_eq!(see(&wish("2"), State::SettingPassword, true), Some((2, Trigger::RunID, false)));
+    assert_eq!(see(&wish("2"), State::InEffect, false), Some((2, Trigger::RunID, true)));
+    assert_eq!(
+        see(&wish("1"), State::InEffect, false),
+        Some((2, Trigger::RunID, true)),
+        "an earlier runID needs nothing"
+    );
     let rerun = Wish { tokens: vec!["run:1".to_owned(), "rerun:a".to_owned()], ..wish("1") };
-    assert_eq!(see(&rerun, State::Pending), (3, Trigger::RerunRequested, false));
-    assert_eq!(see(&wish("1"), State::Pending), (3, Trigger::RerunRequested, false), "the annotation was removed");
-    assert_eq!(see(&wish("1"), State::Failed), (3, Trigger::RerunRequested, true));
+    assert_eq!(see(&rerun, State::SettingPassword, true), Some((3, Trigger::RerunRequested, false)));
+    let removed = see(&wish("1"), State::SettingPassword, false);
+    assert_eq!(removed, Some((3, Trigger::RerunRequested, false)), "the annotation was removed");
+    assert_eq!(see(&wish("1"), State::Failed, false), Some((3, Trigger::RerunRequested, true)));
+    assert_eq!(
+        see(&wish("1"), State::Pending, false),
+        Some((3, Trigger::RerunRequested, true)),
+        "another object is at work"
+    );
     let retry = Wish { retry: Some("retry:a".to_owned()), ..wish("1") };
-    assert_eq!(see(&retry, State::Pending), (4, Trigger::Retry, false));
+    assert_eq!(see(&retry, State::SettingPassword, true), Some((4, Trigger::Retry, false)));
 }
 
 #[test]
@@ -146,7 +160,8 @@ fn the_secret_is_in_sync_only_where_every_password_can_be_compared() {
         (PasswordResetStatus::default(), Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() });
     let wish = Wish { fingerprint: Some(fingerprint), ..wish("1") };
     let show = |state, uncompared| {
-        let plan = plan(vec![row(state), row(State::InEffect)]);
+        let set = InstanceRow { password_set_time: Some(Time(at(0))), ..row(State::InEffect) };
+        let plan = plan(vec![row(state), set]);
         let status = status(&Situation { uncompared, ..situation(&before, &wish, &plan) }, at(0));
         find(&status.conditions, conditions::SECRET_IN_SYNC).unwrap().status.clone()
     };

@@ -229,6 +229,7 @@ impl Canon<'_> {
         self.word(version.is_some());
         let Some(version) = version else { return };
         let ResetRecord { metadata: _, spec, status } = &**version;
+        self.word(status.is_some());
         let status = status.clone().unwrap_or_default();
         self.claim(spec, status.phase);
         self.progress(&status);
@@ -273,11 +274,12 @@ impl Canon<'_> {
             start_time_evidence,
             last_restart_time,
             available_time,
+            memory_lost_time,
             row,
             completed,
         } = status;
         self.word(format!("{phase:?}{start_time_evidence:?}"));
-        self.word((refusal.is_some(), *left_running, completed.len()));
+        self.word((refusal.is_some(), *left_running, completed.len(), memory_lost_time.is_some()));
         self.deadline(unanswered_until.as_ref(), crate::ecs::SETTLE);
         self.time(password_acknowledged_at.as_ref(), !over);
         self.word(start_time_before.is_some());

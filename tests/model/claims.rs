@@ -6,9 +6,10 @@ use ecs_password_reset::api::reasons;
 use ecs_password_reset::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
+use ecs_password_reset::decide::memory::{OwnMemory, restored};
 use ecs_password_reset::decide::needed::{self, Wish};
 use ecs_password_reset::decide::progress::apply;
-use ecs_password_reset::decide::rollout::{Block, Claim, Object, Plan, Target, claimed_row, plan};
+use ecs_password_reset::decide::rollout::{Block, Claim, Object, Plan, Target, claimed_row, loss, plan};
 use ecs_password_reset::decide::step::Change;
 use ecs_password_reset::decide::{Reading, slots};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -49,6 +50,7 @@ fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slot_holders: &'a
         spec: &setup.spec,
         wish,
         run: None,
+        requested: None,
         block: world.secret.is_none().then_some(no_secret),
         broken: None,
         broken_on_windows: None,
@@ -78,6 +80,18 @@ pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Readin
             let record = Rc::new(ResetRecord { status, ..(**version).clone() });
             Pass::Store { base: Some(Rc::clone(version)), record, then: None }
         });
+    }
+    if let Some(id) = first.lost.first() {
+        let instance = INSTANCES.iter().position(|instance| instance == id)?;
+        let version = world.records[instance].as_ref()?;
+        let (holders, at) = ([], at(world.now));
+        let (object, target) =
+            (object(setup, world, &wish, &holders), target(instance, Some(version), &readings[instance]));
+        let loss = loss(&object, &target, at)?;
+        let own = OwnMemory { owner: &wish.owner, tokens: &wish.tokens, row: None, requested: None, run: None };
+        let (spec, status) = restored(Some(version), version.spec.clone(), loss, own, setup.timing, at);
+        let record = Rc::new(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) });
+        return Some(Pass::Store { base: Some(Rc::clone(version)), record, then: None });
     }
     let claim = first.claims.first()?;
     let instance = INSTANCES.iter().position(|id| *id == claim.instance_id)?;
@@ -132,7 +146,8 @@ fn claimed(
         unanswered_until: Some(Time(now + setup.timing.request_validity)),
         start_time_evidence: before.start_time_evidence,
         last_restart_time: before.last_restart_time,
-        row: Some(claimed_row(claim, now)),
+        memory_lost_time: before.memory_lost_time,
+        row: Some(claimed_row(claim, spec.claim, now)),
         completed: needed::make_room(&before.completed, &wish.owner, |_| true)?,
         ..ResetRecordStatus::default()
     };

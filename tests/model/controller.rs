@@ -33,6 +33,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
             && start_time::learn(setup.known, ACCOUNT, REGION, &ledger(world)) == StartTimeFollowsReboot::Observed,
         others_away: slots::others_away(&ledger(world), version, now),
         is_listed: true,
+        owner_row: None,
         timing: setup.timing,
     };
     let store = |status: ResetRecordStatus, then| {

@@ -31,7 +31,8 @@ pub fn check(setup: &Setup, world: &World) -> Verdict {
         return Err(broken.clone());
     }
     for (instance, machine) in world.machines.iter().enumerate() {
-        if let Some(record) = &world.records[instance] {
+        // A record without a status says nothing, and allows nothing.
+        if let Some(record) = world.records[instance].as_ref().filter(|record| record.status.is_some()) {
             let id = INSTANCES[instance];
             in_effect(record, machine).map_err(|why| format!("I2, {id}: {why}"))?;
             half_set(record, machine).map_err(|why| format!("I2, {id}: {why}"))?;
@@ -112,7 +113,9 @@ fn unknown(setup: &Setup, world: &World, record: &ResetRecord) -> Verdict {
     must(setup.unknown.contains(&reason), || {
         format!("Unknown ({reason}), for which there is no reason in this world")
     })?;
-    let has_cause = if reason == reasons::RESTART_STUCK {
+    let has_cause = if reason == reasons::MEMORY_LOST {
+        spent(setup, world, &[|it| it.restores])
+    } else if reason == reasons::RESTART_STUCK {
         spent(setup, world, &[|it| it.lags, |it| it.outsiders, |it| it.freezes])
     } else {
         may_be_unanswered(setup, world)
@@ -243,7 +246,8 @@ fn is_needed(history: &History, record: &ResetRecord) -> bool {
         || history.again == Some(spec.claim - 1)
 }
 
-fn remember(history: &mut History, record: &ResetRecord) {
+/// Takes the end of a claim into the yardstick.
+pub fn remember(history: &mut History, record: &ResetRecord) {
     let spec = &record.spec;
     if history.fingerprint != spec.fingerprint.value {
         history.tokens.clear();

@@ -44,6 +44,7 @@ const NONE: Budget = Budget {
     edits: 0,
     rivals: 0,
     bans: 0,
+    restores: 0,
 };
 /// More states than any search here has, but for those that say so.
 const ALL: usize = 5_000_000;
@@ -51,6 +52,7 @@ const ALL: usize = 5_000_000;
 const RESTART: &str = reasons::RESTART_OUTCOME_UNKNOWN;
 const STUCK: &str = reasons::RESTART_STUCK;
 const PASSWORD: &str = reasons::PASSWORD_OUTCOME_UNKNOWN;
+const MEMORY: &str = reasons::MEMORY_LOST;
 const ANY: &[&str] = &[PASSWORD, RESTART, STUCK];
 
 /// Searches, reports in one line, and fails with the story of what it has found, or if it has not come to what it is for.
@@ -121,6 +123,29 @@ fn one_instance_a_little_trouble() {
             .alone()
             .unmoved()
             .unknown(&[PASSWORD, RESTART]),
+    ]);
+}
+
+#[test]
+fn a_record_that_is_restored_without_its_status() {
+    exhaust([
+        Setup::new("restored", Budget { restores: 1, ..NONE }).alone().unknown(&[MEMORY]),
+        Setup::new("restored, lost", Budget { restores: 1, losses: 1, ..NONE }).alone().unknown(&[MEMORY]),
+        Setup::new("restored, edited", Budget { restores: 1, edits: 1, ..NONE }).alone().unknown(&[MEMORY]),
+        Setup::new("2: restored", Budget { restores: 1, ..NONE }).unknown(&[MEMORY]),
+    ]);
+}
+
+#[test]
+#[ignore = "minutes: run by `make model`"]
+fn a_record_that_is_restored_in_trouble() {
+    let setup = |name, trouble| Setup::new(name, trouble).alone().unknown(&[MEMORY]);
+    let late = Budget { restores: 1, losses: 1, lags: 1, ..NONE };
+    exhaust([
+        setup("restored, lost, late", late).unknown(&[MEMORY, RESTART, STUCK]),
+        setup("restored, crash, handover, lost", Budget { restores: 1, crashes: 1, handovers: 1, losses: 1, ..NONE }),
+        setup("restored 2x, edited, lost", Budget { restores: 2, edits: 1, losses: 1, ..NONE }),
+        setup("restored, a rival 2x, lost", Budget { restores: 1, rivals: 2, losses: 1, ..NONE }),
     ]);
 }
 

@@ -1,9 +1,12 @@
 //! What people do: to the instances from outside, and to the object and its Secret.
 
-use ecs_password_reset::api::reset_record::Phase;
+use std::rc::Rc;
+
+use ecs_password_reset::api::reset_record::{Phase, ResetRecord};
 use ecs_password_reset::decide::resolve::{Decision, Resolution};
 
 use crate::ecs::Status;
+use crate::invariants;
 use crate::setup::Setup;
 use crate::world::{INSTANCES, World, phase};
 
@@ -32,6 +35,8 @@ pub enum Deed {
     Forbid(usize),
     /// Gives it back.
     Allow(usize),
+    /// Deletes the record of an instance and creates it again without its status, as a restore from a backup does.
+    Restore(usize),
 }
 
 /// What somebody may do now, as long as there is trouble left for it.
@@ -57,6 +62,10 @@ pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
     }
     if !world.object.exists {
         deeds.push(Deed::Apply);
+    }
+    if world.left.restores > 0 {
+        let has_status = |instance: &usize| world.records[*instance].as_ref().is_some_and(|it| it.status.is_some());
+        deeds.extend((0..setup.instances).filter(has_status).map(Deed::Restore));
     }
     for (instance, machine) in world.machines.iter().enumerate().take(setup.instances) {
         if !machine.view.permitted {
@@ -101,6 +110,15 @@ pub fn does(deed: &Deed, world: &mut World, setup: &Setup) {
         }
         // What was taken away may come back for nothing.
         Deed::Allow(instance) => return world.machines[*instance].permit(true, now),
+        Deed::Restore(instance) => {
+            world.left.restores -= 1;
+            let record = world.records[*instance].as_deref().cloned().expect("only what is there is restored");
+            // Its run was asked for once, however far it came: only a person may ask for it again.
+            invariants::remember(&mut world.histories[*instance], &record);
+            world.records[*instance] = Some(Rc::new(ResetRecord { status: None, ..record }));
+            world.behind[*instance] = None;
+            return;
+        }
         Deed::Secret(secret) => world.secret = *secret,
         Deed::Run(run) => world.object.run = *run,
         Deed::Delete => {

@@ -193,6 +193,7 @@ fn somebody(deed: &Deed) -> String {
         Deed::Delete => "somebody deletes the object".to_owned(),
         Deed::Apply => "somebody applies the object again".to_owned(),
         Deed::Retry => "somebody sets the retry annotation".to_owned(),
+        Deed::Restore(instance) => format!("the record of {} is restored without its status", INSTANCES[*instance]),
         Deed::Forbid(instance) => format!("somebody takes the account's permission for {} away", INSTANCES[*instance]),
         Deed::Allow(instance) => format!("somebody gives the account's permission for {} back", INSTANCES[*instance]),
         Deed::Resolve(instance, decision) => format!("a person decides on {}: {decision:?}", INSTANCES[*instance]),

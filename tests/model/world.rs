@@ -203,6 +203,8 @@ pub struct Budget {
     pub rivals: u8,
     /// The account's permission for an instance is taken away.
     pub bans: u8,
+    /// A record is restored from a backup, without its status.
+    pub restores: u8,
 }
 
 impl World {

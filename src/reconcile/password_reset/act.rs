@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 use kube::core::DeserializeGuard;
@@ -18,7 +19,7 @@ use crate::api::reset_record::{Attempt, Fingerprint, Owner, Phase, ResetRecord, 
 use crate::clock;
 use crate::decide::rollout::{self, Claim, Object, Plan};
 use crate::decide::step::Change;
-use crate::decide::{needed, progress};
+use crate::decide::{memory, needed, progress};
 use crate::ecs::{Action as EcsAction, Transport};
 use crate::reconcile::Context;
 use crate::reconcile::cluster::ClusterError;
@@ -58,6 +59,7 @@ pub(super) async fn claim<T: Transport>(context: &Context<T>, sight: &Sight, pla
         }
         let (reason, message) = match claimed {
             Ok(Claimed::Written(record)) => {
+                plan.begun = sight.begins_run(&record).map(|begun| begun.and(plan.begun)).or(plan.begun);
                 if let (Some(row), Some(claimed)) = (row, record.row()) {
                     row.clone_from(claimed);
                 }
@@ -101,6 +103,55 @@ pub(super) async fn resolve<T>(context: &Context<T>, sight: &Sight, plan: &mut P
     }
     context.ledger.put(written);
     Ok(())
+}
+
+/// Writes down of each instance whose memory is lost that it is, so that the ordinary rules go on from there. Nothing is sent.
+/// Returns when to look again if not all of it could be.
+pub(super) async fn restore<T>(context: &Context<T>, sight: &Sight, plan: &mut Plan) -> Option<Duration> {
+    let mut again = None;
+    for instance_id in std::mem::take(&mut plan.lost) {
+        let written = restore_one(context, sight, &instance_id).await;
+        match written {
+            Ok(true) => {}
+            Ok(false) => {
+                // The cache was behind: there is no loss, and nothing to show that was not shown before.
+                again = Some(AFTER_LOST_CLAIM);
+                let row = plan.rows.iter_mut().find(|row| row.instance_id == instance_id);
+                if let (Some(row), Some(before)) = (row, sight.before.row(&instance_id)) {
+                    row.clone_from(before);
+                }
+            }
+            Err(error) => {
+                again = Some(AFTER_LOST_CLAIM);
+                tracing::warn!(instanceID = instance_id, %error, "a loss of memory could not be written down");
+            }
+        }
+    }
+    again
+}
+
+/// Returns whether there was something to write.
+async fn restore_one<T>(context: &Context<T>, sight: &Sight, instance_id: &str) -> Result<bool, ClusterError> {
+    let name = ResetRecord::name_of(&sight.scope.region_id, instance_id);
+    let found = context.cluster.record(&name).await?;
+    match &found {
+        Some(record) => context.ledger.put(record.clone()),
+        None => context.ledger.forget(&name),
+    }
+    let Some(target) = sight.target_again(instance_id, found.as_ref()) else { return Ok(false) };
+    let object = sight.object_view();
+    let Some(loss) = rollout::loss(&object, &target, sight.now) else { return Ok(false) };
+    let own = rollout::own_memory(&object, &target);
+    let spec = match &found {
+        Some(record) => record.spec.clone(),
+        None => spec(sight, target.before.and_then(|row| row.claim).unwrap_or(1), instance_id, sight.now),
+    };
+    let (spec, status) = memory::restored(found.as_ref(), spec, loss, own, context.timing(), sight.now);
+    let metadata = metadata(context, found.as_ref(), &spec);
+    let written = context.cluster.write_record(&ResetRecord { metadata, spec, status: Some(status) }).await?;
+    tracing::warn!(instanceID = instance_id, ?loss, "the memory of the instance is lost; a person decides");
+    context.ledger.put(written);
+    Ok(true)
 }
 
 /// Claims one instance, if the record as it is now allows it.
@@ -150,24 +201,13 @@ fn claimed<T: Transport>(
     let completed = needed::make_room(&before.completed, &sight.wish.owner, exists)?;
     // The present moment, not the pass's: earlier claims of this pass have taken their time.
     let now = sight.account.as_ref().map_or(sight.now, |account| context.calls.now(account));
-    let object = &sight.object.spec;
+    // A record that was made again goes on counting where the object's status left off.
+    let last = found.map(|record| record.spec.claim).max(claim.row.claim).unwrap_or(0);
+    let number = last.saturating_add(1);
     let spec = ResetRecordSpec {
-        claim: found.map_or(0, |record| record.spec.claim).saturating_add(1),
-        claim_time: Time(now),
-        owner: sight.wish.owner.clone(),
-        account_name: sight.scope.account.clone(),
-        region_id: sight.scope.region_id.clone(),
-        instance_id: claim.instance_id.clone(),
-        tokens: sight.wish.tokens.clone(),
-        retry: sight.wish.retry.clone(),
         fingerprint: fingerprint.clone(),
-        password_secret_ref: sight.secret.clone(),
-        restart_policy: object.restart_policy(),
-        max_unavailable: object.max_unavailable(),
-        min_ready_seconds: object.min_ready_seconds(),
-        timeout_seconds: object.timeout_seconds(),
-        stable_state_timeout_seconds: object.stable_state_timeout_seconds(),
         state_seen: claim.state_seen.clone(),
+        ..spec(sight, number, &claim.instance_id, now)
     };
     let status = ResetRecordStatus {
         phase: Phase::SettingPassword,
@@ -183,18 +223,43 @@ fn claimed<T: Transport>(
             .start_time_evidence
             .filter(|_| found.is_some_and(|record| record.spec.account_name == sight.scope.account)),
         last_restart_time: before.last_restart_time,
-        row: Some(rollout::claimed_row(claim, now)),
+        row: Some(rollout::claimed_row(claim, number, now)),
+        memory_lost_time: before.memory_lost_time,
         completed,
         ..ResetRecordStatus::default()
     };
     debug_assert!(status.row.as_ref().is_some_and(|row| row.state == State::SettingPassword));
-    let metadata = found.map_or_else(
-        || ObjectMeta {
-            name: Some(ResetRecord::name_of(&spec.region_id, &spec.instance_id)),
-            namespace: Some(context.settings.namespace.clone()),
-            ..ObjectMeta::default()
-        },
-        |record| record.metadata.clone(),
-    );
-    Some(ResetRecord { metadata, spec, status: Some(status) })
+    Some(ResetRecord { metadata: metadata(context, found, &spec), spec, status: Some(status) })
+}
+
+/// A claim as the object asks for it.
+fn spec(sight: &Sight, claim: i64, instance_id: &str, now: Timestamp) -> ResetRecordSpec {
+    let object = &sight.object.spec;
+    let unknown = Fingerprint { key_id: String::new(), value: String::new() };
+    ResetRecordSpec {
+        claim,
+        claim_time: Time(now),
+        owner: sight.wish.owner.clone(),
+        account_name: sight.scope.account.clone(),
+        region_id: sight.scope.region_id.clone(),
+        instance_id: instance_id.to_owned(),
+        tokens: sight.wish.tokens.clone(),
+        retry: sight.wish.retry.clone(),
+        fingerprint: sight.wish.fingerprint.clone().unwrap_or(unknown),
+        password_secret_ref: sight.secret.clone(),
+        restart_policy: object.restart_policy(),
+        max_unavailable: object.max_unavailable(),
+        min_ready_seconds: object.min_ready_seconds(),
+        timeout_seconds: object.timeout_seconds(),
+        stable_state_timeout_seconds: object.stable_state_timeout_seconds(),
+        state_seen: String::new(),
+    }
+}
+
+fn metadata<T>(context: &Context<T>, found: Option<&ResetRecord>, spec: &ResetRecordSpec) -> ObjectMeta {
+    found.map(|record| record.metadata.clone()).unwrap_or_else(|| ObjectMeta {
+        name: Some(ResetRecord::name_of(&spec.region_id, &spec.instance_id)),
+        namespace: Some(context.settings.namespace.clone()),
+        ..ObjectMeta::default()
+    })
 }

@@ -82,10 +82,11 @@ async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -
     };
     let mut plan = rollout::plan(&sight.object_view(), &sight.targets(), sight.now);
     act::resolve(context, &sight, &mut plan).await?;
+    let restored = act::restore(context, &sight, &mut plan).await;
     let claimed = act::claim(context, &sight, &mut plan).await;
     let status = summary::status(&sight.situation(&plan), sight.now);
     let written = record::write(context, &sight, status).await?;
-    let pause = [claimed, written, next_look(context, &sight, &plan)].into_iter().flatten().min();
+    let pause = [restored, claimed, written, next_look(context, &sight, &plan)].into_iter().flatten().min();
     ask(context, &sight, &plan, pause);
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }

@@ -9,13 +9,14 @@ use kube::runtime::reflector::ObjectRef;
 use secrecy::ExposeSecret;
 
 use super::refusals;
-use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
+use crate::api::password_reset::{PasswordReset, PasswordResetStatus, Requested};
 use crate::api::reset_record::{ClaimedSecretRef, Completed, Owner, ResetRecord};
 use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, reasons};
 use crate::decide::needed::{self, Wish};
 use crate::decide::password::{self, Broken};
 use crate::decide::resolve::Resolution;
 use crate::decide::rollout::{BadRecord, Block, Object, Plan, Target};
+use crate::decide::runs::{self, Begun};
 use crate::decide::summary::Situation;
 use crate::decide::{Reading, slots};
 use crate::ecs::{Action as EcsAction, Class, Scope, Transport, describe_instances_dry_run};
@@ -29,6 +30,8 @@ pub(super) struct Sight {
     pub(super) object: PasswordReset,
     /// Its status as it stands.
     pub(super) before: PasswordResetStatus,
+    /// What that status answers.
+    requested: Option<Requested>,
     /// What it asks for.
     pub(super) wish: Wish,
     /// The moment, on ECS's clock.
@@ -100,10 +103,11 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     };
     let password = passwords::read(&context.cluster, &secret).await;
     let before = object.status.clone().unwrap_or_default();
+    let requested = before.requested();
     let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
     let wish = Wish {
         tokens: needed::tokens(object.spec.run_id.as_deref(), annotation(RERUN_REQUESTED_AT)),
-        retry: needed::retry(annotation(RETRY_REQUESTED_AT), before.run.as_ref()),
+        retry: needed::retry(annotation(RETRY_REQUESTED_AT), requested.as_ref()),
         fingerprint: password.as_ref().ok().map(|password| context.fingerprint_key.of(&owner, password)),
         resolution: annotation(RESOLVE_UNKNOWN).and_then(Resolution::parse),
         owner,
@@ -148,6 +152,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         broken_on_windows: bytes.and_then(|bytes| password::check_windows(bytes).err()),
         secret_trouble: password.err(),
         before,
+        requested,
         object,
         wish,
         now,
@@ -211,7 +216,7 @@ fn out_of_sync(instances: &[Seen], wish: &Wish) -> Vec<String> {
 /// Whether it can be known if the instance has the password that the Secret holds. Not so of one whose record was lost, or whose
 /// password was compared by a key that is gone.
 fn can_be_compared(seen: &Seen, wish: &Wish, before: &PasswordResetStatus) -> bool {
-    let row = || before.instances.iter().find(|row| row.instance_id == seen.instance_id);
+    let row = || before.row(&seen.instance_id);
     match (seen.entry(&wish.owner), &wish.fingerprint) {
         (Some(entry), Some(fingerprint)) => {
             entry.row.password_set_time.is_none() || entry.fingerprint.key_id == fingerprint.key_id
@@ -235,6 +240,7 @@ impl Sight {
             spec: &self.object.spec,
             wish: &self.wish,
             run: self.before.run.as_ref(),
+            requested: self.requested.as_ref(),
             block,
             broken: self.broken,
             broken_on_windows: self.broken_on_windows,
@@ -261,9 +267,15 @@ impl Sight {
             instance_id: &seen.instance_id,
             record,
             bad_record: seen.bad_record,
-            before: self.before.instances.iter().find(|row| row.instance_id == seen.instance_id),
+            before: self.before.row(&seen.instance_id),
             reading: seen.reading.as_ref(),
         }
+    }
+
+    /// The run that a claim which was just made has begun, if it has.
+    pub(super) fn begins_run(&self, record: &ResetRecord) -> Option<Begun> {
+        let target = self.target_again(&record.spec.instance_id, Some(record))?;
+        runs::begun(&self.object_view(), &[target])
     }
 
     /// What the status is made of.

@@ -8,6 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
 use crate::api::ecs_account::StartTimeFollowsReboot;
+use crate::api::password_reset::InstanceRow;
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
 use crate::decide::step::{Observed, Sendable};
@@ -37,6 +38,7 @@ pub(super) struct Sight {
     start_time_follows_reboot: bool,
     others_away: u32,
     is_listed: bool,
+    owner_row: Option<InstanceRow>,
 }
 
 impl Sight {
@@ -51,6 +53,7 @@ impl Sight {
             start_time_follows_reboot: self.start_time_follows_reboot,
             others_away: self.others_away,
             is_listed: self.is_listed,
+            owner_row: self.owner_row.as_ref(),
             timing: context.timing(),
         }
     }
@@ -84,6 +87,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
             && start_time_follows_reboot(context, spec),
         others_away: others_away(context, record, now),
         is_listed: is_listed(context, record, now),
+        owner_row: owner_row(context, spec),
         account,
     })
 }
@@ -127,6 +131,13 @@ fn is_listed<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> b
     };
     context.owner_missed_since.take(&record.name_any());
     object.0.as_ref().map_or(true, |object| object.spec.instance_ids.contains(instance_id))
+}
+
+/// The instance's row in its owner's status, as last watched.
+fn owner_row<T>(context: &Context<T>, spec: &ResetRecordSpec) -> Option<InstanceRow> {
+    let ResetRecordSpec { owner, instance_id, .. } = spec;
+    let object = context.password_resets.get(&ObjectRef::new(&owner.name).within(&owner.namespace))?;
+    object.0.as_ref().ok()?.status.as_ref()?.row(instance_id).cloned()
 }
 
 /// Whether a restart of the record's instance may be stored, as far as slots go.

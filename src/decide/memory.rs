@@ -1,0 +1,291 @@
+//! Whether what is remembered of an instance can be relied on, and what is put in its place where it cannot.
+//!
+//! There are two memories: the instance's record, and its row in the object's own status. A restore from a backup, or a hand,
+//! can take away either, in whole or in part, or put an older version in its place. Then nothing is sent: the newer of the two
+//! counts where both can be ordered, and where they cannot, the instance ends as Unknown and a person decides.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Timing, later, needed, progress};
+use crate::api::password_reset::{InstanceRow, PlannedAction, Requested, Run, State};
+use crate::api::reasons;
+use crate::api::reset_record::{Completed, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
+use crate::api::{HAPPENED, RESOLVE_UNKNOWN};
+
+/// What happened to the memory of an instance, as far as one owner is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The record has a claim, but not all that its phase needs: a claim and its status are one write.
+    Incomplete,
+    /// The record is older than the row in the object's own status.
+    Older,
+    /// There is no record, though the row shows a claim that had not ended, or an end under this very request.
+    Missing,
+    /// The record had lost its memory before, and may have held an entry of this owner.
+    Forgotten,
+}
+
+/// What one owner's object remembers of an instance.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnMemory<'a> {
+    /// The owner.
+    pub owner: &'a Owner,
+    /// What it asks for now.
+    pub tokens: &'a [String],
+    /// The instance's row in its status.
+    pub row: Option<&'a InstanceRow>,
+    /// What the rows of its status answer.
+    pub requested: Option<&'a Requested>,
+    /// The run in its status.
+    pub run: Option<&'a Run>,
+}
+
+impl OwnMemory<'_> {
+    /// The row, where it shows a claim and how far that came.
+    fn claimed(&self) -> Option<(i64, &InstanceRow)> {
+        let row = self.row.filter(|row| row.attempts > 0)?;
+        Some((row.claim?, row))
+    }
+
+    /// Whether the row is the end of what is asked for now.
+    fn has_ended(&self) -> bool {
+        self.row.is_some_and(|row| row.state.has_ended())
+            && self.requested.is_some_and(|requested| needed::covers(&requested.tokens, self.tokens))
+    }
+
+    /// What the row answers; what it forgot, the present request.
+    fn asked(&self, loss: Loss) -> &[String] {
+        match self.requested {
+            Some(requested) if loss != Loss::Forgotten => &requested.tokens,
+            _ => self.tokens,
+        }
+    }
+
+    fn retry(&self) -> Option<&String> {
+        self.requested?.retry.as_ref()
+    }
+
+    /// Whether the instance was claimed before, and the last run, which has ended, answers what is asked for now.
+    fn was_run(&self) -> bool {
+        let is_of = |run: &&Run| run.completion_time.is_some() && needed::covers(&run.tokens, self.tokens);
+        self.row.is_some_and(|row| row.claim.is_some()) && self.run.is_some_and(|run| is_of(&run))
+    }
+}
+
+/// Whether a record lacks something that its phase needs. Nothing is sent by such a record.
+#[must_use]
+pub fn is_incomplete(record: &ResetRecord) -> bool {
+    let Some(status) = &record.status else { return true };
+    let ResetRecordStatus { attempt, password_acknowledged_at, start_time_before, accepted_at, row, .. } = status;
+    let was_set = password_acknowledged_at.is_some();
+    match status.phase {
+        Phase::Idle | Phase::Unrecognized => false,
+        Phase::SettingPassword => row.is_none() || attempt.is_none(),
+        Phase::PasswordSet => row.is_none() || !was_set,
+        Phase::RestartRequested => row.is_none() || !was_set || attempt.is_none() || start_time_before.is_none(),
+        Phase::Restarting => row.is_none() || !was_set || accepted_at.is_none() || start_time_before.is_none(),
+        Phase::InEffect | Phase::EffectiveAtNextStart | Phase::Failed | Phase::Unknown => {
+            let entry = needed::entry_of(&status.completed, &record.spec.owner);
+            row.is_none() || entry.is_none_or(|entry| !needed::covers(&entry.tokens, &record.spec.tokens))
+        }
+    }
+}
+
+/// Whether a record is older than its own claim's row in the owner's status. Nothing is sent by such a record either.
+#[must_use]
+pub fn is_older_than(record: &ResetRecord, row: &InstanceRow) -> bool {
+    let Some(claim) = row.claim.filter(|_| row.attempts > 0) else { return false };
+    if record.spec.claim != claim {
+        return record.spec.claim < claim;
+    }
+    match record.row() {
+        Some(known) => known.attempts < row.attempts || (row.state.has_ended() && !known.state.has_ended()),
+        // A claim is given back, and its row with it, only while the password is being set.
+        None => row.state != State::SettingPassword,
+    }
+}
+
+/// What is wrong with the memory of an instance; `None`: it can be relied on.
+#[must_use]
+pub fn loss(record: Option<&ResetRecord>, own: OwnMemory) -> Option<Loss> {
+    let Some(record) = record else {
+        let is_open = own.claimed().is_some_and(|(_, row)| !row.state.has_ended());
+        let is_overwritten = own.row.is_some_and(|row| row.attempts == 0 && !row.state.has_ended()) && own.was_run();
+        return (is_open || is_overwritten).then_some(Loss::Missing);
+    };
+    if is_incomplete(record) {
+        return Some(Loss::Incomplete);
+    }
+    let status = record.status.as_ref()?;
+    let entry = needed::entry_of(&status.completed, own.owner);
+    let is_own = record.spec.owner.is(own.owner);
+    let is_older = own.claimed().is_some_and(|(claim, row)| {
+        let forgets = |entry: &Completed| entry.row.claim.is_some_and(|known| known < claim);
+        if is_own {
+            is_older_than(record, row)
+        } else if row.state.has_ended() {
+            // Without an entry it was made again for another owner, and the row is remembered all the same.
+            entry.is_some_and(forgets)
+        } else {
+            record.spec.claim <= claim && entry.is_none_or(forgets)
+        }
+    });
+    if is_older {
+        return Some(Loss::Older);
+    }
+    let may_have_been_run = status.memory_lost_time.is_some() && entry.is_none() && !own.has_ended();
+    (may_have_been_run && status.phase.has_ended()).then_some(Loss::Forgotten)
+}
+
+/// The row of an instance whose memory is lost: the object's own where that is an end and newer than the claim `known`, else
+/// Unknown.
+#[must_use]
+pub fn row_of(
+    loss: Loss,
+    instance_id: &str,
+    known: Option<&ResetRecordSpec>,
+    own: OwnMemory,
+    now: Timestamp,
+) -> InstanceRow {
+    let own_claim = known.filter(|spec| spec.owner.is(own.owner)).map(|spec| spec.claim);
+    let is_newest = |claim: i64| own_claim.is_none_or(|known| claim >= known);
+    if let Some((_, row)) = own.claimed().filter(|(claim, row)| is_an_end(row) && is_newest(*claim)) {
+        return row.clone();
+    }
+    let mut row = own.row.cloned().unwrap_or_else(|| blank(instance_id));
+    row.claim = row.claim.max(own_claim);
+    row.planned_action = Some(PlannedAction::Nothing);
+    let message = message(loss, own.owner, &row);
+    progress::advance(&mut row, State::Unknown, reasons::MEMORY_LOST, message, now);
+    row
+}
+
+/// The ends that a record knows.
+fn is_an_end(row: &InstanceRow) -> bool {
+    matches!(row.state, State::InEffect | State::EffectiveAtNextStart | State::Failed | State::Unknown)
+}
+
+fn blank(instance_id: &str) -> InstanceRow {
+    InstanceRow {
+        instance_id: instance_id.to_owned(),
+        name: None,
+        os_type: None,
+        key_pair_name: None,
+        initial_status: None,
+        planned_action: None,
+        state: State::Pending,
+        reason: String::new(),
+        message: String::new(),
+        state_time: None,
+        password_set_time: None,
+        password_request_id: None,
+        restart_request_id: None,
+        claim: None,
+        attempts: 0,
+    }
+}
+
+/// What happened, and the two ways on.
+fn message(loss: Loss, owner: &Owner, row: &InstanceRow) -> String {
+    let what = match loss {
+        Loss::Incomplete => {
+            "the ResetRecord has a claim but not all of its status, as after a restore without its status"
+        }
+        Loss::Older => "the ResetRecord is older than this object's status, as after a restore from a backup",
+        Loss::Missing => "the ResetRecord is gone",
+        Loss::Forgotten => "the ResetRecord lost its memory before, and may have remembered this object",
+    };
+    let Owner { namespace, name, .. } = owner;
+    let record_it = row.claim.filter(|_| loss != Loss::Forgotten).map(|claim| {
+        let id = &row.instance_id;
+        format!(
+            "; or, if it was reset, record that: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RESOLVE_UNKNOWN}={id}/{claim}={HAPPENED}"
+        )
+    });
+    format!(
+        "{what}. Whether the instance was reset is not known, and nothing is sent. To reset it, set a new runID{}",
+        record_it.unwrap_or_default()
+    )
+}
+
+/// The record after its memory was found lost: an ended one, from which the ordinary rules go on. `spec` is the claim that
+/// `record` holds, or one made up of the object where there is none. What every owner is known to have asked for is remembered;
+/// a copy of an attempt that was forgotten may be carried out until V from now.
+#[must_use]
+pub fn restored(
+    record: Option<&ResetRecord>,
+    mut spec: ResetRecordSpec,
+    loss: Loss,
+    own: OwnMemory,
+    timing: Timing,
+    now: Timestamp,
+) -> (ResetRecordSpec, ResetRecordStatus) {
+    let is_own = spec.owner.is(own.owner);
+    let row = row_of(loss, &spec.instance_id, Some(&spec), own, now);
+    let before = record.map(ResetRecord::progress).unwrap_or_default();
+    let mut status = ResetRecordStatus {
+        start_time_evidence: before.start_time_evidence,
+        last_restart_time: before.last_restart_time.clone(),
+        ..ResetRecordStatus::default()
+    };
+    let mut completed = before.completed.clone();
+    spec.claim = spec.claim.max(row.claim.unwrap_or(0));
+    if is_own {
+        (status.phase, status.row) = (phase_of(&row), Some(row.clone()));
+        spec.tokens = joined(&spec.tokens, own.asked(loss));
+        remember(&mut completed, own.owner, &spec.tokens, own.retry(), &spec.fingerprint, row);
+    } else {
+        if loss == Loss::Incomplete {
+            let lost =
+                row_of(loss, &spec.instance_id, Some(&spec), OwnMemory { owner: &spec.owner, row: None, ..own }, now);
+            (status.phase, status.row) = (Phase::Unknown, Some(lost.clone()));
+            remember(&mut completed, &spec.owner, &spec.tokens, spec.retry.as_ref(), &spec.fingerprint, lost);
+        } else {
+            status = before;
+        }
+        // One that no password has, so that it is never compared.
+        let unknown = Fingerprint { key_id: String::new(), value: String::new() };
+        remember(&mut completed, own.owner, own.asked(loss), own.retry(), &unknown, row);
+    }
+    status.unanswered_until = Some(Time(later(now, timing.request_validity)));
+    status.memory_lost_time = Some(Time(now));
+    status.completed = completed;
+    (spec, status)
+}
+
+fn phase_of(row: &InstanceRow) -> Phase {
+    match row.state {
+        State::InEffect => Phase::InEffect,
+        State::EffectiveAtNextStart => Phase::EffectiveAtNextStart,
+        State::Failed => Phase::Failed,
+        _ => Phase::Unknown,
+    }
+}
+
+fn joined(tokens: &[String], more: &[String]) -> Vec<String> {
+    let before = tokens.iter().filter(|token| !more.contains(token));
+    before.chain(more).cloned().collect()
+}
+
+fn remember(
+    completed: &mut Vec<Completed>,
+    owner: &Owner,
+    tokens: &[String],
+    retry: Option<&String>,
+    fingerprint: &Fingerprint,
+    row: InstanceRow,
+) {
+    let before = completed.iter().position(|entry| entry.owner.is(owner)).map(|at| completed.remove(at));
+    completed.push(Completed {
+        owner: owner.clone(),
+        tokens: joined(before.as_ref().map_or(&[], |entry| &entry.tokens), tokens),
+        retry: retry.or_else(|| before.as_ref()?.retry.as_ref()).cloned(),
+        fingerprint: fingerprint.clone(),
+        last_password_set_time: row
+            .password_set_time
+            .clone()
+            .or_else(|| before.as_ref()?.last_password_set_time.clone()),
+        row,
+    });
+}
