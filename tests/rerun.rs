@@ -205,3 +205,88 @@ fn a_crash_before_the_answer_to_a_password_sends_it_again_and_restarts_once() {
     assert_eq!((world.modifies(ID), world.reboots(ID)), (2, 1));
     assert!(world.ecs().core().in_effect_password(ID) == Some(PASSWORD));
 }
+
+// === One run, one password ===
+
+const THREE: [&str; 3] = ["i-running1", "i-running2", "i-running3"];
+
+fn three(run_id: &str) -> Value {
+    json!({"instanceIDs": THREE, "runID": run_id, "restart": {"maxUnavailable": 1, "minReadySeconds": 0}})
+}
+
+/// A world in which the Secret was changed after the first of three instances was reset.
+fn changed_in_mid_run() -> World {
+    let instance = |id| Instance::running(id, REGION);
+    let world = World::with([instance(THREE[0]), instance(THREE[1]).held(), instance(THREE[2])]);
+    world.apply_reset("web", three("1"));
+    eventually("the second one restarts", || (world.reboots(THREE[1]) == 1).then_some(()));
+    world.set_password("Green-Teapot-8");
+    eventually("the change is seen", || {
+        (condition(&world.status("web"), "SecretInSync")["reason"] == "SecretChanged").then_some(())
+    });
+    world.release(THREE[1]);
+    world.wait_for_reason("web", "SecretChangedDuringRun");
+    world
+}
+
+#[test]
+fn a_secret_changed_in_mid_run_stalls_until_a_new_run_id() {
+    let mut world = changed_in_mid_run();
+    let status = world.status("web");
+    let ready = condition(&status, "Ready");
+    assert_eq!((&ready["status"], &condition(&status, "Stalled")["status"]), (&json!("False"), &json!("True")));
+    let message = "2 of 3 have the earlier password; set a new runID to reset all with the present one, or put the earlier value back";
+    assert_eq!(ready["message"], message);
+    assert!(world.events("web").iter().any(|event| event["reason"] == "SecretChangedDuringRun"));
+    world.assert_starts_nothing("web", |world| world.annotate("web", "retry-requested-at", Some("today")));
+    world.assert_untouched(THREE[2]);
+
+    world.advance(60);
+    world.apply_reset("web", three("2"));
+    let status = world.wait_for_run("web", 2);
+    assert_eq!(condition(&status, "SecretInSync")["status"], "True");
+    for id in THREE {
+        assert!(world.ecs().core().in_effect_password(id) == Some("Green-Teapot-8"), "{id}");
+    }
+}
+
+#[test]
+fn a_secret_put_back_in_mid_run_lets_the_run_go_on() {
+    let world = changed_in_mid_run();
+    world.set_password(PASSWORD);
+    let status = world.wait_for_run("web", 1);
+    for id in THREE {
+        world.assert_reset_and_restarted_once(&status, id, PASSWORD);
+    }
+}
+
+#[test]
+fn a_secret_changed_before_the_first_password_is_free() {
+    let world = World::with(THREE.map(|id| Instance::running(id, REGION)));
+    let refuse = Fault::Refuse { code: "IncorrectInstanceStatus".to_owned(), http: 400, message: String::new() };
+    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", refuse).times(3));
+    world.apply_reset("web", three("1"));
+    eventually("it was refused", || (world.calls("ModifyInstanceAttribute", THREE[0]) >= 1).then_some(()));
+    world.set_password("Green-Teapot-8");
+    world.wait_for("web", "Ready");
+    let passwords = THREE.map(|id| world.ecs().core().in_effect_password(id).map(str::to_owned));
+    assert!(passwords.iter().all(|password| *password == passwords[0]), "one run, one password");
+}
+
+#[test]
+fn another_objects_claim_begins_no_run() {
+    let mut world = World::with([Instance::running(ID, REGION).held()]);
+    world.apply_secret("bad-password", &json!({"password": "short"}));
+    let bad = json!({"instanceIDs": [ID], "passwordSecretRef": {"name": "bad-password"}});
+    world.apply_reset("bad", bad);
+    world.wait_for_reason("bad", "InvalidPassword");
+    world.apply_reset("web", run("1"));
+    world.wait_for_state("web", ID, "Restarting");
+    world.assert_starts_nothing("bad", |_| {});
+    world.release(ID);
+    world.wait_for("web", "Ready");
+    world.assert_starts_nothing("bad", |_| {});
+    assert_eq!(world.status("bad")["run"], Value::Null);
+    assert!(world.events("bad").iter().all(|event| event["reason"] != "ResetRunStarted"));
+    assert_eq!(world.status("web")["run"]["number"], 1);
+}
