@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ecs_password_reset::api::password_reset::PasswordReset;
 use ecs_password_reset::api::reset_record::{Owner, Phase, ResetRecord};
 use ecs_password_reset::decide::instance::next;
+use ecs_password_reset::decide::memory;
 use ecs_password_reset::decide::needed::{self, Wish};
 use ecs_password_reset::decide::progress::{NewAttempt, Outcome, apply, fold, intend};
 use ecs_password_reset::decide::rollout::{self, Object, Target};
@@ -133,6 +134,7 @@ fn drive(mut record: ResetRecord, reading: Option<&Reading>, unsent: bool, accep
             start_time_follows_reboot: accept,
             others_away: 0,
             is_listed: true,
+            owner_row: None,
             timing: timing(),
         };
         let step = next(&observed, now);
@@ -178,6 +180,9 @@ fn records() {
         let away = slots::others_away(&[&record], &again, now);
         let rows = plan(&owner, &record);
         assert_eq!(rows, 1, "the instance has lost its row");
+        if memory::is_incomplete(&record) {
+            assert_eq!(drive(record.clone(), None, true, true), ["Done"], "something is done by a damaged record");
+        }
         Some((told, away, format!("{:?}", record.progress().phase)))
     });
 }
@@ -200,6 +205,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         spec: &object.spec,
         wish: &wish,
         run: None,
+        requested: None,
         block: None,
         broken: None,
         broken_on_windows: None,

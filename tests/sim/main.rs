@@ -19,6 +19,7 @@ mod kube_client;
 mod lost_restarts;
 mod pairs;
 mod plan;
+mod restore;
 mod run;
 mod scenario;
 mod scenarios;

@@ -59,6 +59,21 @@ pub enum Do {
     Tag(String, bool),
     /// Something else at ECS, and what it is.
     Ecs(&'static str, fn(&mut Core, Timestamp)),
+    /// Restores the records and the objects from a backup, once the objects' statuses show what the records say.
+    Restore { records: Backup, objects: Backup },
+}
+
+/// What a backup brings back, with new uids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backup {
+    /// Nothing is touched.
+    Untouched,
+    /// Nothing: all of them are gone.
+    Gone,
+    /// The present version without its status.
+    Bare,
+    /// With its status, from so many changes of the object ago.
+    Older(usize),
 }
 
 /// What somebody does to an instance.
@@ -80,6 +95,7 @@ impl fmt::Debug for Do {
             Self::Tag(id, true) => write!(f, "put the tag on {id}"),
             Self::Tag(id, false) => write!(f, "take the tag off {id}"),
             Self::Ecs(what, _) => f.write_str(what),
+            Self::Restore { records, objects } => write!(f, "restore records {records:?}, objects {objects:?}"),
         }
     }
 }
@@ -110,6 +126,11 @@ impl Scenario {
             account["spec"]["rules"] = json!([{"instanceTags": {key: value}}]);
         }
         self
+    }
+
+    /// Whether something is restored from a backup.
+    pub fn restores(&self) -> bool {
+        self.script.iter().any(|(_, what)| matches!(what, Do::Restore { .. }))
     }
 
     /// Whether the account has rules.

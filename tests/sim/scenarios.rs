@@ -25,6 +25,7 @@ pub fn all() -> Vec<Scenario> {
         two_owners_one_applied_again(),
         deleted_and_applied_again(),
         secret_edited(),
+        secret_edited_in_mid_run(),
         starting_up(),
         restarted_by_somebody_else(),
         stopped_by_somebody_else(),
@@ -38,6 +39,19 @@ pub fn all() -> Vec<Scenario> {
         begins_late(),
         a_restart_lost(),
         a_restart_lost_twice(),
+    ]
+}
+
+/// Those in which a restore can be told from what people asked for.
+pub fn restorable() -> Vec<Scenario> {
+    vec![
+        one_running(),
+        one_stopped(),
+        three_one_at_a_time(),
+        three_two_at_a_time(),
+        a_second_run(),
+        two_owners(),
+        a_restart_lost(),
     ]
 }
 
@@ -179,6 +193,21 @@ fn secret_edited() -> Scenario {
         runs: vec![(I1, 1), (I2, 1)],
         ends: vec![("Idle given back", 1), ("InEffect RestartProven", 2)],
         ..scenario("secret edited", &[running(I1), running(I2)], &[web])
+    }
+}
+
+/// A run has one password: nothing more begins under it until somebody asks for another run.
+pub fn secret_edited_in_mid_run() -> Scenario {
+    let restart = json!({"maxUnavailable": 1, "minReadySeconds": 5});
+    let again = reset("web", json!({"instanceIDs": [I1, I2, I3], "restart": restart, "runID": "2"}));
+    Scenario {
+        script: vec![
+            (When::Phase(I1, "InEffect"), Do::Apply(secret(OTHER_PASSWORD))),
+            (When::At(10 * 60_000), Do::Apply(again)),
+        ],
+        runs: vec![(I1, 2), (I2, 2), (I3, 2)],
+        ends: vec![("InEffect RestartProven", 4)],
+        ..scenario("secret edited in mid-run", &[running(I1), running(I2), running(I3)], &[three(1)])
     }
 }
 

@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::story::Story;
 
 /// The titles of the suites.
-const SUITES: [&str; 17] = [
+const SUITES: [&str; 18] = [
     "crash matrix",
     "lost restarts",
     "pairs of crashes",
@@ -30,6 +30,7 @@ const SUITES: [&str; 17] = [
     "two controllers with an election",
     "two controllers, one stopped",
     "two controllers with an election, one stopped",
+    "restores",
     "seeds, safety",
     "seeds, liveness",
 ];

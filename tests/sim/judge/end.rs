@@ -20,7 +20,9 @@ impl Judge {
         self.away(ecs.journal());
         self.nothing_was_set();
         self.passwords_stay(ecs);
-        let is_odd = |end: &&String| end.starts_with("Unknown") && !UNKNOWN.contains(&end.as_str());
+        let is_lost = |end: &str| self.restores() && end == "Unknown MemoryLost";
+        let is_known = |end: &str| UNKNOWN.contains(&end) || is_lost(end);
+        let is_odd = |end: &&String| end.starts_with("Unknown") && !is_known(end);
         let odd: Vec<String> = self.ends.keys().filter(is_odd).cloned().collect();
         self.require(odd.is_empty(), || format!("I6: ends that no one may come to: {odd:?}"));
         let forced = ecs.journal().requests().any(|it| it.force_stop || it.action == "StopInstance");

@@ -8,7 +8,7 @@ mod readings;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use ecs_simulator::api_server::Change;
+use ecs_simulator::api_server::{Change, ChangeKind};
 use ecs_simulator::{Core, Entry, Outcome, RequestEntry};
 use http::Response;
 use jiff::{SignedDuration, Timestamp};
@@ -218,10 +218,48 @@ impl Judge {
         under_way: &[UnderWay],
     ) {
         match change.plural() {
+            "resetrecords" if by.is_none() => self.restored(change),
             "resetrecords" => self.record(change, ecs, now, by, under_way),
+            "passwordresets" => self.one_password(change),
             "leases" => self.holders.push((change.version, text(&change.object()["spec"]["holderIdentity"]))),
             _ => {}
         }
+    }
+
+    /// Whether something is restored from a backup in this run.
+    pub fn restores(&self) -> bool {
+        self.scenario.restores()
+    }
+
+    /// A person has deleted a record or restored it.
+    fn restored(&mut self, change: &Change) {
+        let name = text(&change.object()["metadata"]["name"]);
+        if change.kind == ChangeKind::Deleted {
+            self.records.remove(&name);
+        } else {
+            self.records.insert(name, change.object().clone());
+        }
+    }
+
+    /// I2, of a run: an object is Ready only where all instances of its run have the same password.
+    fn one_password(&mut self, change: &Change) {
+        let object = change.object();
+        let (status, name) = (&object["status"], text(&object["metadata"]["name"]));
+        let mut conditions = status["conditions"].as_array().into_iter().flatten();
+        if !conditions.any(|it| it["type"] == "Ready" && it["status"] == "True") || self.restores() {
+            return;
+        }
+        let start = text(&status["run"]["startTime"]);
+        let entries =
+            self.records.values().flat_map(|record| record["status"]["completed"].as_array().into_iter().flatten());
+        let is_of_run = |entry: &&Value| {
+            entry["owner"]["name"] == name && !start.is_empty() && text(&entry["row"]["passwordSetTime"]) >= start
+        };
+        let passwords: BTreeSet<String> =
+            entries.filter(is_of_run).map(|entry| text(&entry["fingerprint"]["value"])).collect();
+        self.require(passwords.len() <= 1, || {
+            format!("I2: {name} is Ready over {} passwords of one run", passwords.len())
+        });
     }
 
     fn record(&mut self, change: &Change, ecs: &mut Core, now: Timestamp, by: Option<&Travel>, under_way: &[UnderWay]) {
