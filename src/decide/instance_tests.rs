@@ -286,6 +286,29 @@ fn somebody_elses_start_after_the_acknowledgement_spares_the_restart() {
     assert!(matches!(next(&look(&record, Some(&same_minute)), at(126)), Step::Call(Call::Restart { .. })));
 }
 
+/// A reading that lags may show what was before: that the instance was Stopped by then proves nothing.
+#[test]
+fn stopped_counts_from_the_acknowledgement_on() {
+    let record = in_phase(Phase::PasswordSet);
+    let stopped_before = reading(151, -600, Power::Stopped, -600);
+    let early = Reading { sent_at: at(149), ..stopped_before.clone() };
+    assert!(is_wait(&next(&look(&record, Some(&early)), at(150))), "M has not passed since the acknowledgement");
+    let set_while_away = Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART));
+    assert_eq!(next(&look(&record, Some(&stopped_before)), at(152)), set_while_away);
+    let record = in_phase(Phase::Restarting);
+    let left = |record: &ResetRecord| {
+        let mut record = record.clone();
+        record.status.as_mut().unwrap().left_running = true;
+        record.status.as_mut().unwrap().start_time_evidence = Some(StartTimeEvidence::Inconclusive);
+        record
+    };
+    let early = Reading { sent_at: at(160), ..stopped_before.clone() };
+    assert!(is_wait(&next(&look(&left(&record), Some(&early)), at(161))), "nor since the acceptance");
+    let late = Reading { sent_at: at(162), ..stopped_before };
+    let after_restart = Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART));
+    assert_eq!(next(&look(&left(&record), Some(&late)), at(163)), after_restart);
+}
+
 #[test]
 fn stopped_instances_and_policy_never_end_effective_at_next_start() {
     let mut record = in_phase(Phase::PasswordSet);

@@ -133,3 +133,18 @@ fn log(record: &ResetRecord, call: Call, outcome: &Outcome) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::whole_second_after;
+
+    #[test]
+    fn an_acknowledgement_is_never_before_its_answer() {
+        for (answered, noted) in
+            [("10:00:00Z", "10:00:00Z"), ("10:00:00.000001Z", "10:00:01Z"), ("10:00:59.9Z", "10:01:00Z")]
+        {
+            let at = |time: &str| format!("2026-11-29T{time}").parse().unwrap();
+            assert_eq!(whole_second_after(at(answered)), at(noted));
+        }
+    }
+}

@@ -49,6 +49,8 @@ pub struct Judge {
     /// When ECS last took a password of a claim, by instance and claim, and when it took the one that was acknowledged.
     password_taken: BTreeMap<(String, i64), Ms>,
     acknowledged: BTreeMap<(String, i64), Ms>,
+    /// Which process has written down the acknowledgement: that one knows its own order of events, and needs no grace.
+    acknowledged_by: BTreeMap<(String, i64), ProcessId>,
     /// When ECS first took a password of a claim.
     first_taken: BTreeMap<(String, i64), Timestamp>,
     /// The claims that are said to be in effect, wrongly, in the one way that the contract allows.
@@ -94,6 +96,7 @@ impl Judge {
             passwords: BTreeMap::new(),
             password_taken: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
+            acknowledged_by: BTreeMap::new(),
             first_taken: BTreeMap::new(),
             excused: BTreeSet::new(),
             nothing_set: Vec::new(),
@@ -197,8 +200,11 @@ impl Judge {
         self.require(age.is_some_and(|age| age <= window), || format!("I5: {what}: last read {age:?} before"));
         self.require(is_permitted, || format!("I5: {what}: the last reading does not show it permitted"));
         let acknowledged = self.acknowledged.get(&(id.clone(), claim)).copied();
+        let knows_it = self.acknowledged_by.get(&(id.clone(), claim)) == Some(&travel.process);
+        let runs_right = self.processes.get(&travel.process).is_some_and(|(_, rate)| *rate <= 1.0);
+        let off = if knows_it && runs_right { SignedDuration::ZERO } else { self.off(travel.process) };
         let is_early = phase == "RestartRequested"
-            && acknowledged.is_none_or(|at| read.is_none_or(|read| wall(read) + self.off(travel.process) < wall(at)));
+            && acknowledged.is_none_or(|at| read.is_none_or(|read| wall(read) + off < wall(at)));
         self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {acknowledged:?} ms"));
         if request.action == "ModifyInstanceAttribute" && request.outcome == Outcome::Executed {
             let password = ecs.passwords_set(id).last().unwrap_or_default().to_owned();
@@ -305,6 +311,10 @@ impl Judge {
         {
             // Back from a restart that was not sent, it is still the same acknowledgement.
             self.acknowledged.entry((instance_id.clone(), claim)).or_insert(*taken);
+            let writer = by.map(|by| by.process);
+            if let Some(writer) = writer {
+                self.acknowledged_by.entry((instance_id.clone(), claim)).or_insert(writer);
+            }
         }
         if has_ended(is.as_str()) && begins_to_be(is.as_str().unwrap_or_default()) {
             self.outcome(record, ecs, now, by);
