@@ -237,10 +237,10 @@ pub fn restored(
         remember(&mut completed, own.owner, &spec.tokens, own.retry(), &spec.fingerprint, row);
     } else {
         if loss == Loss::Incomplete {
-            let lost =
+            let unknown_row =
                 row_of(loss, &spec.instance_id, Some(&spec), OwnMemory { owner: &spec.owner, row: None, ..own }, now);
-            (status.phase, status.row) = (Phase::Unknown, Some(lost.clone()));
-            remember(&mut completed, &spec.owner, &spec.tokens, spec.retry.as_ref(), &spec.fingerprint, lost);
+            (status.phase, status.row) = (Phase::Unknown, Some(unknown_row.clone()));
+            remember(&mut completed, &spec.owner, &spec.tokens, spec.retry.as_ref(), &spec.fingerprint, unknown_row);
         } else {
             status = before;
         }

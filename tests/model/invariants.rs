@@ -312,7 +312,9 @@ pub fn settled(setup: &Setup, world: &World) -> Verdict {
         }
         let slot_is_lost = row.reason == reasons::WAITING_FOR_SLOT
             && world.machines.iter().any(|machine| machine.view.status == Status::Stopped);
-        let ends = row.state.has_ended() || row.reason == reasons::PAUSED_ON_FAILURE || slot_is_lost;
+        // Of both a person is asked.
+        let is_asked = [reasons::PAUSED_ON_FAILURE, reasons::SECRET_CHANGED_DURING_RUN].contains(&row.reason.as_str());
+        let ends = row.state.has_ended() || is_asked || slot_is_lost;
         must(ends, || format!("I6, {}: stays {:?} ({})", row.instance_id, row.state, row.reason))?;
         let well = matches!(row.state, State::InEffect | State::EffectiveAtNextStart);
         must(well || !untroubled, || format!("I6, {}: {:?} without trouble", row.instance_id, row.state))?;

@@ -257,9 +257,10 @@ fn spec(sight: &Sight, claim: i64, instance_id: &str, now: Timestamp) -> ResetRe
 }
 
 fn metadata<T>(context: &Context<T>, found: Option<&ResetRecord>, spec: &ResetRecordSpec) -> ObjectMeta {
-    found.map(|record| record.metadata.clone()).unwrap_or_else(|| ObjectMeta {
+    let new = || ObjectMeta {
         name: Some(ResetRecord::name_of(&spec.region_id, &spec.instance_id)),
         namespace: Some(context.settings.namespace.clone()),
         ..ObjectMeta::default()
-    })
+    };
+    found.map_or_else(new, |record| record.metadata.clone())
 }
