@@ -230,7 +230,7 @@ pub struct PasswordResetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
 
-    /// The value of the annotation ecs.password-reset.dev/rerun-requested-at that the last run has taken up.
+    /// The value of the annotation ecs.password-reset.dev/rerun-requested-at that the rows answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_rerun: Option<String>,
 

@@ -135,7 +135,7 @@ pub fn loss(record: Option<&ResetRecord>, own: OwnMemory) -> Option<Loss> {
         return Some(Loss::Older);
     }
     let may_have_been_run = status.memory_lost_time.is_some() && entry.is_none() && !own.has_ended();
-    (may_have_been_run && status.phase.has_ended()).then_some(Loss::Forgotten)
+    may_have_been_run.then_some(Loss::Forgotten)
 }
 
 /// The row of an instance whose memory is lost: the object's own where that is an end and newer than the claim `known`, else
@@ -156,7 +156,9 @@ pub fn row_of(
     let mut row = own.row.cloned().unwrap_or_else(|| blank(instance_id));
     row.claim = row.claim.max(own_claim);
     row.planned_action = Some(PlannedAction::Nothing);
-    let message = message(loss, own.owner, &row);
+    // The annotation decides on the claim that the record holds.
+    let is_decidable = loss != Loss::Forgotten && known.is_none_or(|spec| spec.owner.is(own.owner));
+    let message = message(loss, own.owner, &row, is_decidable);
     progress::advance(&mut row, State::Unknown, reasons::MEMORY_LOST, message, now);
     row
 }
@@ -187,7 +189,7 @@ fn blank(instance_id: &str) -> InstanceRow {
 }
 
 /// What happened, and the two ways on.
-fn message(loss: Loss, owner: &Owner, row: &InstanceRow) -> String {
+fn message(loss: Loss, owner: &Owner, row: &InstanceRow, is_decidable: bool) -> String {
     let what = match loss {
         Loss::Incomplete => {
             "the ResetRecord has a claim but not all of its status, as after a restore without its status"
@@ -197,7 +199,7 @@ fn message(loss: Loss, owner: &Owner, row: &InstanceRow) -> String {
         Loss::Forgotten => "the ResetRecord lost its memory before, and may have remembered this object",
     };
     let Owner { namespace, name, .. } = owner;
-    let record_it = row.claim.filter(|_| loss != Loss::Forgotten).map(|claim| {
+    let record_it = row.claim.filter(|_| is_decidable).map(|claim| {
         let id = &row.instance_id;
         format!(
             "; or, if it was reset, record that: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RESOLVE_UNKNOWN}={id}/{claim}={HAPPENED}"
@@ -289,3 +291,7 @@ fn remember(
         row,
     });
 }
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;

@@ -219,8 +219,16 @@ fn settled(row: InstanceRow) -> Verdict {
 
 fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     if let Some(loss) = loss(object, target, now) {
-        let known = target.record.map(|record| &record.spec);
-        return Verdict::Lost { row: memory::row_of(loss, target.instance_id, known, own_memory(object, target), now) };
+        if may_restore(object, target, loss) {
+            let known = target.record.map(|record| &record.spec);
+            return Verdict::Lost {
+                row: memory::row_of(loss, target.instance_id, known, own_memory(object, target), now),
+            };
+        }
+        // Until it can be written down, the row is the only one that remembers.
+        if let Some(row) = target.before.filter(|row| row.attempts > 0) {
+            return settled(row.clone());
+        }
     }
     if let Some(row) = in_flight(object, target) {
         return settled(row);
@@ -406,17 +414,21 @@ pub(crate) fn own_memory<'a>(object: &Object<'a>, target: &Target<'a>) -> OwnMem
     }
 }
 
-/// What happened to the memory of an instance. While another object's claim goes on, only that it is damaged counts; and not a
-/// word of a record to an object that may not know the instance.
+/// What happened to the memory of an instance. Not a word of a record to an object that may not know the instance.
 #[must_use]
 pub fn loss(object: &Object, target: &Target, now: Timestamp) -> Option<Loss> {
-    let loss = memory::loss(target.record.filter(|_| target.bad_record.is_none()), own_memory(object, target))?;
+    let loss = memory::loss(target.record, own_memory(object, target)).filter(|_| target.bad_record.is_none())?;
     let is_own = |record: &ResetRecord| record.spec.owner.is(&object.wish.owner);
-    let is_busy = target.record.is_some_and(|record| !record.phase().has_ended() && !is_own(record));
     let is_known = target.before.is_some_and(|row| row.claim.is_some()) || target.record.is_some_and(is_own);
     let is_shown = || fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
-    let counts = (loss == Loss::Incomplete || !is_busy) && (!object.is_guarded || is_known || is_shown());
-    (counts && target.bad_record.is_none()).then_some(loss)
+    (!object.is_guarded || is_known || is_shown()).then_some(loss)
+}
+
+/// Whether a loss may be written into the record. Not while another object's claim goes on, unless that is what is damaged.
+#[must_use]
+pub fn may_restore(object: &Object, target: &Target, loss: Loss) -> bool {
+    let is_busy = |record: &ResetRecord| !record.phase().has_ended() && !record.spec.owner.is(&object.wish.owner);
+    loss == Loss::Incomplete || !target.record.is_some_and(is_busy)
 }
 
 /// Looks at an instance that needs a run and that nothing but itself can hold back.

@@ -11,12 +11,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::needed::{self, Wish};
+use super::needed::Wish;
 use super::password::Broken;
 use super::rollout::{self, Block, Plan};
 use super::runs;
 use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
-use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, Run, State};
+use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, State};
 use crate::api::reasons;
 
 /// What the status is made of.
@@ -81,11 +81,10 @@ pub fn status(situation: &Situation, now: Timestamp) -> PasswordResetStatus {
     PasswordResetStatus {
         observed_generation: situation.generation,
         conditions: conditions::set(&situation.before.conditions, updates, situation.generation, &Time(now)),
-        last_handled_rerun: if takes_up_rerun(situation, run.as_ref(), ended) {
-            situation.rerun_requested_at.map(str::to_owned)
-        } else {
-            situation.before.last_handled_rerun.clone()
-        },
+        last_handled_rerun: situation
+            .rerun_requested_at
+            .map(str::to_owned)
+            .or_else(|| situation.before.last_handled_rerun.clone()),
         run,
         requested: Some(requested),
         account_name: Some(situation.account_name.to_owned()),
@@ -339,12 +338,6 @@ fn secret_in_sync(situation: &Situation) -> ConditionUpdate {
 /// Whether some instance has the password of another object.
 fn has_superseded(situation: &Situation) -> bool {
     situation.plan.rows.iter().any(|row| row.state == State::Superseded)
-}
-
-/// Whether the run in the status answers the rerun annotation, or nothing was needed for it.
-fn takes_up_rerun(situation: &Situation, run: Option<&Run>, ended: bool) -> bool {
-    let covers = run.is_some_and(|run| needed::covers(&run.tokens, &situation.wish.tokens));
-    situation.rerun_requested_at.is_some() && (ended || covers)
 }
 
 #[cfg(test)]

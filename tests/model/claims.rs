@@ -9,7 +9,7 @@ use ecs_password_reset::api::reset_record::{
 use ecs_password_reset::decide::memory::{OwnMemory, restored};
 use ecs_password_reset::decide::needed::{self, Wish};
 use ecs_password_reset::decide::progress::apply;
-use ecs_password_reset::decide::rollout::{Block, Claim, Object, Plan, Target, claimed_row, loss, plan};
+use ecs_password_reset::decide::rollout::{Block, Claim, Object, Plan, Target, claimed_row, loss, may_restore, plan};
 use ecs_password_reset::decide::step::Change;
 use ecs_password_reset::decide::{Reading, slots};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -87,7 +87,7 @@ pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Readin
         let (holders, at) = ([], at(world.now));
         let (object, target) =
             (object(setup, world, &wish, &holders), target(instance, Some(version), &readings[instance]));
-        let loss = loss(&object, &target, at)?;
+        let loss = loss(&object, &target, at).filter(|loss| may_restore(&object, &target, *loss))?;
         let own = OwnMemory { owner: &wish.owner, tokens: &wish.tokens, row: None, requested: None, run: None };
         let (spec, status) = restored(Some(version), version.spec.clone(), loss, own, setup.timing, at);
         let record = Rc::new(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) });

@@ -140,7 +140,8 @@ async fn restore_one<T>(context: &Context<T>, sight: &Sight, instance_id: &str) 
     }
     let Some(target) = sight.target_again(instance_id, found.as_ref()) else { return Ok(false) };
     let object = sight.object_view();
-    let Some(loss) = rollout::loss(&object, &target, sight.now) else { return Ok(false) };
+    let loss = rollout::loss(&object, &target, sight.now).filter(|loss| rollout::may_restore(&object, &target, *loss));
+    let Some(loss) = loss else { return Ok(false) };
     let own = rollout::own_memory(&object, &target);
     let spec = match &found {
         Some(record) => record.spec.clone(),
