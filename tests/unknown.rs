@@ -90,7 +90,11 @@ fn a_word_on_an_unknown_ends_no_run_that_was_asked_for_since() {
     eventually("it was looked at again", || (world.passes() > passes + 1.5).then_some(()));
     world.wait_for_reason("web", "Suspended");
     let status = world.status("web");
-    assert_eq!((&row(&status, ID)["state"], &status["run"]["number"]), (&json!("Pending"), &json!(2)));
+    assert_eq!((&row(&status, ID)["state"], &status["run"]["number"]), (&json!("Pending"), &json!(1)));
+
+    world.advance(60);
+    world.apply_reset("web", json!({"instanceIDs": [ID], "runID": "2", "suspend": false}));
+    let status = world.wait_for_run("web", 2);
     assert_eq!(status["run"]["trigger"], "RunID", "it counted as run before it was");
 }
 
