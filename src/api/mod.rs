@@ -31,3 +31,6 @@ pub const RESOLVE_UNKNOWN: &str = "ecs.password-reset.dev/resolve-unknown";
 pub const HAPPENED: &str = "Happened";
 /// What a person says with [`RESOLVE_UNKNOWN`]: reset the instance again, restart included.
 pub const RESTART_AGAIN: &str = "RestartAgain";
+
+#[cfg(test)]
+mod stored_tests;
