@@ -89,6 +89,19 @@ mutants-check: ## Check that every mutant can still be applied
 mutants: ## Break the protocol on purpose, one way at a time (ARGS chooses by name); each has to be noticed
 	scripts/mutants $(ARGS)
 
+##@ GitOps and documentation
+
+.PHONY: gitops-few
+gitops-few: ## Run the health checks and actions of deploy/argocd in Argo CD's Lua, and nothing else
+	@$(call with-tools,argocd) "$$ARGOCD_ENGINE" fixtures deploy/argocd/resource_customizations
+
+.PHONY: docs
+docs: ## Write the documentation as a site to target/site; a broken link fails
+	@$(call with-tools,mkdocs) NO_MKDOCS_2_WARNING=1 "$$MKDOCS" build --strict 2>&1 | { grep -v "^INFO" || true; }
+	@! grep -rEl '<(script|link|img)[^>]* (src|href)="(https?:)?//[^"]*\.(js|css|woff2?|png|svg)' target/site --include='*.html' || \
+	{ echo 'the site loads something from elsewhere' >&2; exit 1; }
+	@echo 'target/site/index.html'
+
 ##@ Development
 
 .PHONY: fmt
