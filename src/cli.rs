@@ -17,6 +17,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::leader::Timing;
+use crate::version;
 use args::{Args, ECS_METADATA_ADDRESS};
 use limits::{
     ACCOUNT_CHECK, CLOCK_SKEW, CONCURRENCY, DESCRIBE_INTERVAL, ECS_CONNECT_TIMEOUT, KUBE_REQUEST_TIMEOUT,
@@ -92,7 +93,7 @@ pub enum LogFormat {
 
 /// Resets the logon passwords of Alibaba Cloud ECS instances declaratively.
 #[derive(Debug, Parser)]
-#[command(name = "ecs-password-reset", version, arg_required_else_help = true)]
+#[command(name = "ecs-password-reset", version = version::long(), arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -14,6 +14,7 @@
 //! - [`leader`]: leadership as a value that each changing call needs
 //! - [`run`]: wiring, and the order of shutdown
 //! - [`cli`], [`telemetry`], [`metrics`], [`admin`]: settings, logs, figures, and the port that shows them
+//! - [`version`]: version and commit
 //! - [`clock`]: the only reader of wall time
 //! - [`failpoint`]: points at which a test kills the process; nothing without the feature `failpoints`
 
@@ -30,3 +31,4 @@ pub mod metrics;
 pub mod reconcile;
 pub mod run;
 pub mod telemetry;
+pub mod version;

@@ -20,6 +20,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::version;
+
 /// The type of what [`Metrics::encode`] returns, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -125,6 +127,7 @@ struct StateLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
+    revision: &'static str,
 }
 
 impl Metrics {
@@ -135,8 +138,8 @@ impl Metrics {
         let mut registry = Registry::default();
         let r = &mut registry;
         // `_total` and `_info` are appended by the encoder.
-        let build = Info::new(BuildLabels { version: env!("CARGO_PKG_VERSION") });
-        r.register("passwordreset_build", "The version that runs", build);
+        let build = Info::new(BuildLabels { version: version::VERSION, revision: version::REVISION });
+        r.register("passwordreset_build", "The version that runs, and the commit that it was built from", build);
         Self {
             reconciles: family(r, "controller_runtime_reconcile", "Passes by how they ended"),
             reconcile_errors: family(r, "controller_runtime_reconcile_errors", "Passes that failed"),
@@ -362,7 +365,11 @@ mod tests {
             r#"leader_election_master_status{name="a-lease"} 1"#,
             r#"passwordreset_objects{kind="PasswordReset",ready="False",reason="PausedOnFailure"} 1"#,
             r#"passwordreset_instances{state="InEffect"} 2"#,
-            concat!(r#"passwordreset_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+            &format!(
+                r#"passwordreset_build_info{{version="{}",revision="{}"}} 1"#,
+                version::VERSION,
+                version::REVISION
+            ),
         ] {
             assert_line(&encoded, line);
         }
