@@ -13,7 +13,7 @@ fn deployment() -> Value {
 }
 
 /// What a pod template lacks.
-fn lacks(pod: &Value) -> Vec<&'static str> {
+pub fn lacks(pod: &Value) -> Vec<&'static str> {
     let security = &pod["securityContext"];
     let mut lacks = Vec::new();
     let mut want = |met: bool, what: &'static str| {
@@ -113,7 +113,7 @@ fn the_pod_is_given_time_to_finish_its_passes_and_to_release_the_lease() {
 fn the_process_knows_its_pod_and_namespace() {
     let env = deployment()["spec"]["template"]["spec"]["containers"][0]["env"].take();
     for (variable, field) in [("POD_NAMESPACE", "metadata.namespace"), ("POD_NAME", "metadata.name")] {
-        let expected = json!({"name": variable, "valueFrom": {"fieldRef": {"fieldPath": field}}});
+        let expected = json!({"name": variable, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": field}}});
         assert!(env.as_array().unwrap().contains(&expected), "{env}");
     }
 }
