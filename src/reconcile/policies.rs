@@ -67,8 +67,8 @@ pub async fn look<T>(context: &Context<T>) -> bool {
         // Silence is no news. Before the first answer it is no consent either.
         Err(Trouble::Unanswered(why)) => before.clone().map_or(Err(why), |before| before.found),
         Err(Trouble::Different(why)) => Err(format!(
-            "{why}; nothing is started until a cluster admin has installed the admission policies of this version, with \
-             kubectl apply -k deploy/base"
+            "{why}; nothing is started until a cluster admin has installed the admission policies of this version: apply its \
+             manifests or upgrade to its chart again"
         )),
         Ok(()) => Ok(()),
     };

@@ -27,7 +27,10 @@ fn without_a_binding_nothing_starts_what_has_begun_is_finished_and_applying_agai
     world.kubectl(&["delete", "validatingadmissionpolicybinding", BINDING]);
     let ready = wait_for_account(&world, "False", "PolicyMissing");
     let message = ready["message"].as_str().unwrap();
-    assert!(message.contains(BINDING) && message.contains("kubectl apply -k deploy/base"), "{message}");
+    assert!(
+        message.contains(BINDING) && message.contains("apply its manifests or upgrade to its chart again"),
+        "{message}"
+    );
     world.apply_reset("later", json!({"instanceIDs": [ids[1]]}));
     let blocked = world.wait_for_reason("later", "AccountNotReady");
     assert!(blocked["message"].as_str().unwrap().contains("(PolicyMissing)"), "{blocked}");
