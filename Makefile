@@ -40,7 +40,14 @@ test: ## Run all tests, those on a real API server too (NEXTEST_ARGS narrows the
 	@$(call with-tools,) "$$NEXTEST" nextest run --locked --workspace $(NEXTEST_ARGS)
 
 .PHONY: check
-check: lint tree manifests-check mutants-check ## What CI checks before the tests: format, clippy, dependency tree, generated files
+check: lint lint-packaging tree deny manifests-check mutants-check ## What CI checks before the tests: format, clippy, linters, dependency tree, licences, generated files
+
+##@ Packaging: what users install (docs/INSTALL.md says what was run)
+
+.PHONY: chart-test
+chart-test: ## Install, upgrade, roll back and remove the chart by helm, on a real API server, in mid-run
+	@$(call with-tools,control-plane kubectl helm registry nextest) "$$NEXTEST" nextest run --locked \
+	  --test manifests --run-ignored all --success-output final --no-fail-fast -E 'test(/^(chart|helm)::/)'
 
 ##@ Evidence: what holds the protocol to its promises (docs/RELIABILITY.md has the figures)
 
@@ -123,22 +130,31 @@ tree: ## Check that no unwanted crate is compiled
 	scripts/check-tree
 
 .PHONY: manifests
-manifests: ## Write crds/ from the Rust types
+manifests: ## Write crds/ from the Rust types, and what the chart copies
 	cargo run --locked --quiet --bin crdgen -- crds
+	scripts/chart-files deploy/chart/files
 
 .PHONY: generate
 generate: manifests ## The same as manifests
 
 .PHONY: manifests-check
-manifests-check: ## Check that crds/ is what the Rust types say
+manifests-check: ## Check that crds/ is what the Rust types say, and the chart's copies what they are copies of
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 	cargo run --locked --quiet --bin crdgen -- "$$fresh" && \
 	diff --recursive --unified --exclude kustomization.yaml crds "$$fresh" || \
 	{ echo 'crds/ is not what the Rust types say: run `make manifests` and commit the result' >&2; exit 1; }
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && scripts/chart-files "$$fresh" && \
+	diff --recursive --unified "$$fresh" deploy/chart/files || \
+	{ echo 'deploy/chart/files/ is old: run `make manifests` and commit the result' >&2; exit 1; }
 
 .PHONY: deny
-deny: ## Check bans, licences and sources of all crates (needs cargo-deny)
-	cargo deny --locked check bans licenses sources
+deny: ## Check bans, licences and sources of all crates, for every platform
+	@cargo fetch --locked --quiet
+	@$(call with-tools,deny) "$$CARGO_DENY" --offline --locked --log-level error check bans licenses sources
+
+.PHONY: lint-packaging
+lint-packaging: ## Lint scripts, YAML, chart and manifests: shellcheck, yamllint, hadolint, helm, kubernetes-validate, kubeconform
+	@$(call with-tools,helm kubectl kubeconform lint) scripts/lint-packaging
 
 .PHONY: clean
 clean: ## Remove what was built; the tools' cache stays

@@ -16,6 +16,7 @@ use super::manifests::{self, ACCOUNT, NAMESPACE, PASSWORD, REGION, SECRET, SYSTE
 use super::wait::eventually;
 
 /// What a world begins with.
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Setup {
     /// The simulated ECS; the tests' validity of requests is set on top.
     pub ecs: Config,
@@ -38,6 +39,9 @@ pub struct Setup {
     pub flags: Vec<String>,
     /// Whether the API server keeps an audit log of every request and answer. Default false.
     pub audit: bool,
+    /// Whether the controller is installed from `deploy/base`. Default true; without it the test installs it in its own way,
+    /// and calls [`World::sign_in`] and [`World::furnish`] then.
+    pub installed: bool,
 }
 
 impl Default for Setup {
@@ -53,6 +57,7 @@ impl Default for Setup {
             account_check_seconds: 1,
             flags: Vec::new(),
             audit: false,
+            installed: true,
         }
     }
 }
@@ -117,11 +122,10 @@ impl World {
         flags.extend(setup.flags);
         let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };
         let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir: data };
-        world.install();
-        let mut objects = vec![manifests::credentials(), world.account()];
-        objects.extend(manifests::namespace(NAMESPACE));
-        objects.push(manifests::secret(NAMESPACE, SECRET, &json!({"password": PASSWORD})));
-        world.apply_all(objects);
+        if setup.installed {
+            world.install();
+            world.furnish();
+        }
         world
     }
 
@@ -131,9 +135,22 @@ impl World {
     /// `ServiceAccount` for the next [`World::start_controller`]. Installing again is allowed.
     pub fn install(&self) {
         self.kubectl(&["apply", "--kustomize", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base")]);
+        self.sign_in();
+    }
+
+    /// Takes a token of the controller's `ServiceAccount` for the next [`World::start_controller`].
+    pub fn sign_in(&self) {
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
         let token = ["create", "token", "ecs-password-reset", "--namespace", SYSTEM_NAMESPACE, "--duration=1h"];
         self.control_plane.kubectl().write_kubeconfig(&self.launch.kubeconfig, self.kubectl(&token).trim());
+    }
+
+    /// Makes the account and its credentials, and the namespace `prod` with its Secret.
+    pub fn furnish(&self) {
+        let mut objects = vec![manifests::credentials(), self.account()];
+        objects.extend(manifests::namespace(NAMESPACE));
+        objects.push(manifests::secret(NAMESPACE, SECRET, &json!({"password": PASSWORD})));
+        self.apply_all(objects);
     }
 
     /// Puts the account's credentials into the controller's namespace.

@@ -9,8 +9,10 @@
     reason = "helpers of tests fail loudly, as tests do"
 )]
 
+mod chart;
 #[path = "../common/mod.rs"]
 mod common;
+mod helm;
 mod installed;
 mod pod;
 mod rights;
