@@ -44,10 +44,52 @@ check: lint lint-packaging tree deny manifests-check mutants-check ## What CI ch
 
 ##@ Packaging: what users install (docs/INSTALL.md says what was run)
 
+PLATFORMS ?= linux/amd64
+CONTAINER_TOOL ?= docker
+
+.PHONY: image
+image: ## Build the static binary and pack the image into dist/image, without an engine (PLATFORMS, separated by commas)
+	@$(call with-tools,ca-bundle) PLATFORMS=$(PLATFORMS) scripts/make-image dist/image
+
+.PHONY: image-check
+image-check: ## Push the image to a registry on loopback, pull it by digest, and run it until a reset is InEffect (as root)
+	@$(call prepare,control-plane kubectl registry nextest ca-bundle)
+	@$(call with-tools,control-plane kubectl registry nextest ca-bundle) PLATFORMS=$(PLATFORMS) scripts/image-check
+
+.PHONY: dockerfile-check
+dockerfile-check: ## Build the Dockerfile by Debian's buildah and compare it with the image of `make image` (as root)
+	@scripts/dockerfile-check
+
+.PHONY: docker-build
+docker-build: image ## Build the image with an engine (CONTAINER_TOOL, IMG), from the binary of `make image`
+	$(CONTAINER_TOOL) build --tag $(IMG) --file Dockerfile dist/image/context
+
+.PHONY: docker-push
+docker-push: ## Push the image IMG with an engine
+	$(CONTAINER_TOOL) push $(IMG)
+
+.PHONY: docker-buildx
+docker-buildx: image ## Build and push the image for PLATFORMS with docker buildx
+	$(CONTAINER_TOOL) buildx build --push --platform=$(PLATFORMS) --tag $(IMG) --file Dockerfile dist/image/context
+
+.PHONY: dist
+dist: ## Write everything that a release consists of into dist/VERSION (IMAGE_REPOSITORY: where the image will be pushed)
+	@$(call with-tools,ca-bundle helm kubectl lint) scripts/dist "$(VERSION)"
+
 .PHONY: chart-test
 chart-test: ## Install, upgrade, roll back and remove the chart by helm, on a real API server, in mid-run
 	@$(call with-tools,control-plane kubectl helm registry nextest) "$$NEXTEST" nextest run --locked \
 	  --test manifests --run-ignored all --success-output final --no-fail-fast -E 'test(/^(chart|helm)::/)'
+
+.PHONY: monitoring-rules
+monitoring-rules: ## Check and unit-test the alerts by promtool
+	@$(call with-tools,prometheus lint) scripts/monitoring-rules target/monitoring
+
+.PHONY: monitoring-test
+monitoring-test: monitoring-rules ## Run the dashboard's queries and the alerts in a real Prometheus that scrapes the demo's controllers
+	@$(call prepare,control-plane kubectl prometheus)
+	@$(call with-tools,control-plane kubectl prometheus) trap 'scripts/demo --down' EXIT; scripts/demo --up >/dev/null; \
+	  tests/monitoring/check target/monitoring/rules.yaml
 
 ##@ Evidence: what holds the protocol to its promises (docs/RELIABILITY.md has the figures)
 
@@ -154,7 +196,7 @@ deny: ## Check bans, licences and sources of all crates, for every platform
 
 .PHONY: lint-packaging
 lint-packaging: ## Lint scripts, YAML, chart and manifests: shellcheck, yamllint, hadolint, helm, kubernetes-validate, kubeconform
-	@$(call with-tools,helm kubectl kubeconform lint) scripts/lint-packaging
+	@$(call with-tools,helm kubectl kubeconform actionlint lint) scripts/lint-packaging
 
 .PHONY: clean
 clean: ## Remove what was built; the tools' cache stays

@@ -25,6 +25,7 @@ const VARIANTS: &[&str] = &[
     "podDisruptionBudget.enabled=true",
     "metrics.podMonitor.enabled=true",
     "metrics.serviceMonitor.enabled=true",
+    "metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true",
     "aggregateRoles.enabled=false,accountUse.default.enabled=false",
     "priorityClassName=p,imagePullSecrets[0].name=s,tolerations[0].operator=Exists,resources.limits.cpu=2",
 ];
@@ -44,6 +45,14 @@ fn template(values: &str) -> Result<Vec<Value>, String> {
     }
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text(&output.stdout)).unwrap();
     Ok(documents.into_iter().filter(|it| !it.is_null()).collect())
+}
+
+/// What `kubectl kustomize` prints for a directory.
+fn kustomize(directory: &str) -> Vec<Value> {
+    let kubectl = std::env::var_os("KUBECTL").expect("KUBECTL is not set: run `make test`");
+    let output = Command::new(kubectl).arg("kustomize").arg(project(directory)).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_saphyr::from_multiple(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
 /// By kind and name; each of them once.
@@ -74,10 +83,7 @@ fn without_marks_of_helm(mut object: Value) -> Value {
 
 #[test]
 fn chart_with_default_values_equals_the_base() {
-    let kubectl = std::env::var_os("KUBECTL").expect("KUBECTL is not set: run `make test`");
-    let output = Command::new(kubectl).arg("kustomize").arg(project("deploy/base")).output().unwrap();
-    let base: Vec<Value> = serde_saphyr::from_multiple(&String::from_utf8(output.stdout).unwrap()).unwrap();
-    let mut base = by_name(base);
+    let mut base = by_name(kustomize("deploy/base"));
     // Helm makes no namespace: NOTES.txt says how to label it.
     base.retain(|(kind, _), _| kind != "\"Namespace\"");
     let chart = by_name(template("replicaCount=2").unwrap());
@@ -95,7 +101,20 @@ fn chart_network_policy_equals_the_one_for_kustomize() {
 }
 
 #[test]
-fn chart_carries_crds_and_policies_byte_for_byte() {
+fn chart_monitoring_equals_the_one_for_kustomize() {
+    let values = "metrics.podMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true";
+    let chart = by_name(template(values).unwrap());
+    for (key, object) in by_name(kustomize("deploy/monitoring")) {
+        assert_eq!(without_marks_of_helm(chart[&key].clone()), without_marks_of_helm(object), "{key:?}");
+    }
+    let chart = by_name(template("metrics.serviceMonitor.enabled=true").unwrap());
+    for (key, object) in by_name(kustomize("deploy/monitoring/service-monitor")) {
+        assert_eq!(without_marks_of_helm(chart[&key].clone()), without_marks_of_helm(object), "{key:?}");
+    }
+}
+
+#[test]
+fn chart_carries_its_sources_byte_for_byte() {
     let read = |path: &str| std::fs::read_to_string(project(path)).unwrap();
     let mut count = 0;
     for entry in std::fs::read_dir(project("crds")).unwrap() {
@@ -107,8 +126,14 @@ fn chart_carries_crds_and_policies_byte_for_byte() {
         }
     }
     assert_eq!(std::fs::read_dir(project("deploy/chart/files/crds")).unwrap().count(), count);
-    let policies = read("deploy/base/policies.yaml");
-    assert!(read("deploy/chart/files/policies.yaml") == policies, "policies.yaml is old: run `make manifests`");
+    for (name, source) in [
+        ("policies.yaml", "deploy/base"),
+        ("prometheus_rule.yaml", "deploy/monitoring"),
+        ("dashboard.json", "deploy/monitoring"),
+    ] {
+        let fresh = read(&format!("deploy/chart/files/{name}")) == read(&format!("{source}/{name}"));
+        assert!(fresh, "{name} is old: run `make manifests`");
+    }
 }
 
 #[test]
@@ -188,4 +213,10 @@ fn chart_has_the_version_of_the_controller() {
     for field in ["version", "appVersion"] {
         assert_eq!(chart[field], env!("CARGO_PKG_VERSION"), "{field}");
     }
+    // Its image is that of deploy/base, as another test says; `make deploy` has a default of its own.
+    let default = concat!("\nIMG ?= ecs-password-reset:", env!("CARGO_PKG_VERSION"), "\n");
+    assert!(
+        std::fs::read_to_string(project("Makefile")).unwrap().contains(default),
+        "the Makefile's IMG is of another version"
+    );
 }
