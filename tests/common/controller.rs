@@ -1,4 +1,5 @@
-//! The controller's process: the binary that ships, started as its Deployment would start it.
+//! The controller's process: the binary that ships, started as its Deployment would start it. The variable `CONTROLLER` names
+//! another program to start in its place: `make image-check` runs these tests against the image.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -40,7 +41,8 @@ impl Controller {
         let Launch { kubeconfig, log, flags } = launch;
         let admin = free_address();
         let file = OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_ecs-password-reset"))
+        let program = std::env::var_os("CONTROLLER").unwrap_or_else(|| env!("CARGO_BIN_EXE_ecs-password-reset").into());
+        let process = Command::new(program)
             .arg("controller")
             .arg(format!("--listen-address={admin}"))
             .args(flags)
