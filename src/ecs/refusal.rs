@@ -78,10 +78,10 @@ fn is_word(text: &str, chars_max: usize) -> bool {
     (1..=chars_max).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Milliseconds, in a header that the official SDK reads on throttled answers.
+/// Milliseconds, in a header that the official SDK reads on throttled answers. To the SDK 0 is no value.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let millis = headers.get("x-acs-retry-after")?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_millis(millis))
+    Some(Duration::from_millis(millis)).filter(|pause| !pause.is_zero())
 }
 
 #[cfg(test)]
@@ -143,5 +143,14 @@ mod tests {
         let retry_after = |body: &str| read(StatusCode::BAD_REQUEST, &headers, body.as_bytes(), &[]).retry_after;
         assert_eq!(retry_after(r#"{"Code":"Throttling.User"}"#), Some(Duration::from_millis(1500)));
         assert_eq!(retry_after(r#"{"Code":"InternalError"}"#), None);
+    }
+
+    #[test]
+    fn a_retry_after_of_zero_is_no_value() {
+        for value in ["0", "00", "-5", "soon"] {
+            let headers = [("x-acs-retry-after".parse().unwrap(), value.parse().unwrap())].into_iter().collect();
+            let refusal = read(StatusCode::BAD_REQUEST, &headers, br#"{"Code":"Throttling"}"#, &[]);
+            assert_eq!(refusal.retry_after, None, "{value}");
+        }
     }
 }
