@@ -170,8 +170,8 @@ pub struct Limits {
 #[x_kube(
     validation = Rule::new("has(self.network) != has(self.url)")
         .message("must hold exactly one of `network` and `url`"),
-    validation = Rule::new("!has(self.stsURL) || has(self.url)")
-        .message("must hold `url` where it holds `stsURL`")
+    validation = Rule::new("!has(self.stsURL) || has(self.url) || self.network == 'VPC'")
+        .message("must hold `url` or `network: VPC` where it holds `stsURL`")
 )]
 pub struct Endpoint {
     /// `Public`: the region's public endpoints. `VPC`: those reachable from inside a VPC of that region.
@@ -187,7 +187,8 @@ pub struct Endpoint {
     #[x_kube(validation = Rule::new(IS_URL).message(URL))]
     pub url: Option<String>,
 
-    /// The same for STS. Absent = `url`.
+    /// The address of STS, beside `url` or `network: VPC`. Absent = `url`; with `network: VPC` the STS inside the VPC of the
+    /// first of `regions`, which not every region has. Example: `https://sts-vpc.cn-beijing.aliyuncs.com`.
     #[serde(rename = "stsURL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     #[x_kube(validation = Rule::new(IS_URL).message(URL))]

@@ -42,22 +42,22 @@ pub enum EndpointError {
 impl Endpoint {
     /// The address on the Internet.
     ///
-    /// The pattern is `ecs.<region>.aliyuncs.com`; the exceptions are those of the official SDK's endpoint map (the API
-    /// metadata has two more, us-east-1 and us-west-1, which the SDK reaches by the pattern). STS is the central one, which
-    /// answers for every region.
+    /// The pattern is `ecs.<region>.aliyuncs.com`; the exceptions are those of the official SDK's endpoint map, but for its
+    /// internal regions (the API metadata has two more, us-east-1 and us-west-1, which the SDK reaches by the pattern).
+    /// `tests/data/ecs-endpoints.tsv` has all of them. STS is the central one, which answers for every region.
     pub fn public(region_id: &str) -> Result<Self, EndpointError> {
         let (ecs_url, names_region) = match check_region(region_id)? {
             "cn-hangzhou" | "cn-shanghai-finance-1" | "cn-shenzhen-finance-1" => {
                 ("https://ecs-cn-hangzhou.aliyuncs.com".to_owned(), true)
             }
-            "cn-north-2-gov-1" => ("https://ecs.aliyuncs.com".to_owned(), true),
+            "cn-north-2-gov-1" | "cn-hangzhou-finance" => ("https://ecs.aliyuncs.com".to_owned(), true),
             region => (format!("https://ecs.{region}.aliyuncs.com"), false),
         };
         let sts_url = "https://sts.aliyuncs.com".to_owned();
         Ok(Self { region_id: region_id.to_owned(), ecs_url, sts_url, names_region })
     }
 
-    /// The address inside a VPC, which answers for its own region only.
+    /// The address inside a VPC, which answers for its own region only. Not every region has an STS there.
     pub fn vpc(region_id: &str) -> Result<Self, EndpointError> {
         let region = check_region(region_id)?;
         Ok(Self {
@@ -74,8 +74,16 @@ impl Endpoint {
     pub fn custom(region_id: &str, url: &str, sts_url: Option<&str>) -> Result<Self, EndpointError> {
         let region_id = check_region(region_id)?.to_owned();
         let ecs_url = check_url(url)?;
-        let sts_url = sts_url.map_or_else(|| Ok(ecs_url.clone()), check_url)?;
-        Ok(Self { region_id, ecs_url, sts_url, names_region: true })
+        let endpoint = Self { region_id, sts_url: ecs_url.clone(), ecs_url, names_region: true };
+        match sts_url {
+            Some(url) => endpoint.with_sts(url),
+            None => Ok(endpoint),
+        }
+    }
+
+    /// The same with another address of STS.
+    pub fn with_sts(self, url: &str) -> Result<Self, EndpointError> {
+        Ok(Self { sts_url: check_url(url)?, ..self })
     }
 }
 
@@ -153,6 +161,55 @@ mod tests {
         assert_eq!(ecs_url("cn-hangzhou"), "https://ecs-cn-hangzhou.aliyuncs.com");
         assert_eq!(ecs_url("cn-shanghai-finance-1"), "https://ecs-cn-hangzhou.aliyuncs.com");
         assert_eq!(ecs_url("cn-north-2-gov-1"), "https://ecs.aliyuncs.com");
+        assert_eq!(ecs_url("cn-hangzhou-finance"), "https://ecs.aliyuncs.com");
+    }
+
+    /// The published names, and what this does with those that it leaves out: see the head of the file.
+    fn published() -> impl Iterator<Item = [&'static str; 4]> {
+        let text = include_str!("../../tests/data/ecs-endpoints.tsv");
+        let rows = text.lines().filter(|line| !line.starts_with('#')).skip(1);
+        rows.map(|line| line.split('\t').collect::<Vec<_>>().try_into().unwrap())
+    }
+
+    #[test]
+    fn addresses_equal_the_published_ones() {
+        let rows: Vec<_> = published().collect();
+        assert!(rows.len() > 70, "{} rows", rows.len());
+        for [region, ecs, ecs_vpc, sts_vpc] in rows {
+            let (public, vpc) = (Endpoint::public(region).unwrap(), Endpoint::vpc(region).unwrap());
+            if let Some(internal) = ecs.strip_prefix("internal:") {
+                assert_ne!(public.ecs_url, format!("https://{internal}"), "{region} is served: drop its mark");
+            } else {
+                assert_eq!(public.ecs_url, format!("https://{ecs}"));
+                // A name without the region in it serves several: then the call has to say which.
+                assert_eq!(public.names_region, ecs != format!("ecs.{region}.aliyuncs.com"), "{region}");
+            }
+            for (published, ours) in [(ecs_vpc, vpc.ecs_url), (sts_vpc, vpc.sts_url)] {
+                assert!(published == "-" || ours == format!("https://{published}"), "{region}: {published}");
+            }
+        }
+    }
+
+    #[test]
+    fn regions_without_sts_in_a_vpc_are_documented() {
+        let accounts = include_str!("../../docs/ACCOUNTS.md");
+        let list = accounts.split_once("no `sts-vpc` name:").unwrap().1.split_once('.').unwrap().0;
+        let mut documented: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        documented.sort_unstable();
+        let lacks_sts =
+            |[region, _, ecs_vpc, sts_vpc]: [&'static str; 4]| (ecs_vpc != "-" && sts_vpc == "-").then_some(region);
+        let mut published: Vec<&str> = published().filter_map(lacks_sts).collect();
+        published.sort_unstable();
+        assert_eq!(documented, published);
+    }
+
+    #[test]
+    fn another_sts_is_held_to_the_rules_of_a_gateway() {
+        let vpc = || Endpoint::vpc("cn-zhongwei").unwrap();
+        let elsewhere = vpc().with_sts("https://sts-vpc.cn-beijing.aliyuncs.com").unwrap();
+        assert_eq!(elsewhere, Endpoint { sts_url: "https://sts-vpc.cn-beijing.aliyuncs.com".to_owned(), ..vpc() });
+        assert_eq!(vpc().with_sts("https://100.100.100.200"), Err(EndpointError::Metadata));
+        assert_eq!(vpc().with_sts("https://sts.example/path"), Err(EndpointError::Url));
     }
 
     #[test]

@@ -240,7 +240,10 @@ pub fn endpoint(spec: &ECSAccountSpec, region: &str) -> Result<Endpoint, Endpoin
     }
     match endpoint.network.unwrap_or_default() {
         Network::Public => Endpoint::public(region),
-        Network::VPC => Endpoint::vpc(region),
+        Network::VPC => {
+            let vpc = Endpoint::vpc(region)?;
+            endpoint.sts_url.as_deref().map_or_else(|| Ok(vpc.clone()), |url| vpc.clone().with_sts(url))
+        }
         Network::Unrecognized => Err(EndpointError::Network),
     }
 }

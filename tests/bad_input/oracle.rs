@@ -1,7 +1,7 @@
 //! What is valid, written down once more after the API's documentation and not after the schemas: the judge of the mutants.
 //! May not look at a CRD, and shares no code with the types.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 type Fields = Map<String, Value>;
 
@@ -102,7 +102,7 @@ fn is_rule(rule: &Value) -> bool {
 fn is_endpoint(endpoint: &Value) -> bool {
     fields(endpoint, &[], &["network", "url", "stsURL"]).is_some_and(|it| {
         it.contains_key("network") != it.contains_key("url")
-            && (it.contains_key("url") || !it.contains_key("stsURL"))
+            && (it.contains_key("url") || it.get("network") == Some(&json!("VPC")) || !it.contains_key("stsURL"))
             && it.get("network").is_none_or(|it| one_of(it, &["Public", "VPC"]))
             && ["url", "stsURL"].iter().all(|field| it.get(*field).is_none_or(|it| text(it, is_url)))
     })
