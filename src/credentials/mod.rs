@@ -89,6 +89,19 @@ pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Sou
     )))
 }
 
+/// The host of STS that the official variables name, as ACK's webhook sets them for its pods; `None`: the central one. An
+/// endpoint comes before a region, as in the official clients.
+pub fn sts_host(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let text = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let of_region = || {
+        let in_vpc = text("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED").is_some_and(|it| it.eq_ignore_ascii_case("true"));
+        let product = if in_vpc { "sts-vpc" } else { "sts" };
+        text("ALIBABA_CLOUD_STS_REGION").map(|region| format!("{product}.{region}.aliyuncs.com"))
+    };
+    let of_endpoint = |host: String| host.trim_start_matches("https://").trim_end_matches('/').to_owned();
+    text("ALIBABA_CLOUD_STS_ENDPOINT").map(of_endpoint).or_else(of_region)
+}
+
 /// What surrounds them is cut off: a newline that an editor added would only show as a signature that does not match.
 fn credentials(id: &SecretString, secret: &SecretString, token: Option<&SecretString>) -> Credentials {
     let trimmed = |value: &SecretString| SecretString::from(value.expose_secret().trim());
@@ -142,6 +155,25 @@ mod tests {
         );
         let role_only = |name: &str| (!name.contains("ACCESS_KEY")).then(|| "v".to_owned());
         assert!(matches!(from_environment(role_only), Ok(Source::Oidc(_))));
+    }
+
+    #[test]
+    fn sts_host_comes_from_endpoint_then_region() {
+        const ENDPOINT: &str = "ALIBABA_CLOUD_STS_ENDPOINT";
+        const REGION: &str = "ALIBABA_CLOUD_STS_REGION";
+        const VPC: &str = "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED";
+        let host = |variables: &[(&str, &str)]| {
+            let value = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+            sts_host(|name| value(name).map(str::to_owned))
+        };
+        assert_eq!(host(&[]), None);
+        assert_eq!(host(&[(VPC, "true"), (ENDPOINT, " ")]), None, "in which region is not said");
+        assert_eq!(host(&[(REGION, "cn-beijing")]).as_deref(), Some("sts.cn-beijing.aliyuncs.com"));
+        assert_eq!(host(&[(REGION, "cn-beijing"), (VPC, "True")]).as_deref(), Some("sts-vpc.cn-beijing.aliyuncs.com"));
+        assert_eq!(host(&[(REGION, "cn-beijing"), (VPC, "no")]).as_deref(), Some("sts.cn-beijing.aliyuncs.com"));
+        let all = [(REGION, "cn-beijing"), (VPC, "true"), (ENDPOINT, "sts-vpc.cn-shanghai.aliyuncs.com\n")];
+        assert_eq!(host(&all).as_deref(), Some("sts-vpc.cn-shanghai.aliyuncs.com"));
+        assert_eq!(host(&[(ENDPOINT, "https://sts.example/")]).as_deref(), Some("sts.example"));
     }
 
     #[test]

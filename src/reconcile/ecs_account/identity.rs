@@ -12,8 +12,8 @@ use crate::api::reasons;
 use crate::credentials::{self, OidcRole, Source, imds, refresh};
 use crate::decide::rollout::Block;
 use crate::ecs::{
-    Action, Answer, CallError, CallerIdentity, Class, Credentials, Endpoint, RoleRequest, SessionCredentials, Signed,
-    Stamp, Transport, assume_role, assume_role_with_oidc, get_caller_identity,
+    Action, Answer, CallError, CallerIdentity, Class, Credentials, Endpoint, EndpointError, RoleRequest,
+    SessionCredentials, Signed, Stamp, Transport, assume_role, assume_role_with_oidc, get_caller_identity,
 };
 use crate::reconcile::Context;
 use crate::reconcile::accounts::{self, Account, Learnt, Principal, Term};
@@ -37,7 +37,8 @@ pub(super) async fn principal<T: Transport>(
 ) -> Result<Principal, Block> {
     let (name, spec) = (account.name_any(), &account.spec);
     let region = spec.regions.as_ref().and_then(|regions| regions.first()).map_or(DEFAULT_REGION, String::as_str);
-    let endpoint = endpoint(spec, region, context.settings.allow_http_endpoints)?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let endpoint = endpoint(spec, region, variable, context.settings.allow_http_endpoints)?;
     let asker = Asker { context, name: &name, spec, region, endpoint, learnt };
     let now = asker.now();
     let current = before
@@ -95,9 +96,26 @@ fn block(reason: &'static str, message: impl Into<String>) -> Block {
     Block { reason, message: message.into() }
 }
 
-fn endpoint(spec: &ECSAccountSpec, region: &str, allow_http: bool) -> Result<Endpoint, Block> {
-    let endpoint =
-        accounts::endpoint(spec, region).map_err(|error| block(reasons::ENDPOINT_REFUSED, error.to_string()))?;
+/// The endpoints of the calls to STS. What the pod's environment says of STS counts for an account that takes its
+/// credentials from there, and less than an address in its spec.
+fn endpoint(
+    spec: &ECSAccountSpec,
+    region: &str,
+    variable: impl Fn(&str) -> Option<String>,
+    allow_http: bool,
+) -> Result<Endpoint, Block> {
+    let refused = |error: EndpointError| block(reasons::ENDPOINT_REFUSED, error.to_string());
+    let mut endpoint = accounts::endpoint(spec, region).map_err(refused)?;
+    let is_named = spec.endpoint.as_ref().is_some_and(|named| named.url.is_some() || named.sts_url.is_some());
+    if spec.credentials.environment.is_some()
+        && !is_named
+        && let Some(host) = credentials::sts_host(variable)
+    {
+        endpoint = endpoint.with_sts(&format!("https://{host}")).map_err(|error| {
+            let message = format!("the pod's ALIBABA_CLOUD_STS_ENDPOINT or ALIBABA_CLOUD_STS_REGION: {error}");
+            block(reasons::ENDPOINT_REFUSED, message)
+        })?;
+    }
     let plain = [&endpoint.ecs_url, &endpoint.sts_url].iter().any(|url| url.starts_with("http://"));
     if plain && !allow_http {
         let message = "endpoint.url must be https; http is for demos and tests, with --allow-http-endpoints";
@@ -359,6 +377,32 @@ mod tests {
         assert_eq!(reason(json!({"expectedAccountID": "654321"})), Some(reasons::WRONG_ACCOUNT));
         let other = json!({"credentials": {"secretRef": {"name": "keys"}}});
         assert_eq!(reason(other), Some(reasons::ACCOUNT_NOT_READY));
+    }
+
+    #[test]
+    fn sts_address_comes_from_spec_then_environment() {
+        let sts = |change: &serde_json::Value, host: Option<&str>| {
+            let variable = |name: &str| host.filter(|_| name == "ALIBABA_CLOUD_STS_ENDPOINT").map(str::to_owned);
+            endpoint(&spec(change), "cn-beijing", variable, false).map(|endpoint| endpoint.sts_url)
+        };
+        let central = Ok("https://sts.aliyuncs.com".to_owned());
+        let of_pod = Some("sts-vpc.cn-hangzhou.aliyuncs.com");
+        let from_pod = Ok("https://sts-vpc.cn-hangzhou.aliyuncs.com".to_owned());
+        let vpc = json!({"endpoint": {"network": "VPC"}});
+        assert_eq!(sts(&json!({}), None), central);
+        assert_eq!(sts(&json!({}), of_pod), from_pod);
+        assert_eq!(sts(&vpc, None), Ok("https://sts-vpc.cn-beijing.aliyuncs.com".to_owned()));
+        assert_eq!(sts(&vpc, of_pod), from_pod);
+        let named = json!({"endpoint": {"network": "VPC", "stsURL": "https://sts.gateway.internal"}});
+        assert_eq!(sts(&named, of_pod), Ok("https://sts.gateway.internal".to_owned()));
+        let gateway = json!({"endpoint": {"url": "https://gateway.internal"}});
+        assert_eq!(sts(&gateway, of_pod), Ok("https://gateway.internal".to_owned()));
+        let secret = json!({"credentials": {"secretRef": {"name": "keys"}}});
+        assert_eq!(sts(&secret, of_pod), central, "another source asks the environment nothing");
+        for host in ["100.100.100.200", "sts.example/path", "user@sts.example", ""] {
+            let refused = sts(&json!({}), Some(host));
+            assert!(host.is_empty() || refused.as_ref().err().is_some_and(|it| it.reason == reasons::ENDPOINT_REFUSED));
+        }
     }
 
     #[test]
