@@ -81,6 +81,24 @@ fn a_key_pair_is_noted_in_the_row_and_in_an_event() {
     assert!(event["note"].as_str().unwrap().contains("ops"), "{event:#}");
 }
 
+#[test]
+fn an_instance_id_from_before_2014_is_reset_once() {
+    const OLD: &str = "AY121018033933eae8689";
+    let world = World::with([Instance::running(OLD, REGION)]);
+    world.apply_reset("web", json!({"instanceIDs": [OLD]}));
+    world.assert_reset_and_restarted_once(&world.wait_for("web", "Ready"), OLD, PASSWORD);
+    // A name takes no capitals; the spec and the calls have the id as it is.
+    let record = world.get_in(SYSTEM_NAMESPACE, "resetrecord", &format!("{REGION}.ay121018033933eae8689"));
+    assert_eq!(record["spec"]["instanceID"], OLD);
+
+    // The memory is found again, by the name that was made of the id.
+    world.apply_reset("web", json!({"instanceIDs": [OLD], "runID": "again"}));
+    world.wait_for_run("web", 2);
+    assert_eq!((world.modifies(OLD), world.reboots(OLD)), (2, 2));
+    let record = world.get_in(SYSTEM_NAMESPACE, "resetrecord", &format!("{REGION}.ay121018033933eae8689"));
+    assert_eq!(record["spec"]["claim"], 2);
+}
+
 // === What cannot be reset ===
 
 #[test]

@@ -16,8 +16,29 @@ pub use credentials::{AssumeRole, Credentials, ECSRAMRole, Environment, RRSA, Se
 /// The rules that more than one field has, and what they say.
 const IS_URL: &str = "self.matches('^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$')";
 const URL: &str = "must be 'https://' with a host and an optional port, and nothing after it";
-const ARE_NAMESPACES: &str = "self.all(x, !format.dns1123Label().validate(x).hasValue())";
-const NAMESPACES: &str = "must hold names of namespaces: lower-case letters, digits and '-'";
+
+// The schemas of one entry of a list, with rules of their own: then the API server names the entry that is wrong, by its index.
+#[derive(JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.matches('^[a-z]{2}(-[a-z0-9]+)+$') && !self.matches('(-[a-z]|[0-9][a-z])$')",
+    "message": "must be a region ID such as 'cn-hangzhou', not a zone ID",
+}]))]
+struct RegionID(
+    #[schemars(length(max = 64))]
+    #[expect(dead_code)]
+    String,
+);
+
+#[derive(JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!format.dns1123Label().validate(self).hasValue()",
+    "message": "must be the name of a namespace: lower-case letters, digits and '-'",
+}]))]
+struct NamespaceName(
+    #[schemars(length(max = 63))]
+    #[expect(dead_code)]
+    String,
+);
 
 /// What an `ECSAccount` declares.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -63,11 +84,7 @@ pub struct ECSAccountSpec {
 
     /// The regions that may be used, 1 to 64, for example `[cn-hangzhou]`. Absent = all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
-    #[x_kube(
-        validation = Rule::new("self.all(x, x.matches('^[a-z]{2}(-[a-z0-9]+)+$') && !x.matches('(-[a-z]|[0-9][a-z])$'))")
-            .message("must hold region IDs such as 'cn-hangzhou', not zone IDs")
-    )]
+    #[schemars(length(min = 1, max = 64), with = "Vec<RegionID>")]
     pub regions: Option<Vec<String>>,
 
     /// The namespaces whose PasswordResets may use this account. Required: there is no open default.
@@ -99,8 +116,7 @@ pub struct ECSAccountSpec {
 pub struct InstanceRule {
     /// The namespaces that the rule is for, 1 to 64. Absent = all that the account allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), inner(length(max = 63)))]
-    #[x_kube(validation = Rule::new(ARE_NAMESPACES).message(NAMESPACES))]
+    #[schemars(length(min = 1, max = 64), with = "Vec<NamespaceName>")]
     pub namespaces: Option<Vec<String>>,
 
     /// The tags that an instance must have, all of them with these values, 1 to 20, for example
@@ -125,8 +141,7 @@ pub struct TagValue(#[schemars(length(max = 128))] pub String);
 pub struct AllowedNamespaces {
     /// The names of the namespaces, 1 to 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), inner(length(max = 63)))]
-    #[x_kube(validation = Rule::new(ARE_NAMESPACES).message(NAMESPACES))]
+    #[schemars(length(min = 1, max = 256), with = "Vec<NamespaceName>")]
     pub names: Option<Vec<String>>,
 
     /// `All`: every namespace of the cluster.

@@ -69,13 +69,14 @@ pub struct PasswordResetSpec {
     /// The instances to reset, 1 to 100 ids, each once, for example `[i-bp1a2b3c4d5e6f7g8h9i]`. An id that is added
     /// later is reset then, and the others are left alone.
     #[serde(rename = "instanceIDs")]
-    #[schemars(length(min = 1, max = 100), inner(length(max = 64)))]
-    #[x_kube(
-        validation = Rule::new("self.all(x, x.matches('^i-[a-z0-9]{8,30}$'))")
-            .message("must hold ECS instance IDs such as 'i-bp1a2b3c4d5e6f7g8h9i'"),
-        validation = Rule::new("self.all(x, self.exists_one(y, x == y))")
-            .message("must name each instance only once")
-    )]
+    // Rules are judged again at every write of a status: a list that has not changed is not searched again, and the searches
+    // run in the API server's own code.
+    #[schemars(length(min = 1, max = 100), with = "Vec<InstanceID>", extend("x-kubernetes-validations" = [{
+        "rule": "oldSelf.orValue([]) == self || self.all(x, self.indexOf(x) == self.lastIndexOf(x))",
+        "optionalOldSelf": true,
+        "message": "must name each instance only once",
+        "messageExpression": "'must name each instance only once; names ' + self.filter(x, self.indexOf(x) != self.lastIndexOf(x))[0] + ' more than once'",
+    }]))]
     pub instance_ids: Vec<String>,
 
     /// The Secret that holds the password, in the same namespace. The controller needs leave to read it: a RoleBinding
@@ -115,6 +116,19 @@ pub struct PasswordResetSpec {
     #[schemars(range(min = 1, max = 86400))]
     pub stable_state_timeout_seconds: Option<u32>,
 }
+
+// The schema of one entry, with a rule of its own: then the API server names the entry that is wrong, by its index.
+// Ids from before 2014 begin with `AY`. No two ids that this takes differ in case alone: see `ResetRecord::name_of`.
+#[derive(JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.matches('^(i-|AY)[a-z0-9]{8,30}$')",
+    "message": "must be an ECS instance ID such as 'i-bp1a2b3c4d5e6f7g8h9i', with nothing around it",
+}]))]
+struct InstanceID(
+    #[schemars(length(max = 64))]
+    #[expect(dead_code)]
+    String,
+);
 
 /// Names an ECSAccount.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]

@@ -4,6 +4,8 @@
 //! `spec` is the last claim, `status` its progress. The kind has **no status subresource**: both are one document, so
 //! that one write is one atomic step. Only the controller writes it, by `create` or by `replace` with resourceVersion.
 
+use std::borrow::Cow;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -24,8 +26,8 @@ use super::password_reset::{InstanceRow, RestartPolicy};
     status = "ResetRecordStatus",
     derive = "PartialEq",
     doc = "ResetRecord is the controller's memory of one ECS instance: who last claimed it, how far that went, and which runs it has seen. It is written by the controller alone; deleting one makes the controller forget.",
-    validation = Rule::new("self.metadata.name == self.spec.regionID + '.' + self.spec.instanceID")
-        .message("must be of the instance that it is named after: its name is <regionID>.<instanceID>"),
+    validation = Rule::new("!self.spec.instanceID.startsWith('ay') && self.metadata.name == self.spec.regionID + '.' + (self.spec.instanceID.startsWith('AY') ? 'ay' + self.spec.instanceID.substring(2) : self.spec.instanceID)")
+        .message("must be of the instance that it is named after: its name is <regionID>.<instanceID>, with 'ay' for a leading 'AY'"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Owner Namespace", type_ = "string", json_path = ".spec.owner.namespace"),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.name"),
@@ -42,7 +44,8 @@ pub struct ResetRecordSpec {
     pub owner: Owner,
     /// The ECSAccount through which the instance is reached.
     pub account_name: String,
-    /// The instance's region. The record is named `<regionID>.<instanceID>`; one whose name says otherwise is never driven.
+    /// The instance's region. The record is named `<regionID>.<instanceID>`, with `ay` for a leading `AY`; one whose name says
+    /// otherwise is never driven.
     #[serde(rename = "regionID")]
     pub region_id: String,
     /// The instance's id.
@@ -258,20 +261,29 @@ impl Phase {
     }
 }
 
+/// An instance's id as it appears in its record's name. Kubernetes takes no capitals in a name, and ids from before 2014 begin
+/// with `AY`: that is written `ay`. An id that begins with `ay`, which ECS has never given out, would be written `AY`, and the API server
+/// refuses such a name: no two ids have one name, whatever an id may be.
+fn in_name(instance_id: &str) -> Cow<'_, str> {
+    match instance_id.split_at_checked(2) {
+        Some(("AY", rest)) => Cow::Owned(format!("ay{rest}")),
+        Some(("ay", rest)) => Cow::Owned(format!("AY{rest}")),
+        _ => Cow::Borrowed(instance_id),
+    }
+}
+
 impl ResetRecord {
-    /// The name of the record of an instance.
+    /// The name of the record of an instance. Each id has a name of its own: see [`in_name`].
     #[must_use]
     pub fn name_of(region_id: &str, instance_id: &str) -> String {
-        format!("{region_id}.{instance_id}")
+        format!("{region_id}.{}", in_name(instance_id))
     }
 
     /// Whether the claim is on the instance that the record is named after. A record is the lock of the machine in its name:
     /// one that claims another machine locks none, and is unusable.
     #[must_use]
     pub fn is_named_after_its_instance(&self) -> bool {
-        let name = self.metadata.name.as_deref();
-        let instance_id = name.and_then(|name| name.strip_prefix(&*self.spec.region_id)?.strip_prefix('.'));
-        instance_id == Some(&*self.spec.instance_id)
+        self.metadata.name.as_deref() == Some(&*Self::name_of(&self.spec.region_id, &self.spec.instance_id))
     }
 
     /// The phase; a record without progress is Idle.

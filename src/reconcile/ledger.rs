@@ -237,6 +237,25 @@ mod tests {
     }
 
     #[test]
+    fn no_two_instance_ids_have_one_record() {
+        let name = |id: &str| ResetRecord::name_of("cn-hangzhou", id);
+        assert_eq!(name("AY121018033933eae8689"), "cn-hangzhou.ay121018033933eae8689");
+        let ids = [
+            "AY1", "ay1", "Ay1", "aY1", "i-AY1", "i-ay1", "i-1", "I-1", "AY", "ay", "A", "a", "", "ÄY1", "AYay1",
+            "ayAY1",
+        ];
+        for (n, id) in ids.iter().enumerate() {
+            let mut record = claimed();
+            record.spec.instance_id = (*id).to_owned();
+            for (m, other) in ids.iter().enumerate() {
+                assert_eq!(n == m, name(id) == name(other), "{id} and {other}");
+                record.metadata.name = Some(name(other));
+                assert_eq!(record.is_named_after_its_instance(), n == m, "{id} in the record of {other}");
+            }
+        }
+    }
+
+    #[test]
     fn a_record_is_of_the_instance_in_its_name_and_of_no_other() {
         let record = claimed();
         assert!(record.is_named_after_its_instance());

@@ -132,7 +132,11 @@ pub fn is_valid_record(record: &Value) -> bool {
     let words = |names: &[&str]| names.iter().all(|name| spec.get(*name).is_none_or(Value::is_string));
     let counts = |names: &[&str]| names.iter().all(|name| number(&spec[*name], 0, i64::MAX));
     let is_named = match (spec["regionID"].as_str(), spec["instanceID"].as_str()) {
-        (Some(region), Some(instance)) => record["metadata"]["name"] == format!("{region}.{instance}"),
+        (Some(region), Some(instance)) => {
+            // A name takes no capitals, and no id begins with the small letters.
+            let id = instance.strip_prefix("AY").map_or_else(|| instance.to_owned(), |it| format!("ay{it}"));
+            !instance.starts_with("ay") && record["metadata"]["name"] == format!("{region}.{id}")
+        }
         _ => false,
     };
     is_named
@@ -300,7 +304,8 @@ fn digits(text: &str) -> bool {
 }
 
 fn is_instance_id(text: &str) -> bool {
-    text.strip_prefix("i-").is_some_and(|it| (8..=30).contains(&it.len()) && lower(it))
+    let rest = text.strip_prefix("i-").or_else(|| text.strip_prefix("AY"));
+    rest.is_some_and(|it| (8..=30).contains(&it.len()) && lower(it))
 }
 
 /// A region such as `cn-hangzhou` or `us-west-1`; a zone has one letter more: `cn-hangzhou-h`, `us-west-1a`.
