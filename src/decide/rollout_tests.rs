@@ -6,6 +6,7 @@ use super::*;
 use crate::api::password_reset::{PasswordSecretRef, RestartSpec, Trigger};
 use crate::api::reset_record::{Fingerprint, Phase, ResetRecordStatus};
 use crate::decide::instance::tests::{at, claimed, owner, row};
+use crate::decide::password::LineBreak;
 use crate::decide::resolve::Resolution;
 use crate::decide::slots;
 use crate::decide::step::Change;
@@ -341,7 +342,7 @@ fn an_unknown_outcome_pauses_the_rest_until_the_retry_annotation() {
 fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
     let (spec, wish, running, run) = (spec(1), wish(), reading(Power::Running), run());
     let bad = Object {
-        broken: Some(Broken::TrailingNewline),
+        broken: Some(Broken::TrailingNewline(LineBreak::Lf)),
         run: Some(&run),
         requested: Some(requested()),
         ..object(&spec, &wish)

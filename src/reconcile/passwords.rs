@@ -93,7 +93,7 @@ pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Sec
         Some(password) => Ok(password),
         None if secret.has(key) => {
             let message = format!(
-                "the value of key {key} in Secret {namespace}/{name} is not the text of a password; it must be 8 to 30 letters, digits and specials"
+                "the value of key {key} in Secret {namespace}/{name} is not the text of a password: it is not UTF-8 (older PowerShell writes UTF-16), or far too long; it must be 8 to 30 letters, digits and specials"
             );
             block(reasons::INVALID_PASSWORD, message)
         }

@@ -97,8 +97,15 @@ fn cases() -> Vec<Case> {
         Case::password(
             "bad-character",
             b"Abcdefg1 x",
-            "the password holds a character that ECS does not allow; allowed are letters, digits and ( ) `",
+            "the password holds a character that ECS does not allow: a space at position 9; allowed are letters, digits and ( ) `",
         ),
+        Case::password(
+            "byte-order-mark",
+            "\u{FEFF}Abcdefg1!".as_bytes(),
+            ": a byte order mark at the start; allowed are",
+        ),
+        Case::password("no-break-space", "Abcdefg1!\u{A0}".as_bytes(), ": a no-break space at the end; allowed are"),
+        Case::password("windows-newline", b"Abcdefg1!\r\n", "ends with a carriage return and a newline (CR LF)"),
         Case::password(
             "newline",
             b"Abcdefg1!\n",
@@ -108,7 +115,7 @@ fn cases() -> Vec<Case> {
         Case {
             secret: Secret::Holds(vec![b'A', b'b', 0xff, 0xfe, b'1', b'!', b'x', b'y']),
             reason: "InvalidPassword",
-            says: "the value of key password in Secret prod/not-text is not the text of a password; it must be 8 to 30 letters, digits and specials",
+            says: "the value of key password in Secret prod/not-text is not the text of a password: it is not UTF-8 (older PowerShell writes UTF-16), or far too long; it must be 8 to 30 letters, digits and specials",
             ..Case::good("not-text")
         },
         Case {
@@ -272,15 +279,16 @@ fn assert_no_message_shows_a_password(cases: &[Case], messages: &[(&str, String)
 }
 
 #[test]
-fn a_message_says_which_rule_is_broken_and_never_where() {
-    // Broken in different places and by different characters, each row must read the same.
+fn a_message_says_which_rule_is_broken_and_shows_no_character() {
+    // Different in all but what is wrong, each row must read the same: its length, its other characters and which one is wrong
+    // are nobody's business.
     let rows: [(&str, [&[u8]; 3]); 3] = [
-        ("character", [b" Abcdefg1", b"Abcd\"efg1", b"Abcdefg1\\"]),
+        ("character", [b"Zyxw\"vuts9", b"Abcd\\efg1", b"1234\"AbcdefghijK"]),
         ("length", [b"Abcde1!", b"A1b", b"Abcdefghijklmnopqrstuvwxyz12345"]),
         ("classes", [b"abcdefg1", b"ABCDEFGH", b"!!!!!!!!"]),
     ];
     let names: [[&'static str; 3]; 3] = [
-        ["character-first", "character-middle", "character-last"],
+        ["character-one", "character-two", "character-three"],
         ["length-seven", "length-three", "length-thirty-one"],
         ["classes-lower", "classes-upper", "classes-special"],
     ];

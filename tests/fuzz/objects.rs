@@ -147,7 +147,7 @@ fn secrets() {
         let Ok(secret) = serde_json::from_slice::<RawSecret>(input) else { return None };
         let Some(text) = secret.text("password") else { return Some(None) };
         let text = text.expose_secret();
-        let verdict = password::check(text.as_bytes());
+        let verdict = password::check(text);
         let shown = format!("{:?} {}", verdict.map_err(|it| it.to_string()), secret.text("other").is_some());
         // Short words stand in the sentences by themselves.
         assert!(text.len() < 8 || !shown.contains(text), "the password is shown");
@@ -163,7 +163,7 @@ fn secrets() {
                 (8..=30).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic()),
                 "ECS would refuse it"
             );
-            assert_eq!(password::check_windows(text.as_bytes()).is_err(), text.starts_with('/'));
+            assert_eq!(password::check_windows(text).is_err(), text.starts_with('/'));
         }
         Some(Some(verdict.err().map(|it| it.to_string())))
     });

@@ -112,7 +112,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         resolution: annotation(RESOLVE_UNKNOWN).and_then(Resolution::parse),
         owner,
     };
-    let bytes = password.as_ref().ok().map(|password| password.expose_secret().as_bytes());
+    let text = password.as_ref().ok().map(ExposeSecret::expose_secret);
 
     let scope = Scope { account: account_name, region_id: region.clone() };
     let mut ids = object.spec.instance_ids.clone();
@@ -148,8 +148,8 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         out_of_sync: out_of_sync(&instances, &wish),
         uncompared: instances.iter().any(|seen| !can_be_compared(seen, &wish, &before)),
         poll_trouble: trouble.map(|error| readings::trouble(&error)),
-        broken: bytes.and_then(|bytes| password::check(bytes).err()),
-        broken_on_windows: bytes.and_then(|bytes| password::check_windows(bytes).err()),
+        broken: text.and_then(|text| password::check(text).err()),
+        broken_on_windows: text.and_then(|text| password::check_windows(text).err()),
         secret_trouble: password.err(),
         before,
         requested,
