@@ -121,6 +121,57 @@ fn an_unknown_instance_fails_by_name_and_is_told_apart_from_one_that_may_not_be_
 }
 
 #[test]
+fn a_claim_that_admission_refuses_shows_the_policys_words() {
+    let world = World::without_controller(Setup {
+        ecs: Config::default().with(Instance::running("i-running1", REGION)),
+        ..Setup::default()
+    });
+    let freeze = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": "change-freeze"},
+            "spec": spec,
+        })
+    };
+    world.apply(&freeze(
+        "ValidatingAdmissionPolicy",
+        json!({
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": ["ecs.password-reset.dev"], "apiVersions": ["*"], "resources": ["resetrecords"], "operations": ["CREATE"],
+            }]},
+            "validations": [{"expression": "false", "message": "change freeze until Monday, ask the platform team"}],
+        }),
+    ));
+    let binding = json!({"policyName": "change-freeze", "validationActions": ["Deny"]});
+    world.apply(&freeze("ValidatingAdmissionPolicyBinding", binding));
+    let probe = json!({
+        "apiVersion": "ecs.password-reset.dev/v1alpha1",
+        "kind": "ResetRecord",
+        "metadata": {"namespace": SYSTEM_NAMESPACE, "name": "probe"},
+    });
+    eventually("the policy is in force", || {
+        let created =
+            world.try_kubectl(&["create", "--validate=ignore", "--dry-run=server", "--filename=-"], &probe.to_string());
+        created.err().filter(|refused| refused.contains("change freeze")).map(drop)
+    });
+    let _controller = world.spawn_controller(&[]);
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
+    let row = world.wait_for_reset("web", "the row says why", |object| {
+        let row = row(&object["status"], "i-running1");
+        row["message"].as_str().is_some_and(|message| message.contains("could not be claimed")).then(|| row.clone())
+    });
+    let message = row["message"].as_str().unwrap();
+    for words in ["ResetRecord", "'change-freeze'", "change freeze until Monday, ask the platform team"] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+    world.assert_untouched("i-running1");
+
+    world.kubectl(&["delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", "change-freeze"]);
+    world.assert_reset_and_restarted_once(&world.wait_for("web", "Ready"), "i-running1", PASSWORD);
+}
+
+#[test]
 fn a_locked_and_an_expired_instance_fail_by_name_before_any_call() {
     let mut expired = Instance::running("i-expired1", REGION);
     expired.expired_time = Some("2020-01-01T00:00:00Z".parse().unwrap());

@@ -27,6 +27,12 @@ use crate::reconcile::unreadable;
 
 /// The API server takes names of 253 bytes; what follows the head is a dot and a nonce.
 const EVENT_NAME_HEAD_BYTES_MAX: usize = 253 - 33;
+/// The kinds whose words of refusal are shown: no password is ever in one.
+const HOLD_NO_SECRET: [&str; 3] = ["PasswordReset", "ResetRecord", "ECSAccount"];
+/// How the words begin in which the API server passes on what its admission said.
+const REFUSALS_OF_ADMISSION: [&str; 3] = ["ValidatingAdmissionPolicy '", "admission webhook \"", "exceeded quota: "];
+/// As much of them as a row or an event has room for.
+const ADMISSION_WORDS_BYTES_MAX: usize = 512;
 /// The longest `note` of an event that the API server takes.
 const EVENT_NOTE_BYTES_MAX: usize = 1_024;
 
@@ -54,7 +60,7 @@ pub enum ClusterError {
         verb: &'static str,
     },
     /// The API server refused it.
-    #[error("the API server refused to {verb} {what} (HTTP {code}, {reason})")]
+    #[error("the API server refused to {verb} {what} (HTTP {code}, {reason}){}", said(words.as_ref()))]
     Refused {
         /// The object.
         what: String,
@@ -64,6 +70,8 @@ pub enum ClusterError {
         code: u16,
         /// The API server's one-word reason.
         reason: String,
+        /// What an admission policy, a webhook or a quota said, for a kind that holds no secret.
+        words: Option<String>,
     },
     /// No usable answer; a write may have been made.
     #[error("the API server did not answer the request to {verb} {what}; it is tried again")]
@@ -350,17 +358,35 @@ fn describe<K: Resource<DynamicType = ()>>(name: &str) -> String {
 /// Our own words: kube's errors may show what was sent or received.
 fn classify(error: &kube::Error, verb: &'static str, what: String) -> ClusterError {
     match error {
-        kube::Error::Api(status) => match status.code {
-            404 => ClusterError::NotFound { what },
-            409 => ClusterError::Conflict { what },
-            403 => ClusterError::Forbidden { what, verb },
-            code => ClusterError::Refused { what, verb, code, reason: status.reason.clone() },
+        kube::Error::Api(status) => match (status.code, admission_words(&what, &status.message)) {
+            (404, None) => ClusterError::NotFound { what },
+            (409, None) => ClusterError::Conflict { what },
+            (403, None) => ClusterError::Forbidden { what, verb },
+            (code, words) => ClusterError::Refused { what, verb, code, reason: status.reason.clone(), words },
         },
         kube::Error::SerdeError(_) => {
             ClusterError::Unreadable { what, why: "it cannot be parsed".to_owned(), generation: None }
         }
         _ => ClusterError::Unanswered { what, verb },
     }
+}
+
+/// What admission said when it refused to write an object of ours. Nothing else of an answer is copied: of a Secret it could hold
+/// a value.
+fn admission_words(what: &str, message: &str) -> Option<String> {
+    let kind = what.split(' ').next().unwrap_or_default();
+    if !HOLD_NO_SECRET.contains(&kind) {
+        return None;
+    }
+    let begin = REFUSALS_OF_ADMISSION.iter().filter_map(|sign| message.find(sign)).min()?;
+    let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+    let words: String = message.get(begin..)?.chars().map(plain).collect();
+    let end = words.floor_char_boundary(ADMISSION_WORDS_BYTES_MAX);
+    words.get(..end).map(str::to_owned)
+}
+
+fn said(words: Option<&String>) -> String {
+    words.map_or_else(String::new, |words| format!(": {words}"))
 }
 
 /// A name for an event about an object that is not longer than any may be.
@@ -376,7 +402,39 @@ fn event_note(note: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
+
+    #[test]
+    fn admission_is_quoted_for_kinds_without_secrets_alone() {
+        let refused = |what: &str, code, reason: &str, message: &str| {
+            let status = Status { code, message: message.to_owned(), reason: reason.to_owned(), ..Status::default() };
+            classify(&kube::Error::Api(status.boxed()), "create", what.to_owned())
+        };
+        let denied = "resetrecords \"x\" is forbidden: ValidatingAdmissionPolicy 'freeze' with binding 'freeze' denied \
+                      request: no changes\nbefore Monday";
+        let said = refused("ResetRecord x", 403, "Forbidden", denied).to_string();
+        assert_eq!(
+            said,
+            "the API server refused to create ResetRecord x (HTTP 403, Forbidden): ValidatingAdmissionPolicy 'freeze' \
+             with binding 'freeze' denied request: no changes before Monday"
+        );
+        let webhook = "admission webhook \"a.example\" denied the request: Passw0rd!";
+        assert!(
+            refused("ResetRecord x", 400, "BadRequest", webhook).to_string().ends_with("denied the request: Passw0rd!")
+        );
+        assert!(refused("ResetRecord x", 409, "Conflict", webhook).to_string().contains("a.example"));
+        for kind in ["Secret x", "Lease x", "Event", ""] {
+            assert!(!refused(kind, 422, "Invalid", webhook).to_string().contains("Passw0rd!"), "{kind}");
+        }
+        let rbac = "resetrecords is forbidden: User \"x\" cannot create resource \"resetrecords\"";
+        assert!(matches!(refused("ResetRecord x", 403, "Forbidden", rbac), ClusterError::Forbidden { .. }));
+        let invalid = refused("ResetRecord x", 422, "Invalid", "spec.claim: Invalid value: \"Passw0rd!\"");
+        assert!(!invalid.to_string().contains("Passw0rd!"));
+        let long = format!("ValidatingAdmissionPolicy 'p' {}", "é".repeat(2_000));
+        assert!(refused("ECSAccount x", 422, "Invalid", &long).to_string().len() < 700);
+    }
 
     #[test]
     fn no_event_is_too_long_for_the_api_server() {
