@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{
     ACCOUNT, Config, Controller, Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, Setup, World, condition,
-    eventually, manifests,
+    eventually, manifests, row,
 };
 use ecs_simulator::{AccessKey, Revocation, Role};
 use serde_json::{Value, json};
@@ -174,6 +174,11 @@ fn credentials_that_are_revoked_and_replaced_in_mid_run_restart_nothing_twice_an
     eventually("the restart was refused", || (asked(&world, "RebootInstance") > 0).then_some(()));
     world.ecs().core().revoke("testid", Revocation::Inactive);
     wait_for_reason(&world, "CredentialsRefused");
+    world.wait_for_reset("web", "the row says what holds it up", |object| {
+        let row = row(&object["status"], ID);
+        let says = row["message"].as_str().is_some_and(|message| message.contains("(CredentialsRefused)"));
+        (row["state"] == "PasswordSet" && row["reason"] == "AccountNotReady" && says).then_some(())
+    });
 
     world.ecs().core().clear_faults();
     let edit = |id: &str, secret: &str| {

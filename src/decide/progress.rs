@@ -45,7 +45,12 @@ pub enum Outcome {
         message: String,
     },
     /// It never left: as if refused for the moment.
-    NotSent(String),
+    NotSent {
+        /// The reason for the row: what held it up, which may have nothing to do with ECS.
+        reason: &'static str,
+        /// What held it up, for people.
+        message: String,
+    },
     /// It may have been carried out: no answer, or one that does not tell.
     NoAnswer(String),
 }
@@ -124,11 +129,8 @@ fn password_answered(
                 row.password_request_id.clone_from(request_id);
             }
         }
-        Outcome::Refused { later: true, reason, message } => {
+        Outcome::Refused { later: true, reason, message } | Outcome::NotSent { reason, message } => {
             show(status, State::SettingPassword, reason, message.clone(), now);
-        }
-        Outcome::NotSent(message) => {
-            show(status, State::SettingPassword, reasons::ECS_UNAVAILABLE, message.clone(), now);
         }
         Outcome::Refused { later: false, message, .. } if other_copies => status.refusal = Some(message.clone()),
         Outcome::Refused { later: false, reason, message } => {
@@ -149,13 +151,9 @@ fn restart_answered(status: &mut ResetRecordStatus, spec: &ResetRecordSpec, outc
                 row.restart_request_id.clone_from(request_id);
             }
         }
-        Outcome::Refused { later: true, reason, message } => {
+        Outcome::Refused { later: true, reason, message } | Outcome::NotSent { reason, message } => {
             status.phase = Phase::PasswordSet;
             show(status, State::PasswordSet, reason, message.clone(), now);
-        }
-        Outcome::NotSent(message) => {
-            status.phase = Phase::PasswordSet;
-            show(status, State::PasswordSet, reasons::ECS_UNAVAILABLE, message.clone(), now);
         }
         Outcome::Refused { later: false, message, .. } => {
             let message = format!("{message}; the password takes effect at the next start");
@@ -211,7 +209,8 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         Change::Available => status.available_time = Some(Time(now)),
         Change::RestartNotSent => {
             let call = Call::Restart { start_time_before: status.start_time_before.map_or(now, |time| time.0) };
-            return fold(record, call, &Outcome::NotSent("the restart was not sent".to_owned()), now);
+            let message = "the restart was not sent".to_owned();
+            return fold(record, call, &Outcome::NotSent { reason: reasons::PASSWORD_SET, message }, now);
         }
         Change::GivenBack => {
             status = ResetRecordStatus {
@@ -288,6 +287,21 @@ mod tests {
 
     fn refused(later: bool) -> Outcome {
         Outcome::Refused { later, reason: reasons::PASSWORD_REFUSED, message: "refused".to_owned() }
+    }
+
+    #[test]
+    fn a_call_that_was_not_sent_says_what_held_it_up() {
+        let message = "ECSAccount default is not ready (CredentialsRefused)".to_owned();
+        let held = Outcome::NotSent { reason: reasons::ACCOUNT_NOT_READY, message };
+        let mut record = claimed();
+        for (call, state) in [
+            (Call::SetPassword, State::SettingPassword),
+            (Call::Restart { start_time_before: at(-600) }, State::PasswordSet),
+        ] {
+            record.status = Some(intend(&record, call, attempt(40), timing()));
+            let row = fold(&record, call, &held, at(41)).row.unwrap();
+            assert_eq!((row.state, row.reason.as_str()), (state, reasons::ACCOUNT_NOT_READY));
+        }
     }
 
     #[test]

@@ -556,6 +556,14 @@ pub fn unclaimed_row(claim: &Claim, reason: &str, message: String, now: Timestam
     row
 }
 
+/// Shows in the rows of claims whose next call needs the account why it is not made: the record says only what ECS answered last.
+pub fn hold_up(rows: &mut [InstanceRow], account: &Block) {
+    for row in rows.iter_mut().filter(|row| matches!(row.state, State::SettingPassword | State::PasswordSet)) {
+        account.reason.clone_into(&mut row.reason);
+        row.message.clone_from(&account.message);
+    }
+}
+
 /// The row that a claim begins with.
 #[must_use]
 pub fn claimed_row(claim: &Claim, number: i64, now: Timestamp) -> InstanceRow {

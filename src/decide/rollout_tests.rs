@@ -99,6 +99,19 @@ fn claims(plan: &Plan) -> Vec<&str> {
 }
 
 #[test]
+fn an_account_out_of_use_is_shown_where_its_call_is_next() {
+    let account = Block { reason: reasons::ACCOUNT_NOT_READY, message: "not ready (CredentialsRefused)".to_owned() };
+    let row_in = |state| InstanceRow { state, reason: reasons::ECS_UNAVAILABLE.to_owned(), ..row(state) };
+    let states =
+        [State::Pending, State::SettingPassword, State::PasswordSet, State::Restarting, State::InEffect, State::Failed];
+    let mut rows: Vec<InstanceRow> = states.map(row_in).into();
+    hold_up(&mut rows, &account);
+    let held: Vec<State> = rows.iter().filter(|row| row.reason == account.reason).map(|row| row.state).collect();
+    assert_eq!(held, [State::SettingPassword, State::PasswordSet]);
+    assert_eq!(rows[1].message, account.message);
+}
+
+#[test]
 fn as_many_are_claimed_as_there_are_free_slots() {
     let (spec, wish, running) = (spec(4), wish(), reading(Power::Running));
     let all_free = plan(&object(&spec, &wish), &targets(&spec, Some(&running)), at(1));

@@ -2,8 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::rollout::Block;
 use super::step::{Observed, Sendable};
 use super::{Reading, Seen, backoff, later};
+use crate::api::reasons;
 use crate::api::reset_record::{Attempt, ResetRecordSpec};
 
 /// How soon to look again when something outside ECS is in the way.
@@ -34,13 +36,14 @@ pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Seen> 
 /// the call was decided.
 ///
 /// # Errors
-/// Why it may not be sent, in words for people.
-pub fn last_look(reading: Option<&Reading>, now: Timestamp) -> Result<(), &'static str> {
+/// Why it may not be sent.
+pub fn last_look(reading: Option<&Reading>, now: Timestamp) -> Result<(), Block> {
+    let held = |reason, message: &str| Err(Block { reason, message: message.to_owned() });
     match reading.filter(|reading| reading.is_fresh(now)).map(|reading| &reading.seen) {
         Some(Some(seen)) if seen.permitted => Ok(()),
-        Some(Some(_)) => Err("the account's rules do not cover the instance any more"),
-        Some(None) => Err("ECS does not show the instance any more"),
-        None => Err("the instance was not seen for too long"),
+        Some(Some(_)) => held(reasons::INSTANCE_NOT_ALLOWED, "the account's rules do not cover the instance any more"),
+        Some(None) => held(reasons::INSTANCE_NOT_FOUND, "ECS does not show the instance any more"),
+        None => held(reasons::ECS_UNAVAILABLE, "the instance was not seen for too long"),
     }
 }
 
@@ -59,10 +62,11 @@ mod tests {
     fn a_call_is_sent_by_a_fresh_reading_that_shows_the_instance_permitted_and_by_no_other() {
         let running = reading(0, 0, Power::Running, -600);
         assert_eq!(last_look(Some(&running), at(60)), Ok(()));
-        assert!(last_look(Some(&running), at(61)).unwrap_err().contains("too long"));
+        let held = |reading: &Reading, second| last_look(Some(reading), at(second)).unwrap_err().reason;
+        assert_eq!(held(&running, 61), reasons::ECS_UNAVAILABLE);
         assert!(last_look(None, at(0)).is_err());
         let forbidden = running.seen.clone().map(|seen| Seen { permitted: false, ..seen });
-        assert!(last_look(Some(&Reading { seen: forbidden, ..running.clone() }), at(1)).unwrap_err().contains("rules"));
-        assert!(last_look(Some(&Reading { seen: None, ..running }), at(1)).unwrap_err().contains("does not show"));
+        assert_eq!(held(&Reading { seen: forbidden, ..running.clone() }, 1), reasons::INSTANCE_NOT_ALLOWED);
+        assert_eq!(held(&Reading { seen: None, ..running }, 1), reasons::INSTANCE_NOT_FOUND);
     }
 }

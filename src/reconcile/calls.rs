@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::accounts::{Account, Learnt, not_ready};
 use super::wake::{Waiter, Waker};
+use crate::api::reasons;
 use crate::clock::Clock;
+use crate::decide::rollout::Block;
 use crate::ecs::{
     Action, Answer, CallError, Class, Client, Credentials, Endpoint, LimitKey, LimitPermit, Limiter, Reply,
     ServerClock, Signed, Stamp, Transport,
@@ -130,18 +132,19 @@ pub struct Destination<'a> {
 /// What a call to a ready account needs at `now`, on its clock; `Err`: why there is none.
 ///
 /// # Errors
-/// In words for people.
+/// The account's trouble.
 pub fn prepare<'a>(
     account: &'a Account,
     region: &'a str,
     now: Timestamp,
-) -> Result<(Endpoint, &'a Credentials, Destination<'a>), String> {
-    let principal = account.principal.as_ref().map_err(|block| not_ready(&account.name, block.reason).message)?;
+) -> Result<(Endpoint, &'a Credentials, Destination<'a>), Block> {
+    let block = |message: String| Block { reason: reasons::ACCOUNT_NOT_READY, message };
+    let principal = account.principal.as_ref().map_err(|block| not_ready(&account.name, block.reason))?;
     if principal.has_expired(now) {
-        return Err("the credentials have expired and new ones could not be had yet".to_owned());
+        return Err(block("the credentials have expired and new ones could not be had yet".to_owned()));
     }
     let credentials = &principal.credentials;
-    let endpoint = account.endpoint(region).map_err(|error| error.to_string())?;
+    let endpoint = account.endpoint(region).map_err(|error| block(error.to_string()))?;
     let access_key_id = &credentials.access_key_id;
     let destination = Destination { account: &account.name, region, access_key_id, learnt: &account.learnt };
     Ok((endpoint, credentials, destination))

@@ -41,8 +41,8 @@ impl<T: Transport + Send + Sync + 'static> Describe for Reader<T> {
 
 impl<T: Transport> Reader<T> {
     async fn pages(&self, account: &Account, scope: &Scope, ids: &[String]) -> Result<Vec<Instance>, DescribeError> {
-        let (endpoint, credentials, destination) =
-            prepare(account, &scope.region_id, self.calls.now(account)).map_err(DescribeError::NotReady)?;
+        let (endpoint, credentials, destination) = prepare(account, &scope.region_id, self.calls.now(account))
+            .map_err(|block| DescribeError::NotReady(block.message))?;
         let mut instances = Vec::new();
         let mut next_token: Option<String> = None;
         for _ in 0..PAGES_MAX {

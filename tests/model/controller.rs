@@ -138,7 +138,7 @@ pub fn send(setup: &Setup, world: &mut World, process: usize, job: usize) {
 
 /// What becomes of a request that does not leave.
 pub fn not_sent() -> Outcome {
-    Outcome::NotSent("not sent".to_owned())
+    Outcome::NotSent { reason: "PasswordSet", message: "not sent".to_owned() }
 }
 
 /// The last look before a send.

@@ -84,6 +84,9 @@ async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -
     act::resolve(context, &sight, &mut plan).await?;
     let restored = act::restore(context, &sight, &mut plan).await;
     let claimed = act::claim(context, &sight, &mut plan).await;
+    if let Some(account) = sight.account_out_of_use() {
+        rollout::hold_up(&mut plan.rows, account);
+    }
     let status = summary::status(&sight.situation(&plan), sight.now);
     let written = record::write(context, &sight, status).await?;
     let pause = [restored, claimed, written, next_look(context, &sight, &plan)].into_iter().flatten().min();

@@ -251,6 +251,11 @@ impl Sight {
         }
     }
 
+    /// What is wrong with the account, where that holds up what has begun too.
+    pub(super) fn account_out_of_use(&self) -> Option<&Block> {
+        self.account_trouble.as_ref().filter(|_| self.account.is_none())
+    }
+
     /// The instances, for the plan.
     pub(super) fn targets(&self) -> Vec<Target<'_>> {
         self.instances.iter().map(|seen| self.target(seen, seen.record.as_deref())).collect()

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::SecretString;
 
-use super::observe::{Sight, may_send_now};
+use super::observe::{Sight, may_send_now, not_known};
 use super::record::{Intent, Stored};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, ResetRecord};
 use crate::decide::progress::Outcome;
+use crate::decide::rollout::Block;
 use crate::decide::step::Call;
 use crate::decide::{SEND_WINDOW, later};
 use crate::ecs::{Accepted, CallError, Class, LimitPermit, Refusal, Reply, Signed, Stamp, Transport, Verdict};
@@ -35,8 +36,8 @@ pub(super) async fn perform<T: Transport>(
         return (record, Outcome::NoAnswer("the attempt is another process's".to_owned()));
     }
     let outcome = match send(context, sight, &record, call, &attempt, permit).await {
-        Ok(reply) => outcome(reply, sight.later(context)),
-        Err(why) => Outcome::NotSent(why),
+        Ok(reply) => outcome(reply, call, sight.later(context)),
+        Err(Block { reason, message }) => Outcome::NotSent { reason, message },
     };
     log(&record, call, &outcome);
     (record, outcome)
@@ -49,31 +50,37 @@ async fn send<T: Transport>(
     call: Call,
     attempt: &Attempt,
     permit: LimitPermit,
-) -> Result<Reply<Accepted>, String> {
+) -> Result<Reply<Accepted>, Block> {
     let spec = &record.spec;
-    let account = sight.account.as_deref().ok_or("the account is not known")?;
+    let account = sight.account.as_deref().ok_or_else(|| not_known(&spec.account_name))?;
+    // What is no trouble of ECS or the account leaves the row where it was.
+    let (reason, sent) = match call {
+        Call::Restart { .. } => (reasons::PASSWORD_SET, "the restart"),
+        Call::SetPassword | Call::SetPasswordAsStored => (reasons::SETTING_PASSWORD, "the password"),
+    };
+    let held = |why: &str| Block { reason, message: format!("{sent} was not sent: {why}; it is tried again") };
     let (endpoint, credentials, destination) = prepare(account, &spec.region_id, sight.later(context))?;
     let stamp = Stamp { timestamp: attempt.timestamp.0, nonce: context.clock.nonce() };
     let signed: Signed<Accepted> = match call {
         Call::Restart { .. } => reboot_instance(&endpoint, credentials, &spec.instance_id, &stamp),
         Call::SetPassword | Call::SetPasswordAsStored => {
-            let password: &SecretString = sight.password.as_ref().ok_or("the password was not read")?;
+            let password: &SecretString = sight.password.as_ref().ok_or_else(|| held("it was not read"))?;
             modify_password(&endpoint, credentials, &spec.instance_id, password, &stamp)
         }
     };
     if sight.later(context) > later(attempt.timestamp.0, SEND_WINDOW) {
-        return Err("the attempt is too old to be sent".to_owned());
+        return Err(held("the attempt is too old"));
     }
     may_send_now(context, sight, spec)?;
     // A request that has not left when connecting is given up never leaves.
     let needed = context.settings.ecs_connect_timeout;
-    let Some(leave) = context.gate.permit(needed) else { return Err("this process does not lead".to_owned()) };
+    let Some(leave) = context.gate.permit(needed) else { return Err(held("this process does not lead")) };
     leave.spend();
     Ok(context.calls.send(destination, permit, signed).await)
 }
 
 /// What an answer means for the protocol.
-fn outcome(reply: Reply<Accepted>, now: Timestamp) -> Outcome {
+fn outcome(reply: Reply<Accepted>, call: Call, now: Timestamp) -> Outcome {
     let error = match reply.result {
         Ok(Accepted { request_id }) => {
             return Outcome::Accepted { request_id: Some(request_id), at: whole_second_after(now) };
@@ -82,10 +89,23 @@ fn outcome(reply: Reply<Accepted>, now: Timestamp) -> Outcome {
     };
     match (error.verdict(), &error) {
         (Verdict::Unknown, _) => Outcome::NoAnswer(error.to_string()),
-        (_, CallError::NotSent(_)) => Outcome::NotSent(error.to_string()),
+        (_, CallError::NotSent(_)) => Outcome::NotSent { reason: reasons::ECS_UNAVAILABLE, message: error.to_string() },
         (verdict, _) => {
-            Outcome::Refused { later: verdict == Verdict::Later, reason: reason(&error), message: error.to_string() }
+            let message = format!("{error}{}", missing_permission(&error, call));
+            Outcome::Refused { later: verdict == Verdict::Later, reason: reason(&error), message }
         }
+    }
+}
+
+/// Which permission the refusal is about, where it is about one.
+fn missing_permission(error: &CallError, call: Call) -> &'static str {
+    match (error, call) {
+        (CallError::Refused(refusal), _) if !refusal.names_a_missing_permission() => "",
+        (CallError::Refused(_), Call::Restart { .. }) => "; the identity needs ecs:RebootInstance on the instance",
+        (CallError::Refused(_), Call::SetPassword | Call::SetPasswordAsStored) => {
+            "; the identity needs ecs:ModifyInstanceAttribute on the instance, and no policy may deny it by the condition ecs:PasswordCustomized"
+        }
+        _ => "",
     }
 }
 
@@ -125,8 +145,8 @@ fn log(record: &ResetRecord, call: Call, outcome: &Outcome) {
         Outcome::Refused { later, message, .. } => {
             tracing::warn!(api, instanceID = instance_id, later, error = message.as_str(), "ECS refused the call");
         }
-        Outcome::NotSent(why) => {
-            tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the call was not sent");
+        Outcome::NotSent { reason, message } => {
+            tracing::warn!(api, instanceID = instance_id, reason, error = message.as_str(), "the call was not sent");
         }
         Outcome::NoAnswer(why) => {
             tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the outcome of the call is not known");

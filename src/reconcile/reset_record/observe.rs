@@ -11,6 +11,7 @@ use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::password_reset::InstanceRow;
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
+use crate::decide::rollout::Block;
 use crate::decide::step::{Observed, Sendable};
 use crate::decide::{Reading, later, sending, slots, start_time};
 use crate::ecs::{Scope, Transport};
@@ -107,13 +108,18 @@ fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&Acc
 /// consent since the pass began.
 ///
 /// # Errors
-/// Why the call may not be sent, in words for people.
-pub(super) fn may_send_now<T>(context: &Context<T>, sight: &Sight, spec: &ResetRecordSpec) -> Result<(), String> {
-    let account = context.accounts.get(&spec.account_name).ok_or("the account is not known")?;
+/// Why the call may not be sent.
+pub(super) fn may_send_now<T>(context: &Context<T>, sight: &Sight, spec: &ResetRecordSpec) -> Result<(), Block> {
+    let account = context.accounts.get(&spec.account_name).ok_or_else(|| not_known(&spec.account_name))?;
     if let Some(block) = account.block(&spec.owner.namespace, &spec.region_id) {
-        return Err(block.message);
+        return Err(block);
     }
-    sending::last_look(reading(context, spec, Some(&account)).as_ref(), sight.later(context)).map_err(str::to_owned)
+    sending::last_look(reading(context, spec, Some(&account)).as_ref(), sight.later(context))
+}
+
+/// What holds up a call of an account that is not there, or was not looked at yet.
+pub(super) fn not_known(account: &str) -> Block {
+    Block { reason: reasons::ACCOUNT_NOT_READY, message: format!("ECSAccount {account} is not known") }
 }
 
 fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {
