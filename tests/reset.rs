@@ -121,6 +121,24 @@ fn an_unknown_instance_fails_by_name_and_is_told_apart_from_one_that_may_not_be_
 }
 
 #[test]
+fn reads_that_ram_refuses_stall_the_object_until_they_are_granted() {
+    let blind = AccessKey::testing().deny("DescribeInstances", None);
+    let ecs = Config { access_keys: vec![blind], ..Config::default() }.with(Instance::running("i-running1", REGION));
+    let world = World::start(Setup { ecs: ecs.refusing_unpermitted_reads(), ..Setup::default() });
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
+    let ready = world.wait_for_reason("web", "NotPermitted");
+    assert!(ready["message"].as_str().unwrap().contains("Forbidden.RAM"), "{ready:#}");
+    let lack = json!([format!("ecs:DescribeInstances in {REGION}")]);
+    eventually("the account shows the lack", || {
+        (world.get("ecsaccount", ACCOUNT)["status"]["missingPermissions"] == lack).then_some(())
+    });
+    world.assert_untouched("i-running1");
+
+    world.ecs().core().put_access_key(AccessKey::testing());
+    world.assert_reset_and_restarted_once(&world.wait_for("web", "Ready"), "i-running1", PASSWORD);
+}
+
+#[test]
 fn a_claim_that_admission_refuses_shows_the_policys_words() {
     let world = World::without_controller(Setup {
         ecs: Config::default().with(Instance::running("i-running1", REGION)),
@@ -145,14 +163,22 @@ fn a_claim_that_admission_refuses_shows_the_policys_words() {
     ));
     let binding = json!({"policyName": "change-freeze", "validationActions": ["Deny"]});
     world.apply(&freeze("ValidatingAdmissionPolicyBinding", binding));
+    // Admission is asked about what the schema takes.
     let probe = json!({
         "apiVersion": "ecs.password-reset.dev/v1alpha1",
         "kind": "ResetRecord",
-        "metadata": {"namespace": SYSTEM_NAMESPACE, "name": "probe"},
+        "metadata": {"namespace": SYSTEM_NAMESPACE, "name": format!("{REGION}.i-probe0001")},
+        "spec": {
+            "accountName": ACCOUNT, "regionID": REGION, "instanceID": "i-probe0001", "claim": 1,
+            "claimTime": "2026-01-01T00:00:00Z", "fingerprint": {"keyID": "k", "value": "v"},
+            "owner": {"namespace": "prod", "name": "probe", "uid": "u"},
+            "passwordSecretRef": {"namespace": "prod", "name": "probe", "key": "password"},
+            "restartPolicy": "IfRunning", "maxUnavailable": 1, "minReadySeconds": 0,
+            "stableStateTimeoutSeconds": 600, "stateSeen": "Running", "timeoutSeconds": 900, "tokens": [],
+        },
     });
     eventually("the policy is in force", || {
-        let created =
-            world.try_kubectl(&["create", "--validate=ignore", "--dry-run=server", "--filename=-"], &probe.to_string());
+        let created = world.try_kubectl(&["create", "--dry-run=server", "--filename=-"], &probe.to_string());
         created.err().filter(|refused| refused.contains("change freeze")).map(drop)
     });
     let _controller = world.spawn_controller(&[]);

@@ -31,6 +31,9 @@ pub struct Config {
     pub quotas_per_minute: BTreeMap<String, u32>,
     /// Whether a throttled answer says when to come back (`x-acs-retry-after`). Default true.
     pub tell_retry_after: bool,
+    /// Whether `DescribeInstances` answers who may not see an instance with a list that lacks it, as ECS's pages said up to January 2026;
+    /// else it refuses the call with `Forbidden.RAM`. Later pages say neither. Default true.
+    pub unpermitted_are_unlisted: bool,
     /// How old a request's Timestamp may be, in seconds. Default 1860: the RPC signature page's 31 minutes.
     pub request_validity_seconds: u32,
     /// How far ECS's clock is ahead of this machine's at the start, in seconds (may be negative). Default 0.
@@ -49,6 +52,7 @@ impl Default for Config {
             regions: regions.map(str::to_owned).to_vec(),
             quotas_per_minute: BTreeMap::new(),
             tell_retry_after: true,
+            unpermitted_are_unlisted: true,
             request_validity_seconds: 1860,
             clock_ahead_seconds: 0.0,
         }
@@ -75,6 +79,13 @@ impl Config {
     #[must_use]
     pub fn with_access_key(mut self, key: AccessKey) -> Self {
         self.access_keys.push(key);
+        self
+    }
+
+    /// Refuses `DescribeInstances` of instances that the key may not see.
+    #[must_use]
+    pub fn refusing_unpermitted_reads(mut self) -> Self {
+        self.unpermitted_are_unlisted = false;
         self
     }
 

@@ -37,6 +37,7 @@ pub struct Core {
     pub(crate) faults: Faults,
     pub(crate) machines: BTreeMap<String, Machine>,
     pub(crate) regions: BTreeSet<String>,
+    unpermitted_are_unlisted: bool,
     pub(crate) journal: Journal,
     pub(crate) random: Random,
     /// When something happens by itself. An item may be stale: the machine has the last word.
@@ -64,6 +65,7 @@ impl Core {
             faults: Faults::default(),
             machines: BTreeMap::new(),
             regions: config.regions.into_iter().collect(),
+            unpermitted_are_unlisted: config.unpermitted_are_unlisted,
             journal: Journal::default(),
             random: Random::new(config.seed),
             agenda: BTreeSet::new(),
@@ -187,7 +189,7 @@ impl Core {
                     Some(Fault::StaleDescribe { seconds }) => View::At(before(self.now, *seconds)),
                     _ => View::At(self.now),
                 };
-                describe::describe(&self.machines, &self.regions, call, &key, view)
+                describe::describe(&self.machines, &self.regions, call, &key, view, self.unpermitted_are_unlisted)
             }
             "GetCallerIdentity" if !key.may(call.action(), "") => Err(forbidden()),
             "GetCallerIdentity" => Ok(identity::get_caller_identity(&key)),

@@ -1,5 +1,5 @@
 //! `DescribeInstances`: filters, paging, and the shape of the real answer. What a key may not read is missing from the
-//! list, exactly as what does not exist.
+//! list, exactly as what does not exist; or the call is refused: which of them is a setting, since the documents have ceased to say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,17 +33,22 @@ pub(crate) fn describe(
     call: &Call,
     key: &AccessKey,
     view: View,
+    unpermitted_are_unlisted: bool,
 ) -> Result<Body, Refusal> {
     let region = call.get("RegionId").ok_or_else(|| Refusal::missing("RegionId"))?;
     if !regions.contains(region) {
         return Err(Refusal::new("InvalidRegionId.NotFound", 404, "The specified RegionId does not exist."));
     }
     let filter = Filter::read(call)?;
+    let may = match &filter.ids {
+        None => key.may(ACTION, ""),
+        Some(ids) => ids.iter().all(|id| key.may(ACTION, id)),
+    };
     if call.is_on("DryRun") {
-        let ids = filter.ids.iter().flatten().map(String::as_str);
-        let may =
-            if filter.ids.is_none() { key.may(ACTION, "") } else { ids.into_iter().all(|id| key.may(ACTION, id)) };
         return Err(if may { dry_run_passed() } else { forbidden() });
+    }
+    if !may && !unpermitted_are_unlisted {
+        return Err(forbidden());
     }
     let found: Vec<(&Machine, Timestamp)> = match view {
         View::Nothing => Vec::new(),

@@ -92,6 +92,18 @@ fn what_a_key_may_not_read_looks_like_what_does_not_exist_until_asked_with_dry_r
 }
 
 #[test]
+fn reads_of_what_a_key_may_not_see_can_be_refused_instead() {
+    let key = AccessKey::testing().deny("DescribeInstances", Some("i-0001"));
+    let mut world = World::new(Config { access_keys: vec![key], ..fleet(3) }.refusing_unpermitted_reads());
+    let mut read = |ids: &str| {
+        let got = world.ask("DescribeInstances", &[("RegionId", REGION), ("InstanceIds", ids)]);
+        (got.status, got.code().to_owned())
+    };
+    assert_eq!(read(r#"["i-0000","i-0001"]"#), (403, "Forbidden.RAM".to_owned()));
+    assert_eq!(read(r#"["i-0000","i-0002"]"#).0, 200);
+}
+
+#[test]
 fn a_region_or_status_that_does_not_exist_is_named() {
     let mut world = World::new(fleet(1));
     for (parameters, code) in [
