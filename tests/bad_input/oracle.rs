@@ -207,7 +207,7 @@ fn is_completed(entry: &Value) -> bool {
 
 fn is_row(row: &Value) -> bool {
     let words = ["name", "osType", "keyPairName", "initialStatus", "passwordRequestID", "restartRequestID"];
-    let others = ["plannedAction", "stateTime", "passwordSetTime", "attempts"];
+    let others = ["plannedAction", "stateTime", "passwordSetTime", "attempts", "claim"];
     let states = [
         "Pending",
         "WaitingForStableState",
@@ -228,6 +228,7 @@ fn is_row(row: &Value) -> bool {
             && all("plannedAction", &|it| one_of(it, &["ResetAndRestart", "ResetOnly", "Nothing", "Blocked"]))
             && ["stateTime", "passwordSetTime"].iter().all(|time| all(time, &is_time))
             && all("attempts", &|it| number(it, 0, i64::MAX))
+            && all("claim", &|it| number(it, i64::MIN, i64::MAX))
     })
 }
 
