@@ -93,6 +93,57 @@ fn a_restart_that_is_refused_for_good_fails_and_says_that_the_password_waits() {
     assert!(world.ecs().core().pending_password(ID) == Some(PASSWORD));
 }
 
+/// What ECS said of the last call of `action`, as the row has to tell it.
+fn last_request_id(world: &World, action: &str) -> String {
+    world.journal(|journal| journal.requests().filter(|it| it.action == action).last().unwrap().request_id.clone())
+}
+
+#[track_caller]
+fn assert_tells(row: &Value, parts: &[&str]) {
+    let message = row["message"].as_str().unwrap();
+    for part in parts {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(!message.contains("not answered") && !message.contains("no answer"), "{message}");
+}
+
+#[test]
+fn a_restart_refused_with_an_undocumented_code_fails_at_once() {
+    let world = world();
+    let message = "The resource is out of usage.".to_owned();
+    reset_with(&world, "RebootInstance", Fault::Refuse { code: "OperationDenied".to_owned(), http: 403, message });
+    let status = world.wait_for("web", "Stalled");
+    let row = row(&status, ID);
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Failed"), &json!("RestartRefused")), "{row:#}");
+    let request_id = last_request_id(&world, "RebootInstance");
+    assert_tells(row, &["HTTP 403", "OperationDenied", &request_id, "next start"]);
+    assert_eq!((world.modifies(ID), world.calls("RebootInstance", ID)), (1, 1));
+    assert_eq!(world.record(ID)["status"]["unansweredUntil"], Value::Null, "nothing is waited for");
+}
+
+#[test]
+fn a_restart_that_failed_at_ecs_is_told_as_answered() {
+    let world = world();
+    reset_with(
+        &world,
+        "RebootInstance",
+        Fault::Refuse { code: "Quite.New".to_owned(), http: 500, message: String::new() },
+    );
+    world.wait_for_reset("web", "the row says what was heard", |object| {
+        row(&object["status"], ID)["message"].as_str()?.contains("HTTP 500").then_some(())
+    });
+    let request_id = last_request_id(&world, "RebootInstance");
+    let heard = ["answered with HTTP 500", "Quite.New", &request_id, "outcome not known"];
+    assert_tells(row(&world.status("web"), ID), &heard);
+    world.advance(70);
+    let status = world.wait_for("web", "Stalled");
+    let row = row(&status, ID);
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Unknown"), &json!("RestartOutcomeUnknown")), "{row:#}");
+    assert_tells(row, &heard);
+    assert_eq!(world.calls("RebootInstance", ID), 1);
+    assert!(world.metric("passwordreset_provider_api_calls_total", "code=\"NoAnswer\"") < 0.5);
+}
+
 #[test]
 fn a_restart_that_does_not_finish_is_stuck_and_never_forced() {
     let world = world();
@@ -166,6 +217,39 @@ fn a_password_that_ecs_refuses_fails_and_nothing_is_restarted() {
     assert_eq!((&row["state"], &row["reason"]), (&json!("Failed"), &json!("PasswordRefused")), "{row:#}");
     assert!(row["message"].as_str().is_some_and(|message| message.contains("InvalidPassword.Malformed")), "{row:#}");
     assert_eq!((world.calls("ModifyInstanceAttribute", ID), world.calls("RebootInstance", ID)), (1, 0));
+}
+
+#[test]
+fn a_password_refused_with_an_undocumented_code_fails_at_once() {
+    let world = world();
+    let message = "The resource is out of usage.".to_owned();
+    let refusal = Fault::Refuse { code: "OperationDenied".to_owned(), http: 403, message };
+    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", refusal).times(1_000));
+    world.apply_reset("web", json!({"instanceIDs": [ID], "stableStateTimeoutSeconds": 20}));
+    let status = world.wait_for("web", "Stalled");
+    let row = row(&status, ID);
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Failed"), &json!("PasswordRefused")), "{row:#}");
+    let request_id = last_request_id(&world, "ModifyInstanceAttribute");
+    assert_tells(row, &["HTTP 403", "OperationDenied", &request_id]);
+    assert_eq!((world.calls("ModifyInstanceAttribute", ID), world.calls("RebootInstance", ID)), (1, 0));
+}
+
+#[test]
+fn a_password_whose_answer_tells_nothing_ends_unknown_and_says_so() {
+    let world = world();
+    let body = "<html><title>403 Forbidden</title>".to_owned();
+    let fault = Fault::RawAnswer { http: 403, body, after_effect: true };
+    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", fault).times(1_000));
+    world.apply_reset("web", json!({"instanceIDs": [ID], "stableStateTimeoutSeconds": 20}));
+    world.wait_for_reset("web", "the row says what was heard", |object| {
+        row(&object["status"], ID)["message"].as_str()?.contains("answered with HTTP 403").then_some(())
+    });
+    world.advance(100);
+    world.advance(100);
+    let status = world.wait_for("web", "Stalled");
+    let row = row(&status, ID);
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Unknown"), &json!("PasswordOutcomeUnknown")), "{row:#}");
+    assert_tells(row, &["answered with HTTP 403", "outcome not known"]);
 }
 
 // === What ECS shows ===

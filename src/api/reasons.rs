@@ -74,7 +74,7 @@ reasons! {
     INSTANCE_BUSY = "InstanceBusy";
     /// The last restart was less than the account's `minRestartIntervalSeconds` ago.
     MIN_RESTART_INTERVAL = "MinRestartInterval";
-    /// An unanswered request may still be carried out.
+    /// A request whose outcome is not known may still be carried out.
     ANSWER_OUTSTANDING = "AnswerOutstanding";
     /// The record of the instance cannot take another owner.
     TOO_MANY_OWNERS = "TooManyOwners";

@@ -116,10 +116,14 @@ pub struct ResetRecordStatus {
     /// The last attempt at a changing call, written before the call is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
-    /// Until when, on ECS's clock, a copy of an unanswered call may still be carried out. Absent = drained.
+    /// Until when, on ECS's clock, a copy of a call whose outcome is not known may still be carried out. Absent = drained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswered_until: Option<Time>,
-    /// A definite refusal of the password that came while an earlier copy was unanswered: nothing more is sent, and the
+    /// What was heard of the call that `unansweredUntil` is about, for people: the HTTP status, code and RequestId of an answer
+    /// that does not say whether the call was carried out, or why there was no answer. Absent = nothing was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_outcome: Option<String>,
+    /// A definite refusal of the password that came while the outcome of an earlier copy was not known: nothing more is sent, and the
     /// claim ends as Unknown once drained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
@@ -214,7 +218,7 @@ pub struct Attempt {
     pub number: u32,
     /// The Timestamp that is signed, on ECS's clock.
     pub timestamp: Time,
-    /// `unansweredUntil` as this attempt found it; put back once the attempt was answered.
+    /// `unansweredUntil` as this attempt found it; put back once an answer has said what became of the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found_unanswered_until: Option<Time>,
 }

@@ -9,7 +9,7 @@
 //! reading sent after that shows the instance Running, so a restart attempt is stored and sent; accepted, the phase is
 //! `Restarting`, until a reading proves a start: StartTime has moved, or the instance was seen to leave Running and return.
 //!
-//! When a send is not answered, or this process finds another's attempt: a password may be sent again at once, under a new
+//! When the outcome of a send is not known, or this process finds another's attempt: a password may be sent again at once, under a new
 //! attempt. A restart may not: it is proven by a later reading; or, once no copy of it can be alive any more, requested
 //! again where StartTime is known to follow reboots and has not moved; or it ends as Unknown, and a person decides.
 //!
@@ -65,9 +65,11 @@ fn set_password(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus
         return if nothing_unanswered { Step::Write(Change::GivenBack) } else { once_drained(status, now, why) };
     }
     if now > deadline {
-        let row = || status.row.as_ref().map(|row| row.message.clone()).unwrap_or_default();
-        let why = if let Sendable::NotNow(why) = sendable { why } else { row() };
-        let message = format!("the password could not be set within {} s: {why}", spec.stable_state_timeout_seconds);
+        // What was heard of a request whose outcome is not known is said of that.
+        let row = || status.row.as_ref().filter(|_| status.unknown_outcome.is_none()).map(|row| row.message.clone());
+        let why = if let Sendable::NotNow(why) = sendable { Some(why) } else { row() };
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        let message = format!("the password could not be set within {} s{why}", spec.stable_state_timeout_seconds);
         return if nothing_unanswered {
             Step::Write(Change::Failed(reasons::STABLE_STATE_TIMEOUT, message))
         } else {
@@ -107,10 +109,16 @@ fn once_drained(status: &ResetRecordStatus, now: Timestamp, why: &str) -> Step {
         _ => Step::Write(Change::Unknown(
             reasons::PASSWORD_OUTCOME_UNKNOWN,
             format!(
-                "a request to set the password was not answered, and it cannot be sent again ({why}); set a new runID to reset the instance again"
+                "the outcome of a request to set the password is not known ({}), and it cannot be sent again ({why}); set a new runID to reset the instance again",
+                heard(status)
             ),
         )),
     }
+}
+
+/// What was heard of a call whose outcome is not known.
+pub(super) fn heard(status: &ResetRecordStatus) -> &str {
+    status.unknown_outcome.as_deref().unwrap_or("no answer to it was noted")
 }
 
 #[cfg(test)]

@@ -51,8 +51,8 @@ pub enum Outcome {
         /// What held it up, for people.
         message: String,
     },
-    /// It may have been carried out: no answer, or one that does not tell.
-    NoAnswer(String),
+    /// It may have been carried out. What was heard of it: the answer, which does not tell, or why there was none.
+    Unknown(String),
 }
 
 /// The status with a new attempt stored, before the call is sent.
@@ -95,13 +95,17 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, timing: Tim
 #[must_use]
 pub fn fold(record: &ResetRecord, call: Call, outcome: &Outcome, now: Timestamp) -> ResetRecordStatus {
     let mut status = record.progress();
-    if matches!(outcome, Outcome::NoAnswer(_)) {
-        // The record says so already: `unansweredUntil` stands since before the send.
+    if let Outcome::Unknown(heard) = outcome {
+        // That it may be carried out is in the record since before the send.
+        outcome_unknown(&mut status, call, heard, now);
         return status;
     }
     // Answered, or never sent: no copy of this attempt is alive.
     let found = status.attempt.as_ref().and_then(|attempt| attempt.found_unanswered_until.clone());
     status.unanswered_until.clone_from(&found);
+    if found.is_none() {
+        status.unknown_outcome = None;
+    }
     match call {
         Call::SetPassword | Call::SetPasswordAsStored => {
             password_answered(&mut status, &record.spec, outcome, found.is_some(), now);
@@ -109,6 +113,25 @@ pub fn fold(record: &ResetRecord, call: Call, outcome: &Outcome, now: Timestamp)
         Call::Restart { .. } => restart_answered(&mut status, &record.spec, outcome, now),
     }
     status
+}
+
+/// What was heard of a call whose outcome is not known is for people: nothing is decided by it.
+fn outcome_unknown(status: &mut ResetRecordStatus, call: Call, heard: &str, now: Timestamp) {
+    status.unknown_outcome = Some(heard.to_owned());
+    let until = status.unanswered_until.as_ref().map_or(now, |until| until.0);
+    match call {
+        Call::SetPassword | Call::SetPasswordAsStored => {
+            let message = format!("setting the password: {heard}; it is sent again");
+            show(status, State::SettingPassword, reasons::SETTING_PASSWORD, message, now);
+        }
+        Call::Restart { .. } => {
+            let message = format!(
+                "a restart is requested: {heard}; the request may be carried out until {}, and its outcome is known soon after",
+                short(until)
+            );
+            show(status, State::Restarting, reasons::RESTARTING, message, now);
+        }
+    }
 }
 
 fn password_answered(
@@ -136,7 +159,7 @@ fn password_answered(
         Outcome::Refused { later: false, reason, message } => {
             end(status, spec, Phase::Failed, reason, message.clone(), now);
         }
-        Outcome::NoAnswer(_) => {}
+        Outcome::Unknown(_) => {}
     }
 }
 
@@ -159,7 +182,7 @@ fn restart_answered(status: &mut ResetRecordStatus, spec: &ResetRecordSpec, outc
             let message = format!("{message}; the password takes effect at the next start");
             end(status, spec, Phase::Failed, reasons::RESTART_REFUSED, message, now);
         }
-        Outcome::NoAnswer(_) => {}
+        Outcome::Unknown(_) => {}
     }
 }
 
@@ -316,24 +339,38 @@ mod tests {
     }
 
     #[test]
+    fn what_was_heard_of_an_unknown_outcome_is_shown_and_ends_nothing() {
+        let record = claimed();
+        let heard = "answered with HTTP 500, code InternalError, request A-1, outcome not known";
+        let status = fold(&record, Call::SetPasswordAsStored, &Outcome::Unknown(heard.to_owned()), at(1));
+        assert_eq!(status.unknown_outcome.as_deref(), Some(heard));
+        assert!(status.row.as_ref().unwrap().message.contains(heard));
+        let before = record.progress();
+        let silent = ResetRecordStatus { unknown_outcome: None, row: before.row.clone(), ..status };
+        assert_eq!(silent, before);
+    }
+
+    #[test]
     fn an_answered_attempt_leaves_nothing_unanswered() {
         let mut record = claimed();
         assert!(record.progress().unanswered_until.is_some());
+        record.status.as_mut().unwrap().unknown_outcome = Some("heard".to_owned());
         record.status = Some(fold(&record, Call::SetPasswordAsStored, &refused(true), at(1)));
         let status = record.progress();
         assert_eq!((status.phase, status.unanswered_until), (Phase::SettingPassword, None));
+        assert_eq!(status.unknown_outcome, None);
     }
 
     #[test]
     fn a_later_answer_does_not_make_an_earlier_unanswered_copy_harmless() {
         let mut record = claimed();
         let unanswered = record.progress().unanswered_until;
-        record.status = Some(fold(&record, Call::SetPasswordAsStored, &Outcome::NoAnswer(String::new()), at(1)));
+        record.status = Some(fold(&record, Call::SetPasswordAsStored, &Outcome::Unknown("heard".to_owned()), at(1)));
         record.status = Some(intend(&record, Call::SetPassword, attempt(5), timing()));
         let accepted = Outcome::Accepted { request_id: Some("R".to_owned()), at: at(6) };
         let status = fold(&record, Call::SetPassword, &accepted, at(6));
         assert_eq!(status.phase, Phase::PasswordSet);
-        assert_eq!(status.unanswered_until, unanswered);
+        assert_eq!((status.unanswered_until, status.unknown_outcome.as_deref()), (unanswered, Some("heard")));
     }
 
     #[test]
@@ -373,7 +410,7 @@ mod tests {
             apply(&record, end, None, at(4)).last_restart_time
         };
         assert_eq!(last_restart_time(&refused(false)), None);
-        assert_eq!(last_restart_time(&Outcome::NoAnswer(String::new())), Some(Time(at(2))));
+        assert_eq!(last_restart_time(&Outcome::Unknown("heard".to_owned())), Some(Time(at(2))));
         assert_eq!(last_restart_time(&Outcome::Accepted { request_id: None, at: at(3) }), Some(Time(at(3))));
     }
 

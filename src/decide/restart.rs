@@ -1,11 +1,12 @@
 //! The restart rules: when a restart may be requested, what proves that it happened, and what follows when its outcome is
 //! not known. Part of [`super::instance`], and as pure.
 //!
-//! An accepted restart is never requested again. One that was not answered is requested again only after a reading that
+//! An accepted restart is never requested again. One whose outcome is not known is requested again only after a reading that
 //! shows, from after the death of its last copy, that it cannot have happened.
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::instance::heard;
 use super::sending::{SOON, may_send, retry_time};
 use super::step::{Call, Change, Observed, Sendable, Step};
 use super::{MINUTE, Power, Reading, SEND_WINDOW, Seen, Timing, after, is_drained, later, minute};
@@ -98,7 +99,7 @@ fn due(
     Some(Step::Call(Call::Restart { start_time_before: start_time }))
 }
 
-/// A restart whose answer is not known. Nothing is sent until a reading can tell: one that was sent after the last copy
+/// A restart whose outcome is not known. Nothing is sent until a reading can tell: one that was sent after the last copy
 /// has died and whatever it did has become visible.
 pub(super) fn prove_unanswered(
     o: &Observed,
@@ -117,8 +118,10 @@ pub(super) fn prove_unanswered(
     let settled_at = later(sent, o.timing.request_validity + o.timing.restart_settle);
     let deadline = after(settled_at, i64::from(spec.timeout_seconds));
     let unknown = || {
-        let why =
-            "a restart was requested and not answered, and no start was observed since; it is not requested again";
+        let why = format!(
+            "a restart was requested ({}), and no start was observed since; it is not requested again",
+            heard(status)
+        );
         Step::Write(Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, format!("{why}. {}", ways_out(spec))))
     };
     let wait = |until: Timestamp, fresh_after| {

@@ -286,7 +286,7 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
         }
         if let Some(until) = status.unanswered_until.as_ref().filter(|_| !is_drained(&status, now)) {
             let message =
-                format!("an earlier request was not answered and may be carried out until {until}", until = until.0);
+                format!("the outcome of an earlier request is not known, and it may be carried out until {}", until.0);
             return pending(reasons::ANSWER_OUTSTANDING, message, Some(until.0));
         }
         let interval = SignedDuration::from_secs(i64::from(object.min_restart_interval_seconds));

@@ -207,7 +207,7 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 /// A field that may hold anything: what does not fit is as good as absent.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Lenient<T> {
+pub(super) enum Lenient<T> {
     Good(T),
     Odd(#[allow(dead_code)] IgnoredAny),
 }
@@ -219,7 +219,7 @@ impl<T> Default for Lenient<T> {
 }
 
 impl<T> Lenient<T> {
-    fn good(self) -> Option<T> {
+    pub(super) fn good(self) -> Option<T> {
         match self {
             Self::Good(value) => Some(value),
             Self::Odd(_) => None,

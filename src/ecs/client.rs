@@ -7,7 +7,9 @@ use http::header::DATE;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Action, Answer, CallError, HttpOptions, HttpTransport, Signed, Transport, TransportError, refusal};
+use super::{
+    Action, Answer, CallError, HttpOptions, HttpTransport, SendError, Signed, Transport, TransportError, refusal,
+};
 
 /// How long an idle connection of reads and password calls is kept. They may be repeated.
 const POOL_IDLE_SECONDS: u64 = 30;
@@ -80,20 +82,30 @@ impl<T: Transport> Client<T> {
             return Reply { result: Err(CallError::NotSent(why)), server_time: None };
         };
         match transport.send(request, action.timeout()).await {
-            Ok(response) => Reply { server_time: server_time(&response), result: read(&response, &secrets) },
-            Err(error) => Reply { result: Err(error.into()), server_time: None },
+            Ok(response) => Reply { server_time: server_time(&response), result: read(action, &response, &secrets) },
+            Err(error) => Reply { result: Err(not_answered(action, error)), server_time: None },
         }
     }
 }
 
-fn read<A: Answer>(response: &http::Response<Bytes>, secrets: &[SecretString]) -> Result<A, CallError> {
-    if response.status().is_success() {
-        // Something answered, but nothing says that it was ECS, or what it did.
-        return A::read(response.body())
-            .ok_or_else(|| CallError::Unknown("a success was answered in a form that cannot be read".to_owned()));
+fn read<A: Answer>(action: Action, response: &http::Response<Bytes>, secrets: &[SecretString]) -> Result<A, CallError> {
+    let (status, body) = (response.status(), response.body());
+    if status.is_success()
+        && let Some(answer) = A::read(body)
+    {
+        return Ok(answer);
     }
-    let refusal = refusal::read(response.status(), response.headers(), response.body(), secrets);
+    // A success that cannot be read: something answered, but nothing says that it was the API, or what it did.
+    let refusal = refusal::read(action, status, response.headers(), body, secrets);
     A::read_error_code(&refusal.code).ok_or(CallError::Refused(refusal))
+}
+
+fn not_answered(action: Action, error: SendError) -> CallError {
+    match error {
+        SendError::NotSent(why) => CallError::NotSent(why),
+        SendError::NoAnswer(why) => CallError::NoAnswer(why),
+        SendError::CutOff { http_status, why } => CallError::Refused(refusal::cut_off(action, http_status, why)),
+    }
 }
 
 fn server_time(response: &http::Response<Bytes>) -> Option<Timestamp> {
@@ -107,7 +119,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::ecs::{Accepted, Credentials, Endpoint, SendError, Stamp, Verdict, modify_password, reboot_instance};
+    use crate::ecs::{Accepted, Credentials, Endpoint, Stamp, Verdict, modify_password, reboot_instance};
 
     /// Answers what it is told and remembers what it was sent.
     struct Scripted {
@@ -159,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_tells_the_time_too() {
-        let reply = modify(400, r#"{"Code":"InvalidTimeStamp.Expired"}"#).await;
+        let reply = modify(400, r#"{"Code":"InvalidTimeStamp.Expired","RequestId":"A-1"}"#).await;
         assert_eq!(reply.server_time, Some("2026-01-02T03:04:06Z".parse().unwrap()));
         assert_eq!(reply.result.unwrap_err().verdict(), Verdict::Later);
     }

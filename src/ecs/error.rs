@@ -1,7 +1,8 @@
 //! What became of a call that brought no success, and what follows from it.
 //!
 //! Two questions are answered apart: may the call have been executed ([`Executed`], [`Verdict`]), and what is in the
-//! way ([`Class`]). The answers are data: `errors.tsv` holds a row for every code that the documents name.
+//! way ([`Class`]). An answer of HTTP 4xx with Code and RequestId says by itself that the call was judged and refused; any other
+//! answer says nothing of the kind. The exceptions are data: `errors.tsv` holds a row for every code that the documents name.
 //!
 //! Nothing here holds a body, a password, a key or a signature.
 
@@ -9,31 +10,35 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::SendError;
+use super::wire::Action;
 
 /// A call without a success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// ECS, or something in front of it, answered with an error.
+    /// ECS, or something in front of it, answered, and not with a success.
     #[error("{0}")]
     Refused(Refusal),
     /// No byte of the call left this machine.
     #[error("the call was not sent: {0}")]
     NotSent(String),
-    /// The call may have left, and no answer says what became of it.
-    #[error("the call was sent but its outcome is unknown: {0}")]
-    Unknown(String),
+    /// The call may have left, and nothing answered.
+    #[error("{0}")]
+    NoAnswer(String),
 }
 
-/// An error answer.
+/// An answer that is no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// What was called.
+    pub action: Action,
     /// The API's error code, or `HTTP <status>` when the answer had none.
     pub code: String,
-    /// For people only: one code appears with several.
+    /// For people, and where the code decides nothing.
     pub http_status: u16,
     /// What Alibaba support asks for.
     pub request_id: Option<String>,
+    /// Why the answer could not be read, in our own words; `None`: it has a code.
+    pub unreadable: Option<String>,
     /// Whether the API's explanation speaks of the parameter `InstanceId`. The explanation itself may repeat anything.
     pub names_instance_id: bool,
     /// Whether the call may have been executed all the same.
@@ -42,6 +47,19 @@ pub struct Refusal {
     pub class: Class,
     /// Not before this has passed should the call be made again; told by some throttled answers.
     pub retry_after: Option<Duration>,
+}
+
+/// What an answer that is no success says, as far as it decides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ErrorAnswer<'a> {
+    /// The HTTP status.
+    pub http_status: u16,
+    /// The API's error code.
+    pub code: Option<&'a str>,
+    /// The RequestId. Whatever stands in front of the API has none.
+    pub request_id: Option<&'a str>,
+    /// The API's explanation.
+    pub message: &'a str,
 }
 
 /// Whether a refused call may have been executed.
@@ -68,9 +86,11 @@ pub enum Class {
     Invalid,
     /// There is no such instance in this region, or none that these credentials may see.
     Gone,
-    /// The credentials, the signature or the clock: load them anew, then sign again.
+    /// The credentials, the signature or the clock: load them again, then sign again.
     Auth,
-    /// Nobody can say: it was sent and not answered, or answered with something that no document names.
+    /// Judged and refused, for a reason that no document names.
+    Refused,
+    /// Nobody can say: nothing answered, or what answered may not have been the API.
     Unknown,
 }
 
@@ -97,6 +117,7 @@ impl Class {
             Self::Invalid => "Invalid",
             Self::Gone => "Gone",
             Self::Auth => "Auth",
+            Self::Refused => "Refused",
             Self::Unknown => "Unknown",
         }
     }
@@ -110,23 +131,10 @@ impl Class {
             Self::Invalid,
             Self::Gone,
             Self::Auth,
+            Self::Refused,
             Self::Unknown,
         ];
         all.into_iter().find(|class| class.as_str() == text)
-    }
-
-    /// What to do next, in words for people.
-    fn advice(self) -> &'static str {
-        match self {
-            Self::Throttled => "too many calls; it is tried again more slowly",
-            Self::Transient => "it is tried again",
-            Self::WaitState => "it is tried again when the instance is Running or Stopped",
-            Self::Denied => "check the account's RAM policy, its balance and the instance's locks",
-            Self::Invalid => "it is not repeated; look the error code up in the ECS API reference",
-            Self::Gone => "check the instance ID, the region and the RAM policy",
-            Self::Auth => "check the credentials and the clock of this machine",
-            Self::Unknown => "look the error code up, and look at the instance",
-        }
     }
 }
 
@@ -137,7 +145,7 @@ impl CallError {
         match self {
             Self::Refused(refusal) => refusal.class,
             Self::NotSent(_) => Class::Transient,
-            Self::Unknown(_) => Class::Unknown,
+            Self::NoAnswer(_) => Class::Unknown,
         }
     }
 
@@ -147,16 +155,7 @@ impl CallError {
         match self {
             Self::Refused(refusal) => refusal.verdict(),
             Self::NotSent(_) => Verdict::Later,
-            Self::Unknown(_) => Verdict::Unknown,
-        }
-    }
-}
-
-impl From<SendError> for CallError {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::NotSent(why) => Self::NotSent(why),
-            SendError::Unknown(why) => Self::Unknown(why),
+            Self::NoAnswer(_) => Verdict::Unknown,
         }
     }
 }
@@ -168,7 +167,9 @@ impl Refusal {
         match (self.executed, self.class) {
             (Executed::Unknown, _) => Verdict::Unknown,
             (Executed::No, Class::Throttled | Class::Transient | Class::WaitState | Class::Auth) => Verdict::Later,
-            (Executed::No, Class::Denied | Class::Invalid | Class::Gone | Class::Unknown) => Verdict::Definite,
+            (Executed::No, Class::Denied | Class::Invalid | Class::Gone | Class::Refused | Class::Unknown) => {
+                Verdict::Definite
+            }
         }
     }
 
@@ -201,33 +202,110 @@ impl Refusal {
     }
 }
 
+/// What was answered, and what to do about it. Advice about a call that changes something is not advice about a read.
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "refused with {} (HTTP {}", self.code, self.http_status)?;
-        if let Some(request_id) = &self.request_id {
-            write!(f, ", request {request_id}")?;
+        let Self { code, http_status, .. } = self;
+        let request = self.request_id.as_ref().map(|id| format!(", request {id}")).unwrap_or_default();
+        if let Some(why) = &self.unreadable {
+            write!(f, "answered with HTTP {http_status}{request}, but {why}")?;
+        } else if self.executed == Executed::Unknown {
+            write!(f, "answered with HTTP {http_status}, code {code}{request}")?;
+        } else {
+            return write!(f, "refused with {code} (HTTP {http_status}{request}): {}", self.advice());
         }
-        write!(f, "): {}", self.class.advice())
+        if self.action.is_change() { f.write_str(", outcome not known") } else { write!(f, ": {}", self.advice()) }
     }
 }
 
-/// What the table says about an error. `code` is `None` for an answer without one.
-#[must_use]
-pub fn classify(code: Option<&str>, message: &str, http_status: u16) -> (Class, Executed) {
-    let Some(code) = code else {
-        let row = if http_status >= 500 { TABLE.no_code } else { TABLE.anything_else };
-        return (row.class, row.executed);
-    };
-    let row = TABLE.exact.get(code).and_then(|rows| rows.iter().find(|row| row.matches(message)));
-    let row = row.or_else(|| TABLE.prefixes.iter().find(|(prefix, _)| code.starts_with(prefix)).map(|(_, row)| row));
-    let Row { class, executed, .. } = row.unwrap_or(&TABLE.anything_else);
-    (*class, *executed)
+impl Refusal {
+    /// What to do next, in words for people.
+    fn advice(&self) -> &'static str {
+        if self.action.is_change() {
+            self.advice_on_change()
+        } else if self.action.is_of_ecs() {
+            self.advice_on_read()
+        } else {
+            self.advice_on_credentials()
+        }
+    }
+
+    fn advice_on_change(&self) -> &'static str {
+        match self.class {
+            Class::Throttled => "too many calls; it is tried again more slowly",
+            Class::Transient => "it is tried again",
+            Class::WaitState => "it is tried again when the instance is Running or Stopped",
+            Class::Denied => "check the account's RAM policy, its balance and the instance's locks",
+            Class::Invalid | Class::Refused => "it is not repeated; look the error code up in the ECS API reference",
+            Class::Gone => "check the instance ID, the region and the RAM policy",
+            Class::Auth => "check the credentials and the clock of this machine",
+            Class::Unknown => "look the error code up, and look at the instance",
+        }
+    }
+
+    fn advice_on_read(&self) -> &'static str {
+        match self.class {
+            Class::Throttled => "too many calls; it is asked again more slowly",
+            Class::Transient | Class::WaitState | Class::Unknown => "it is asked again",
+            Class::Denied => "grant the account's identity ecs:DescribeInstances in the region",
+            Class::Invalid if self.blames_the_region() => {
+                "check regionID; if it is right, the account's endpoint does not serve it"
+            }
+            Class::Invalid | Class::Refused => "look the error code up in the ECS API reference",
+            Class::Gone => "check the instance IDs, the region and the RAM policy",
+            Class::Auth => "check the account's credentials and the clock of this machine",
+        }
+    }
+
+    fn advice_on_credentials(&self) -> &'static str {
+        match self.class {
+            Class::Throttled => "too many calls; it is asked again more slowly",
+            Class::Transient | Class::WaitState | Class::Unknown => "it is asked again",
+            _ if self.code == "AuthenticationFail.NoPermission" => {
+                "check that the OIDC provider exists and that the role's trust policy names it, this ServiceAccount and the audience"
+            }
+            _ if self.code.starts_with("AuthenticationFail.") => {
+                "check the OIDC provider's issuer, fingerprint and audiences, and the cluster's token"
+            }
+            _ if self.code.starts_with("EntityNotExist.") => "check that the role exists and its ARN is right",
+            Class::Auth => "check the credentials and the clock of this machine",
+            Class::Denied | Class::Gone => "check the RAM policy and the role's trust policy",
+            Class::Invalid | Class::Refused => {
+                "check the account's role and credentials; the STS API reference explains the code"
+            }
+        }
+    }
+
+    /// Whether it is the region that the API, or this endpoint of it, will not have.
+    fn blames_the_region(&self) -> bool {
+        ["InvalidRegionId", "RegionId.", "InvalidOperation.InvalidRegion", "InvalidOperation.NotSupportedEndpoint"]
+            .iter()
+            .any(|prefix| self.code.starts_with(prefix))
+    }
 }
 
-#[derive(Clone, Copy)]
+/// What an error means: by the table's row for its code, else by the HTTP status. Only an answer that is the API's own, and that
+/// says by its HTTP status that the call was refused, proves that it was not executed.
+#[must_use]
+pub fn classify(answer: &ErrorAnswer<'_>) -> (Class, Executed) {
+    let ErrorAnswer { http_status, code, request_id, message } = *answer;
+    let is_whole = code.is_some() && request_id.is_some();
+    let is_refused = (400..500).contains(&http_status);
+    let row = code.and_then(|code| TABLE.row(code, message)).unwrap_or(match http_status {
+        400..500 if is_whole => &TABLE.refused,
+        500.. => &TABLE.failed,
+        _ => &TABLE.anything_else,
+    });
+    let is_judged = is_whole && (is_refused || row.http.contains(&http_status));
+    (row.class, if is_judged { row.executed } else { Executed::Unknown })
+}
+
+#[derive(Clone)]
 struct Row {
     /// Empty where the code alone decides.
     message_part: &'static str,
+    /// The HTTP statuses that are documented.
+    http: Vec<u16>,
     class: Class,
     executed: Executed,
 }
@@ -240,18 +318,35 @@ impl Row {
 
 struct Table {
     exact: HashMap<&'static str, Vec<Row>>,
+    /// In the order of the file.
     prefixes: Vec<(&'static str, Row)>,
-    /// HTTP 5xx without a code.
-    no_code: Row,
+    /// HTTP 4xx by the API, with a code that has no row.
+    refused: Row,
+    /// HTTP 5xx, with a code that has no row or without one.
+    failed: Row,
     anything_else: Row,
 }
 
+impl Table {
+    fn row(&self, code: &str, message: &str) -> Option<&Row> {
+        let exact = self.exact.get(code).and_then(|rows| rows.iter().find(|row| row.matches(message)));
+        exact.or_else(|| self.prefixes.iter().find(|(prefix, _)| code.starts_with(prefix)).map(|(_, row)| row))
+    }
+}
+
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let unknown = Row { message_part: "", class: Class::Unknown, executed: Executed::Unknown };
-    let mut table = Table { exact: HashMap::new(), prefixes: Vec::new(), no_code: unknown, anything_else: unknown };
+    let unknown = Row { message_part: "", http: Vec::new(), class: Class::Unknown, executed: Executed::Unknown };
+    let mut table = Table {
+        exact: HashMap::new(),
+        prefixes: Vec::new(),
+        refused: unknown.clone(),
+        failed: unknown.clone(),
+        anything_else: unknown,
+    };
     for (code, row) in include_str!("errors.tsv").lines().filter_map(parse_row) {
         match (code, code.strip_suffix('*')) {
-            ("(none)", _) => table.no_code = row,
+            ("(4xx)", _) => table.refused = row,
+            ("(5xx)", _) => table.failed = row,
             ("*", _) => table.anything_else = row,
             (_, Some(prefix)) => table.prefixes.push((prefix, row)),
             (_, None) => table.exact.entry(code).or_default().push(row),
@@ -263,14 +358,15 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 /// `None` for the legend and the heading. A test holds that no other line is skipped.
 fn parse_row(line: &'static str) -> Option<(&'static str, Row)> {
     let mut columns = line.split('\t');
-    let (code, message_part, _http) = (columns.next()?, columns.next()?, columns.next()?);
+    let (code, message_part, http) = (columns.next()?, columns.next()?, columns.next()?);
     let class = Class::parse(columns.next()?)?;
     let executed = match columns.next()? {
         "no" => Executed::No,
         "unknown" => Executed::Unknown,
         _ => return None,
     };
-    Some((code, Row { message_part, class, executed }))
+    let http = http.split('|').filter_map(|status| status.parse().ok()).collect();
+    Some((code, Row { message_part, http, class, executed }))
 }
 
 #[cfg(test)]
@@ -287,26 +383,87 @@ mod tests {
         }
     }
 
+    fn by_the_api(code: &str, message: &str, http_status: u16) -> (Class, Executed) {
+        classify(&ErrorAnswer { http_status, code: Some(code), request_id: Some("A-1"), message })
+    }
+
     #[test]
     fn the_message_tells_apart_what_operation_denied_means() {
-        let class = |message| classify(Some("OperationDenied"), message, 403);
+        let class = |message| by_the_api("OperationDenied", message, 403);
         let wrong_status = "The current status of the resource does not support this operation.";
         assert_eq!(class(wrong_status), (Class::WaitState, Executed::No));
         assert_eq!(class("The specified Image is disabled or is deleted."), (Class::Denied, Executed::No));
-        assert_eq!(class("Something new."), (Class::Unknown, Executed::Unknown));
+        assert_eq!(class("The resource is out of usage."), (Class::Refused, Executed::No));
     }
 
     #[test]
-    fn wild_cards_cover_what_has_no_row_of_its_own() {
-        assert_eq!(classify(Some("Throttling.Anything"), "", 400), (Class::Throttled, Executed::No));
-        assert_eq!(classify(Some("MissingParameter.CommandId"), "", 400), (Class::Invalid, Executed::No));
-        assert_eq!(classify(Some("NobodyKnows"), "", 403), (Class::Unknown, Executed::Unknown));
+    fn wildcards_cover_what_has_no_row_of_its_own() {
+        assert_eq!(by_the_api("Throttling.Anything", "", 400), (Class::Throttled, Executed::No));
+        assert_eq!(by_the_api("MissingParameter.CommandId", "", 400), (Class::Invalid, Executed::No));
+        assert_eq!(by_the_api("InvalidParameter.KMSKeyId.New", "", 400), (Class::Denied, Executed::No));
+        assert_eq!(by_the_api("InvalidParameter.New", "", 400), (Class::Invalid, Executed::No));
+        assert_eq!(by_the_api("InvalidInstanceStatus.New", "", 400), (Class::WaitState, Executed::No));
     }
 
     #[test]
-    fn the_http_status_decides_nothing_where_there_is_a_code() {
-        assert_eq!(classify(Some("IncorrectInstanceStatus"), "", 500), (Class::WaitState, Executed::No));
-        assert_eq!(classify(None, "", 502), (Class::Transient, Executed::Unknown));
-        assert_eq!(classify(None, "", 403), (Class::Unknown, Executed::Unknown));
+    fn a_code_without_a_row_is_refused_by_4xx_and_nothing_else() {
+        let executed = |http_status| by_the_api("NobodyKnows", "", http_status);
+        assert_eq!(executed(400), (Class::Refused, Executed::No));
+        assert_eq!(executed(499), (Class::Refused, Executed::No));
+        for status in [0, 200, 302, 399] {
+            assert_eq!(executed(status), (Class::Unknown, Executed::Unknown), "{status}");
+        }
+        for status in [500, 503, 599, 999] {
+            assert_eq!(executed(status), (Class::Transient, Executed::Unknown), "{status}");
+        }
+    }
+
+    #[test]
+    fn without_code_or_request_id_it_is_not_the_apis_answer() {
+        let answer = ErrorAnswer { http_status: 403, ..ErrorAnswer::default() };
+        assert_eq!(classify(&answer), (Class::Unknown, Executed::Unknown));
+        assert_eq!(classify(&ErrorAnswer { request_id: Some("A-1"), ..answer }).1, Executed::Unknown);
+        for code in ["NobodyKnows", "IncorrectInstanceStatus", "Throttling.User", "Forbidden.RAM"] {
+            assert_eq!(classify(&ErrorAnswer { code: Some(code), ..answer }).1, Executed::Unknown, "{code}");
+        }
+        assert_eq!(classify(&ErrorAnswer { http_status: 502, ..answer }), (Class::Transient, Executed::Unknown));
+    }
+
+    #[test]
+    fn a_5xx_proves_nothing_unless_the_row_names_it() {
+        assert_eq!(by_the_api("InstanceNotReady", "", 500), (Class::Transient, Executed::No));
+        assert_eq!(by_the_api("InstanceNotReady", "", 502).1, Executed::Unknown);
+        for code in ["IncorrectInstanceStatus", "Throttling.User", "InvalidNew"] {
+            assert_eq!(by_the_api(code, "", 500).1, Executed::Unknown, "{code}");
+        }
+    }
+
+    fn said(action: Action, http_status: u16, code: &str) -> String {
+        let (class, executed) = by_the_api(code, "", http_status);
+        let (code, request_id) = (code.to_owned(), Some("A-1".to_owned()));
+        let (unreadable, names_instance_id, retry_after) = (None, false, None);
+        Refusal { action, code, http_status, request_id, unreadable, names_instance_id, executed, class, retry_after }
+            .to_string()
+    }
+
+    #[test]
+    fn what_may_have_run_is_called_answered_and_not_known() {
+        assert_eq!(
+            said(Action::RebootInstance, 500, "InternalError"),
+            "answered with HTTP 500, code InternalError, request A-1, outcome not known"
+        );
+        assert!(said(Action::RebootInstance, 403, "New").starts_with("refused with New (HTTP 403, request A-1): "));
+    }
+
+    #[test]
+    fn advice_on_a_read_is_about_reads() {
+        for class in TABLE.exact.keys().chain(&["New", "Throttling.New", "InvalidNew"]) {
+            for status in [400, 500] {
+                let said = said(Action::DescribeInstances, status, class);
+                assert!(!said.contains("repeated") && !said.contains("outcome"), "{said}");
+            }
+        }
+        assert!(said(Action::DescribeInstances, 404, "InvalidRegionId.NotFound").contains("check regionID"));
+        assert!(said(Action::AssumeRoleWithOidc, 401, "AuthenticationFail.NoPermission").contains("trust policy"));
     }
 }

@@ -69,6 +69,9 @@ pub enum DescribeError {
     /// There are no credentials, or another thing is missing; in words for people.
     #[error("{0}")]
     NotReady(String),
+    /// Pages without end.
+    #[error("DescribeInstances did not end after {0} pages; it is asked again")]
+    Endless(usize),
     /// ECS refused it, or did not answer.
     #[error(transparent)]
     Call(#[from] CallError),

@@ -5,33 +5,56 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde::Deserialize;
 
-use super::error::classify;
-use super::{Class, Refusal};
+use super::answers::Lenient;
+use super::error::{ErrorAnswer, classify};
+use super::{Action, Class, Refusal};
 
 const CODE_CHARS_MAX: usize = 100;
 const REQUEST_ID_CHARS_MAX: usize = 64;
 const ESCAPES: [(&str, &str); 6] =
     [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")];
 
-/// Reads an answer that is not a 2xx. `secrets`: what the call carried, or was signed with.
-pub(super) fn read(status: http::StatusCode, headers: &HeaderMap, body: &[u8], secrets: &[SecretString]) -> Refusal {
+/// Reads an answer that is no success: not a 2xx, or one that does not say what a success says. `secrets`: what the call carried, or
+/// was signed with.
+pub(super) fn read(
+    action: Action,
+    status: http::StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    secrets: &[SecretString],
+) -> Refusal {
     let Envelope { code, request_id, message } = Envelope::read(body);
     // A word has no encoded form: no other one of a secret can be in it.
     let unspoken = |word: &String| !secrets.iter().any(|secret| word.contains(secret.expose_secret()));
     let code = code.filter(|code| is_word(code, CODE_CHARS_MAX)).filter(unspoken);
     let request_id = request_id.filter(|id| is_word(id, REQUEST_ID_CHARS_MAX)).filter(unspoken);
     let message = message.unwrap_or_default();
-    let (class, executed) = classify(code.as_deref(), &message, status.as_u16());
+    let names_instance_id = message.contains("InstanceId");
+    let refusal = judge(action, status.as_u16(), code, request_id, &message);
+    let retry_after = retry_after(headers).filter(|_| refusal.class == Class::Throttled);
+    Refusal { names_instance_id, retry_after, ..refusal }
+}
+
+/// An answer of which only the beginning came; `why` says so in our own words.
+pub(super) fn cut_off(action: Action, http_status: u16, why: String) -> Refusal {
+    Refusal { unreadable: Some(why), ..judge(action, http_status, None, None, "") }
+}
+
+fn judge(action: Action, http_status: u16, code: Option<String>, request_id: Option<String>, message: &str) -> Refusal {
+    let answer = ErrorAnswer { http_status, code: code.as_deref(), request_id: request_id.as_deref(), message };
+    let (class, executed) = classify(&answer);
     Refusal {
-        code: code.unwrap_or_else(|| format!("HTTP {}", status.as_u16())),
-        http_status: status.as_u16(),
+        action,
+        unreadable: code.is_none().then(|| "the answer could not be read".to_owned()),
+        code: code.unwrap_or_else(|| format!("HTTP {http_status}")),
+        http_status,
         request_id,
-        names_instance_id: message.contains("InstanceId"),
+        names_instance_id: false,
         executed,
         class,
-        retry_after: retry_after(headers).filter(|_| class == Class::Throttled),
+        retry_after: None,
     }
 }
 
@@ -44,10 +67,10 @@ struct Envelope {
 
 impl Envelope {
     fn read(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Value>(body) {
-            Ok(json) => {
-                let field = |name| json.get(name).and_then(Value::as_str).map(str::to_owned);
-                Self { code: field("Code"), request_id: field("RequestId"), message: field("Message") }
+        // Nothing else is kept, not even for a moment: a success of STS that could not be read may hold credentials.
+        match serde_json::from_slice::<RawEnvelope>(body) {
+            Ok(RawEnvelope { code, request_id, message }) => {
+                Self { code: code.good(), request_id: request_id.good(), message: message.good() }
             }
             Err(_) => Self::read_xml(&String::from_utf8_lossy(body)).unwrap_or_default(),
         }
@@ -59,6 +82,14 @@ impl Envelope {
         let field = |name| element(error, name).map(unescape);
         Some(Self { code: field("Code"), request_id: field("RequestId"), message: field("Message") })
     }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawEnvelope {
+    code: Lenient<String>,
+    request_id: Lenient<String>,
+    message: Lenient<String>,
 }
 
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -92,7 +123,7 @@ mod tests {
     use crate::ecs::Executed;
 
     fn refusal(body: &str) -> Refusal {
-        read(StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes(), &[])
+        read(Action::RebootInstance, StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes(), &[])
     }
 
     #[test]
@@ -112,6 +143,11 @@ mod tests {
         for body in bodies {
             let refusal = refusal(body);
             assert_eq!((refusal.code.as_str(), refusal.executed), ("HTTP 403", Executed::Unknown), "{body}");
+            assert_eq!(
+                refusal.to_string(),
+                "answered with HTTP 403, but the answer could not be read, outcome not known",
+                "{body}"
+            );
         }
     }
 
@@ -133,14 +169,22 @@ mod tests {
     #[test]
     fn neither_code_nor_request_id_repeats_the_password() {
         let body = br#"{"Code":"Passw0rd-1","RequestId":"x.Passw0rd-1"}"#;
-        let refusal = read(StatusCode::BAD_REQUEST, &HeaderMap::new(), body, &["Passw0rd-1".into()]);
+        let refusal = read(
+            Action::ModifyInstanceAttribute,
+            StatusCode::BAD_REQUEST,
+            &HeaderMap::new(),
+            body,
+            &["Passw0rd-1".into()],
+        );
         assert_eq!((refusal.code.as_str(), refusal.request_id), ("HTTP 400", None));
     }
 
     #[test]
     fn only_a_throttled_answer_says_when_to_come_back() {
         let headers = [("x-acs-retry-after".parse().unwrap(), "1500".parse().unwrap())].into_iter().collect();
-        let retry_after = |body: &str| read(StatusCode::BAD_REQUEST, &headers, body.as_bytes(), &[]).retry_after;
+        let retry_after = |body: &str| {
+            read(Action::DescribeInstances, StatusCode::BAD_REQUEST, &headers, body.as_bytes(), &[]).retry_after
+        };
         assert_eq!(retry_after(r#"{"Code":"Throttling.User"}"#), Some(Duration::from_millis(1500)));
         assert_eq!(retry_after(r#"{"Code":"InternalError"}"#), None);
     }

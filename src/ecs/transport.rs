@@ -22,15 +22,23 @@ pub trait Transport: Send + Sync + 'static {
     ) -> impl Future<Output = Result<http::Response<Bytes>, SendError>> + Send;
 }
 
-/// No answer. The texts are our own: nothing of the request or of an answer is in them.
+/// No whole answer. The texts are our own: nothing of the request or of an answer is in them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// No byte of the request left this machine.
     #[error("not sent: {0}")]
     NotSent(String),
-    /// The request may have arrived.
-    #[error("no answer: {0}")]
-    Unknown(String),
+    /// The request may have arrived, and nothing came back.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// An answer began, and its end is not known.
+    #[error("answered with HTTP {http_status}, but {why}")]
+    CutOff {
+        /// The answer's status.
+        http_status: u16,
+        /// What became of the rest.
+        why: String,
+    },
 }
 
 /// How connections are made.
@@ -109,9 +117,11 @@ impl Transport for HttpTransport {
         // told, because growing would leave copies behind.
         let length = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
         let mut body = Zeroizing::new(Vec::with_capacity(length.min(ANSWER_BYTES_MAX)));
-        while let Some(chunk) = answer.chunk().await.map_err(|error| cut_off(&error))? {
+        let http_status = answer.status().as_u16();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| cut_off(http_status, &error))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(SendError::Unknown(format!("the answer has more than {ANSWER_BYTES_MAX} bytes")));
+                let why = format!("the answer has more than {ANSWER_BYTES_MAX} bytes");
+                return Err(SendError::CutOff { http_status, why });
             }
             body.extend_from_slice(&chunk);
         }
@@ -134,9 +144,9 @@ fn describe(error: &reqwest::Error) -> SendError {
     } else if error.is_connect() {
         not_sent(connect_failure(error))
     } else if error.is_timeout() {
-        SendError::Unknown("no answer in time".to_owned())
+        SendError::NoAnswer("no answer in time".to_owned())
     } else {
-        SendError::Unknown("the connection broke before an answer came".to_owned())
+        SendError::NoAnswer("the connection broke before an answer came".to_owned())
     }
 }
 
@@ -162,7 +172,7 @@ fn innermost_kind(error: &io::Error) -> io::ErrorKind {
     inner.map_or_else(|| error.kind(), innermost_kind)
 }
 
-fn cut_off(error: &reqwest::Error) -> SendError {
-    let text = if error.is_timeout() { "the answer did not end in time" } else { "the answer was cut off" };
-    SendError::Unknown(text.to_owned())
+fn cut_off(http_status: u16, error: &reqwest::Error) -> SendError {
+    let why = if error.is_timeout() { "the answer did not end in time" } else { "the answer was cut off" };
+    SendError::CutOff { http_status, why: why.to_owned() }
 }

@@ -64,6 +64,12 @@ impl Action {
         matches!(self, Self::DescribeInstances | Self::ModifyInstanceAttribute | Self::RebootInstance)
     }
 
+    /// Whether it changes an instance.
+    #[must_use]
+    pub fn is_change(self) -> bool {
+        matches!(self, Self::ModifyInstanceAttribute | Self::RebootInstance)
+    }
+
     /// How long one try may take. The figures are the official SDK's read timeouts.
     #[must_use]
     pub fn timeout(self) -> Duration {

@@ -87,7 +87,7 @@ impl<T: Transport> Calls<T> {
                 self.limiter.throttled(&key, refusal.retry_after);
             }
             Ok(_) | Err(CallError::Refused(_)) => self.limiter.succeeded(&key),
-            Err(CallError::NotSent(_) | CallError::Unknown(_)) => {}
+            Err(CallError::NotSent(_) | CallError::NoAnswer(_)) => {}
         }
         reply
     }
@@ -160,6 +160,6 @@ fn code(error: Option<&CallError>) -> &str {
         None => "OK",
         Some(CallError::Refused(refusal)) => &refusal.code,
         Some(CallError::NotSent(_)) => "NotSent",
-        Some(CallError::Unknown(_)) => "NoAnswer",
+        Some(CallError::NoAnswer(_)) => "NoAnswer",
     }
 }

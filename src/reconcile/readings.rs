@@ -59,7 +59,7 @@ impl<T: Transport> Reader<T> {
                 return Ok(instances);
             }
         }
-        Err(CallError::Unknown(format!("DescribeInstances did not end after {PAGES_MAX} pages")).into())
+        Err(DescribeError::Endless(PAGES_MAX))
     }
 }
 
@@ -69,6 +69,7 @@ pub fn trouble(error: &DescribeError) -> Block {
     let reason = match error {
         DescribeError::NotReady(_) => reasons::ACCOUNT_NOT_READY,
         DescribeError::NotBefore(_) => reasons::THROTTLED,
+        DescribeError::Endless(_) => reasons::ECS_UNAVAILABLE,
         DescribeError::Call(error) => match error.class() {
             Class::Throttled => reasons::THROTTLED,
             Class::Denied => reasons::NOT_PERMITTED,
@@ -120,16 +121,19 @@ fn seen(instance: &Instance, permitted: bool) -> Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ecs::SendError;
+    use crate::ecs::error::{ErrorAnswer, classify};
 
     #[test]
     fn what_keeps_instances_from_being_read_has_the_reason_of_its_own_kind() {
         let refused = |code: &str| {
-            let (class, executed) = crate::ecs::error::classify(Some(code), "", 403);
+            let answer = ErrorAnswer { http_status: 403, code: Some(code), request_id: Some("A-1"), message: "" };
+            let (class, executed) = classify(&answer);
             let refusal = Refusal {
+                action: Action::DescribeInstances,
                 code: code.to_owned(),
                 http_status: 403,
                 request_id: None,
+                unreadable: None,
                 names_instance_id: false,
                 executed,
                 class,
@@ -142,7 +146,7 @@ mod tests {
         assert_eq!(refused("InvalidAccessKeyId.Inactive"), reasons::ACCOUNT_NOT_READY);
         assert_eq!(refused("InternalError"), reasons::ECS_UNAVAILABLE);
         assert_eq!(trouble(&DescribeError::NotReady("no".to_owned())).reason, reasons::ACCOUNT_NOT_READY);
-        let lost = CallError::from(SendError::Unknown("no answer in time".to_owned()));
+        let lost = CallError::NoAnswer("no answer in time".to_owned());
         assert_eq!(trouble(&lost.into()).reason, reasons::ECS_UNAVAILABLE);
     }
 }

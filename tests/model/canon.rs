@@ -266,6 +266,7 @@ impl Canon<'_> {
             phase,
             attempt,
             unanswered_until,
+            unknown_outcome: _,
             refusal,
             password_acknowledged_at,
             start_time_before,

@@ -9,7 +9,7 @@ use crate::controller::{abandon, answered, not_sent, store};
 use crate::ecs::VALIDITY;
 use crate::invariants;
 use crate::setup::Setup;
-use crate::world::{Pass, Process, World, at, copy, send_window, tick};
+use crate::world::{Pass, Process, World, at, attempt, copy, send_window, tick};
 
 /// A pass has decided, by these readings, and read the record of `read` on the way.
 pub fn begin(
@@ -105,7 +105,9 @@ pub fn give_up(next: &mut World, process: usize, job: usize) {
         return;
     };
     next.copies.push(copy(&record, sending));
-    answered(next, process, job, &record, sending, &Outcome::NoAnswer(String::new()));
+    // What was heard of an attempt is never what was heard of another one: it is always written.
+    let heard = attempt(&record).map(|attempt| attempt.id.clone()).unwrap_or_default();
+    answered(next, process, job, &record, sending, &Outcome::Unknown(heard));
 }
 
 /// Half a minute passes, and with it what may live no longer.

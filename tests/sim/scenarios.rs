@@ -39,6 +39,8 @@ pub fn all() -> Vec<Scenario> {
         begins_late(),
         a_restart_lost(),
         a_restart_lost_twice(),
+        refused_for_a_reason_of_its_own(),
+        answered_with_nothing_to_go_by(),
     ]
 }
 
@@ -364,6 +366,40 @@ pub fn a_restart_lost_twice() -> Scenario {
         runs: vec![(I1, 1)],
         ends: vec![("InEffect RestartProven", 1)],
         ..scenario("a restart lost, and an answer", &[running(I1).rebooting(LATEST_BEGIN, 25.0)], &[one()])
+    };
+    known.learnt()
+}
+
+/// ECS refuses a restart with a code that no document names. That is an answer: nothing is waited for, and nothing is sent again.
+fn refused_for_a_reason_of_its_own() -> Scenario {
+    let refuse = Do::Ecs("ECS will refuse a restart with a new code", |ecs, _| {
+        let refusal = Fault::Refuse { code: "OperationDenied.New".to_owned(), http: 403, message: String::new() };
+        ecs.inject(Rule::once("RebootInstance", refusal));
+    });
+    Scenario {
+        script: vec![(When::At(0), refuse)],
+        runs: vec![(I1, 1)],
+        ends: vec![("Failed RestartRefused", 1)],
+        ..scenario("refused for a reason of its own", &[running(I1)], &[one()])
+    }
+}
+
+/// Both restarts are carried out, and both answers look like refusals for the moment. The one comes with HTTP 500, the other
+/// without a RequestId: neither says that nothing ran.
+fn answered_with_nothing_to_go_by() -> Scenario {
+    let mangle = Do::Ecs("ECS's answers to two restarts will tell nothing", |ecs, _| {
+        let answer = |http, body: &str| Fault::RawAnswer { http, body: body.to_owned(), after_effect: true };
+        let failed = answer(500, r#"{"Code":"IncorrectInstanceStatus","RequestId":"A-1"}"#);
+        let in_front = answer(403, r#"{"Code":"IncorrectInstanceStatus"}"#);
+        ecs.inject(Rule::once("RebootInstance", failed).on(I1));
+        ecs.inject(Rule::once("RebootInstance", in_front).on(I2));
+    });
+    let web = reset("web", json!({"instanceIDs": [I1, I2]}));
+    let known = Scenario {
+        script: vec![(When::At(0), mangle)],
+        runs: vec![(I1, 1), (I2, 1)],
+        ends: vec![("InEffect RestartProven", 2)],
+        ..scenario("answered with nothing to go by", &[running(I1), running(I2)], &[web])
     };
     known.learnt()
 }

@@ -63,7 +63,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
                         Err(alone) => self.publish_refused(&alone, sent_at).await,
                     }
                 }
-                Err(error @ (DescribeError::Call(_) | DescribeError::NotReady(_))) => {
+                Err(error @ (DescribeError::Call(_) | DescribeError::NotReady(_) | DescribeError::Endless(_))) => {
                     good = false;
                     self.set_trouble(Some(error)).await;
                 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::time::advance;
 
 use super::*;
-use crate::ecs::{Class, Executed, InstanceStatus, OsType, Refusal};
+use crate::ecs::{Action, Class, Executed, InstanceStatus, OsType, Refusal};
 
 const INTERVAL: Duration = Duration::from_secs(3);
 const LAPSE: Duration = Duration::from_mins(1);
@@ -64,9 +64,11 @@ impl Describe for Ecs {
 
 fn gone() -> Refusal {
     Refusal {
+        action: Action::DescribeInstances,
         code: "InvalidInstanceIds.NotFound".into(),
         http_status: 404,
         request_id: None,
+        unreadable: None,
         names_instance_id: false,
         executed: Executed::No,
         class: Class::Gone,

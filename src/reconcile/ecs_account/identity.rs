@@ -329,7 +329,7 @@ fn blames_the_clock(error: &CallError) -> bool {
 
 fn refused(action: Action, error: &CallError) -> Block {
     let reason = match error.class() {
-        Class::Auth | Class::Denied | Class::Invalid => reasons::CREDENTIALS_REFUSED,
+        Class::Auth | Class::Denied | Class::Invalid | Class::Refused => reasons::CREDENTIALS_REFUSED,
         Class::Throttled => reasons::THROTTLED,
         _ => reasons::ECS_UNAVAILABLE,
     };

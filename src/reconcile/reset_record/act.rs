@@ -33,7 +33,7 @@ pub(super) async fn perform<T: Transport>(
     context.sent.set(&record.name_any(), attempt.id.clone());
     if attempt.process != context.process {
         // Never so by design. If it were, the other process might have sent it.
-        return (record, Outcome::NoAnswer("the attempt is another process's".to_owned()));
+        return (record, Outcome::Unknown("the attempt is another process's".to_owned()));
     }
     let outcome = match send(context, sight, &record, call, &attempt, permit).await {
         Ok(reply) => outcome(reply, call, sight.later(context)),
@@ -88,7 +88,7 @@ fn outcome(reply: Reply<Accepted>, call: Call, now: Timestamp) -> Outcome {
         Err(error) => error,
     };
     match (error.verdict(), &error) {
-        (Verdict::Unknown, _) => Outcome::NoAnswer(error.to_string()),
+        (Verdict::Unknown, _) => Outcome::Unknown(error.to_string()),
         (_, CallError::NotSent(_)) => Outcome::NotSent { reason: reasons::ECS_UNAVAILABLE, message: error.to_string() },
         (verdict, _) => {
             let message = format!("{error}{}", missing_permission(&error, call));
@@ -122,13 +122,13 @@ fn reason(error: &CallError) -> &'static str {
     match error.class() {
         Class::Throttled => reasons::THROTTLED,
         Class::WaitState => reasons::WAITING_FOR_STABLE_STATE,
-        Class::Transient | Class::Unknown => reasons::ECS_UNAVAILABLE,
+        Class::Transient => reasons::ECS_UNAVAILABLE,
         Class::Auth => reasons::ACCOUNT_NOT_READY,
         Class::Gone => reasons::INSTANCE_NOT_FOUND,
         Class::Denied if code.starts_with("InstanceLocked") => reasons::INSTANCE_LOCKED,
         Class::Denied if code.starts_with("InstanceExpired") => reasons::INSTANCE_EXPIRED,
         Class::Denied => reasons::NOT_PERMITTED,
-        Class::Invalid => reasons::PASSWORD_REFUSED,
+        Class::Invalid | Class::Refused | Class::Unknown => reasons::PASSWORD_REFUSED,
     }
 }
 
@@ -148,7 +148,7 @@ fn log(record: &ResetRecord, call: Call, outcome: &Outcome) {
         Outcome::NotSent { reason, message } => {
             tracing::warn!(api, instanceID = instance_id, reason, error = message.as_str(), "the call was not sent");
         }
-        Outcome::NoAnswer(why) => {
+        Outcome::Unknown(why) => {
             tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the outcome of the call is not known");
         }
     }

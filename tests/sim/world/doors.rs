@@ -66,8 +66,8 @@ impl Transport for Door {
         match tokio::time::timeout(timeout, self.ask(Call::Ecs(request))).await {
             Ok(Reply::Answer(response)) => Ok(response),
             Ok(Reply::NotSent) => Err(SendError::NotSent("a fault of the simulation".to_owned())),
-            Ok(Reply::Broken | Reply::Watch(_)) => Err(SendError::Unknown("the connection broke".to_owned())),
-            Err(_) => Err(SendError::Unknown("no answer in time".to_owned())),
+            Ok(Reply::Broken | Reply::Watch(_)) => Err(SendError::NoAnswer("the connection broke".to_owned())),
+            Err(_) => Err(SendError::NoAnswer("no answer in time".to_owned())),
         }
     }
 }
