@@ -102,6 +102,13 @@ pub fn is_recent(since: Timestamp, now: Timestamp, within: SignedDuration) -> bo
     !age.is_negative() && age < within
 }
 
+/// A moment of tokio's clock, which nobody can set: for how long something has been so.
+#[must_use]
+#[allow(clippy::disallowed_methods)] // the one reader
+pub fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// How long until a moment of tokio's clock, which the limiter speaks in.
 #[must_use]
 #[allow(clippy::disallowed_methods)] // the one reader

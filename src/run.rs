@@ -267,6 +267,7 @@ fn build<T: Transport>(
         permits: Recent::default(),
         storing_restart: tokio::sync::Mutex::default(),
         owner_missed_since: Recent::default(),
+        untimed_since: Recent::default(),
         sent: Recent::default(),
         policies: Policies::default(),
         settings,

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Fault, Instance, PASSWORD, REGION, Rule, World, condition, eventually, row};
+use common::{Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, manifests, row};
 use serde_json::{Value, json};
 
 const ID: &str = "i-running1";
@@ -291,6 +291,84 @@ fn a_restart_is_proven_without_a_start_time_that_moves() {
     world.apply_reset("web", json!({"instanceIDs": [ID]}));
     let status = world.wait_for("web", "Ready");
     world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+}
+
+// === Reads that are refused for good ===
+
+fn reads(world: &World) -> usize {
+    world.journal(|journal| journal.requests().filter(|it| it.action == "DescribeInstances").count())
+}
+
+#[test]
+fn a_region_that_does_not_exist_stalls_the_object_and_is_asked_for_less() {
+    let world = world();
+    world.apply_reset("web", json!({"regionID": "cn-hangzou", "instanceIDs": [ID], "stableStateTimeoutSeconds": 5}));
+    let status = world.wait_for("web", "Stalled");
+    let ready = condition(&status, "Ready");
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("ReadRefused")), "{ready:#}");
+    let message = ready["message"].as_str().unwrap();
+    for part in ["cn-hangzou", "InvalidRegionId.NotFound", "HTTP 404", "check regionID"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(!message.contains("repeated"), "{message}");
+    assert_eq!(row(&status, ID)["state"], "WaitingForStableState", "it goes on once that is right");
+    // Twenty a second were asked for before.
+    assert!(reads(&world) <= 30, "{} reads", reads(&world));
+    eventually("a person is told", || {
+        let asked = |event: &Value| event["reason"] == "ReadRefused" && event["type"] == "Warning";
+        world.events("web").iter().any(asked).then_some(())
+    });
+}
+
+#[test]
+fn an_endpoint_that_does_not_serve_the_region_stalls_and_recovers() {
+    let world = world();
+    let code = "InvalidOperation.NotSupportedEndpoint".to_owned();
+    let refusal = Fault::Refuse { code, http: 403, message: "refused by the test".to_owned() };
+    world.ecs().core().inject(Rule::once("DescribeInstances", refusal).times(1_000_000));
+    world.apply_reset("web", json!({"instanceIDs": [ID], "stableStateTimeoutSeconds": 3}));
+    let status = world.wait_for("web", "Stalled");
+    let message = condition(&status, "Ready")["message"].as_str().unwrap();
+    assert!(message.contains(REGION) && message.contains("NotSupportedEndpoint"), "{message}");
+    world.assert_untouched(ID);
+
+    world.ecs().core().clear_faults();
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+}
+
+#[test]
+fn an_account_that_is_never_ready_stalls_its_objects_and_they_recover() {
+    let world = world();
+    let wrong = json!({"accessKeyID": "testid", "accessKeySecret": "wrong"});
+    world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &wrong));
+    world.wait_for_account("Stalled");
+    world.apply_reset("web", json!({"instanceIDs": [ID], "stableStateTimeoutSeconds": 3}));
+    let status = world.wait_for("web", "Stalled");
+    let ready = condition(&status, "Ready");
+    assert_eq!(ready["reason"], "AccountNotReady", "{ready:#}");
+    assert!(ready["message"].as_str().unwrap().contains("CredentialsRefused"), "{ready:#}");
+
+    world.install_credentials();
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, ID, PASSWORD);
+}
+
+#[test]
+fn a_claim_ends_although_nothing_has_ever_told_ecs_time() {
+    let mut world = world();
+    world.hold(ID);
+    world.apply_reset("web", json!({"instanceIDs": [ID], "restart": {"timeoutSeconds": 60}}));
+    world.wait_for_state("web", ID, "Restarting");
+    eventually("the restart is accepted", || world.record(ID)["status"]["acceptedAt"].is_string().then_some(()));
+    world.kill_controller();
+    world.kubectl(&["delete", "secret", "ecs-credentials", "--namespace", SYSTEM_NAMESPACE]);
+    let asked = world.journal(|journal| journal.requests().count());
+    world.start_controller();
+    let row = world.wait_for_state("web", ID, "Unknown");
+    assert_eq!(row["reason"], "RestartStuck", "{row:#}");
+    assert_eq!(world.journal(|journal| journal.requests().count()), asked, "nothing was asked of ECS or STS");
+    world.wait_for("web", "Stalled");
 }
 
 // === More than one instance ===

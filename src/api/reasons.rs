@@ -32,6 +32,8 @@ reasons! {
     THROTTLED = "Throttled";
     /// ECS or the way to it is out of order.
     ECS_UNAVAILABLE = "ECSUnavailable";
+    /// ECS refuses to show the account's instances of the region.
+    READ_REFUSED = "ReadRefused";
     /// The Secret does not exist.
     SECRET_NOT_FOUND = "SecretNotFound";
     /// The Secret has no such key.

@@ -1,5 +1,7 @@
 //! Events, as the differences between two statuses: one for each turn of the object, never one for each instance.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use crate::api::conditions::{self, find};
 use crate::api::password_reset::{InstanceRow, PasswordResetStatus};
 use crate::api::reasons;
@@ -31,7 +33,10 @@ fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Opt
 /// The object has ended, or has met trouble. Progress is for the status: it would be an event for each instance.
 fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Event> {
     let ready = find(&after.conditions, conditions::READY)?;
-    if find(&before.conditions, conditions::READY).is_some_and(|before| before.reason == ready.reason) {
+    let is_told = |before: &Condition| {
+        before.reason == ready.reason && (before.status == ready.status || ready.status == "Unknown")
+    };
+    if find(&before.conditions, conditions::READY).is_some_and(is_told) {
         return None;
     }
     let reason = reasons::ALL.iter().find(|reason| **reason == ready.reason)?;
@@ -90,6 +95,14 @@ mod tests {
         assert!(between(&failed, &working).is_empty(), "progress is not an event");
         let done = status(ConditionStatus::True, "Succeeded");
         assert_eq!(between(&working, &done)[0].kind, "Normal");
+    }
+
+    #[test]
+    fn that_a_person_is_asked_is_told_although_the_reason_stays() {
+        let (retried, stalled) =
+            (status(ConditionStatus::Unknown, "ReadRefused"), status(ConditionStatus::False, "ReadRefused"));
+        assert_eq!(between(&retried, &stalled).len(), 1);
+        assert!(between(&stalled, &stalled).is_empty() && between(&stalled, &retried).is_empty());
     }
 
     #[test]

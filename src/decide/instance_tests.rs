@@ -7,7 +7,7 @@ use kube::api::ObjectMeta;
 use super::*;
 use crate::api::password_reset::{InstanceRow, RestartPolicy, State};
 use crate::api::reset_record::{Attempt, ClaimedSecretRef, Fingerprint, Owner, ResetRecord, StartTimeEvidence};
-use crate::decide::{Reading, Seen, Timing, needed, progress};
+use crate::decide::{Reading, Seen, Timing, needed, newest_moment, progress, reckoned};
 
 /// A moment, in seconds from an arbitrary full minute.
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -619,4 +619,32 @@ fn an_instance_that_is_taken_off_the_list_holds_no_slot_any_more_once_it_is_drai
     assert!(is_wait(&next(&observed(true), at(901))), "nobody knows that it will not come back");
     assert!(is_wait(&next(&observed(false), at(499))), "a copy may restart it");
     assert_eq!(next(&observed(false), at(500)), Step::Write(Change::Available));
+}
+
+#[test]
+fn what_is_reckoned_is_never_ahead_of_what_the_record_holds_and_the_time_seen() {
+    let mut record = claimed();
+    assert_eq!(newest_moment(&record), at(0));
+    let status = record.status.as_mut().unwrap();
+    status.password_acknowledged_at = Some(Time(at(7)));
+    status.accepted_at = Some(Time(at(9)));
+    assert_eq!(newest_moment(&record), at(9));
+    assert_eq!(reckoned(at(9), SignedDuration::from_secs(3)), at(12));
+    assert_eq!(reckoned(Timestamp::MAX, SignedDuration::from_secs(3)), Timestamp::MAX, "a record edited by hand");
+}
+
+#[test]
+fn without_a_reading_nothing_is_sent_or_proven_in_any_phase() {
+    let phases = [Phase::SettingPassword, Phase::PasswordSet, Phase::RestartRequested, Phase::Restarting];
+    for (phase, hours) in phases.into_iter().flat_map(|phase| (0..48).map(move |hours| (phase, hours))) {
+        let mut record = claimed();
+        let status = record.status.as_mut().unwrap();
+        status.phase = phase;
+        status.password_acknowledged_at = Some(Time(at(7)));
+        status.start_time_before = Some(Time(at(-600)));
+        status.accepted_at = (phase == Phase::Restarting).then(|| Time(at(9)));
+        let step = next(&look(&record, None), at(hours * 1_800));
+        let is_harmless = matches!(step, Step::Wait { .. } | Step::Write(Change::Failed(..) | Change::Unknown(..)));
+        assert!(is_harmless, "{phase:?} after {hours} half hours: {step:?}");
+    }
 }

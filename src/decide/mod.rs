@@ -23,7 +23,7 @@ pub mod summary;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::reset_record::ResetRecordStatus;
+use crate::api::reset_record::{ResetRecord, ResetRecordStatus};
 
 /// What one answer of `DescribeInstances` said of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +126,23 @@ pub(crate) fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
 #[must_use]
 pub(crate) fn after(time: Timestamp, seconds: i64) -> Timestamp {
     later(time, SignedDuration::from_secs(seconds))
+}
+
+/// The least that ECS's clock can show where no answer has told it: the newest moment that the record holds of it, and for how long this
+/// process has seen the record so, by a timer that nobody can set. It is never ahead of the truth, so what it says is over is over.
+#[must_use]
+pub fn reckoned(newest: Timestamp, seen_for: SignedDuration) -> Timestamp {
+    later(newest, seen_for)
+}
+
+/// The newest moment on ECS's clock that a record holds: each was written before this.
+#[must_use]
+pub fn newest_moment(record: &ResetRecord) -> Timestamp {
+    let claimed = record.spec.claim_time.0;
+    let Some(status) = &record.status else { return claimed };
+    let attempt = status.attempt.as_ref().map(|attempt| attempt.timestamp.0);
+    let stamps = [&status.password_acknowledged_at, &status.accepted_at].map(|time| time.as_ref().map(|time| time.0));
+    stamps.into_iter().chain([attempt]).flatten().fold(claimed, Timestamp::max)
 }
 
 /// Whether no copy of an unanswered call can be carried out any more.

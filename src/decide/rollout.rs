@@ -41,6 +41,8 @@ pub struct Object<'a> {
     pub is_guarded: bool,
     /// Whether the account's identity may describe instances; `None`: not asked.
     pub may_describe: Option<bool>,
+    /// What keeps instances from being read, if anything does.
+    pub read_trouble: Option<&'a ReadTrouble>,
     /// The instances whose claims hold a slot, those that have left the list included.
     pub slot_holders: &'a [String],
     /// The account's pause between two restarts of one instance.
@@ -54,6 +56,15 @@ pub struct Block {
     pub reason: &'static str,
     /// Why, for people.
     pub message: String,
+}
+
+/// What keeps instances from being read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadTrouble {
+    /// Why, for people.
+    pub block: Block,
+    /// Whether a person has to see to it should it last.
+    pub is_for_a_person: bool,
 }
 
 /// One instance of the list.
@@ -101,6 +112,8 @@ pub struct Plan {
     pub begun: Option<Begun>,
     /// The password of the run.
     pub password: RunPassword,
+    /// Whether ECS has not let instances be read for `stableStateTimeoutSeconds`, and a person has to see to it.
+    pub unread_for_too_long: bool,
 }
 
 /// An instance that may be claimed now.
@@ -148,6 +161,7 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
             }
             Verdict::Waits { row, until, watch } => {
                 plan.wake = earliest(plan.wake, until);
+                plan.unread_for_too_long |= is_unread(&row) && now >= deadline(object, &row, now);
                 if watch {
                     plan.watch.push(row.instance_id.clone());
                 }
@@ -433,12 +447,11 @@ pub fn may_restore(object: &Object, target: &Target, loss: Loss) -> bool {
 
 /// Looks at an instance that needs a run and that nothing but itself can hold back.
 fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Verdict {
-    let Some(reading) = fresh(reading, now) else {
-        let message = "waiting for ECS to show the instance".to_owned();
-        let state = if row.state == State::WaitingForStableState { row.state } else { State::Pending };
-        progress::advance(&mut row, state, reasons::PENDING, message, now);
-        return Verdict::Waits { row, until: None, watch: true };
-    };
+    let Some(reading) = fresh(reading, now) else { return unread(object, row, now) };
+    if is_unread(&row) {
+        // How long the instance itself is waited for begins now.
+        (row.state, row.state_time) = (State::Pending, None);
+    }
     let Err((reason, obstacle)) = stable(object, &row.instance_id, reading, now) else {
         let state_seen = reading.seen.as_ref().map_or("", |seen| seen.power.as_str()).to_owned();
         progress::advance(&mut row, State::Pending, reasons::PENDING, "ready to be reset".to_owned(), now);
@@ -447,8 +460,7 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
     let timeout_seconds = object.spec.stable_state_timeout_seconds();
     progress::advance(&mut row, State::WaitingForStableState, reason, obstacle.clone(), now);
     row.planned_action = Some(PlannedAction::Blocked);
-    let since = row.state_time.as_ref().map_or(now, |time| time.0);
-    let deadline = later(since, SignedDuration::from_secs(i64::from(timeout_seconds)));
+    let deadline = deadline(object, &row, now);
     if now < deadline {
         return Verdict::Waits { row, until: Some(deadline), watch: true };
     }
@@ -456,6 +468,39 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
     let reason = if is_in_transition { reasons::STABLE_STATE_TIMEOUT } else { reason };
     progress::advance(&mut row, State::Failed, reason, format!("{obstacle}; waited {timeout_seconds} s"), now);
     settled(row)
+}
+
+/// An instance that no reading shows. Where ECS refuses to be read its row keeps the time since when it is so, and stays open: once
+/// somebody has seen to it, it goes on by itself.
+fn unread(object: &Object, mut row: InstanceRow, now: Timestamp) -> Verdict {
+    let trouble = object.read_trouble.filter(|trouble| trouble.is_for_a_person);
+    if let Some(ReadTrouble { block: Block { reason, message }, .. }) = trouble {
+        if !is_unread(&row) {
+            row.state_time = None;
+        }
+        // The reason of an instance that an empty answer hides ends its row.
+        let reason = if *reason == reasons::NOT_PERMITTED { reasons::READ_REFUSED } else { reason };
+        progress::advance(&mut row, State::WaitingForStableState, reason, message.clone(), now);
+        row.planned_action = Some(PlannedAction::Blocked);
+    } else if !is_unread(&row) {
+        let message = "waiting for ECS to show the instance".to_owned();
+        let state = if row.state == State::WaitingForStableState { row.state } else { State::Pending };
+        progress::advance(&mut row, state, reasons::PENDING, message, now);
+    }
+    let until = is_unread(&row).then(|| deadline(object, &row, now)).filter(|until| now < *until);
+    Verdict::Waits { row, until, watch: true }
+}
+
+/// Whether a row waits for ECS to let instances be read.
+pub(super) fn is_unread(row: &InstanceRow) -> bool {
+    let reasons = [reasons::READ_REFUSED, reasons::ECS_UNAVAILABLE, reasons::ACCOUNT_NOT_READY];
+    row.state == State::WaitingForStableState && reasons.contains(&&*row.reason)
+}
+
+/// Until when a row may wait in its state.
+fn deadline(object: &Object, row: &InstanceRow, now: Timestamp) -> Timestamp {
+    let since = row.state_time.as_ref().map_or(now, |time| time.0);
+    later(since, SignedDuration::from_secs(i64::from(object.spec.stable_state_timeout_seconds())))
 }
 
 /// A reading that is fresh enough to claim by.
@@ -522,8 +567,8 @@ fn candidate_row(object: &Object, target: &Target, before: Option<&InstanceRow>)
         initial_status: None,
         planned_action,
         state: before.map_or(State::Pending, |row| row.state),
-        reason: String::new(),
-        message: String::new(),
+        reason: before.map(|row| row.reason.clone()).unwrap_or_default(),
+        message: before.map(|row| row.message.clone()).unwrap_or_default(),
         state_time: before.and_then(|row| row.state_time.clone()),
         password_set_time: None,
         password_request_id: None,

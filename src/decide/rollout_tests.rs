@@ -67,6 +67,7 @@ fn object<'a>(spec: &'a PasswordResetSpec, wish: &'a Wish) -> Object<'a> {
         broken_on_windows: None,
         is_guarded: false,
         may_describe: None,
+        read_trouble: None,
         slot_holders: &[],
         min_restart_interval_seconds: 600,
     }
@@ -653,4 +654,60 @@ fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
     assert!(!slots::holds_slot(&status, at(1)));
     assert_eq!(slots::holders(&[&record], &wish, at(1)).len(), 0);
     assert_eq!(slots::holders(&[&record], &self::wish(), at(1)), ["i-bp1a0000"]);
+}
+
+// === Reads ===
+
+fn refused() -> ReadTrouble {
+    let message = "instances in cn-hangzou cannot be read: refused with InvalidRegionId.NotFound".to_owned();
+    ReadTrouble { block: Block { reason: reasons::READ_REFUSED, message }, is_for_a_person: true }
+}
+
+/// The plan for one instance without a reading, whose row was `before`.
+fn unread_plan(
+    trouble: Option<&ReadTrouble>,
+    before: Option<&InstanceRow>,
+    reading: Option<&Reading>,
+    now: i64,
+) -> Plan {
+    let (spec, wish, run) = (spec(1), wish(), run());
+    let object =
+        Object { read_trouble: trouble, run: Some(&run), requested: Some(requested()), ..object(&spec, &wish) };
+    let target = Target { instance_id: "i-bp1a0000", record: None, bad_record: None, before, reading };
+    plan(&object, &[target], at(now))
+}
+
+#[test]
+fn a_read_refused_for_good_has_a_deadline_and_stays_open() {
+    let trouble = refused();
+    let first = unread_plan(Some(&trouble), None, None, 0);
+    let row = &first.rows[0];
+    assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reasons::READ_REFUSED));
+    assert!(row.message.contains("InvalidRegionId.NotFound"), "{row:?}");
+    assert_eq!((first.wake, first.unread_for_too_long), (Some(at(60)), false));
+    assert_eq!(first.watch, ["i-bp1a0000"], "nobody would notice that the answer has changed");
+
+    // The next process does not know of the trouble yet, or ECS does not answer: the time goes on.
+    let second = unread_plan(None, Some(row), None, 30);
+    assert_eq!((second.rows[0].state_time.clone(), &second.rows[0].message), (Some(Time(at(0))), &row.message));
+    let last = unread_plan(Some(&trouble), Some(&second.rows[0]), None, 60);
+    assert!(last.unread_for_too_long && !last.rows[0].state.has_ended(), "{:?}", last.rows);
+}
+
+#[test]
+fn what_ecs_shows_after_a_refused_read_has_time_of_its_own() {
+    let row = unread_plan(Some(&refused()), None, None, -900).rows.remove(0);
+    let shown = unread_plan(None, Some(&row), Some(&reading(Power::Running)), 1);
+    assert_eq!(shown.claims.len(), 1, "{:?}", shown.rows);
+    let starting = reading(Power::Transitional("Starting".to_owned()));
+    let shown = unread_plan(None, Some(&row), Some(&starting), 1);
+    assert_eq!((shown.rows[0].state, shown.wake), (State::WaitingForStableState, Some(at(61))), "{:?}", shown.rows);
+}
+
+#[test]
+fn trouble_that_passes_has_no_deadline() {
+    let block = Block { reason: reasons::ECS_UNAVAILABLE, message: "no answer in time".to_owned() };
+    let trouble = ReadTrouble { block, is_for_a_person: false };
+    let plan = unread_plan(Some(&trouble), None, None, 0);
+    assert_eq!((plan.rows[0].state, plan.wake, plan.unread_for_too_long), (State::Pending, None, false));
 }

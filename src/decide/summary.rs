@@ -8,14 +8,15 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::later;
 use super::needed::Wish;
 use super::password::Broken;
-use super::rollout::{self, Block, Plan};
+use super::rollout::{self, Block, Plan, ReadTrouble, is_unread};
 use super::runs;
-use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
+use crate::api::conditions::{self, ConditionStatus, ConditionUpdate, find};
 use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, State};
 use crate::api::reasons;
 
@@ -36,6 +37,8 @@ pub struct Situation<'a> {
     pub account_name: &'a str,
     /// What is wrong with the account, if anything.
     pub account_trouble: Option<&'a Block>,
+    /// Whether a person has to see to that should it last: nothing that is tried again mends it.
+    pub account_is_for_a_person: bool,
     /// What is wrong with the Secret, if anything.
     pub secret_trouble: Option<&'a Block>,
     /// What is wrong with the password for every instance.
@@ -47,7 +50,9 @@ pub struct Situation<'a> {
     /// Whether the password of some instance cannot be compared with what the Secret holds.
     pub uncompared: bool,
     /// Trouble with looking at instances, in our own words.
-    pub poll_trouble: Option<&'a Block>,
+    pub poll_trouble: Option<&'a ReadTrouble>,
+    /// How long what is for a person may last before one is asked.
+    pub patience: SignedDuration,
     /// What was decided about the instances.
     pub plan: &'a Plan,
 }
@@ -65,7 +70,7 @@ struct Bottom {
 pub fn status(situation: &Situation, now: Timestamp) -> PasswordResetStatus {
     let rows = &situation.plan.rows;
     let counts = count(rows);
-    let bottom = bottom_line(situation, &counts);
+    let bottom = bottom_line(situation, &counts, now);
     let updates = spread(situation, &bottom);
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
     let ended = rows.iter().all(|row| row.state.has_ended());
@@ -115,7 +120,7 @@ pub fn count(rows: &[InstanceRow]) -> Counts {
     counts
 }
 
-fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
+fn bottom_line(situation: &Situation, counts: &Counts, now: Timestamp) -> Bottom {
     let rows = &situation.plan.rows;
     let open: Vec<&InstanceRow> = rows.iter().filter(|row| !row.state.has_ended()).collect();
     if open.is_empty() {
@@ -154,7 +159,14 @@ fn bottom_line(situation: &Situation, counts: &Counts) -> Bottom {
             reasons::NOT_PERMITTED,
         ]
         .contains(&reason);
-        let stalled = human && open.iter().all(is_pending);
+        let lasts = situation.plan.unread_for_too_long || account_lasts(situation, now);
+        let stalled = (human || lasts) && open.iter().all(|row| is_pending(row) || is_unread(row));
+        let message = if stalled && !human {
+            let seconds = situation.patience.as_secs();
+            format!("{message}; it has been so for {seconds} s, and is tried again by itself")
+        } else {
+            message
+        };
         let status = if stalled { ConditionStatus::False } else { ConditionStatus::Unknown };
         return Bottom { status, reason, message, retrying: !stalled };
     }
@@ -187,8 +199,20 @@ fn trouble(situation: &Situation) -> Option<Block> {
         .or(situation.secret_trouble)
         .cloned()
         .or_else(|| of_row(reasons::THROTTLED))
+        .or_else(|| Some(situation.poll_trouble.filter(|trouble| trouble.is_for_a_person)?.block.clone()))
+        .or_else(|| of_row(reasons::READ_REFUSED))
         .or_else(|| of_row(reasons::ECS_UNAVAILABLE))
-        .or_else(|| situation.poll_trouble.cloned())
+        .or_else(|| Some(situation.poll_trouble?.block.clone()))
+}
+
+/// Whether the account has not been usable for so long that a person is asked.
+fn account_lasts(situation: &Situation, now: Timestamp) -> bool {
+    let before = find(&situation.before.conditions, conditions::ACCOUNT_READY);
+    let since =
+        before.filter(|condition| condition.status == "False").map(|condition| condition.last_transition_time.0);
+    situation.account_trouble.is_some()
+        && situation.account_is_for_a_person
+        && since.is_some_and(|since| now >= later(since, situation.patience))
 }
 
 /// The bottom line of an object all of whose instances have ended.
@@ -296,7 +320,7 @@ fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
         })
         .map(|row| row.instance_id.as_str())
         .collect();
-    let unseen = rows.iter().any(|row| row.state == State::Pending && row.name.is_none());
+    let unseen = rows.iter().any(|row| (row.state == State::Pending || is_unread(row)) && row.name.is_none());
     let (status, reason, message) = if !missing.is_empty() {
         (
             ConditionStatus::False,

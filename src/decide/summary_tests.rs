@@ -1,7 +1,6 @@
 //! The table from situations to conditions, and the bookkeeping of runs.
 
 use super::*;
-use crate::api::conditions::find;
 use crate::api::password_reset::Trigger;
 use crate::api::reset_record::Fingerprint;
 use crate::decide::instance::tests::{at, owner, row};
@@ -24,12 +23,14 @@ fn situation<'a>(before: &'a PasswordResetStatus, wish: &'a Wish, plan: &'a Plan
         asks_to_resolve: false,
         account_name: "default",
         account_trouble: None,
+        account_is_for_a_person: false,
         secret_trouble: None,
         broken: None,
         suspended: false,
         out_of_sync: &[],
         uncompared: false,
         poll_trouble: None,
+        patience: SignedDuration::from_secs(600),
         plan,
     }
 }
@@ -113,7 +114,8 @@ fn instances_that_may_not_be_read_need_a_person_and_those_that_cannot_be_do_not(
     let (before, wish, plan) = (PasswordResetStatus::default(), wish("1"), plan(vec![row(State::Pending)]));
     let show = |reason| {
         let block = Block { reason, message: "refused".to_owned() };
-        let situation = Situation { poll_trouble: Some(&block), ..situation(&before, &wish, &plan) };
+        let trouble = ReadTrouble { block, is_for_a_person: reason == reasons::NOT_PERMITTED };
+        let situation = Situation { poll_trouble: Some(&trouble), ..situation(&before, &wish, &plan) };
         table(&status(&situation, at(0))).map(str::to_owned)
     };
     assert_eq!(show(reasons::NOT_PERMITTED), ["False", "", "True", "False", "NotPermitted"]);
@@ -185,4 +187,42 @@ fn counts_and_progress_follow_the_rows() {
     assert_eq!(status.progress.as_deref(), Some("2/4"));
     let counts = status.counts.unwrap();
     assert_eq!((counts.total, counts.failed, counts.in_progress), (4, 1, 1));
+}
+
+#[test]
+fn a_read_refused_for_long_asks_a_person_once_nothing_is_at_work() {
+    let (before, wish) = (PasswordResetStatus::default(), wish("1"));
+    let block = Block { reason: reasons::READ_REFUSED, message: "cn-hangzou: InvalidRegionId.NotFound".to_owned() };
+    let trouble = ReadTrouble { block, is_for_a_person: true };
+    let show = |rows: Vec<InstanceRow>, unread_for_too_long, poll_trouble| {
+        let plan = Plan { unread_for_too_long, ..plan(rows) };
+        let status = status(&Situation { poll_trouble, ..situation(&before, &wish, &plan) }, at(0));
+        (table(&status).map(str::to_owned), find(&status.conditions, conditions::READY).unwrap().message.clone())
+    };
+    let refused = || with(State::WaitingForStableState, reasons::READ_REFUSED);
+    let retried = ["Unknown", "True", "", "Unknown", "ReadRefused"];
+    assert_eq!(show(vec![refused()], false, Some(&trouble)).0, retried);
+    let (stalled, message) = show(vec![refused()], true, Some(&trouble));
+    assert_eq!(stalled, ["False", "", "True", "False", "ReadRefused"]);
+    assert!(message.contains("InvalidRegionId.NotFound") && message.contains("600 s"), "{message}");
+    assert_eq!(show(vec![refused()], true, None).0, stalled, "the next process has not asked yet");
+    assert_eq!(show(vec![refused(), row(State::Restarting)], true, Some(&trouble)).0, retried);
+}
+
+#[test]
+fn an_account_that_stays_unusable_asks_a_person() {
+    let (wish, plan) = (wish("1"), plan(vec![row(State::Pending)]));
+    let block = Block { reason: reasons::ACCOUNT_NOT_READY, message: "CredentialsRefused".to_owned() };
+    let see = |before: &PasswordResetStatus, account_is_for_a_person, now| {
+        let situation =
+            Situation { account_trouble: Some(&block), account_is_for_a_person, ..situation(before, &wish, &plan) };
+        status(&situation, at(now))
+    };
+    let first = see(&PasswordResetStatus::default(), true, 0);
+    assert_eq!(table(&first), ["Unknown", "True", "", "Unknown", "AccountNotReady"]);
+    assert_eq!(table(&see(&first, true, 599))[0], "Unknown");
+    assert_eq!(table(&see(&first, true, 600)), ["False", "", "True", "False", "AccountNotReady"]);
+    assert_eq!(table(&see(&first, false, 600))[0], "Unknown", "what passes by itself asks nobody");
+    let works = status(&situation(&first, &wish, &plan), at(601));
+    assert_eq!(table(&works)[0], "Unknown", "it goes on");
 }

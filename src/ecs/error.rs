@@ -249,7 +249,7 @@ impl Refusal {
             Class::Transient | Class::WaitState | Class::Unknown => "it is asked again",
             Class::Denied => "grant the account's identity ecs:DescribeInstances in the region",
             Class::Invalid if self.blames_the_region() => {
-                "check regionID; if it is right, the account's endpoint does not serve it"
+                "check regionID, which cannot be changed: make a new PasswordReset for another region; if it is right, the account's endpoint does not serve it"
             }
             Class::Invalid | Class::Refused => "look the error code up in the ECS API reference",
             Class::Gone => "check the instance IDs, the region and the RAM policy",

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{CallError, Instance, InstanceStatus};
+use super::{CallError, Class, Executed, Instance, InstanceStatus, Verdict};
 
 /// What one poll task reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +75,21 @@ pub enum DescribeError {
     /// ECS refused it, or did not answer.
     #[error(transparent)]
     Call(#[from] CallError),
+}
+
+impl DescribeError {
+    /// Whether ECS has judged the read and refused it: to ask again changes nothing until somebody has changed something.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        let Self::Call(CallError::Refused(refusal)) = self else { return false };
+        refusal.verdict() == Verdict::Definite || (refusal.class == Class::Auth && refusal.executed == Executed::No)
+    }
+
+    /// Whether a person has to see to it should it last: ECS refuses the read, or nothing can be sent to where it should be.
+    #[must_use]
+    pub fn is_for_a_person(&self) -> bool {
+        self.is_refused() || matches!(self, Self::Call(CallError::NotSent(_)))
+    }
 }
 
 /// The instances that somebody asks for. `W` names a waiter.
@@ -259,9 +274,10 @@ impl<W: Clone + Ord + Hash> Polled<W> {
         changed
     }
 
-    /// Takes in how a poll went; returns who must look, which is everybody when trouble begins or ends.
+    /// Takes in how a poll went; returns who must look, which is everybody when trouble begins, ends or becomes a person's.
     fn set_trouble(&mut self, trouble: Option<DescribeError>) -> Vec<W> {
-        let turned = self.trouble.is_some() != trouble.is_some();
+        let kind = |trouble: &Option<DescribeError>| trouble.as_ref().map(DescribeError::is_for_a_person);
+        let turned = kind(&self.trouble) != kind(&trouble);
         self.trouble = trouble;
         if turned { self.asks.keys().cloned().collect() } else { Vec::new() }
     }

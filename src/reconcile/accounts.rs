@@ -196,6 +196,13 @@ impl Account {
         self.principal.as_ref().err().map(|block| not_ready(name, block.reason))
     }
 
+    /// Whether what is in its way is for a person: nothing that is tried again mends it.
+    #[must_use]
+    pub fn is_for_a_person(&self) -> bool {
+        let passes = [reasons::ECS_UNAVAILABLE, reasons::THROTTLED, reasons::ACCOUNT_NOT_READY];
+        !self.principal.as_ref().is_err_and(|block| passes.contains(&block.reason))
+    }
+
     /// The endpoints of a region.
     ///
     /// # Errors

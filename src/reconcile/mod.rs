@@ -88,6 +88,8 @@ pub struct Context<T> {
     pub storing_restart: tokio::sync::Mutex<()>,
     /// Since when the owner of each record's claim is missed, as far as this process has looked.
     pub owner_missed_since: Recent<jiff::Timestamp>,
+    /// Since when this process has seen a record as it is without knowing ECS's time, and the newest moment in it.
+    pub untimed_since: Recent<(jiff::Timestamp, tokio::time::Instant)>,
     /// The attempt that this process last sent for each record: an attempt is sent once.
     pub sent: Recent<String>,
 }

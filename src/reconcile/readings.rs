@@ -6,7 +6,7 @@ use super::accounts::{Account, Accounts};
 use super::calls::{Calls, prepare};
 use crate::api::reasons;
 use crate::clock::Clock;
-use crate::decide::rollout::Block;
+use crate::decide::rollout::{Block, ReadTrouble};
 use crate::decide::{Power, Reading, Seen};
 use crate::ecs::{
     Action, CallError, Class, Describe, DescribeError, Described, Instance, InstanceStatus, Observation, Refusal,
@@ -63,21 +63,29 @@ impl<T: Transport> Reader<T> {
     }
 }
 
-/// What keeps instances from being read, as their objects show it.
+/// What keeps instances of a region from being read, as their objects show it.
 #[must_use]
-pub fn trouble(error: &DescribeError) -> Block {
+pub fn trouble(error: &DescribeError, region: &str) -> ReadTrouble {
     let reason = match error {
         DescribeError::NotReady(_) => reasons::ACCOUNT_NOT_READY,
         DescribeError::NotBefore(_) => reasons::THROTTLED,
         DescribeError::Endless(_) => reasons::ECS_UNAVAILABLE,
-        DescribeError::Call(error) => match error.class() {
+        DescribeError::Call(call) => match call.class() {
             Class::Throttled => reasons::THROTTLED,
             Class::Denied => reasons::NOT_PERMITTED,
             Class::Auth => reasons::ACCOUNT_NOT_READY,
+            _ if error.is_refused() => reasons::READ_REFUSED,
             _ => reasons::ECS_UNAVAILABLE,
         },
     };
-    Block { reason, message: words(error) }
+    let is_for_a_person = error.is_for_a_person();
+    let message = match error {
+        DescribeError::Call(_) | DescribeError::Endless(_) => {
+            format!("instances in {region} cannot be read: {}", words(error))
+        }
+        DescribeError::NotReady(_) | DescribeError::NotBefore(_) => error.to_string(),
+    };
+    ReadTrouble { block: Block { reason, message }, is_for_a_person }
 }
 
 /// An error without its RequestId: with it every object would be written anew at each look, as long as ECS is out of order.
@@ -139,14 +147,25 @@ mod tests {
                 class,
                 retry_after: None,
             };
-            trouble(&CallError::Refused(refusal).into()).reason
+            let trouble = trouble(&CallError::Refused(refusal).into(), "cn-hangzou");
+            assert!(trouble.block.message.contains("cn-hangzou") && trouble.block.message.contains(code));
+            (trouble.block.reason, trouble.is_for_a_person)
         };
-        assert_eq!(refused("Throttling.User"), reasons::THROTTLED);
-        assert_eq!(refused("Forbidden.RAM"), reasons::NOT_PERMITTED);
-        assert_eq!(refused("InvalidAccessKeyId.Inactive"), reasons::ACCOUNT_NOT_READY);
-        assert_eq!(refused("InternalError"), reasons::ECS_UNAVAILABLE);
-        assert_eq!(trouble(&DescribeError::NotReady("no".to_owned())).reason, reasons::ACCOUNT_NOT_READY);
+        assert_eq!(refused("Throttling.User"), (reasons::THROTTLED, false));
+        assert_eq!(refused("Forbidden.RAM"), (reasons::NOT_PERMITTED, true));
+        assert_eq!(refused("InvalidAccessKeyId.Inactive"), (reasons::ACCOUNT_NOT_READY, true));
+        assert_eq!(refused("InternalError"), (reasons::ECS_UNAVAILABLE, false));
+        for code in ["InvalidRegionId.NotFound", "InvalidOperation.NotSupportedEndpoint", "QuiteNew"] {
+            assert_eq!(refused(code), (reasons::READ_REFUSED, true), "{code}");
+        }
+        let reason = |error: DescribeError| {
+            let ReadTrouble { block, is_for_a_person } = trouble(&error, "cn-hangzou");
+            (block.reason, is_for_a_person)
+        };
+        assert_eq!(reason(DescribeError::NotReady("no".to_owned())), (reasons::ACCOUNT_NOT_READY, false));
+        assert_eq!(reason(DescribeError::Endless(20)), (reasons::ECS_UNAVAILABLE, false));
+        assert_eq!(reason(CallError::NotSent("no name".to_owned()).into()), (reasons::ECS_UNAVAILABLE, true));
         let lost = CallError::NoAnswer("no answer in time".to_owned());
-        assert_eq!(trouble(&lost.into()).reason, reasons::ECS_UNAVAILABLE);
+        assert_eq!(reason(lost.into()), (reasons::ECS_UNAVAILABLE, false));
     }
 }

@@ -210,6 +210,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         broken: None,
         broken_on_windows: None,
         may_describe: None,
+        read_trouble: None,
         slot_holders: &[],
         min_restart_interval_seconds: 600,
     };

@@ -56,6 +56,7 @@ fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slot_holders: &'a
         broken_on_windows: None,
         is_guarded: false,
         may_describe: None,
+        read_trouble: None,
         slot_holders,
         min_restart_interval_seconds: setup.min_restart_interval_seconds,
     }

@@ -3,7 +3,9 @@
 use ecs_simulator::{Fault, Instance, Rule};
 use serde_json::{Value, json};
 
-use crate::scenario::{Do, NAMESPACE, OTHER_PASSWORD, Power, REGION, Scenario, When, installed, reset, secret};
+use crate::scenario::{
+    Do, NAMESPACE, OTHER_PASSWORD, Power, REGION, SYSTEM_NAMESPACE, Scenario, When, installed, reset, secret,
+};
 
 const I1: &str = "i-1";
 const I2: &str = "i-2";
@@ -41,6 +43,7 @@ pub fn all() -> Vec<Scenario> {
         a_restart_lost_twice(),
         refused_for_a_reason_of_its_own(),
         answered_with_nothing_to_go_by(),
+        credentials_gone(),
     ]
 }
 
@@ -402,4 +405,16 @@ fn answered_with_nothing_to_go_by() -> Scenario {
         ..scenario("answered with nothing to go by", &[running(I1), running(I2)], &[web])
     };
     known.learnt()
+}
+
+/// The account's credentials are deleted while the instance restarts, and nobody puts them back. A process that is started after
+/// that never hears of ECS's time, and ends the claim all the same.
+fn credentials_gone() -> Scenario {
+    let gone = Do::Delete { plural: "secrets", namespace: SYSTEM_NAMESPACE, name: "ecs-credentials" };
+    Scenario {
+        script: vec![(When::Phase(I1, "Restarting"), gone)],
+        runs: vec![(I1, 1)],
+        ends: vec![("Unknown RestartStuck", 1)],
+        ..scenario("credentials gone", &[running(I1).rebooting(0.5, 400.0)], &[one()])
+    }
 }

@@ -13,6 +13,8 @@ use crate::ecs::{CallError, Instance};
 
 /// How soon an instance that makes ECS refuse a call is asked for again: a call of its own each time.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(30);
+/// The longest pause after reads that were refused, in usual ones: a minute where those have three seconds.
+const LONGEST_PAUSE: u32 = 20;
 
 /// Polls until nobody asks, or nobody listens.
 pub(super) async fn run<W, D>(shared: Arc<Shared<W>>, describe: Arc<D>, scope: Scope)
@@ -37,18 +39,22 @@ struct Poll<W, D> {
 
 impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
     async fn poll_while_asked(&self) {
+        let mut pause = 1;
         loop {
             let began = now();
             let calls = self.shared.lock().begin_poll(&self.scope, INSTANCES_PER_CALL_MAX);
             let Some(calls) = calls else { return };
-            self.poll(calls).await;
-            sleep_until(began + self.shared.interval).await;
+            let is_refused = self.poll(calls).await;
+            // Nobody's next call is answered otherwise before somebody has changed something.
+            pause = if is_refused { (pause * 2).min(LONGEST_PAUSE) } else { 1 };
+            sleep_until(began + self.shared.interval * pause).await;
         }
     }
 
-    /// One round. Trouble is told when it comes up, and taken back only by a whole round without any.
-    async fn poll(&self, mut calls: Vec<Vec<String>>) {
-        let mut good = true;
+    /// One round. Trouble is told when it comes up, and taken back only by a whole round without any. Returns whether ECS refuses
+    /// to be read.
+    async fn poll(&self, mut calls: Vec<Vec<String>>) -> bool {
+        let (mut good, mut is_refused) = (true, false);
         while let Some(ids) = calls.pop() {
             let Described { sent_at, result } = self.describe.describe(&self.scope, ids.clone()).await;
             match result {
@@ -65,6 +71,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
                 }
                 Err(error @ (DescribeError::Call(_) | DescribeError::NotReady(_) | DescribeError::Endless(_))) => {
                     good = false;
+                    is_refused |= error.is_refused();
                     self.set_trouble(Some(error)).await;
                 }
             }
@@ -72,6 +79,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
         if good {
             self.set_trouble(None).await;
         }
+        is_refused
     }
 
     async fn publish(&self, ids: &[String], sent_at: Timestamp, instances: Vec<Instance>) {

@@ -16,6 +16,8 @@ struct Script {
     /// A call for one of these is refused.
     poisonous: BTreeSet<String>,
     not_ready: Option<&'static str>,
+    /// Every call is refused with this.
+    refused: Option<Refusal>,
     not_before: Option<Instant>,
     start_time: Option<Timestamp>,
     tags: BTreeMap<String, String>,
@@ -48,6 +50,8 @@ impl Describe for Ecs {
             Err(DescribeError::NotBefore(again_at))
         } else if let Some(why) = script.not_ready {
             Err(DescribeError::NotReady(why.to_owned()))
+        } else if let Some(refusal) = &script.refused {
+            Err(CallError::Refused(refusal.clone()).into())
         } else if ids.iter().any(|id| script.poisonous.contains(id)) {
             Err(CallError::Refused(gone()).into())
         } else {
@@ -324,6 +328,34 @@ async fn trouble_wakes_everybody_when_it_begins_and_when_it_ends() {
     assert_eq!(world.pass(INTERVAL).await, ["a", "b"]);
     assert_eq!(world.instances.trouble(&world.scope), None);
     assert_eq!(world.latest("i-1").unwrap().since, second(0), "a failed poll is not a read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_that_are_refused_for_good_back_off_until_they_are_not() {
+    let mut world = World::new(&[("i-1", Running)]);
+    let refusal = Refusal { code: "InvalidRegionId.NotFound".into(), class: Class::Invalid, ..gone() };
+    world.ecs.script().refused = Some(refusal.clone());
+    world.instances.ask("a", &world.scope, &["i-1".to_owned()], None, Duration::from_mins(10));
+    world.pass(Duration::ZERO).await;
+    let began = world.ecs.script().calls[0].0;
+    for _ in 0..40 {
+        world.pass(INTERVAL).await;
+    }
+    let asked: Vec<u64> = world.ecs.script().calls.iter().map(|(at, _)| (*at - began).as_secs()).collect();
+    assert_eq!(asked, [0, 6, 18, 42, 90], "a minute at most");
+
+    // What ECS does not refuse is asked for as usual, and so is what it refuses for the moment.
+    let throttled = Refusal { code: "Throttling.User".into(), class: Class::Throttled, ..refusal };
+    world.ecs.script().refused = Some(throttled);
+    for _ in 0..11 {
+        world.pass(INTERVAL).await;
+    }
+    world.ecs.script().calls.clear();
+    world.pass(INTERVAL).await;
+    assert_eq!(world.ecs.calls().len(), 1);
+    world.ecs.script().refused = None;
+    assert!(!world.pass(INTERVAL).await.is_empty());
+    assert_eq!(world.status("i-1"), Some(Running));
 }
 
 #[tokio::test(start_paused = true)]

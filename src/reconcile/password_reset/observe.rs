@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
@@ -15,7 +15,7 @@ use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, reason
 use crate::decide::needed::{self, Wish};
 use crate::decide::password::{self, Broken};
 use crate::decide::resolve::Resolution;
-use crate::decide::rollout::{BadRecord, Block, Object, Plan, Target};
+use crate::decide::rollout::{BadRecord, Block, Object, Plan, ReadTrouble, Target};
 use crate::decide::runs::{self, Begun};
 use crate::decide::summary::Situation;
 use crate::decide::{Reading, slots};
@@ -52,7 +52,8 @@ pub(super) struct Sight {
     slot_holders: Vec<String>,
     out_of_sync: Vec<String>,
     uncompared: bool,
-    poll_trouble: Option<Block>,
+    poll_trouble: Option<ReadTrouble>,
+    account_is_for_a_person: bool,
 }
 
 struct Seen {
@@ -79,6 +80,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let namespace = object.namespace().unwrap_or_default();
     let account_name = object.spec.account_name().to_owned();
     let account = account(context, &account_name).ok()?;
+    let account_is_for_a_person = account.as_ref().map_or(true, |account| account.is_for_a_person());
     let region = &object.spec.region_id;
     let account = account.and_then(|account| match account.block(&namespace, region) {
         Some(block) => Err(block),
@@ -147,7 +149,8 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         slot_holders: context.ledger.look(|records| slots::holders(records, &wish, now)),
         out_of_sync: out_of_sync(&instances, &wish),
         uncompared: instances.iter().any(|seen| !can_be_compared(seen, &wish, &before)),
-        poll_trouble: trouble.map(|error| readings::trouble(&error)),
+        poll_trouble: trouble.map(|error| readings::trouble(&error, region)),
+        account_is_for_a_person,
         broken: text.and_then(|text| password::check(text).err()),
         broken_on_windows: text.and_then(|text| password::check_windows(text).err()),
         secret_trouble: password.err(),
@@ -246,6 +249,7 @@ impl Sight {
             broken_on_windows: self.broken_on_windows,
             is_guarded: account.is_none_or(|account| account.spec.rules.is_some()),
             may_describe: self.may_describe,
+            read_trouble: self.poll_trouble.as_ref(),
             slot_holders: &self.slot_holders,
             min_restart_interval_seconds: account.map_or(0, |account| account.spec.min_restart_interval_seconds()),
         }
@@ -293,12 +297,14 @@ impl Sight {
             asks_to_resolve: self.object.annotations().contains_key(RESOLVE_UNKNOWN),
             account_name: self.object.spec.account_name(),
             account_trouble: self.account_trouble.as_ref(),
+            account_is_for_a_person: self.account_is_for_a_person,
             secret_trouble: self.secret_trouble.as_ref(),
             broken: self.broken,
             suspended: self.object.spec.suspended(),
             out_of_sync: &self.out_of_sync,
             uncompared: self.uncompared,
             poll_trouble: self.poll_trouble.as_ref(),
+            patience: SignedDuration::from_secs(i64::from(self.object.spec.stable_state_timeout_seconds())),
             plan,
         }
     }

@@ -32,7 +32,7 @@ use record::Intent;
 /// How long an interest in readings outlives the moment at which the pass comes back by itself.
 const LAPSE_GRACE: Duration = Duration::from_mins(1);
 /// How soon to look again while ECS's time is not known. The account's first look wakes its records.
-const AFTER_START: Duration = Duration::from_secs(5);
+const WITHOUT_TIME: Duration = Duration::from_secs(5);
 /// How soon to look again for a slot that another instance was quicker to take.
 const WITHOUT_SLOT: Duration = Duration::from_secs(1);
 /// A pass that has written is woken by the watch; this is for the case that the watch is behind.
@@ -62,6 +62,7 @@ fn forget<T>(context: &Context<T>, name: &str) {
     context.instances.forget(&Waiter::Record(name.to_owned()));
     context.permits.take(name);
     context.owner_missed_since.take(name);
+    context.untimed_since.take(name);
     context.ledger.forget(name);
 }
 
@@ -85,11 +86,14 @@ async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, 
         context.instances.forget(&Waiter::Record(name.to_owned()));
         return Ok(Action::await_change());
     }
-    let Some(sight) = observe::observe(context, &record).await else { return Ok(Action::requeue(AFTER_START)) };
+    let sight = observe::observe(context, &record).await;
     match next(&sight.observed(context, &record), sight.now) {
         Step::Done => Ok(Action::await_change()),
         Step::Wait { until, fresh_after } => {
             let pause = clock::until(sight.now, until).max(Duration::from_millis(100));
+            if !sight.is_timed {
+                return Ok(Action::requeue(pause.min(WITHOUT_TIME)));
+            }
             Ok(wait(context, &record, &sight, fresh_after, pause))
         }
         Step::Write(change) => {
@@ -97,6 +101,8 @@ async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, 
             record::write(context, record, status).await?;
             Ok(Action::requeue(AFTER_WRITE))
         }
+        // Never so by design: without a reading nothing is due.
+        Step::Call(_) if !sight.is_timed => Ok(Action::requeue(WITHOUT_TIME)),
         Step::Call(call) => make(context, record, &sight, call).await,
     }
 }

@@ -11,9 +11,10 @@ use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::password_reset::InstanceRow;
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
+use crate::clock;
 use crate::decide::rollout::Block;
 use crate::decide::step::{Observed, Sendable};
-use crate::decide::{Reading, later, sending, slots, start_time};
+use crate::decide::{Reading, later, newest_moment, reckoned, sending, slots, start_time};
 use crate::ecs::{Scope, Transport};
 use crate::reconcile::accounts::Account;
 use crate::reconcile::{Context, passwords, readings};
@@ -29,6 +30,8 @@ const NOT_THE_CLAIMED_ONE: [&str; 3] =
 pub(super) struct Sight {
     /// The moment of the decision, on ECS's clock.
     pub(super) now: Timestamp,
+    /// Whether `now` is what ECS's clock shows, and not only the least that it can show. Without that nothing is read and nothing sent.
+    pub(super) is_timed: bool,
     /// The claim's account, if it is known.
     pub(super) account: Option<Arc<Account>>,
     /// The latest reading of the instance.
@@ -59,28 +62,33 @@ impl Sight {
         }
     }
 
-    /// The moment now, on ECS's clock, after a call.
+    /// The moment now, on ECS's clock, after a call. Of a sight that is timed.
     pub(super) fn later<T>(&self, context: &Context<T>) -> Timestamp {
         let local = context.clock.now();
         self.account.as_ref().map_or(local, |account| account.clock().now(local))
     }
 }
 
-/// `None`: ECS's time is not known yet, and times that are on its clock cannot be judged by another.
-pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRecord) -> Option<Sight> {
+/// Where no answer of ECS has told its time yet, the moment is reckoned. That ends claims by their deadlines, and does nothing else: a
+/// reading would be dated by another clock.
+pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRecord) -> Sight {
     let spec = &record.spec;
     let account = context.accounts.get(&spec.account_name);
     let local = context.clock.now();
-    let now = match &account {
-        Some(account) => account.clock().skew().map(|_| account.clock().now(local))?,
-        None if context.ecs_accounts.get(&ObjectRef::new(&spec.account_name)).is_some() => return None,
+    let exists = context.ecs_accounts.get(&ObjectRef::new(&spec.account_name)).is_some();
+    let known = match &account {
+        Some(account) => account.clock().skew().map(|_| account.clock().now(local)),
+        None if exists => None,
         // The account is gone: its claims end all the same, by the only clock that is left.
-        None => local,
+        None => Some(local),
     };
+    let Some(now) = known else { return untimed(context, record, account).await };
+    context.untimed_since.take(&record.name_any());
     let phase = record.phase();
     let (sendable, password) = sendable(context, spec, phase, account.as_deref()).await;
-    Some(Sight {
+    Sight {
         now,
+        is_timed: true,
         reading: reading(context, spec, account.as_deref()),
         password,
         sendable,
@@ -90,7 +98,36 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
         is_listed: is_listed(context, record, now),
         owner_row: owner_row(context, spec),
         account,
-    })
+    }
+}
+
+/// What is seen of a record while ECS's time is not known: nothing by which anything is proven, sent or given to others.
+async fn untimed<T: Transport>(context: &Context<T>, record: &ResetRecord, account: Option<Arc<Account>>) -> Sight {
+    let spec = &record.spec;
+    let (name, newest) = (record.name_any(), newest_moment(record));
+    let before = context.untimed_since.get(&name).filter(|(moment, _)| *moment == newest);
+    let (_, since) = before.unwrap_or_else(|| (newest, clock::instant()));
+    context.untimed_since.set(&name, (newest, since));
+    let seen_for = SignedDuration::try_from(clock::instant() - since).unwrap_or(SignedDuration::MAX);
+    let sendable = match &account {
+        Some(account) => sendable(context, spec, record.phase(), Some(account)).await.0,
+        None => Sendable::NotNow(format!("ECSAccount {} cannot be read, or was not looked at yet", spec.account_name)),
+    };
+    let sendable = match sendable {
+        Sendable::Yes => Sendable::NotNow(format!("nothing has answered through ECSAccount {}", spec.account_name)),
+        other => other,
+    };
+    Sight {
+        now: reckoned(newest, seen_for),
+        is_timed: false,
+        account,
+        reading: None,
+        password: None,
+        sendable,
+        start_time_follows_reboot: false,
+        others_away: u32::MAX,
+        is_listed: true,
+    }
 }
 
 /// The latest reading of the claim's instance, by the rules of `account`.

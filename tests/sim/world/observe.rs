@@ -73,7 +73,9 @@ impl State {
             Do::Apply(object) => self.apply(&object),
             Do::Delete { plural, namespace, name } => {
                 let kind = super::process::kinds().into_iter().find(|kind| kind.plural == plural).unwrap();
-                let path = format!("/apis/{}/namespaces/{namespace}/{plural}/{name}", kind.api_version());
+                let version = kind.api_version();
+                let root = if version.contains('/') { "/apis" } else { "/api" };
+                let path = format!("{root}/{version}/namespaces/{namespace}/{plural}/{name}");
                 let (code, answer) = self.request("DELETE", &path, &Value::Null);
                 assert_eq!(code, 200, "{answer}");
             }
