@@ -268,6 +268,7 @@ fn build<T: Transport>(
         storing_restart: tokio::sync::Mutex::default(),
         owner_missed_since: Recent::default(),
         untimed_since: Recent::default(),
+        absent: Recent::default(),
         sent: Recent::default(),
         policies: Policies::default(),
         settings,

@@ -72,6 +72,8 @@ reasons! {
     // One instance, before its claim.
     /// Every slot of `maxUnavailable` is taken.
     WAITING_FOR_SLOT = "WaitingForSlot";
+    /// Every slot is held by an instance that does not come back by itself, and the others wait for a person.
+    SLOT_HELD = "SlotHeld";
     /// Another `PasswordReset` is at work on the instance.
     INSTANCE_BUSY = "InstanceBusy";
     /// The last restart was less than the account's `minRestartIntervalSeconds` ago.
@@ -121,6 +123,8 @@ reasons! {
     PASSWORD_OUTCOME_UNKNOWN = "PasswordOutcomeUnknown";
     /// The controller's memory of the instance is lost or damaged: whether it was reset is not known, and nothing is sent.
     MEMORY_LOST = "MemoryLost";
+    /// ECS does not show the instance any more, although the account may describe it.
+    INSTANCE_RELEASED = "InstanceReleased";
     /// Another `PasswordReset` has since reset the instance.
     SUPERSEDED = "Superseded";
 

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use super::sending::{SOON, fresh, may_send, retry_time};
 use super::step::{Call, Change, Observed, Sendable, Step};
-use super::{Power, SEND_WINDOW, after, later, memory, restart, slots};
+use super::{Power, SEND_WINDOW, after, later, memory, release, restart, slots};
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 
@@ -54,12 +54,16 @@ pub fn next(observed: &Observed, now: Timestamp) -> Step {
 }
 
 fn set_password(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
+    let nothing_unanswered =
+        if o.unsent { found_nothing_unanswered(status) } else { status.unanswered_until.is_none() };
+    let drained_at = status.unanswered_until.as_ref().map(|until| until.0).filter(|_| !nothing_unanswered);
+    if let Some(step) = release::next(o, spec.claim_time.0, drained_at, now, Change::Released) {
+        return step;
+    }
     if let Some(refusal) = &status.refusal {
         return once_drained(status, now, refusal);
     }
     let deadline = after(spec.claim_time.0, i64::from(spec.stable_state_timeout_seconds));
-    let nothing_unanswered =
-        if o.unsent { found_nothing_unanswered(status) } else { status.unanswered_until.is_none() };
     let sendable = may_send(o, now);
     if let Sendable::Never(why) = &sendable {
         return if nothing_unanswered { Step::Write(Change::GivenBack) } else { once_drained(status, now, why) };

@@ -142,6 +142,7 @@ fn look<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> Observed<'
         sendable: Sendable::Yes,
         start_time_follows_reboot: false,
         others_away: 0,
+        describable_since: None,
         is_listed: true,
         owner_row: None,
         timing: timing(),
@@ -594,6 +595,7 @@ fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
                 sendable: Sendable::Yes,
                 start_time_follows_reboot: true,
                 others_away: 0,
+                describable_since: Some(at(0)),
                 is_listed: true,
                 owner_row: None,
                 timing: timing(),
@@ -646,5 +648,80 @@ fn without_a_reading_nothing_is_sent_or_proven_in_any_phase() {
         let step = next(&look(&record, None), at(hours * 1_800));
         let is_harmless = matches!(step, Step::Wait { .. } | Step::Write(Change::Failed(..) | Change::Unknown(..)));
         assert!(is_harmless, "{phase:?} after {hours} half hours: {step:?}");
+    }
+}
+
+/// What an absence comes to: first seen at `since`, last at `sent`, and describable since `dry_run`.
+fn absent(record: &ResetRecord, (since, sent): (i64, i64), dry_run: Option<i64>, now: i64) -> Step {
+    let absent = Reading { seen: None, ..reading(sent, since, Power::Running, 0) };
+    let observed = Observed { describable_since: dry_run.map(at), ..look(record, Some(&absent)) };
+    next(&observed, at(now))
+}
+
+#[test]
+fn an_absent_instance_is_released_after_m_and_a_dry_run() {
+    let released = Step::Write(Change::Released);
+    for phase in [Phase::PasswordSet, Phase::Restarting, Phase::Unknown, Phase::Failed] {
+        let record = in_phase(phase);
+        assert_eq!(absent(&record, (100, 220), Some(101), 221), released_at(221), "{phase:?}: M from the dry run on");
+        assert_eq!(absent(&record, (100, 221), Some(101), 222), released, "{phase:?}");
+        assert_ne!(absent(&record, (100, 900), None, 900), released, "{phase:?}: the account may not describe it");
+        assert_ne!(absent(&record, (200, 310), Some(101), 311), released, "{phase:?}: not M long");
+        // Readings from before the claim's last step count for nothing.
+        assert_ne!(absent(&record, (-600, 119), Some(-600), 120), released, "{phase:?}");
+    }
+    assert_eq!(absent(&in_phase(Phase::InEffect), (100, 221), Some(101), 222), Step::Write(Change::Available));
+}
+
+/// The wait for the reading that decides.
+fn released_at(second: i64) -> Step {
+    Step::Wait { until: at(second) + SOON, fresh_after: Some(at(221)) }
+}
+
+#[test]
+fn a_released_instance_waits_until_no_copy_of_a_call_is_alive() {
+    let is_released = |record: &ResetRecord, now| {
+        let step = absent(record, (100, now), Some(101), now);
+        assert!(is_wait(&step) || step == Step::Write(Change::Released), "{step:?}");
+        !is_wait(&step)
+    };
+    // The password, and whatever became of it: a refusal too.
+    let (claimed, restart) = (claimed(), in_phase(Phase::RestartRequested));
+    let mut refused = claimed.clone();
+    refused.status.as_mut().unwrap().refusal = Some("refused".to_owned());
+    for record in [&claimed, &refused] {
+        assert!(!is_released(record, 1_919) && is_released(record, 1_920));
+    }
+    assert!(!is_released(&restart, 1_959) && is_released(&restart, 1_960));
+    // An attempt that was never sent has no copy.
+    let gone = Reading { seen: None, ..reading(300, 100, Power::Running, 0) };
+    let unsent = Observed { unsent: true, describable_since: Some(at(101)), ..look(&claimed, Some(&gone)) };
+    assert_eq!(next(&unsent, at(300)), Step::Write(Change::Released));
+}
+
+#[test]
+fn a_deadline_that_comes_before_m_does_not_end_a_claim_on_an_absent_instance() {
+    let mut record = in_phase(Phase::Restarting);
+    record.spec.timeout_seconds = 60;
+    assert!(is_wait(&absent(&record, (100, 200), Some(101), 200)));
+    assert_eq!(absent(&record, (100, 221), Some(101), 221), Step::Write(Change::Released));
+    let stuck = absent(&record, (100, 200), None, 200);
+    assert!(matches!(stuck, Step::Write(Change::Unknown(reasons::RESTART_STUCK, _))), "{stuck:?}");
+}
+
+#[test]
+fn a_released_instance_has_failed_and_holds_no_slot() {
+    for phase in
+        [Phase::SettingPassword, Phase::PasswordSet, Phase::RestartRequested, Phase::Restarting, Phase::Unknown]
+    {
+        let record = in_phase(phase);
+        let gone = Reading { seen: None, ..reading(5_000, 4_000, Power::Running, 0) };
+        let status = progress::apply(&record, Change::Released, Some(&gone), at(5_000));
+        let row = status.row.as_ref().unwrap();
+        assert_eq!((status.phase, row.reason.as_str()), (Phase::Failed, reasons::INSTANCE_RELEASED));
+        assert!(row.message.contains("take it off spec.instanceIDs"), "{}", row.message);
+        assert!(!slots::holds_slot(&status, at(5_000)), "{phase:?}");
+        assert_eq!(status.completed.last().map(|entry| entry.row.state), Some(State::Failed));
+        assert!(is_done(&ResetRecord { status: Some(status), ..record }));
     }
 }

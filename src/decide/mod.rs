@@ -11,6 +11,7 @@ pub mod memory;
 pub mod needed;
 pub mod password;
 pub mod progress;
+mod release;
 pub mod resolve;
 mod restart;
 pub mod rollout;

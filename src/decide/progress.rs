@@ -214,6 +214,17 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
             let message = format!("password set; it takes effect at the next start through ECS, since {why}");
             end(&mut status, spec, Phase::EffectiveAtNextStart, reason, message, now);
         }
+        Change::Released => {
+            let since = reading.map_or(now, |reading| reading.since);
+            let message = format!(
+                "the instance was released: ECS has not shown it since {}, although the account may describe it; take it off spec.instanceIDs",
+                short(since)
+            );
+            if status.start_time_before.is_some() {
+                status.available_time = Some(Time(now));
+            }
+            end(&mut status, spec, Phase::Failed, reasons::INSTANCE_RELEASED, message, now);
+        }
         Change::Failed(reason, message) => end(&mut status, spec, Phase::Failed, reason, message, now),
         Change::Unknown(reason, message) => end(&mut status, spec, Phase::Unknown, reason, message, now),
         Change::LeftRunning => {

@@ -9,9 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::instance::heard;
 use super::sending::{SOON, may_send, retry_time};
 use super::step::{Call, Change, Observed, Sendable, Step};
-use super::{MINUTE, Power, Reading, SEND_WINDOW, Seen, Timing, after, is_drained, later, minute};
+use super::{MINUTE, Power, Reading, SEND_WINDOW, Seen, Timing, after, is_drained, later, minute, release};
 use crate::api::password_reset::RestartPolicy;
-use crate::api::reset_record::{ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
+use crate::api::reset_record::{Phase, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
 
 /// How often a restart is requested in one claim before its outcome is left to a person.
@@ -20,6 +20,9 @@ const RESTART_ATTEMPTS: u32 = 3;
 /// The password is acknowledged: requests the restart, if the instance is Running and nothing forbids it.
 pub(super) fn request(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
     let Some(acknowledged) = status.password_acknowledged_at.as_ref().map(|time| time.0) else { return Step::Done };
+    if let Some(step) = release::next(o, acknowledged, drained_at(status), now, Change::Released) {
+        return step;
+    }
     let deadline = after(acknowledged, i64::from(spec.timeout_seconds));
     let wait = |fresh_after| {
         if now > deadline {
@@ -116,6 +119,9 @@ pub(super) fn prove_unanswered(
     }
     let sent = status.attempt.as_ref().map_or(now, |attempt| attempt.timestamp.0);
     let settled_at = later(sent, o.timing.request_validity + o.timing.restart_settle);
+    if let Some(step) = release::next(o, sent, drained_at(status), now, Change::Released) {
+        return step;
+    }
     let deadline = after(settled_at, i64::from(spec.timeout_seconds));
     let unknown = || {
         let why = format!(
@@ -168,6 +174,9 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
         return Step::Write(Change::InEffect { start_time: Some(start_time) });
     }
     let accepted = status.accepted_at.as_ref().map_or(spec.claim_time.0, |time| time.0);
+    if let Some(step) = release::next(o, accepted, drained_at(status), now, Change::Released) {
+        return step;
+    }
     let deadline = after(accepted, i64::from(spec.timeout_seconds));
     let reading = o.reading.filter(|reading| reading.sent_at > accepted);
     // A change that was seen just before does not wake again: the first reading that counts is asked for.
@@ -211,19 +220,23 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
 }
 
 /// An ended claim whose restart still holds a slot: until the instance was Running for `minReadySeconds`, also after the
-/// last moment at which a copy that is unanswered can have taken it away, or has left its owner's list.
+/// last moment at which a copy that is unanswered can have taken it away, was released, or has left its owner's list.
 pub(super) fn await_availability(
     o: &Observed,
     spec: &ResetRecordSpec,
     status: &ResetRecordStatus,
     now: Timestamp,
 ) -> Step {
-    // A machine that was released, or that somebody has stopped, would hold up the others for ever; who takes it off the list has
-    // decided that.
+    // A machine that somebody has stopped would hold up the others for ever; who takes it off the list has decided that.
     if !o.is_listed && is_drained(status, now) {
         return Step::Write(Change::Available);
     }
     let ended = status.row.as_ref().and_then(|row| row.state_time.as_ref()).map_or(spec.claim_time.0, |time| time.0);
+    // What the claim came to stays, where that is known.
+    let released = if status.phase == Phase::InEffect { Change::Available } else { Change::Released };
+    if let Some(step) = release::next(o, ended, drained_at(status), now, released) {
+        return step;
+    }
     let running = o.reading.filter(|reading| reading.shows(&Power::Running));
     let from = running.map_or(now, |reading| reading.since).max(ended);
     let last_copy = status.unanswered_until.as_ref().map_or(from, |until| later(until.0, o.timing.restart_settle));
@@ -245,8 +258,13 @@ fn moved(reading: Option<&Reading>, status: &ResetRecordStatus) -> Option<Timest
     (start_time > before && minute(start_time) >= minute(acknowledged)).then_some(start_time)
 }
 
+/// When the last unanswered copy is dead, if there is one.
+fn drained_at(status: &ResetRecordStatus) -> Option<Timestamp> {
+    status.unanswered_until.as_ref().map(|until| until.0)
+}
+
 /// Whether an unbroken row of readings, counted from `from` at the earliest, is M long; else when it will be.
-fn settled(reading: &Reading, from: Timestamp, timing: Timing) -> Result<(), Timestamp> {
+pub(super) fn settled(reading: &Reading, from: Timestamp, timing: Timing) -> Result<(), Timestamp> {
     let then = later(reading.since.max(from), timing.restart_settle);
     if reading.sent_at >= then { Ok(()) } else { Err(then) }
 }

@@ -11,10 +11,12 @@ use super::needed::{self, Wish};
 use super::password::Broken;
 use super::resolve::Decision;
 use super::runs::{self, Begun, RunPassword};
+use super::sending::SOON;
+use super::slots::{Holder, Outlook};
 use super::{Power, Reading, Seen, is_drained, later, minute, progress};
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, Requested, RestartPolicy, Run, State};
 use crate::api::reasons;
-use crate::api::reset_record::{Completed, Owner, ResetRecord};
+use crate::api::reset_record::{Completed, Owner, Phase, ResetRecord};
 
 /// How many of those who hold a slot are named to one who waits for it.
 const SLOT_HOLDERS_NAMED: usize = 3;
@@ -44,7 +46,7 @@ pub struct Object<'a> {
     /// What keeps instances from being read, if anything does.
     pub read_trouble: Option<&'a ReadTrouble>,
     /// The instances whose claims hold a slot, those that have left the list included.
-    pub slot_holders: &'a [String],
+    pub slot_holders: &'a [Holder],
     /// The account's pause between two restarts of one instance.
     pub min_restart_interval_seconds: u32,
 }
@@ -114,6 +116,8 @@ pub struct Plan {
     pub password: RunPassword,
     /// Whether ECS has not let instances be read for `stableStateTimeoutSeconds`, and a person has to see to it.
     pub unread_for_too_long: bool,
+    /// Why no slot becomes free by itself, where instances wait for one.
+    pub held_up: Option<Block>,
 }
 
 /// An instance that may be claimed now.
@@ -186,12 +190,43 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
             }
         }
     }
+    if plan.rows.iter().any(|row| row.reason == reasons::WAITING_FOR_SLOT) {
+        look_at_slots(object, targets, &mut plan, now);
+    }
     plan
+}
+
+/// For the instances that wait for a slot: whether one becomes free by itself, and when that is looked at again.
+fn look_at_slots(object: &Object, targets: &[Target], plan: &mut Plan, now: Timestamp) {
+    let is_listed = |id: &&String| targets.iter().any(|target| target.instance_id == *id);
+    let holders = object.slot_holders.iter().map(|holder| &holder.instance_id).filter(is_listed);
+    plan.watch.extend(holders.cloned());
+    let mut stay = Vec::new();
+    for Holder { instance_id, outlook } in object.slot_holders {
+        match outlook {
+            Outlook::Frees => {}
+            // The reading that decides comes a little later.
+            Outlook::FreesUntil(then) => plan.wake = earliest(plan.wake, Some((*then).max(now) + SOON)),
+            Outlook::Stays(why) => stay.push(format!("{instance_id}: {why}")),
+        }
+    }
+    if plan.claims.is_empty() && stay.len() == object.slot_holders.len() {
+        let more = stay.len().saturating_sub(SLOT_HOLDERS_NAMED);
+        stay.truncate(SLOT_HOLDERS_NAMED);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let message = format!(
+            "no slot becomes free, maxUnavailable is {}; {}{more}",
+            object.spec.max_unavailable(),
+            stay.join("; ")
+        );
+        plan.held_up = Some(Block { reason: reasons::SLOT_HELD, message });
+    }
 }
 
 /// Whom an instance waits for. Somebody who wonders why nothing goes on has to know which instance to look at.
 fn waits_for_slot(object: &Object, claims: &[Claim]) -> String {
-    let holders = object.slot_holders.iter().chain(claims.iter().map(|claim| &claim.instance_id));
+    let holders = object.slot_holders.iter().map(|holder| &holder.instance_id);
+    let holders = holders.chain(claims.iter().map(|claim| &claim.instance_id));
     let named: Vec<&str> = holders.map(String::as_str).take(SLOT_HOLDERS_NAMED).collect();
     let more = (object.slot_holders.len() + claims.len()).saturating_sub(named.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -291,6 +326,10 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     }
     if let Some(record) = target.record {
         let status = record.progress();
+        if status.phase == Phase::Unrecognized {
+            let message = "its ResetRecord is in a phase that this version of the controller does not know; nothing is done until the version that wrote it is installed";
+            return pending(reasons::INVALID_SPEC, message.to_owned(), None);
+        }
         if !status.phase.has_ended() {
             return pending(
                 reasons::INSTANCE_BUSY,
@@ -319,7 +358,8 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
 /// The row of an instance that this object's own claim is at work on.
 fn in_flight(object: &Object, target: &Target) -> Option<InstanceRow> {
     let record = target.record.filter(|record| record.spec.owner.is(&object.wish.owner))?;
-    let status = record.status.as_ref().filter(|status| !status.phase.has_ended())?;
+    let is_at_work = |phase: Phase| !phase.has_ended() && phase != Phase::Unrecognized;
+    let status = record.status.as_ref().filter(|status| is_at_work(status.phase))?;
     status.row.clone().or_else(|| target.before.cloned())
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::*;
 use crate::api::password_reset::{PasswordSecretRef, RestartSpec, Trigger};
 use crate::api::reset_record::{Fingerprint, Phase, ResetRecordStatus};
-use crate::decide::instance::tests::{at, claimed, owner, row};
+use crate::decide::instance::tests::{at, claimed, owner, row, timing};
 use crate::decide::password::LineBreak;
 use crate::decide::resolve::Resolution;
 use crate::decide::slots;
@@ -73,6 +73,10 @@ fn object<'a>(spec: &'a PasswordResetSpec, wish: &'a Wish) -> Object<'a> {
     }
 }
 
+fn holder(instance_id: &str, outlook: Outlook) -> Holder {
+    Holder { instance_id: instance_id.to_owned(), outlook }
+}
+
 fn reading(power: Power) -> Reading {
     Reading {
         sent_at: at(0),
@@ -118,7 +122,7 @@ fn as_many_are_claimed_as_there_are_free_slots() {
     let all_free = plan(&object(&spec, &wish), &targets(&spec, Some(&running)), at(1));
     assert_eq!(claims(&all_free), ["i-bp1a0000", "i-bp1a0001"]);
     assert_eq!(all_free.rows[2].reason, reasons::WAITING_FOR_SLOT);
-    let holders = ["i-x".to_owned(), "i-y".to_owned()];
+    let holders = [holder("i-x", Outlook::Frees), holder("i-y", Outlook::Frees)];
     let one_free = Object { slot_holders: &holders[..1], ..object(&spec, &wish) };
     assert_eq!(claims(&plan(&one_free, &targets(&spec, Some(&running)), at(1))), ["i-bp1a0000"]);
     let none_free = Object { slot_holders: &holders, ..object(&spec, &wish) };
@@ -652,8 +656,68 @@ fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
     assert_eq!((status.phase, status.completed[0].row.state), (Phase::InEffect, State::InEffect));
     assert_eq!(status.completed[0].row.reason, reasons::RESOLVED_BY_PERSON);
     assert!(!slots::holds_slot(&status, at(1)));
-    assert_eq!(slots::holders(&[&record], &wish, at(1)).len(), 0);
-    assert_eq!(slots::holders(&[&record], &self::wish(), at(1)), ["i-bp1a0000"]);
+    let holders = |wish| slots::holders(&[&record], wish, |_| None, timing(), at(1));
+    assert_eq!(holders(&wish).len(), 0);
+    assert_eq!(holders(&self::wish()), [holder("i-bp1a0000", Outlook::Frees)]);
+}
+
+#[test]
+fn slots_that_do_not_become_free_hold_up_the_object_and_say_whose_they_are() {
+    let (spec, wish, running) = (spec(3), wish(), reading(Power::Running));
+    let plan_with = |holders: &[Holder]| {
+        plan(&Object { slot_holders: holders, ..object(&spec, &wish) }, &targets(&spec, Some(&running)), at(1))
+    };
+    let stays = |id| holder(id, Outlook::Stays("it is Stopped; start it".to_owned()));
+    let held = plan_with(&[stays("i-bp1a0000"), stays("i-y")]).held_up.unwrap();
+    assert_eq!(held.reason, reasons::SLOT_HELD);
+    let message =
+        "no slot becomes free, maxUnavailable is 2; i-bp1a0000: it is Stopped; start it; i-y: it is Stopped; start it";
+    assert_eq!(held.message, message);
+    // One of two goes on.
+    let until = holder("i-y", Outlook::FreesUntil(at(77)));
+    let goes_on = plan_with(&[stays("i-bp1a0000"), until]);
+    assert_eq!((&goes_on.held_up, goes_on.wake), (&None, Some(at(77) + SOON)));
+    assert!(goes_on.watch.contains(&"i-bp1a0000".to_owned()), "a change of it is looked at");
+    assert_eq!(plan_with(&[stays("i-bp1a0000"), holder("i-y", Outlook::Frees)]).held_up, None);
+    assert_eq!(plan_with(&[stays("i-bp1a0000")]).held_up, None, "there is a free slot");
+}
+
+#[test]
+fn a_slot_stays_held_once_readings_m_apart_do_not_show_the_instance_running() {
+    let mut record = unknown_record();
+    record.status.as_mut().unwrap().unanswered_until = None;
+    record.status.as_mut().unwrap().row.as_mut().unwrap().state_time = Some(Time(at(100)));
+    let outlook = |record: &ResetRecord, reading: Option<Reading>| {
+        slots::holders(&[record], &wish(), |_| reading.clone(), timing(), at(1_000)).remove(0).outlook
+    };
+    let shown = |sent, power| Some(Reading { sent_at: at(sent), since: at(50), ..reading(power) });
+    assert_eq!(outlook(&record, None), Outlook::Frees, "nothing is known");
+    assert_eq!(outlook(&record, shown(900, Power::Running)), Outlook::Frees);
+    assert_eq!(outlook(&record, shown(219, Power::Stopped)), Outlook::FreesUntil(at(220)));
+    let why = |outlook| if let Outlook::Stays(why) = outlook { why } else { panic!("{outlook:?}") };
+    assert!(why(outlook(&record, shown(220, Power::Stopped))).contains("Stopped; start it"));
+    let absent = shown(220, Power::Stopped).map(|reading| Reading { seen: None, ..reading });
+    assert!(why(outlook(&record, absent)).contains("ecs:DescribeInstances"));
+    let forbidden = shown(220, Power::Stopped).map(|mut reading| {
+        reading.seen.as_mut().unwrap().permitted = false;
+        reading
+    });
+    assert!(!why(outlook(&record, forbidden)).contains("Stopped"), "it is not the user's to know");
+    // A copy may restart it, and be seen only later.
+    record.status.as_mut().unwrap().unanswered_until = Some(Time(at(500)));
+    assert_eq!(outlook(&record, shown(700, Power::Stopped)), Outlook::FreesUntil(at(740)));
+    record.status.as_mut().unwrap().phase = Phase::Unrecognized;
+    assert!(why(outlook(&record, shown(900, Power::Running))).contains("phase"));
+}
+
+#[test]
+fn a_record_in_a_phase_of_another_version_is_waited_for_by_name() {
+    let (spec, wish, running, mut record) = (spec(1), wish(), reading(Power::Running), claimed());
+    record.status.as_mut().unwrap().phase = Phase::Unrecognized;
+    let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
+    let plan = plan(&object(&spec, &wish), &[target], at(1));
+    assert_eq!((plan.rows[0].state, plan.rows[0].reason.as_str()), (State::Pending, reasons::INVALID_SPEC));
+    assert!(plan.claims.is_empty());
 }
 
 // === Reads ===

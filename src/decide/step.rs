@@ -17,6 +17,9 @@ pub struct Observed<'a> {
     pub unsent: bool,
     /// The latest reading of the instance through the claim's account.
     pub reading: Option<&'a Reading>,
+    /// Since when a dry run says that the account may describe the instance, while the readings do not show it; `None`: it does not
+    /// say so, or was not asked.
+    pub describable_since: Option<Timestamp>,
     /// Whether the claim's next call can be made: its account, and in `SettingPassword` its password too. What the instance
     /// itself says is not in it; see [`super::sending`].
     pub sendable: Sendable,
@@ -72,6 +75,8 @@ pub enum Change {
     },
     /// The password takes effect at the next start.
     EffectiveAtNextStart(&'static str),
+    /// The instance was released: ECS does not show it, although the account may describe it.
+    Released,
     /// A definite failure.
     Failed(&'static str, String),
     /// The outcome cannot be proven.

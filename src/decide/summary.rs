@@ -170,6 +170,9 @@ fn bottom_line(situation: &Situation, counts: &Counts, now: Timestamp) -> Bottom
         let status = if stalled { ConditionStatus::False } else { ConditionStatus::Unknown };
         return Bottom { status, reason, message, retrying: !stalled };
     }
+    if let Some(Block { reason, message }) = situation.plan.held_up.as_ref().filter(|_| open.iter().all(is_pending)) {
+        return Bottom { status: ConditionStatus::False, reason, message: message.clone(), retrying: false };
+    }
     let at_work = |state| open.iter().find(|row| row.state == state);
     let (reason, row) = if let Some(row) = at_work(State::Restarting) {
         (reasons::RESTARTING, row)
@@ -315,8 +318,13 @@ fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
     let missing: Vec<&str> = rows
         .iter()
         .filter(|row| {
-            [reasons::INSTANCE_NOT_FOUND, reasons::NOT_PERMITTED, reasons::INSTANCE_NOT_ALLOWED]
-                .contains(&row.reason.as_str())
+            [
+                reasons::INSTANCE_NOT_FOUND,
+                reasons::INSTANCE_RELEASED,
+                reasons::NOT_PERMITTED,
+                reasons::INSTANCE_NOT_ALLOWED,
+            ]
+            .contains(&row.reason.as_str())
         })
         .map(|row| row.instance_id.as_str())
         .collect();

@@ -226,3 +226,17 @@ fn an_account_that_stays_unusable_asks_a_person() {
     let works = status(&situation(&first, &wish, &plan), at(601));
     assert_eq!(table(&works)[0], "Unknown", "it goes on");
 }
+
+#[test]
+fn an_object_whose_slots_do_not_become_free_is_stalled_once_nothing_else_goes_on() {
+    let (before, wish) = (PasswordResetStatus::default(), wish("1"));
+    let block = Block { reason: reasons::SLOT_HELD, message: "no slot".to_owned() };
+    let show = |rows| {
+        let plan = Plan { held_up: Some(block.clone()), ..plan(rows) };
+        table(&status(&situation(&before, &wish, &plan), at(0))).map(str::to_owned)
+    };
+    let waits = with(State::Pending, reasons::WAITING_FOR_SLOT);
+    assert_eq!(show(vec![row(State::InEffect), waits.clone()]), ["False", "", "True", "False", "SlotHeld"]);
+    let first = with(State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE);
+    assert_eq!(show(vec![first, waits])[0], "Unknown", "that one ends by itself");
+}

@@ -90,6 +90,8 @@ pub struct Context<T> {
     pub owner_missed_since: Recent<jiff::Timestamp>,
     /// Since when this process has seen a record as it is without knowing ECS's time, and the newest moment in it.
     pub untimed_since: Recent<(jiff::Timestamp, tokio::time::Instant)>,
+    /// What dry runs have said of the instances that readings do not show, by the record.
+    pub absent: Recent<reset_record::Absent>,
     /// The attempt that this process last sent for each record: an attempt is sent once.
     pub sent: Recent<String>,
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::accounts::{Account, Accounts};
 use super::calls::{Calls, prepare};
 use crate::api::reasons;
@@ -10,7 +12,7 @@ use crate::decide::rollout::{Block, ReadTrouble};
 use crate::decide::{Power, Reading, Seen};
 use crate::ecs::{
     Action, CallError, Class, Describe, DescribeError, Described, Instance, InstanceStatus, Observation, Refusal,
-    Scope, Transport, describe_instances,
+    Scope, Transport, describe_instances, describe_instances_dry_run,
 };
 
 /// 100 ids fit one page; a gateway that keeps handing out tokens is not followed for ever.
@@ -60,6 +62,26 @@ impl<T: Transport> Reader<T> {
             }
         }
         Err(DescribeError::Endless(PAGES_MAX))
+    }
+}
+
+/// Asks ECS, with a dry run, whether the account may describe an instance: an answer without it does not tell. `None`: it did not
+/// say, or cannot be asked now.
+pub async fn may_describe<T: Transport>(
+    calls: &Calls<T>,
+    account: &Account,
+    region: &str,
+    instance_id: &str,
+    now: Timestamp,
+) -> Option<bool> {
+    let (endpoint, credentials, destination) = prepare(account, region, now).ok()?;
+    let permit = calls.permit(&account.name, region, Action::DescribeInstances).ok()?;
+    let stamp = calls.stamp(account.clock());
+    let signed = describe_instances_dry_run(&endpoint, credentials, &[instance_id.to_owned()], &stamp);
+    match calls.send(destination, permit, signed).await.result {
+        Ok(_) => Some(true),
+        Err(error) if error.class() == Class::Denied => Some(false),
+        Err(_) => None,
     }
 }
 

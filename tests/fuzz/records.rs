@@ -133,6 +133,7 @@ fn drive(mut record: ResetRecord, reading: Option<&Reading>, unsent: bool, accep
             sendable: Sendable::Yes,
             start_time_follows_reboot: accept,
             others_away: 0,
+            describable_since: Some(noon() - SignedDuration::from_hours(1)),
             is_listed: true,
             owner_row: None,
             timing: timing(),

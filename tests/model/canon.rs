@@ -131,15 +131,30 @@ impl Canon<'_> {
     }
 
     fn machine(&mut self, machine: &Machine) {
-        let Machine { view, past, stored, in_effect, accepted, slow, restarted, touched, crossed, crowded } = machine;
+        let Machine {
+            view,
+            past,
+            stored,
+            in_effect,
+            accepted,
+            slow,
+            restarted,
+            touched,
+            crossed,
+            crowded,
+            hidden,
+            describable,
+        } = machine;
+        self.word(hidden);
+        self.moment(*describable);
         self.word((stored, in_effect, slow, restarted, touched, crossed, crowded, past.len()));
         self.word(accepted.len());
         for Accepted { at, claim } in accepted {
             self.word(claim);
             self.moment(*at);
         }
-        for View { status, start_time, permitted, since, from, until } in past {
-            self.word((status, permitted));
+        for View { status, start_time, permitted, hidden, since, from, until } in past {
+            self.word((status, permitted, hidden));
             [start_time + 1, *since, *from, *until].into_iter().for_each(|moment| self.moment(moment));
         }
         // A StartTime is noted as the end of its minute, which is not before now when it is new.

@@ -10,6 +10,7 @@ use ecs_password_reset::decide::memory::{OwnMemory, restored};
 use ecs_password_reset::decide::needed::{self, Wish};
 use ecs_password_reset::decide::progress::apply;
 use ecs_password_reset::decide::rollout::{Block, Claim, Object, Plan, Target, claimed_row, loss, may_restore, plan};
+use ecs_password_reset::decide::slots::Holder;
 use ecs_password_reset::decide::step::Change;
 use ecs_password_reset::decide::{Reading, slots};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -41,10 +42,12 @@ pub fn planned(setup: &Setup, world: &World, wish: &Wish, readings: &[Reading]) 
     let targets: Vec<_> = (0..setup.instances)
         .map(|instance| target(instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
         .collect();
-    plan(&object(setup, world, wish, &slots::holders(&ledger(world), wish, at(world.now))), &targets, at(world.now))
+    let reading_of = |id: &str| readings.get(INSTANCES.iter().position(|it| *it == id)?).cloned();
+    let holders = slots::holders(&ledger(world), wish, reading_of, setup.timing, at(world.now));
+    plan(&object(setup, world, wish, &holders), &targets, at(world.now))
 }
 
-fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slot_holders: &'a [String]) -> Object<'a> {
+fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slot_holders: &'a [Holder]) -> Object<'a> {
     let no_secret = Block { reason: reasons::SECRET_NOT_FOUND, message: String::new() };
     Object {
         spec: &setup.spec,

@@ -32,6 +32,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
             && start_time::learn(setup.known, ACCOUNT, REGION, &ledger(world)) == StartTimeFollowsReboot::Observed,
         others_away: slots::others_away(&ledger(world), version, now),
+        describable_since: world.machines[instance].describable_since(reading),
         is_listed: true,
         owner_row: None,
         timing: setup.timing,

@@ -4,6 +4,7 @@
 //! reboot may begin late and a reading lag, their sum staying just below M; StartTime follows reboots or not, as the setup says.
 
 use ecs_password_reset::decide::{Power, Reading, Seen};
+use jiff::Timestamp;
 
 use crate::world::{Copy, at, minute, send_window};
 
@@ -39,6 +40,10 @@ pub struct Machine {
     pub touched: bool,
     /// Whether somebody did so between the acceptance of our last reboot and its beginning.
     pub crossed: bool,
+    /// Whether the account may not describe it.
+    pub hidden: bool,
+    /// Since when it may.
+    pub describable: i64,
     /// Whether its last restart was stored by one of two processes at work, neither of which could see the other's.
     pub crowded: bool,
 }
@@ -52,6 +57,8 @@ pub struct View {
     pub start_time: i64,
     /// Whether the account's rules cover it, by its tags.
     pub permitted: bool,
+    /// Whether it is in no answer, since the account may not describe it.
+    pub hidden: bool,
     /// Since when it has this status.
     pub since: i64,
     /// Since when all of this is so.
@@ -69,6 +76,8 @@ pub enum Status {
     Stopped,
     /// It reboots, because of us or of somebody else.
     Rebooting { ours: bool },
+    /// It was released.
+    Gone,
 }
 
 /// A reboot that was accepted.
@@ -80,10 +89,22 @@ pub struct Accepted {
     pub claim: i64,
 }
 
+impl View {
+    /// Whether no answer holds it.
+    fn is_absent(&self) -> bool {
+        self.hidden || self.status == Status::Gone
+    }
+
+    /// Whether a row of readings goes on from one to the other.
+    fn looks_like(&self, other: &Self) -> bool {
+        self.is_absent() == other.is_absent() && (self.is_absent() || self.status == other.status)
+    }
+}
+
 impl Machine {
     /// An instance that has been so for long.
     pub fn new(status: Status) -> Self {
-        let view = View { status, start_time: -100, permitted: true, since: -100, from: -100, until: 0 };
+        let view = View { status, start_time: -100, permitted: true, hidden: false, since: -100, from: -100, until: 0 };
         Self {
             view,
             past: Vec::new(),
@@ -95,6 +116,8 @@ impl Machine {
             touched: false,
             crossed: false,
             crowded: false,
+            hidden: false,
+            describable: -100,
         }
     }
 
@@ -106,7 +129,7 @@ impl Machine {
                 self.crossed = false;
             }
             (false, Status::Running | Status::Stopped) => self.stored = copy.claim,
-            (true, Status::Stopped) | (_, Status::Rebooting { .. }) => return false,
+            (true, Status::Stopped) | (_, Status::Rebooting { .. } | Status::Gone) => return false,
         }
         true
     }
@@ -153,6 +176,26 @@ impl Machine {
         self.turn(Status::Running, minute(now), now);
     }
 
+    /// Somebody releases it: it is gone for good.
+    pub fn release(&mut self, now: i64) {
+        self.accepted.clear();
+        self.turn(Status::Gone, self.view.start_time, now);
+    }
+
+    /// Somebody takes away, or gives back, the account's right to describe it.
+    pub fn hide(&mut self, hidden: bool, now: i64) {
+        self.hidden = hidden;
+        self.describable = now;
+        self.past.push(View { until: now, ..self.view });
+        // A row of readings in which it is absent begins anew, and so does one of its status.
+        self.view = View { hidden, since: now, from: now, until: now, ..self.view };
+    }
+
+    /// Since when dry runs say that it may be described, of those that were made since it was absent in `reading`.
+    pub fn describable_since(&self, reading: &Reading) -> Option<Timestamp> {
+        (reading.seen.is_none() && !self.hidden).then(|| reading.since.max(at(self.describable)))
+    }
+
     /// Whether something has to happen to it before time goes on.
     pub fn holds_time(&self, now: i64) -> bool {
         let begins = self.accepted.first().is_some_and(|accepted| !self.slow || now >= accepted.at + BEGIN_DELAY);
@@ -168,7 +211,7 @@ impl Machine {
     fn turn(&mut self, status: Status, start_time: i64, now: i64) {
         let before = View { until: now, ..self.view };
         self.past.push(before);
-        let since = if before.status == status { before.since } else { now };
+        let since = if before.status == status || before.hidden { before.since } else { now };
         self.view = View { status, start_time, since, from: now, until: now, ..before };
     }
 
@@ -190,7 +233,7 @@ impl Machine {
         for sent_at in now - send_window()..=now {
             let past = self.past.iter().filter(|view| view.until >= sent_at - READ_LAG && view.from <= sent_at);
             for view in past.chain(Some(&self.view).filter(|view| view.from <= sent_at)) {
-                let same = self.past.iter().filter(|other| other.status == view.status).map(|other| other.since);
+                let same = self.past.iter().filter(|other| other.looks_like(view)).map(|other| other.since);
                 let mut sinces = vec![sent_at, view.since, same.min().unwrap_or(view.since).min(view.since)];
                 sinces.sort_unstable();
                 sinces.dedup();
@@ -205,7 +248,7 @@ fn show(view: &View, sent_at: i64, since: i64) -> Reading {
     let power = match view.status {
         Status::Running => Power::Running,
         Status::Stopped => Power::Stopped,
-        Status::Rebooting { .. } => Power::Transitional("Stopping".to_owned()),
+        Status::Rebooting { .. } | Status::Gone => Power::Transitional("Stopping".to_owned()),
     };
     let seen = Seen {
         power,
@@ -217,5 +260,6 @@ fn show(view: &View, sent_at: i64, since: i64) -> Reading {
         expires: None,
         permitted: view.permitted,
     };
-    Reading { sent_at: at(sent_at), since: at(since.min(sent_at)), seen: Some(seen) }
+    let seen = Some(seen).filter(|_| !view.is_absent());
+    Reading { sent_at: at(sent_at), since: at(since.min(sent_at)), seen }
 }

@@ -4,15 +4,19 @@
 //! I6 (every record reaches an end) is a property of paths: [`settled`] says what an end is, the search finds the paths.
 //! I7 (where a password may appear) has no place in a model without passwords.
 
-use ecs_password_reset::api::password_reset::State;
+use ecs_password_reset::api::conditions;
+use ecs_password_reset::api::password_reset::{PasswordResetStatus, State};
 use ecs_password_reset::api::reasons;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, StartTimeEvidence};
+use ecs_password_reset::decide::needed::Wish;
+use ecs_password_reset::decide::rollout::Plan;
 use ecs_password_reset::decide::step::Call;
+use ecs_password_reset::decide::summary::{self, Situation};
 use ecs_password_reset::decide::{SEND_WINDOW, is_drained};
 
 use crate::claims::{planned, wish};
 use crate::ecs::{Machine, Status};
-use crate::setup::Setup;
+use crate::setup::{ACCOUNT, Setup};
 use crate::world::{
     Budget, Copy, History, INSTANCES, Pass, Sending, Stored, Version, World, at, attempt, copy, instance, minute,
     phase, tick,
@@ -73,6 +77,9 @@ fn half_set(record: &ResetRecord, machine: &Machine) -> Verdict {
         Phase::Failed if reason == Some(reasons::RESTART_REFUSED) => {
             must(stored, || "said to take effect at the next start, but the password is not stored".to_owned())
         }
+        Phase::Failed if reason == Some(reasons::INSTANCE_RELEASED) => {
+            must(machine.view.status == Status::Gone, || "said to be released, but the instance is there".to_owned())
+        }
         Phase::Idle | Phase::Failed => must(!stored, || format!("{:?}, but the password was set", phase(record))),
         _ => Ok(()),
     }
@@ -81,7 +88,8 @@ fn half_set(record: &ResetRecord, machine: &Machine) -> Verdict {
 /// `EffectiveAtNextStart` is said of an instance that is Stopped, or of one that somebody has started since: never of one
 /// that goes on with its old password although its restart was asked for.
 fn next_start(record: &ResetRecord, machine: &Machine) -> Verdict {
-    let stopped = machine.view.status == Status::Stopped || machine.in_effect == record.spec.claim;
+    let is_off = matches!(machine.view.status, Status::Stopped | Status::Gone);
+    let stopped = is_off || machine.in_effect == record.spec.claim;
     let holds = phase(record) != Phase::EffectiveAtNextStart || stopped || was_started_meanwhile(record, machine);
     must(holds, || "EffectiveAtNextStart, but the instance runs with its old password".to_owned())
 }
@@ -116,7 +124,7 @@ fn unknown(setup: &Setup, world: &World, record: &ResetRecord) -> Verdict {
     let has_cause = if reason == reasons::MEMORY_LOST {
         spent(setup, world, &[|it| it.restores])
     } else if reason == reasons::RESTART_STUCK {
-        spent(setup, world, &[|it| it.lags, |it| it.outsiders, |it| it.freezes])
+        spent(setup, world, &[|it| it.lags, |it| it.outsiders, |it| it.freezes, |it| it.releases, |it| it.hides])
     } else {
         may_be_unanswered(setup, world)
     };
@@ -292,7 +300,7 @@ pub fn sent(world: &mut World, process: usize, job: usize) {
     }
 }
 
-/// I6, first half: whether all that was asked for has come to an end, once nothing happens any more.
+/// I6, first half, and I9: whether all that was asked for has come to an end, once nothing happens any more, or a person is asked.
 pub fn settled(setup: &Setup, world: &World) -> Verdict {
     for (instance, record) in world.records.iter().enumerate() {
         let Some(record) = record else { continue };
@@ -305,19 +313,40 @@ pub fn settled(setup: &Setup, world: &World) -> Verdict {
     }
     let readings: Vec<_> = world.machines.iter().map(|machine| machine.reading(world.now)).collect();
     let wish = wish(setup, world);
-    for (row, machine) in planned(setup, world, &wish, &readings).rows.into_iter().zip(&world.machines) {
-        // What is not permitted is waited for, by the object's own row, which this model has not.
-        if !machine.view.permitted {
+    let plan = planned(setup, world, &wish, &readings);
+    let is_stalled = says_stalled(&wish, &plan, world);
+    for (row, machine) in plan.rows.into_iter().zip(&world.machines) {
+        // What is not permitted, or not shown, is waited for until a deadline, by the object's own row, which this model has not.
+        if !machine.view.permitted || row.state == State::WaitingForStableState {
             continue;
         }
-        let slot_is_lost = row.reason == reasons::WAITING_FOR_SLOT
-            && world.machines.iter().any(|machine| machine.view.status == Status::Stopped);
-        // Of both a person is asked.
-        let is_asked = [reasons::PAUSED_ON_FAILURE, reasons::SECRET_CHANGED_DURING_RUN].contains(&row.reason.as_str());
-        let ends = row.state.has_ended() || is_asked || slot_is_lost;
-        must(ends, || format!("I6, {}: stays {:?} ({})", row.instance_id, row.state, row.reason))?;
+        let ends = row.state.has_ended() || is_stalled;
+        must(ends, || format!("I9, {}: stays {:?} ({}), and no one is asked", row.instance_id, row.state, row.reason))?;
         let well = matches!(row.state, State::InEffect | State::EffectiveAtNextStart);
         must(well || !untroubled, || format!("I6, {}: {:?} without trouble", row.instance_id, row.state))?;
     }
     Ok(())
+}
+
+/// Whether the object's status asks for a person.
+fn says_stalled(wish: &Wish, plan: &Plan, world: &World) -> bool {
+    let situation = Situation {
+        generation: None,
+        before: &PasswordResetStatus::default(),
+        wish,
+        rerun_requested_at: None,
+        asks_to_resolve: false,
+        account_name: ACCOUNT,
+        account_trouble: None,
+        secret_trouble: None,
+        broken: None,
+        suspended: false,
+        out_of_sync: &[],
+        uncompared: false,
+        poll_trouble: None,
+        plan,
+    };
+    let status = summary::status(&situation, at(world.now));
+    let stalled = conditions::find(&status.conditions, conditions::STALLED);
+    stalled.is_some_and(|stalled| stalled.status == "True")
 }

@@ -45,6 +45,8 @@ const NONE: Budget = Budget {
     rivals: 0,
     bans: 0,
     restores: 0,
+    releases: 0,
+    hides: 0,
 };
 /// More states than any search here has, but for those that say so.
 const ALL: usize = 5_000_000;
@@ -235,6 +237,41 @@ fn the_permission_is_taken_away() {
     exhaust([
         Setup::new("forbidden", Budget { bans: 1, ..NONE }).alone(),
         Setup::new("forbidden, lost", Budget { bans: 1, losses: 1, ..NONE }).alone().unknown(&[PASSWORD, RESTART]),
+    ]);
+}
+
+#[test]
+fn an_instance_is_released_or_hidden() {
+    let released = Budget { releases: 1, ..NONE };
+    let hidden = Budget { hides: 1, ..NONE };
+    exhaust([
+        Setup::new("released", released).alone(),
+        Setup::new("2: released", released),
+        Setup::new("released, lost", Budget { losses: 1, ..released }).alone(),
+        Setup::new("released, late", Budget { lags: 1, ..released }).alone().unknown(&[STUCK]),
+        Setup::new("hidden", hidden).alone().unknown(&[STUCK]),
+        Setup::new("2: hidden", hidden).unknown(&[STUCK]),
+    ]);
+}
+
+#[test]
+#[ignore = "minutes: run by `make model`"]
+fn an_instance_is_released_or_hidden_in_trouble() {
+    let both = Budget { releases: 1, hides: 1, ..NONE };
+    exhaust([
+        Setup::new("hidden, late", Budget { hides: 1, lags: 1, ..NONE }).alone().unknown(&[STUCK]),
+        Setup::new("released, hidden", both).alone().unknown(&[STUCK]),
+        Setup::new("released, hidden, lost, late", Budget { losses: 1, lags: 1, ..both }).alone().unknown(ANY),
+        Setup::new("released, lost, edit", Budget { releases: 1, losses: 1, edits: 1, ..NONE })
+            .alone()
+            .unknown(&[PASSWORD]),
+        Setup::new("still: released, lost, crash", Budget { releases: 1, losses: 1, crashes: 1, ..NONE })
+            .alone()
+            .unmoved()
+            .unknown(&[RESTART]),
+        Setup::new("2: released, hidden", both).unknown(&[STUCK]),
+        Setup::new("2: released, lost", Budget { releases: 1, losses: 1, ..NONE }),
+        Setup::new("2: stopped, released, handover", Budget { releases: 1, outsiders: 1, handovers: 1, ..NONE }),
     ]);
 }
 

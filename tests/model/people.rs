@@ -37,6 +37,12 @@ pub enum Deed {
     Allow(usize),
     /// Deletes the record of an instance and creates it again without its status, as a restore from a backup does.
     Restore(usize),
+    /// Releases an instance.
+    Release(usize),
+    /// Takes away the account's right to describe an instance.
+    Hide(usize),
+    /// Gives it back.
+    Unhide(usize),
 }
 
 /// What somebody may do now, as long as there is trouble left for it.
@@ -47,7 +53,7 @@ pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
             match machine.view.status {
                 Status::Running => deeds.extend([Deed::Stop(instance), Deed::Restart(instance)]),
                 Status::Stopped => deeds.push(Deed::Start(instance)),
-                Status::Rebooting { .. } => {}
+                Status::Rebooting { .. } | Status::Gone => {}
             }
         }
     }
@@ -72,6 +78,13 @@ pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
             deeds.push(Deed::Allow(instance));
         } else if world.left.bans > 0 {
             deeds.push(Deed::Forbid(instance));
+        }
+        let is_gone = machine.view.status == Status::Gone;
+        deeds.extend((world.left.releases > 0 && !is_gone).then_some(Deed::Release(instance)));
+        if machine.hidden {
+            deeds.push(Deed::Unhide(instance));
+        } else if world.left.hides > 0 {
+            deeds.push(Deed::Hide(instance));
         }
     }
     deeds
@@ -119,6 +132,15 @@ pub fn does(deed: &Deed, world: &mut World, setup: &Setup) {
             world.behind[*instance] = None;
             return;
         }
+        Deed::Release(instance) => {
+            world.left.releases -= 1;
+            return world.machines[*instance].release(now);
+        }
+        Deed::Hide(instance) => {
+            world.left.hides -= 1;
+            return world.machines[*instance].hide(true, now);
+        }
+        Deed::Unhide(instance) => return world.machines[*instance].hide(false, now),
         Deed::Secret(secret) => world.secret = *secret,
         Deed::Run(run) => world.object.run = *run,
         Deed::Delete => {

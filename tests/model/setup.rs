@@ -122,7 +122,7 @@ impl Setup {
             vec![Phase::SettingPassword, Phase::PasswordSet],
             met(begin.contains(&Status::Running), &restarted),
             met(begin.contains(&Status::Stopped) || self.trouble.outsiders > 0, &[Phase::EffectiveAtNextStart]),
-            met(self.trouble.refusals > 0, &[Phase::Failed]),
+            met(self.trouble.refusals > 0 || self.trouble.releases > 0, &[Phase::Failed]),
             met(self.trouble.bans > 0, &[Phase::Idle, Phase::Failed]),
             met(!self.unknown.is_empty(), &[Phase::Unknown]),
         ]

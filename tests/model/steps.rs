@@ -6,7 +6,7 @@ use ecs_password_reset::decide::progress::Outcome;
 
 use crate::actions::{Fate, Reply};
 use crate::controller::{abandon, answered, not_sent, store};
-use crate::ecs::VALIDITY;
+use crate::ecs::{Status, VALIDITY};
 use crate::invariants;
 use crate::setup::Setup;
 use crate::world::{Pass, Process, World, at, attempt, copy, send_window, tick};
@@ -85,8 +85,11 @@ pub fn answer(next: &mut World, process: usize, job: usize, reply: Reply) {
     let outcome = match reply {
         Reply::ByStatus => {
             let request = copy(&record, sending);
-            if next.machines[request.instance].carry_out(&request, next.now) {
+            let machine = &mut next.machines[request.instance];
+            if machine.carry_out(&request, next.now) {
                 Outcome::Accepted { request_id: None, at: at(next.now) }
+            } else if machine.view.status == Status::Gone {
+                refused(false, reasons::INSTANCE_NOT_FOUND)
             } else {
                 refused(true, reasons::WAITING_FOR_STABLE_STATE)
             }

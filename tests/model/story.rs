@@ -67,7 +67,11 @@ fn changed(before: Option<&World>, world: &World) -> String {
 fn machine(machine: &Machine) -> String {
     let password = |claim: i64| if claim == 0 { "old".to_owned() } else { format!("claim {claim}'s") };
     let waits = if machine.accepted.is_empty() { "" } else { ", a reboot is accepted" };
-    let forbidden = if machine.view.permitted { "" } else { ", not permitted" };
+    let forbidden = match (machine.hidden, machine.view.permitted) {
+        (true, _) => ", not to be described",
+        (false, true) => "",
+        (false, false) => ", not permitted",
+    };
     format!(
         "{}, started {}, password {} in effect, {} stored{waits}{forbidden}",
         status(machine.view.status),
@@ -83,6 +87,7 @@ fn status(status: Status) -> &'static str {
         Status::Stopped => "Stopped",
         Status::Rebooting { ours: true } => "rebooting because of us",
         Status::Rebooting { ours: false } => "rebooting because of somebody else",
+        Status::Gone => "released",
     }
 }
 
@@ -196,6 +201,9 @@ fn somebody(deed: &Deed) -> String {
         Deed::Restore(instance) => format!("the record of {} is restored without its status", INSTANCES[*instance]),
         Deed::Forbid(instance) => format!("somebody takes the account's permission for {} away", INSTANCES[*instance]),
         Deed::Allow(instance) => format!("somebody gives the account's permission for {} back", INSTANCES[*instance]),
+        Deed::Release(instance) => format!("somebody releases {}", INSTANCES[*instance]),
+        Deed::Hide(instance) => format!("the account may not describe {} any more", INSTANCES[*instance]),
+        Deed::Unhide(instance) => format!("the account may describe {} again", INSTANCES[*instance]),
         Deed::Resolve(instance, decision) => format!("a person decides on {}: {decision:?}", INSTANCES[*instance]),
     }
 }

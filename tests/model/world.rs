@@ -205,6 +205,10 @@ pub struct Budget {
     pub bans: u8,
     /// A record is restored from a backup, without its status.
     pub restores: u8,
+    /// An instance is released.
+    pub releases: u8,
+    /// The account may not describe an instance any more.
+    pub hides: u8,
 }
 
 impl World {

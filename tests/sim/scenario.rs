@@ -57,6 +57,8 @@ pub enum Do {
     Power(Power, String),
     /// Gives or takes back the consent to the reset of an instance: the tag that the rules ask for.
     Tag(String, bool),
+    /// Releases an instance: it is gone for good.
+    Release(String),
     /// Something else at ECS, and what it is.
     Ecs(&'static str, fn(&mut Core, Timestamp)),
     /// Restores the records and the objects from a backup, once the objects' statuses show what the records say.
@@ -93,6 +95,7 @@ impl fmt::Debug for Do {
             Self::Delete { plural, name, .. } => write!(f, "delete {plural} {name}"),
             Self::Power(power, id) => write!(f, "{power:?} {id}"),
             Self::Tag(id, true) => write!(f, "put the tag on {id}"),
+            Self::Release(id) => write!(f, "release {id}"),
             Self::Tag(id, false) => write!(f, "take the tag off {id}"),
             Self::Ecs(what, _) => f.write_str(what),
             Self::Restore { records, objects } => write!(f, "restore records {records:?}, objects {objects:?}"),

@@ -1,6 +1,6 @@
 //! The scenarios: what people want, and what the world does by itself while they get it.
 
-use ecs_simulator::{Fault, Instance, Rule};
+use ecs_simulator::{AccessKey, Fault, Instance, Rule};
 use serde_json::{Value, json};
 
 use crate::scenario::{
@@ -44,6 +44,9 @@ pub fn all() -> Vec<Scenario> {
         refused_for_a_reason_of_its_own(),
         answered_with_nothing_to_go_by(),
         credentials_gone(),
+        released_while_it_restarts(),
+        released_with_its_password_set(),
+        hidden_while_it_restarts(),
     ]
 }
 
@@ -417,4 +420,38 @@ fn credentials_gone() -> Scenario {
         ends: vec![("Unknown RestartStuck", 1)],
         ..scenario("credentials gone", &[running(I1).rebooting(0.5, 400.0)], &[one()])
     }
+}
+
+/// Its owner releases the first of three while it restarts: the others go on.
+fn released_while_it_restarts() -> Scenario {
+    released("released while it restarts", "Restarting", release())
+}
+
+/// The same before its restart is requested.
+fn released_with_its_password_set() -> Scenario {
+    released("released with its password set", "PasswordSet", release())
+}
+
+fn released(name: &'static str, phase: &'static str, release: Do) -> Scenario {
+    let restart = json!({"maxUnavailable": 1, "minReadySeconds": 5, "timeoutSeconds": 300});
+    let web = reset("web", json!({"instanceIDs": [I1, I2, I3], "maxFailures": 2, "restart": restart}));
+    Scenario {
+        script: vec![(When::Phase(I1, phase), release)],
+        runs: vec![(I1, 1), (I2, 1), (I3, 1)],
+        ends: vec![("Failed InstanceReleased", 1), ("InEffect RestartProven", 2)],
+        ..scenario(name, &[running(I1), running(I2), running(I3)], &[web])
+    }
+}
+
+fn release() -> Do {
+    Do::Release(I1.to_owned())
+}
+
+/// The account loses the right to describe the first of three while it restarts: it is not taken for released, its slot is not
+/// given to the others, and a person is asked.
+fn hidden_while_it_restarts() -> Scenario {
+    let hide = Do::Ecs("i-1 may not be described", |ecs, _| {
+        ecs.put_access_key(AccessKey::testing().deny("DescribeInstances", Some(I1)));
+    });
+    Scenario { ends: vec![("Unknown RestartStuck", 1)], ..released("hidden while it restarts", "Restarting", hide) }
 }

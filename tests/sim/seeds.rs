@@ -49,11 +49,16 @@ pub fn chosen(worlds: &[(String, Scenario)], seed: u64) -> (String, Scenario) {
             (Do::Tag(instance_id.clone(), false), Do::Tag(instance_id, true))
         } else {
             let power = [Power::Reboot, Power::Stop, Power::Start, Power::Off][index(dice.draw("what"), 4)];
-            // One that is stopped before it was Running for minReadySeconds holds its slot until somebody starts it.
             (Do::Power(power, instance_id.clone()), Do::Power(Power::Start, instance_id))
         };
         scenario.script.push((When::At(at), first));
         scenario.script.push((When::At(at + 45 * MINUTE), second));
+    }
+    let dice = dice.sub("release");
+    if dice.happens("release", 150) {
+        let instance_id = scenario.instances[index(dice.draw("which"), scenario.instances.len())].instance_id.clone();
+        let within = if dice.happens("late", 300) { 40 * MINUTE } else { MINUTE };
+        scenario.script.push((When::At(dice.within("when", 0..=within)), Do::Release(instance_id)));
     }
     (name, scenario)
 }

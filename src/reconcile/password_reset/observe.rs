@@ -19,9 +19,8 @@ use crate::decide::rollout::{BadRecord, Block, Object, Plan, ReadTrouble, Target
 use crate::decide::runs::{self, Begun};
 use crate::decide::summary::Situation;
 use crate::decide::{Reading, slots};
-use crate::ecs::{Action as EcsAction, Class, Scope, Transport, describe_instances_dry_run};
+use crate::ecs::{Scope, Transport};
 use crate::reconcile::accounts::{Account, not_ready};
-use crate::reconcile::calls::prepare;
 use crate::reconcile::{Context, passwords, readings};
 
 /// What was seen of one object. It holds no password: only its fingerprint and what is wrong with it.
@@ -49,7 +48,7 @@ pub(super) struct Sight {
     broken: Option<Broken>,
     broken_on_windows: Option<Broken>,
     may_describe: Option<bool>,
-    slot_holders: Vec<String>,
+    slot_holders: Vec<slots::Holder>,
     out_of_sync: Vec<String>,
     uncompared: bool,
     poll_trouble: Option<ReadTrouble>,
@@ -144,9 +143,11 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         let readings = instances.iter().filter_map(|seen| Some((seen.instance_id.as_str(), seen.reading.as_ref()?)));
         refusals::note(context, account, &wish.owner, may_describe, readings);
     }
+    let reading_of = |id: &str| instances.iter().find(|seen| seen.instance_id == id)?.reading.clone();
+    let slot_holders = context.ledger.look(|records| slots::holders(records, &wish, reading_of, context.timing(), now));
     let instances = instances.into_iter().map(Seen::veiled).collect::<Vec<_>>();
     Some(Sight {
-        slot_holders: context.ledger.look(|records| slots::holders(records, &wish, now)),
+        slot_holders,
         out_of_sync: out_of_sync(&instances, &wish),
         uncompared: instances.iter().any(|seen| !can_be_compared(seen, &wish, &before)),
         poll_trouble: trouble.map(|error| readings::trouble(&error, region)),
@@ -192,15 +193,7 @@ async fn may_describe<T: Transport>(
     if let Some(known) = account.may_describe(region, now) {
         return Some(known);
     }
-    let (endpoint, credentials, destination) = prepare(account, region, now).ok()?;
-    let permit = context.calls.permit(&account.name, region, EcsAction::DescribeInstances).ok()?;
-    let stamp = context.calls.stamp(account.clock());
-    let signed = describe_instances_dry_run(&endpoint, credentials, &[instance_id.to_owned()], &stamp);
-    let may = match context.calls.send(destination, permit, signed).await.result {
-        Ok(_) => true,
-        Err(error) if error.class() == Class::Denied => false,
-        Err(_) => return None,
-    };
+    let may = readings::may_describe(&context.calls, account, region, instance_id, now).await?;
     account.set_may_describe(region, may, now);
     Some(may)
 }

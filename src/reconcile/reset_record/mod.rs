@@ -6,6 +6,7 @@
 //! Each pass begins with a GET of the record; the watch and the readings only wake it. A pass makes at most one changing
 //! call, under an attempt that was stored first; whatever goes wrong afterwards, the record says what may have happened.
 
+mod absent;
 mod act;
 mod observe;
 mod record;
@@ -28,6 +29,8 @@ use crate::decide::step::{Call, Step};
 use crate::ecs::{Action as EcsAction, LimitPermit, Transport};
 use observe::Sight;
 use record::Intent;
+
+pub use absent::Absent;
 
 /// How long an interest in readings outlives the moment at which the pass comes back by itself.
 const LAPSE_GRACE: Duration = Duration::from_mins(1);
@@ -63,6 +66,7 @@ fn forget<T>(context: &Context<T>, name: &str) {
     context.permits.take(name);
     context.owner_missed_since.take(name);
     context.untimed_since.take(name);
+    context.absent.take(name);
     context.ledger.forget(name);
 }
 

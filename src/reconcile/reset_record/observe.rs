@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
+use super::absent;
 use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::password_reset::InstanceRow;
 use crate::api::reasons;
@@ -43,6 +44,7 @@ pub(super) struct Sight {
     others_away: u32,
     is_listed: bool,
     owner_row: Option<InstanceRow>,
+    describable_since: Option<Timestamp>,
 }
 
 impl Sight {
@@ -58,6 +60,7 @@ impl Sight {
             others_away: self.others_away,
             is_listed: self.is_listed,
             owner_row: self.owner_row.as_ref(),
+            describable_since: self.describable_since,
             timing: context.timing(),
         }
     }
@@ -86,10 +89,12 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
     context.untimed_since.take(&record.name_any());
     let phase = record.phase();
     let (sendable, password) = sendable(context, spec, phase, account.as_deref()).await;
+    let reading = reading(context, spec, account.as_deref());
     Sight {
         now,
         is_timed: true,
-        reading: reading(context, spec, account.as_deref()),
+        describable_since: absent::describable_since(context, record, account.as_deref(), reading.as_ref(), now).await,
+        reading,
         password,
         sendable,
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
@@ -127,6 +132,8 @@ async fn untimed<T: Transport>(context: &Context<T>, record: &ResetRecord, accou
         start_time_follows_reboot: false,
         others_away: u32::MAX,
         is_listed: true,
+        owner_row: owner_row(context, spec),
+        describable_since: None,
     }
 }
 

@@ -13,7 +13,8 @@ const UNKNOWN: [&str; 3] = ["Unknown PasswordOutcomeUnknown", "Unknown RestartOu
 
 impl Judge {
     /// Everything has come to rest, and every request that was under way has arrived or died.
-    pub fn end(&mut self, ecs: &Core, panicked: bool, missed: &[String]) {
+    pub fn end(&mut self, ecs: &Core, panicked: bool, missed: &[String], silent: &[String]) {
+        self.require(silent.is_empty(), || format!("I9: {silent:?} wait, nothing is tried, and no one is asked"));
         self.require(missed.is_empty(), || format!("I6: nothing was done about {missed:?}, and no one was told"));
         self.require(!panicked, || "a pass panicked".to_owned());
         self.restarts(ecs.journal());
@@ -71,7 +72,7 @@ impl Judge {
                     let most = most.entry(attempt.owner.clone()).or_default();
                     *most = (theirs.len() as u64).max(*most);
                 }
-                (Effect::StatusChanged { to: Status::Running | Status::Stopped, .. }, _) => {
+                (Effect::StatusChanged { to: Status::Running | Status::Stopped, .. } | Effect::Released, _) => {
                     for theirs in away.values_mut() {
                         theirs.remove(&effect.instance_id);
                     }
@@ -99,7 +100,7 @@ impl Judge {
         for record in said {
             let (id, phase) = (text(&record["spec"]["instanceID"]), text(&record["status"]["phase"]));
             let claim = record["spec"]["claim"].as_i64().unwrap_or_default();
-            if self.excused.contains(&(id.clone(), claim)) {
+            if self.excused.contains(&(id.clone(), claim)) || ecs.status(&id).is_none() {
                 continue;
             }
             let password = self.passwords.get(&(id.clone(), claim)).map(String::as_str);

@@ -35,7 +35,11 @@ impl Judge {
         let in_effect = password.is_some() && ecs.in_effect_password(&id) == password;
         let waits = ecs.pending_password(&id);
         let is_set = password.is_some() && waits == password || waits.is_none() && in_effect;
+        let is_gone = ecs.status(&id).is_none();
         match (phase.as_str(), reason) {
+            ("Failed", "InstanceReleased") => self.require(is_gone, || format!("the machine is there: {what}")),
+            // What became of a machine that was released cannot be asked any more.
+            _ if is_gone => {}
             ("InEffect", _) if !in_effect && self.is_the_allowed_error(&key, status, ecs.journal()) => {
                 *self.ends.entry(format!("{end}, excused")).or_default() += 1;
                 self.excused.insert(key);

@@ -90,10 +90,13 @@ impl State {
                 };
             }
             Do::Tag(id, is_there) => {
-                let tags = self.ecs.instance_mut(&id).map(|instance| &mut instance.tags).unwrap();
-                let (key, value) = CONSENT;
-                drop(if is_there { tags.insert(key.to_owned(), value.to_owned()) } else { tags.remove(key) });
+                // One that was released has no tags.
+                if let Some(tags) = self.ecs.instance_mut(&id).map(|instance| &mut instance.tags) {
+                    let (key, value) = CONSENT;
+                    drop(if is_there { tags.insert(key.to_owned(), value.to_owned()) } else { tags.remove(key) });
+                }
             }
+            Do::Release(id) => self.ecs.remove_instance(wall(self.now), &id),
             Do::Ecs(_, act) => act(&mut self.ecs, wall(self.now)),
             Do::Restore { records, objects } => {
                 self.restore("resetrecords", records);
@@ -208,6 +211,24 @@ impl State {
         let panics = self.panics();
         let missed = if at_rest && !self.judge.restores() { self.missed() } else { Vec::new() };
         self.judge.end(&self.ecs, panics, &missed);
+        let (missed, silent) = if at_rest { (self.missed(), self.silent()) } else { Default::default() };
+        self.judge.end(&self.ecs, panics, &missed, &silent);
+    }
+
+    /// The instances whose rows wait although nothing is left to happen and no person is asked.
+    fn silent(&self) -> Vec<String> {
+        let mut silent = Vec::new();
+        for object in self.api.stored_all("passwordresets").filter(|object| !is_stalled(object)) {
+            let rows = object["status"]["instances"].as_array().into_iter().flatten();
+            let waits = |row: &&Value| {
+                let ends = ["InEffect", "EffectiveAtNextStart", "Superseded", "Failed", "Unknown"];
+                !ends.iter().any(|end| row["state"] == *end)
+            };
+            silent.extend(
+                rows.filter(waits).map(|row| format!("{} of {}", row["instanceID"], object["metadata"]["name"])),
+            );
+        }
+        silent
     }
 
     /// The instances that an object names and for which what it asks for was not done, although it says that it is done with them.

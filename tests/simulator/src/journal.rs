@@ -78,6 +78,8 @@ pub enum Effect {
     PasswordInEffect,
     /// An accepted reboot left Running.
     RebootBegan,
+    /// Its owner released it: it is gone for good.
+    Released,
     /// A status change.
     StatusChanged {
         /// Before.
@@ -204,10 +206,12 @@ impl Journal {
         let mut counts = Vec::new();
         for entry in self.effects() {
             match entry.effect {
-                Effect::StatusChanged { to: Status::Running, .. } => drop(away.remove(entry.instance_id.as_str())),
-                Effect::StatusChanged { from: Status::Running, .. } => drop(away.insert(entry.instance_id.as_str())),
+                Effect::StatusChanged { to: Status::Running, .. } | Effect::Released => {
+                    away.remove(entry.instance_id.as_str())
+                }
+                Effect::StatusChanged { from: Status::Running, .. } => away.insert(entry.instance_id.as_str()),
                 _ => continue,
-            }
+            };
             counts.push((entry.at, away.len()));
         }
         counts

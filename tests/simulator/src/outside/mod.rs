@@ -10,7 +10,7 @@ use crate::answer::Refusal;
 use crate::core::Core;
 use crate::fault::Rule;
 use crate::instance::{Instance, Status};
-use crate::journal::Journal;
+use crate::journal::{Effect, Journal};
 use crate::machine::{Effects, Machine};
 use crate::password::Password;
 
@@ -34,8 +34,11 @@ impl Core {
     }
 
     /// Releases an instance: it is gone for good.
-    pub fn remove_instance(&mut self, instance_id: &str) {
-        self.machines.remove(instance_id);
+    pub fn remove_instance(&mut self, now: Timestamp, instance_id: &str) {
+        self.run_until(now);
+        if self.machines.remove(instance_id).is_some() {
+            self.note(instance_id, vec![(Effect::Released, None)]);
+        }
     }
 
     /// The instance's attributes (locks, tags, durations, …), to be changed freely. Its `status` is that of the start:
