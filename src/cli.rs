@@ -2,7 +2,8 @@
 //!
 //! Every limit and timeout of the process is named here, its default in `args`, and its range in `limits`. Nothing
 //! here acts on a setting. Limits that protect real machines can be loosened only together with
-//! `--allow-http-endpoints`, which no production cluster has a use for.
+//! `--allow-short-safety-times`, and those that save calls with `--allow-http-endpoints`; no production cluster has a use for
+//! either.
 
 mod args;
 mod limits;
@@ -21,8 +22,8 @@ use crate::version;
 use args::{Args, ECS_METADATA_ADDRESS};
 use limits::{
     ACCOUNT_CHECK, CLOCK_SKEW, CONCURRENCY, DESCRIBE_INTERVAL, ECS_CONNECT_TIMEOUT, KUBE_REQUEST_TIMEOUT,
-    LEASE_DURATION, Limit, POLICY_CHECK, RENEW_DEADLINE, REQUEST_VALIDITY, RESTART_SETTLE, RETRY_PERIOD, SECRET_POLL,
-    SHUTDOWN_TIMEOUT,
+    LEASE_DURATION, Limit, Loosened, POLICY_CHECK, RENEW_DEADLINE, REQUEST_VALIDITY, RESTART_SETTLE, RETRY_PERIOD,
+    SECRET_POLL, SHUTDOWN_TIMEOUT,
 };
 
 /// Everything that a start of the controller can be told, checked.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub listen_address: SocketAddr,
     /// Whether an account may name an `http://` endpoint. Danger: passwords then travel in the clear.
     pub allow_http_endpoints: bool,
+    /// Whether the times that protect machines may be shorter than ECS's own. Danger: an instance may then be restarted twice.
+    pub allow_short_safety_times: bool,
     /// V: how long after its `Timestamp` a signed request may still be executed by ECS.
     pub request_validity: Duration,
     /// M: bounds how late a read may lag plus how late an accepted reboot may begin.
@@ -114,6 +117,7 @@ impl TryFrom<Args> for Settings {
             namespace,
             listen_address,
             allow_http_endpoints,
+            allow_short_safety_times,
             request_validity_seconds,
             restart_settle_seconds,
             describe_interval_milliseconds,
@@ -139,9 +143,10 @@ impl TryFrom<Args> for Settings {
             log_filter,
             log_format,
         } = args;
-        let seconds = |limit: Limit, value| limit.check(value, allow_http_endpoints).map(Duration::from_secs);
-        let milliseconds = |limit: Limit, value| limit.check(value, allow_http_endpoints).map(Duration::from_millis);
-        CONCURRENCY.check(concurrency.into(), allow_http_endpoints)?;
+        let loosened = Loosened { http_endpoints: allow_http_endpoints, short_safety_times: allow_short_safety_times };
+        let seconds = |limit: Limit, value| limit.check(value, loosened).map(Duration::from_secs);
+        let milliseconds = |limit: Limit, value| limit.check(value, loosened).map(Duration::from_millis);
+        CONCURRENCY.check(concurrency.into(), loosened)?;
         let ecs_connect_timeout = seconds(ECS_CONNECT_TIMEOUT, ecs_connect_timeout_seconds)?;
         let election = Timing {
             lease_duration: seconds(LEASE_DURATION, leader_elect_lease_duration_seconds)?,
@@ -152,6 +157,7 @@ impl TryFrom<Args> for Settings {
             namespace: checked_namespace(namespace)?,
             listen_address,
             allow_http_endpoints,
+            allow_short_safety_times,
             request_validity: seconds(REQUEST_VALIDITY, request_validity_seconds)?,
             restart_settle: seconds(RESTART_SETTLE, restart_settle_seconds)?,
             describe_interval: milliseconds(DESCRIBE_INTERVAL, describe_interval_milliseconds)?,

@@ -17,6 +17,7 @@ fn the_defaults_are_valid() {
         namespace: "ecs-password-reset-system".to_owned(),
         listen_address: ([0, 0, 0, 0], 8080).into(),
         allow_http_endpoints: false,
+        allow_short_safety_times: false,
         request_validity: Duration::from_mins(32),
         restart_settle: Duration::from_mins(2),
         describe_interval: Duration::from_secs(3),
@@ -79,10 +80,8 @@ fn a_number_outside_its_range_is_refused_with_flag_range_and_unit() {
 }
 
 #[test]
-fn limits_of_ecs_are_loosened_only_together_with_http_endpoints() {
+fn polls_are_more_frequent_only_together_with_http_endpoints() {
     for flag in [
-        "--request-validity-seconds=1919",
-        "--restart-settle-seconds=119",
         "--describe-interval-milliseconds=999",
         "--secret-poll-seconds=4",
         "--account-check-seconds=9",
@@ -91,9 +90,23 @@ fn limits_of_ecs_are_loosened_only_together_with_http_endpoints() {
         let message = refusal(&[flag]);
         assert!(message.contains("less only together with --allow-http-endpoints"), "{message}");
         assert!(parse_flags(&[flag, "--allow-http-endpoints"]).is_ok(), "{flag}");
+        assert!(parse_flags(&[flag, "--allow-short-safety-times"]).is_err(), "{flag}");
     }
-    let message = refusal(&["--request-validity-seconds=0", "--allow-http-endpoints"]);
+}
+
+#[test]
+fn times_that_protect_machines_have_a_flag_of_their_own() {
+    for flag in ["--request-validity-seconds=1919", "--restart-settle-seconds=119"] {
+        for more in [&[][..], &["--allow-http-endpoints"]] {
+            let message = refusal(&[&[flag], more].concat());
+            assert!(message.contains("less only together with --allow-short-safety-times"), "{message}");
+        }
+        assert!(parse_flags(&[flag, "--allow-short-safety-times"]).is_ok(), "{flag}");
+    }
+    let message = refusal(&["--request-validity-seconds=0", "--allow-short-safety-times"]);
     assert!(message.contains("it must be 1 to 86400 seconds"), "{message}");
+    let help = parse_flags(&["--help"]).unwrap_err().to_string();
+    assert!(!help.contains("short-safety-times"), "whoever reads the help has no use for it");
 }
 
 #[test]
@@ -104,9 +117,9 @@ fn short_leases_are_for_tests() {
         "--leader-elect-retry-period-seconds=1",
         "--ecs-connect-timeout-seconds=1",
     ];
-    let message = refusal(&short);
-    assert!(message.contains("less only together with --allow-http-endpoints"), "{message}");
-    let settings = parse_flags(&[&short[..], &["--allow-http-endpoints"]].concat()).unwrap();
+    let message = refusal(&[&short[..], &["--allow-http-endpoints"]].concat());
+    assert!(message.contains("less only together with --allow-short-safety-times"), "{message}");
+    let settings = parse_flags(&[&short[..], &["--allow-short-safety-times"]].concat()).unwrap();
     assert_eq!(settings.election.lease_duration, Duration::from_secs(3));
 }
 
@@ -184,7 +197,7 @@ fn every_flag_has_an_environment_variable_a_default_and_help_with_its_unit() {
 #[test]
 fn help_shows_each_default() {
     let help = parse_flags(&["--help"]).unwrap_err().to_string();
-    for argument in arguments() {
+    for argument in arguments().into_iter().filter(|argument| !argument.is_hide_set()) {
         let Some(default) = argument.get_default_values().first() else { continue };
         let default = default.to_str().unwrap();
         let (_, rest) = help.split_once(&format!("--{}", argument.get_long().unwrap())).unwrap();

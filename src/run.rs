@@ -123,6 +123,11 @@ fn kube_client(config: &kube::Config) -> Result<Client, RunError> {
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunError> {
     let (metrics, readiness) = (Arc::new(Metrics::new()), Arc::new(Readiness::default()));
     let listener = admin::bind(settings.listen_address).await?;
+    if settings.allow_short_safety_times {
+        tracing::warn!(
+            "--allow-short-safety-times is set: an instance of ECS may be restarted twice; it is for tests against the simulator only"
+        );
+    }
     let server = tokio::spawn(admin::serve(listener, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
     let config = kube_config(&settings).await?;
     let outside = Outside::connect(&settings, kube_client(&config)?)?;

@@ -27,8 +27,7 @@ pub(super) struct Args {
     )]
     pub(super) listen_address: SocketAddr,
 
-    /// Accept http:// endpoints in accounts and limits below those of ECS: for demos and tests only, passwords travel in
-    /// the clear
+    /// Accept http:// endpoints in accounts, and more frequent polls: for demos and tests only, passwords travel in the clear
     // Not a plain switch: clap takes every unknown word in the variable of a switch for "true".
     #[arg(
         long,
@@ -42,13 +41,28 @@ pub(super) struct Args {
     )]
     pub(super) allow_http_endpoints: bool,
 
-    /// Seconds after its Timestamp in which ECS may still execute a signed request; 1920 is what ECS needs, less is
-    /// refused unless http endpoints are allowed
+    /// Accept times below those of ECS for the validity of a request, the settling of a restart and the Lease: for tests against
+    /// the simulator only, a real instance may then be restarted twice
+    // Hidden: whoever needs it reads how tests are run.
+    #[arg(
+        long,
+        hide = true,
+        env = "ECS_PASSWORD_RESET_ALLOW_SHORT_SAFETY_TIMES",
+        value_name = "BOOLEAN",
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true"
+    )]
+    pub(super) allow_short_safety_times: bool,
+
+    /// Seconds after its Timestamp in which ECS may still execute a signed request; 1920 is what ECS needs, less is refused
     #[arg(long, env = "ECS_PASSWORD_RESET_REQUEST_VALIDITY_SECONDS", value_name = "SECONDS", default_value_t = 1920)]
     pub(super) request_validity_seconds: u64,
 
     /// Seconds that bound how late a read may lag plus how late an accepted reboot may begin; 120 is what ECS needs, less
-    /// is refused unless http endpoints are allowed
+    /// is refused
     #[arg(long, env = "ECS_PASSWORD_RESET_RESTART_SETTLE_SECONDS", value_name = "SECONDS", default_value_t = 120)]
     pub(super) restart_settle_seconds: u64,
 

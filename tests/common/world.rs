@@ -28,7 +28,7 @@ pub struct Setup {
     pub restart_settle_seconds: u32,
     /// The controller's log filter. Default: its own modules at debug.
     pub log_filter: &'static str,
-    /// Whether the controller may speak to the simulator. Default true; without it the limits are those of production,
+    /// Whether the controller may speak to the simulator, and go by its short times. Default true; without it the limits are those of production,
     /// no account becomes Ready, and a test begins with [`World::without_controller`].
     pub allow_http_endpoints: bool,
     /// Whether the controller takes part in an election. Default false: a Lease outlives whoever was killed.
@@ -106,6 +106,7 @@ impl World {
         if allow_http_endpoints {
             flags.extend([
                 "--allow-http-endpoints".to_owned(),
+                "--allow-short-safety-times".to_owned(),
                 format!("--request-validity-seconds={controller_validity}"),
                 format!("--restart-settle-seconds={restart_settle_seconds}"),
                 "--describe-interval-milliseconds=50".to_owned(),

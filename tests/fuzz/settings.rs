@@ -17,6 +17,7 @@ fn command_lines() {
         "--namespace",
         "--listen-address",
         "--allow-http-endpoints",
+        "--allow-short-safety-times",
         "--request-validity-seconds",
         "--restart-settle-seconds",
         "--describe-interval-milliseconds",
@@ -50,7 +51,7 @@ fn command_lines() {
         assert!(retry_period < renew_deadline, "one try and no other");
         assert!(lease_duration >= renew_deadline + settings.ecs_connect_timeout, "two could lead at once");
         let of_ecs = settings.request_validity >= Duration::from_mins(32);
-        assert!(settings.allow_http_endpoints || of_ecs, "a limit that protects machines was loosened");
+        assert!(settings.allow_short_safety_times || of_ecs, "a limit that protects machines was loosened");
         assert!((1..=63).contains(&settings.namespace.len()) && settings.concurrency > 0);
         format!("{} {} {:?}", settings.allow_http_endpoints, settings.leader_elect, settings.log_format)
     });

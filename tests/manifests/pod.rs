@@ -139,9 +139,10 @@ fn the_network_policy_is_for_the_pod_and_keeps_it_from_the_metadata_service() {
 }
 
 #[test]
-fn nothing_that_is_shipped_allows_plain_http() {
+fn nothing_that_is_shipped_allows_plain_http_or_short_times() {
     let arguments = deployment()["spec"]["template"]["spec"]["containers"][0].take();
     let flags = strings(&arguments["args"]);
-    assert!(!flags.iter().any(|flag| flag.contains("allow-http")), "{flags:?}");
-    assert!(!arguments["env"].to_string().contains("ALLOW_HTTP"), "{}", arguments["env"]);
+    assert!(!flags.iter().any(|flag| flag.contains("allow-http") || flag.contains("allow-short")), "{flags:?}");
+    let env = arguments["env"].to_string();
+    assert!(!env.contains("ALLOW_HTTP") && !env.contains("ALLOW_SHORT"), "{env}");
 }
