@@ -68,10 +68,26 @@ impl Readiness {
 
 /// The address of the admin port cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}; choose another address with --listen-address")]
+#[error("cannot listen on {address}: {source}; {}", advice(.source.kind()))]
 pub struct BindError {
     address: SocketAddr,
     source: io::Error,
+}
+
+/// What to do about a port that cannot be had. In a Deployment the message is all that tells it from a crash.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => {
+            "another process on this host has the port. With hostNetwork or a hostPort two replicas on one node share it: keep them on different nodes (podAntiAffinity by kubernetes.io/hostname), drop hostNetwork, or choose another port with --listen-address"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "a port below 1024 needs a privilege: choose a higher one with --listen-address"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface here has that address: choose another with --listen-address, such as 0.0.0.0:8080"
+        }
+        _ => "choose another address with --listen-address",
+    }
 }
 
 /// Takes the port, so that a start with an unusable address fails before anything runs.
@@ -206,6 +222,14 @@ mod tests {
         let server = server().await;
         let message = bind(server.address).await.unwrap_err().to_string();
         assert!(message.contains(&server.address.to_string()), "{message}");
-        assert!(message.contains("--listen-address"), "{message}");
+        for advice in ["--listen-address", "hostNetwork", "two replicas on one node", "podAntiAffinity"] {
+            assert!(message.contains(advice), "{message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_of_no_interface_is_told_from_one_in_use() {
+        let message = bind(([192, 0, 2, 1], 0).into()).await.unwrap_err().to_string();
+        assert!(message.contains("no interface here") && !message.contains("hostNetwork"), "{message}");
     }
 }
