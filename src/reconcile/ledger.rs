@@ -6,7 +6,7 @@
 //! Good for counting slots and for deciding what is worth a look. Never for "already done": every pass reads its record
 //! from the API server, and every write is a compare-and-swap.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::api::ObjectMeta;
@@ -27,10 +27,29 @@ pub struct Ledger {
 
 /// This process's writes that the watch has not shown yet, by name. Shared with the watch's stream.
 #[derive(Clone, Default)]
-pub struct OwnWrites(Arc<Mutex<HashMap<String, Arc<ResetRecord>>>>);
+pub struct OwnWrites(Arc<Mutex<Own>>);
+
+#[derive(Default)]
+struct Own {
+    writes: HashMap<String, Arc<ResetRecord>>,
+    /// Those that a complete list does not hold: it was read before them, or they were deleted while there was no watch.
+    doubted: BTreeSet<String>,
+}
+
+impl Own {
+    fn insert(&mut self, name: String, record: ResetRecord) {
+        self.doubted.remove(&name);
+        self.writes.insert(name, Arc::new(record));
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.doubted.remove(name);
+        self.writes.remove(name);
+    }
+}
 
 impl OwnWrites {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<ResetRecord>>> {
+    fn lock(&self) -> MutexGuard<'_, Own> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -38,16 +57,22 @@ impl OwnWrites {
     pub fn seen(&self, event: &Event<DeserializeGuard<ResetRecord>>, watched: &Store<DeserializeGuard<ResetRecord>>) {
         let mut own = self.lock();
         let mut show = |shown: &DeserializeGuard<ResetRecord>| {
-            if own.get(&shown.name_any()).is_some_and(|record| !is_newer(record.meta(), shown.meta())) {
+            if own.writes.get(&shown.name_any()).is_some_and(|record| !is_newer(record.meta(), shown.meta())) {
                 own.remove(&shown.name_any());
             }
         };
         match event {
             Event::Apply(guard) => show(guard),
-            Event::InitDone => watched.state().iter().for_each(|guard| show(guard)),
+            Event::InitDone => {
+                let listed = watched.state();
+                listed.iter().for_each(|guard| show(guard));
+                let listed: HashSet<String> = listed.iter().map(|guard| guard.name_any()).collect();
+                let Own { writes, doubted } = &mut *own;
+                doubted.extend(writes.keys().filter(|name| !listed.contains(*name)).cloned());
+            }
             Event::Delete(guard) => {
                 let name = guard.name_any();
-                if own.get(&name).is_some_and(|record| record.uid() == guard.uid()) {
+                if own.writes.get(&name).is_some_and(|record| record.uid() == guard.uid()) {
                     own.remove(&name);
                 }
             }
@@ -74,8 +99,8 @@ impl Ledger {
         let is_shown = self.shown(&name).is_some_and(|shown| !is_newer(record.meta(), shown.meta()));
         let mut own = self.own.lock();
         if !is_shown {
-            own.insert(name, Arc::new(record));
-        } else if own.get(&name).is_some_and(|own| own.uid() != record.uid()) {
+            own.insert(name, record);
+        } else if own.writes.get(&name).is_some_and(|own| own.uid() != record.uid()) {
             // It was deleted, and made anew by another process, while the watch was interrupted.
             own.remove(&name);
         }
@@ -86,17 +111,24 @@ impl Ledger {
         self.own.lock().remove(name);
     }
 
+    /// The records that this process has written and that a complete list does not hold, in the order of their names: they are to be
+    /// read, and put or forgotten by what the API server says.
+    #[must_use]
+    pub fn doubted(&self) -> Vec<String> {
+        self.own.lock().doubted.iter().cloned().collect()
+    }
+
     /// A record by name, in its newest known form.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<ResetRecord>> {
-        let newest = self.own.lock().get(name).cloned().or_else(|| self.shown(name));
+        let newest = self.own.lock().writes.get(name).cloned().or_else(|| self.shown(name));
         newest.filter(|record| record.is_named_after_its_instance())
     }
 
     /// Why a record that is there is unusable. [`Self::get`] has none then.
     #[must_use]
     pub fn trouble(&self, name: &str) -> Option<BadRecord> {
-        if self.own.lock().contains_key(name) {
+        if self.own.lock().writes.contains_key(name) {
             return None;
         }
         match &self.watched.get(&ObjectRef::new(name).within(&self.namespace))?.0 {
@@ -107,7 +139,7 @@ impl Ledger {
 
     /// Looks at all records in their newest known form. They are shared, not copied: every pass counts slots.
     pub fn look<R>(&self, look: impl FnOnce(&[&ResetRecord]) -> R) -> R {
-        let (own, watched) = (self.own.lock().clone(), self.watched.state());
+        let (own, watched) = (self.own.lock().writes.clone(), self.watched.state());
         // A write of ours that is newer takes the place of what the watch has shown, whoever it belongs to.
         let is_newest =
             |record: &&ResetRecord| !record.metadata.name.as_ref().is_some_and(|name| own.contains_key(name));
@@ -181,7 +213,33 @@ mod tests {
             show(event);
             assert_eq!(count(&ledger, "web"), 1);
         }
-        assert!(ledger.own.lock().is_empty(), "the watch has shown it");
+        assert!(ledger.own.lock().writes.is_empty(), "the watch has shown it");
+        assert!(ledger.doubted().is_empty());
+    }
+
+    #[test]
+    fn an_own_write_that_a_list_does_not_hold_is_doubted_until_it_is_read() {
+        let (ledger, mut show) = ledger();
+        let mut relist = |listed: Vec<ResetRecord>| {
+            let pages = listed.into_iter().map(|record| Event::InitApply(guarded(record)));
+            std::iter::once(Event::Init).chain(pages).chain([Event::InitDone]).for_each(&mut show);
+        };
+        ledger.put(version(2));
+        assert!(ledger.doubted().is_empty(), "the watch may be behind");
+        relist(Vec::new());
+        assert_eq!(ledger.doubted(), ["cn-hangzhou.i-bp1a0000"]);
+        assert_eq!(count(&ledger, "web"), 1, "the list may be older than the write");
+        // The API server has it after all: it was read, or the next list shows it.
+        ledger.put(version(3));
+        assert!(ledger.doubted().is_empty());
+        relist(Vec::new());
+        relist(vec![version(3)]);
+        assert!(ledger.doubted().is_empty());
+        // It does not.
+        ledger.put(version(4));
+        relist(Vec::new());
+        ledger.forget("cn-hangzhou.i-bp1a0000");
+        assert_eq!((ledger.doubted().len(), count(&ledger, "web")), (0, 0));
     }
 
     #[test]

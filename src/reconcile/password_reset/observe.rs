@@ -74,8 +74,24 @@ impl Seen {
     }
 }
 
+/// Reads the records that were deleted, as it seems, while there was no watch: nothing tells of that, and slots would stay taken.
+async fn read_doubted<T>(context: &Context<T>) {
+    for name in context.ledger.doubted() {
+        match context.cluster.record(&name).await {
+            Ok(Some(record)) => context.ledger.put(record),
+            Ok(None) => {
+                tracing::warn!(record = name, "the record was deleted; what was done to its instance is forgotten");
+                context.ledger.forget(&name);
+            }
+            // It stays in doubt, and the next pass asks again.
+            Err(error) => tracing::debug!(record = name, %error, "the record could not be read"),
+        }
+    }
+}
+
 /// `None`: the account exists but was not looked at yet, which happens at the start only.
 pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Sight> {
+    read_doubted(context).await;
     let namespace = object.namespace().unwrap_or_default();
     let account_name = object.spec.account_name().to_owned();
     let account = account(context, &account_name).ok()?;
