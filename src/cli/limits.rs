@@ -1,6 +1,7 @@
 //! The range of every number that can be set, and the one sentence that refuses another. Sets nothing itself.
 
 /// The range of one number.
+#[derive(Clone, Copy)]
 pub(super) struct Limit {
     flag: &'static str,
     unit: &'static str,
@@ -79,9 +80,9 @@ impl Limit {
         if (effective..=*maximum).contains(&value) {
             return Ok(value);
         }
-        let mut message = format!("--{flag} is {value}; it must be {effective} to {maximum} {unit}");
+        let message = format!("--{flag} is {value}; it must be {effective} to {maximum} {unit}");
         if (for_tests..*minimum).contains(&value) {
-            message += &format!(", less only together with {with} (demos and tests)");
+            return Err(format!("{message}, less only together with {with} (demos and tests)"));
         }
         Err(message)
     }

@@ -65,7 +65,9 @@ impl OwnWrites {
             Event::Apply(guard) => show(guard),
             Event::InitDone => {
                 let listed = watched.state();
-                listed.iter().for_each(|guard| show(guard));
+                for guard in &listed {
+                    show(guard);
+                }
                 let listed: HashSet<String> = listed.iter().map(|guard| guard.name_any()).collect();
                 let Own { writes, doubted } = &mut *own;
                 doubted.extend(writes.keys().filter(|name| !listed.contains(*name)).cloned());
