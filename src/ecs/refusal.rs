@@ -193,7 +193,8 @@ mod tests {
     fn a_retry_after_of_zero_is_no_value() {
         for value in ["0", "00", "-5", "soon"] {
             let headers = [("x-acs-retry-after".parse().unwrap(), value.parse().unwrap())].into_iter().collect();
-            let refusal = read(StatusCode::BAD_REQUEST, &headers, br#"{"Code":"Throttling"}"#, &[]);
+            let refusal =
+                read(Action::DescribeInstances, StatusCode::BAD_REQUEST, &headers, br#"{"Code":"Throttling"}"#, &[]);
             assert_eq!(refusal.retry_after, None, "{value}");
         }
     }

@@ -338,6 +338,8 @@ fn says_stalled(wish: &Wish, plan: &Plan, world: &World) -> bool {
         asks_to_resolve: false,
         account_name: ACCOUNT,
         account_trouble: None,
+        account_is_for_a_person: false,
+        patience: jiff::SignedDuration::ZERO,
         secret_trouble: None,
         broken: None,
         suspended: false,

@@ -210,8 +210,7 @@ impl State {
     pub fn conclude(&mut self, at_rest: bool) {
         let panics = self.panics();
         let missed = if at_rest && !self.judge.restores() { self.missed() } else { Vec::new() };
-        self.judge.end(&self.ecs, panics, &missed);
-        let (missed, silent) = if at_rest { (self.missed(), self.silent()) } else { Default::default() };
+        let silent = if at_rest { self.silent() } else { Vec::new() };
         self.judge.end(&self.ecs, panics, &missed, &silent);
     }
 
