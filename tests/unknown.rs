@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Fault, Instance, PASSWORD, REGION, Rule, World, condition, eventually, row};
+use common::{Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, row};
 use serde_json::{Value, json};
 
 const ID: &str = "i-running1";
@@ -127,4 +127,24 @@ fn a_word_that_does_not_fit_decides_nothing_and_is_told() {
         assert_eq!(row(&world.status("web"), ID)["state"], "Unknown");
     }
     assert_eq!((world.calls("RebootInstance", ID), world.modifies(ID)), (1, 1));
+}
+
+#[test]
+fn a_word_left_on_an_object_counts_once_though_the_record_is_gone() {
+    let world = unknown();
+    world.annotate("web", RESOLVE, Some("i-running1/1=RestartAgain"));
+    world.wait_for("web", "Ready");
+    let record = format!("{REGION}.{ID}");
+    world.kubectl(&["delete", "resetrecord", &record, "--namespace", SYSTEM_NAMESPACE]);
+
+    // Claims go on being counted where the object's status left off, so the word is of another one.
+    world.ecs().core().inject(Rule::once("RebootInstance", Fault::LoseRequest));
+    world.apply_reset("web", json!({"instanceIDs": [ID], "runID": "2"}));
+    eventually("the request is lost", || (world.calls("RebootInstance", ID) == 3).then_some(()));
+    world.wait_for_state("web", ID, "Restarting");
+    assert_eq!(world.record(ID)["spec"]["claim"], 3);
+    world.advance(DEAD);
+    let status = world.wait_for("web", "Stalled");
+    assert_eq!(condition(&status, "Ready")["reason"], "OutcomeUnknown");
+    assert_eq!((world.calls("RebootInstance", ID), world.reboots(ID)), (3, 1));
 }

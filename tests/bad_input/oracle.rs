@@ -160,8 +160,9 @@ fn is_progress(status: &Value) -> bool {
         "acceptedAt",
         "lastRestartTime",
         "availableTime",
+        "memoryLostTime",
     ];
-    let others = ["attempt", "refusal", "leftRunning", "startTimeEvidence", "row", "completed"];
+    let others = ["attempt", "unknownOutcome", "refusal", "leftRunning", "startTimeEvidence", "row", "completed"];
     let phases = [
         "Idle",
         "SettingPassword",
@@ -178,6 +179,7 @@ fn is_progress(status: &Value) -> bool {
     one_of(&status["phase"], &phases)
         && times.iter().all(|time| all(time, &is_time))
         && all("attempt", &is_attempt)
+        && all("unknownOutcome", &Value::is_string)
         && all("refusal", &Value::is_string)
         && all("leftRunning", &Value::is_boolean)
         && all("startTimeEvidence", &|it| one_of(it, &["Moved", "NotMoved", "Inconclusive"]))
