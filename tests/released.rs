@@ -1,5 +1,7 @@
 //! Instances that are released, hidden or stopped for good while they hold a slot: the others go on, or a person is asked.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers fail as tests do
+
 mod common;
 
 use common::{AccessKey, Fault, Instance, PASSWORD, REGION, Rule, World, condition, eventually, row};

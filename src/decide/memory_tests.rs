@@ -37,10 +37,13 @@ fn loss_of(record: Option<&ResetRecord>, owner_name: &str, run_id: &str, row: Op
     loss(record, own)
 }
 
+/// What is broken, and how.
+type Breaking = (&'static str, fn(&mut ResetRecord));
+
 #[test]
 fn a_claim_without_what_its_phase_needs_is_incomplete() {
     assert!(!is_incomplete(&claimed()) && !is_incomplete(&ended(1)));
-    let broken: [(&str, fn(&mut ResetRecord)); 9] = [
+    let broken: [Breaking; 9] = [
         ("no status", |record| record.status = None),
         ("no row", |record| record.status.as_mut().unwrap().row = None),
         ("no attempt", |record| record.status.as_mut().unwrap().attempt = None),

@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 
 use super::step::{Change, Observed, Step};
-use super::{restart::settled, sending::SOON};
+use super::{later, restart::settled, sending::SOON};
 
 /// What follows from readings that do not show the instance; `None`: nothing, it is shown, or cannot be told from one that the
 /// account may not describe. `from`: readings from before count for nothing. `drained_at`: when the last unanswered copy is dead.
@@ -26,6 +26,6 @@ pub(super) fn next(
     }
     Some(match settled(reading, from.max(describable), o.timing) {
         Ok(()) => Step::Write(change),
-        Err(then) => Step::Wait { until: then.max(now) + SOON, fresh_after: Some(then) },
+        Err(then) => Step::Wait { until: later(then.max(now), SOON), fresh_after: Some(then) },
     })
 }

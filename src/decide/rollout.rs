@@ -206,7 +206,7 @@ fn look_at_slots(object: &Object, targets: &[Target], plan: &mut Plan, now: Time
         match outlook {
             Outlook::Frees => {}
             // The reading that decides comes a little later.
-            Outlook::FreesUntil(then) => plan.wake = earliest(plan.wake, Some((*then).max(now) + SOON)),
+            Outlook::FreesUntil(then) => plan.wake = earliest(plan.wake, Some(later((*then).max(now), SOON))),
             Outlook::Stays(why) => stay.push(format!("{instance_id}: {why}")),
         }
     }

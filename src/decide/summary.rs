@@ -22,6 +22,7 @@ use crate::api::reasons;
 
 /// What the status is made of.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each says one thing, and no two of them together another")]
 pub struct Situation<'a> {
     /// The object's generation.
     pub generation: Option<i64>,

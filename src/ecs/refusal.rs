@@ -68,11 +68,13 @@ struct Envelope {
 impl Envelope {
     fn read(body: &[u8]) -> Self {
         // Nothing else is kept, not even for a moment: a success of STS that could not be read may hold credentials.
-        match serde_json::from_slice::<RawEnvelope>(body) {
+        // What is not text is no answer of the API, whatever can be made out of it.
+        let Ok(text) = std::str::from_utf8(body) else { return Self::default() };
+        match serde_json::from_str::<RawEnvelope>(text) {
             Ok(RawEnvelope { code, request_id, message }) => {
                 Self { code: code.good(), request_id: request_id.good(), message: message.good() }
             }
-            Err(_) => Self::read_xml(&String::from_utf8_lossy(body)).unwrap_or_default(),
+            Err(_) => Self::read_xml(text).unwrap_or_default(),
         }
     }
 
