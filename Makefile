@@ -40,7 +40,7 @@ test: ## Run all tests, those on a real API server too (NEXTEST_ARGS narrows the
 	@$(call with-tools,) "$$NEXTEST" nextest run --locked --workspace $(NEXTEST_ARGS)
 
 .PHONY: check
-check: lint lint-packaging tree deny manifests-check mutants-check ## What CI checks before the tests: format, clippy, linters, dependency tree, licences, generated files
+check: lint lint-packaging tree deny manifests-check reference-check mutants-check ## What CI checks before the tests: format, clippy, linters, dependency tree, licences, generated files
 
 ##@ Packaging: what users install (docs/INSTALL.md says what was run)
 
@@ -140,12 +140,23 @@ mutants: ## Break the protocol on purpose, one way at a time (ARGS chooses by na
 
 ##@ GitOps and documentation
 
+.PHONY: gitops
+gitops: ## Let Argo CD's engine and Flux's kustomize-controller apply deploy/, on a real API server; fetches and builds both
+	@$(call prepare,argocd flux control-plane kubectl nextest)
+	@$(call with-tools,argocd flux control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
+	  --test gitops --run-ignored all --test-threads 2 --no-fail-fast
+
 .PHONY: gitops-few
 gitops-few: ## Run the health checks and actions of deploy/argocd in Argo CD's Lua, and nothing else
 	@$(call with-tools,argocd) "$$ARGOCD_ENGINE" fixtures deploy/argocd/resource_customizations
 
+.PHONY: argocd-fixtures
+argocd-fixtures: ## Write the test data of deploy/argocd again, from objects of a real API server
+	@$(call with-tools,control-plane kubectl nextest) ARGOCD_FIXTURES=write "$$NEXTEST" nextest run --locked \
+	  --test gitops --run-ignored all --success-output immediate -E 'test(=fixtures::dumps_are_written_when_asked_for)'
+
 .PHONY: docs
-docs: ## Write the documentation as a site to target/site; a broken link fails
+docs: reference-check ## Write the documentation as a site to target/site; a broken link fails
 	@$(call with-tools,mkdocs) NO_MKDOCS_2_WARNING=1 "$$MKDOCS" build --strict 2>&1 | { grep -v "^INFO" || true; }
 	@! grep -rEl '<(script|link|img)[^>]* (src|href)="(https?:)?//[^"]*\.(js|css|woff2?|png|svg)' target/site --include='*.html' || \
 	{ echo 'the site loads something from elsewhere' >&2; exit 1; }
@@ -177,7 +188,7 @@ manifests: ## Write crds/ from the Rust types, and what the chart copies
 	scripts/chart-files deploy/chart/files
 
 .PHONY: generate
-generate: manifests ## The same as manifests
+generate: manifests reference ## Write everything that is generated: the CRDs, the reference pages, argocd-cm
 
 .PHONY: manifests-check
 manifests-check: ## Check that crds/ is what the Rust types say, and the chart's copies what they are copies of
@@ -188,6 +199,14 @@ manifests-check: ## Check that crds/ is what the Rust types say, and the chart's
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && scripts/chart-files "$$fresh" && \
 	diff --recursive --unified "$$fresh" deploy/chart/files || \
 	{ echo 'deploy/chart/files/ is old: run `make manifests` and commit the result' >&2; exit 1; }
+
+.PHONY: reference
+reference: ## Write docs/reference and deploy/argocd/argocd-cm.yaml from their sources
+	REFERENCE=write cargo test --locked --quiet --test reference -- --include-ignored
+
+.PHONY: reference-check
+reference-check: ## Check that docs/reference and deploy/argocd/argocd-cm.yaml are what their sources say
+	cargo test --locked --quiet --test reference -- --include-ignored
 
 .PHONY: deny
 deny: ## Check bans, licences and sources of all crates, for every platform

@@ -12,6 +12,7 @@
 mod chart;
 #[path = "../common/mod.rs"]
 mod common;
+mod components;
 mod helm;
 mod installed;
 mod pod;
