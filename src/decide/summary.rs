@@ -22,7 +22,6 @@ use crate::api::reasons;
 
 /// What the status is made of.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "each says one thing, and no two of them together another")]
 pub struct Situation<'a> {
     /// The object's generation.
     pub generation: Option<i64>,
@@ -38,8 +37,8 @@ pub struct Situation<'a> {
     pub account_name: &'a str,
     /// What is wrong with the account, if anything.
     pub account_trouble: Option<&'a Block>,
-    /// Whether a person has to see to that should it last: nothing that is tried again mends it.
-    pub account_is_for_a_person: bool,
+    /// How long the account's trouble may last before a person is asked; `None`: it passes by itself.
+    pub account_patience: Option<SignedDuration>,
     /// What is wrong with the Secret, if anything.
     pub secret_trouble: Option<&'a Block>,
     /// What is wrong with the password for every instance.
@@ -214,9 +213,8 @@ fn account_lasts(situation: &Situation, now: Timestamp) -> bool {
     let before = find(&situation.before.conditions, conditions::ACCOUNT_READY);
     let since =
         before.filter(|condition| condition.status == "False").map(|condition| condition.last_transition_time.0);
-    situation.account_trouble.is_some()
-        && situation.account_is_for_a_person
-        && since.is_some_and(|since| now >= later(since, situation.patience))
+    let deadline = since.zip(situation.account_patience).map(|(since, patience)| later(since, patience));
+    situation.account_trouble.is_some() && deadline.is_some_and(|deadline| now >= deadline)
 }
 
 /// The bottom line of an object all of whose instances have ended.

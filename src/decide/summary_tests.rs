@@ -1,5 +1,7 @@
 //! The table from situations to conditions, and the bookkeeping of runs.
 
+use jiff::SignedDuration;
+
 use super::*;
 use crate::api::password_reset::Trigger;
 use crate::api::reset_record::Fingerprint;
@@ -23,7 +25,7 @@ fn situation<'a>(before: &'a PasswordResetStatus, wish: &'a Wish, plan: &'a Plan
         asks_to_resolve: false,
         account_name: "default",
         account_trouble: None,
-        account_is_for_a_person: false,
+        account_patience: None,
         secret_trouble: None,
         broken: None,
         suspended: false,
@@ -213,9 +215,10 @@ fn a_read_refused_for_long_asks_a_person_once_nothing_is_at_work() {
 fn an_account_that_stays_unusable_asks_a_person() {
     let (wish, plan) = (wish("1"), plan(vec![row(State::Pending)]));
     let block = Block { reason: reasons::ACCOUNT_NOT_READY, message: "CredentialsRefused".to_owned() };
-    let see = |before: &PasswordResetStatus, account_is_for_a_person, now| {
+    let see = |before: &PasswordResetStatus, is_for_a_person: bool, now| {
+        let account_patience = is_for_a_person.then_some(SignedDuration::from_secs(600));
         let situation =
-            Situation { account_trouble: Some(&block), account_is_for_a_person, ..situation(before, &wish, &plan) };
+            Situation { account_trouble: Some(&block), account_patience, ..situation(before, &wish, &plan) };
         status(&situation, at(now))
     };
     let first = see(&PasswordResetStatus::default(), true, 0);

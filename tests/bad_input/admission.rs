@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::common::{ACCOUNT, Instance, NAMESPACE, REGION, World, manifests};
+use crate::common::{ACCOUNT, Instance, NAMESPACE, REGION, World, eventually, manifests};
 
 /// A valid object with one thing wrong, and what `kubectl apply` must say about it.
 struct Case {
@@ -361,5 +361,10 @@ fn the_largest_objects_are_not_too_much_for_cel() {
     // It would not fit twice, and `kubectl apply` keeps a copy in an annotation.
     world.try_kubectl(&["create", "--filename=-"], &account.to_string()).unwrap();
     let change = with(account, "limits.requestsPerSecond", json!(1));
-    world.try_kubectl(&["replace", "--filename=-"], &change.to_string()).unwrap();
+    // The controller writes its status meanwhile, which may be a conflict.
+    let replace = || world.try_kubectl(&["replace", "--filename=-"], &change.to_string());
+    eventually("it is replaced", || match replace() {
+        Err(error) if error.contains("Conflict") => None,
+        replaced => Some(replaced.unwrap()),
+    });
 }

@@ -284,7 +284,7 @@ fn installation_synced_by_argo_cd_has_no_drift() {
         let world = world();
         let repository = Repository::shipped("deploy/base");
         let namespace = "ecs-password-reset-system";
-        let application = Application { server_side, namespace, ..Application::new(&world, &repository) };
+        let application = Application { namespace, server_side, ..Application::new(&world, &repository) };
         application.sync_succeeds(&[]);
         let shown = application.compare();
         assert_eq!(shown["sync"], "Synced", "{shown:#}");

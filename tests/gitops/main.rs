@@ -1,4 +1,4 @@
-//! The engines of GitOps on this project's files: Argo CD's Lua, comparison and sync engine, and Flux's kustomize-controller, against
+//! The engines of `GitOps` on this project's files: Argo CD's Lua, comparison and sync engine, and Flux's kustomize-controller, against
 //! a real API server, the controller and the simulated ECS. What was restarted is judged by the simulator's journal.
 //!
 //! `make gitops` builds the engines (tests/gitops/argocd, tests/gitops/flux) and runs these tests; elsewhere they are

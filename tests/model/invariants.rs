@@ -338,7 +338,7 @@ fn says_stalled(wish: &Wish, plan: &Plan, world: &World) -> bool {
         asks_to_resolve: false,
         account_name: ACCOUNT,
         account_trouble: None,
-        account_is_for_a_person: false,
+        account_patience: None,
         patience: jiff::SignedDuration::ZERO,
         secret_trouble: None,
         broken: None,

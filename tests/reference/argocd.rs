@@ -1,4 +1,4 @@
-//! deploy/argocd/argocd-cm.yaml: the scripts of deploy/argocd/resource_customizations, as Argo CD's ConfigMap holds them.
+//! `deploy/argocd/argocd-cm.yaml`: the scripts of `deploy/argocd/resource_customizations`, as Argo CD's `ConfigMap` holds them.
 
 use std::fmt::Write as _;
 

@@ -52,7 +52,7 @@ fn parse(help: &str) -> Vec<Flag> {
         }
     }
     for flag in &mut flags {
-        flag.variable = take(&mut flag.text, "[env: ").trim_end_matches('=').to_owned();
+        take(&mut flag.text, "[env: ").trim_end_matches('=').clone_into(&mut flag.variable);
         flag.default = take(&mut flag.text, "[default: ");
         take(&mut flag.text, "[possible values: ");
     }

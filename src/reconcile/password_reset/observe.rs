@@ -298,6 +298,7 @@ impl Sight {
 
     /// What the status is made of.
     pub(super) fn situation<'a>(&'a self, plan: &'a Plan) -> Situation<'a> {
+        let patience = SignedDuration::from_secs(i64::from(self.object.spec.stable_state_timeout_seconds()));
         Situation {
             generation: self.object.metadata.generation,
             before: &self.before,
@@ -306,14 +307,14 @@ impl Sight {
             asks_to_resolve: self.object.annotations().contains_key(RESOLVE_UNKNOWN),
             account_name: self.object.spec.account_name(),
             account_trouble: self.account_trouble.as_ref(),
-            account_is_for_a_person: self.account_is_for_a_person,
+            account_patience: self.account_is_for_a_person.then_some(patience),
             secret_trouble: self.secret_trouble.as_ref(),
             broken: self.broken,
             suspended: self.object.spec.suspended(),
             out_of_sync: &self.out_of_sync,
             uncompared: self.uncompared,
             poll_trouble: self.poll_trouble.as_ref(),
-            patience: SignedDuration::from_secs(i64::from(self.object.spec.stable_state_timeout_seconds())),
+            patience,
             plan,
         }
     }
