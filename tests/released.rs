@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{AccessKey, Fault, Instance, PASSWORD, REGION, Rule, World, condition, eventually, row};
+use common::{AccessKey, Fault, Instance, PASSWORD, REGION, Rule, Status, World, condition, eventually, row};
 use serde_json::{Value, json};
 
 const IDS: [&str; 3] = ["i-running1", "i-running2", "i-running3"];
@@ -130,7 +130,12 @@ fn an_instance_stopped_for_good_after_its_restart_asks_a_person() {
     assert_stalled_by_the_slot(&world, "ECS shows it Stopped; start it");
 
     world.ecs().with_core(|core, now| core.start(now, GONE)).unwrap();
-    world.wait_for_reset("web", "it is seen to run", |object| {
+    let is_running = || world.ecs().core().status(GONE) == Some(Status::Running);
+    eventually("it runs", || is_running().then_some(()));
+    // Two more readings: one may have been on its way.
+    let reads = world.calls("DescribeInstances", GONE);
+    eventually("it is seen to run", || (world.calls("DescribeInstances", GONE) >= reads + 2).then_some(()));
+    world.wait_for_reset("web", "it asks nobody any more", |object| {
         condition(&object["status"], "Stalled").is_null().then_some(())
     });
     world.advance(620);
