@@ -185,8 +185,8 @@ pub struct Limits {
 #[x_kube(
     validation = Rule::new("has(self.network) != has(self.url)")
         .message("must hold exactly one of `network` and `url`"),
-    validation = Rule::new("!has(self.stsURL) || has(self.url) || self.network == 'VPC'")
-        .message("must hold `url` or `network: VPC` where it holds `stsURL`")
+    validation = Rule::new("!has(self.stsURL) || has(self.url) || (self.network == 'VPC' && self.stsURL.matches('^https://[a-z0-9.-]+[.]aliyuncs[.]com$'))")
+        .message("must hold `url` where it holds `stsURL`, unless `network` is VPC and `stsURL` an address of aliyuncs.com")
 )]
 pub struct Endpoint {
     /// `Public`: the region's public endpoints. `VPC`: those reachable from inside a VPC of that region.
@@ -202,7 +202,7 @@ pub struct Endpoint {
     #[x_kube(validation = Rule::new(IS_URL).message(URL))]
     pub url: Option<String>,
 
-    /// The address of STS, beside `url` or `network: VPC`. Absent = `url`; with `network: VPC` the STS inside the VPC of the
+    /// The address of STS, beside `url`, or one of aliyuncs.com beside `network: VPC`. Absent = `url`; with `network: VPC` the STS inside the VPC of the
     /// first of `regions`, which not every region has. Example: `https://sts-vpc.cn-beijing.aliyuncs.com`.
     #[serde(rename = "stsURL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]

@@ -238,7 +238,7 @@ fn bad_accounts() -> Vec<Case> {
         in_account(
             "endpoint",
             json!({"network": "Public", "stsURL": "https://x"}),
-            &["spec.endpoint", "must hold `url` or `network: VPC` where it holds `stsURL`"],
+            &["spec.endpoint", "must hold `url` where it holds `stsURL`"],
         ),
         in_account("regions", json!([]), &["spec.regions", "should have at least 1 items"]),
         in_account(

@@ -87,6 +87,18 @@ fn is_allowed_namespaces(allowed: &Value) -> bool {
     })
 }
 
+/// STS elsewhere in Alibaba Cloud, where ECS is reached inside a VPC.
+fn is_sts_in_a_vpc(endpoint: &serde_json::Map<String, Value>) -> bool {
+    let is_of_the_cloud = |url: &str| {
+        let host = url.strip_prefix("https://").and_then(|host| host.strip_suffix(".aliyuncs.com"));
+        host.is_some_and(|host| {
+            !host.is_empty() && host.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c))
+        })
+    };
+    endpoint.get("network") == Some(&json!("VPC"))
+        && endpoint.get("stsURL").is_some_and(|url| text(url, is_of_the_cloud))
+}
+
 fn is_rule(rule: &Value) -> bool {
     let tags = |it: &Value| {
         let short = |it: &Value| it.as_str().is_some_and(|it| it.chars().count() <= 128);
@@ -102,7 +114,7 @@ fn is_rule(rule: &Value) -> bool {
 fn is_endpoint(endpoint: &Value) -> bool {
     fields(endpoint, &[], &["network", "url", "stsURL"]).is_some_and(|it| {
         it.contains_key("network") != it.contains_key("url")
-            && (it.contains_key("url") || it.get("network") == Some(&json!("VPC")) || !it.contains_key("stsURL"))
+            && (it.contains_key("url") || !it.contains_key("stsURL") || is_sts_in_a_vpc(it))
             && it.get("network").is_none_or(|it| one_of(it, &["Public", "VPC"]))
             && ["url", "stsURL"].iter().all(|field| it.get(*field).is_none_or(|it| text(it, is_url)))
     })
