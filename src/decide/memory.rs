@@ -232,8 +232,8 @@ pub fn restored(
         ..ResetRecordStatus::default()
     };
     let mut completed = before.completed.clone();
-    spec.claim = spec.claim.max(row.claim.unwrap_or(0));
     if is_own {
+        spec.claim = spec.claim.max(row.claim.unwrap_or(0));
         (status.phase, status.row) = (phase_of(&row), Some(row.clone()));
         spec.tokens = joined(&spec.tokens, own.asked(loss));
         remember(&mut completed, own.owner, &spec.tokens, own.retry(), &spec.fingerprint, row);

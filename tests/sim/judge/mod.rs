@@ -273,6 +273,12 @@ impl Judge {
         let name = text(&record["metadata"]["name"]);
         let before = self.records.insert(name.clone(), record.clone()).unwrap_or_default();
         let (spec, status) = (&record["spec"], &record["status"]);
+        if before["status"]["memoryLostTime"] != status["memoryLostTime"] {
+            // Written over what was restored: no end of a claim, and no claim.
+            *self.ends.entry(format!("{} {}", text(&status["phase"]), text(&status["row"]["reason"]))).or_default() +=
+                1;
+            return;
+        }
         let (instance_id, claim) = (text(&spec["instanceID"]), spec["claim"].as_i64().unwrap_or_default());
         if before["status"]["attempt"]["id"] != status["attempt"]["id"] && !status["attempt"].is_null() {
             self.attempts.push(Attempt {
