@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::leader::Timing;
+use crate::leader::ElectionTimes;
 use crate::version;
 use args::{Args, ECS_METADATA_ADDRESS};
 use limits::{
@@ -78,7 +78,7 @@ pub struct Settings {
     /// The name of this process in the Lease, before its random id.
     pub leader_elect_identity: String,
     /// The lengths of the election.
-    pub election: Timing,
+    pub election: ElectionTimes,
     /// What is logged, in `tracing`'s filter syntax. Parses: it was tried.
     pub log_filter: String,
     /// What a log line looks like.
@@ -148,7 +148,7 @@ impl TryFrom<Args> for Settings {
         let milliseconds = |limit: Limit, value| limit.check(value, loosened).map(Duration::from_millis);
         CONCURRENCY.check(concurrency.into(), loosened)?;
         let ecs_connect_timeout = seconds(ECS_CONNECT_TIMEOUT, ecs_connect_timeout_seconds)?;
-        let election = Timing {
+        let election = ElectionTimes {
             lease_duration: seconds(LEASE_DURATION, leader_elect_lease_duration_seconds)?,
             renew_deadline: seconds(RENEW_DEADLINE, leader_elect_renew_deadline_seconds)?,
             retry_period: seconds(RETRY_PERIOD, leader_elect_retry_period_seconds)?,
@@ -215,8 +215,8 @@ fn checked_metadata_address(address: String, allow_http_endpoints: bool) -> Resu
 }
 
 /// A leader has more than one try before it ends, and what it sent last has left this machine before another one leads.
-fn checked_election(timing: Timing, ecs_connect_timeout: Duration) -> Result<Timing, String> {
-    let Timing { lease_duration, renew_deadline, retry_period } = timing;
+fn checked_election(times: ElectionTimes, ecs_connect_timeout: Duration) -> Result<ElectionTimes, String> {
+    let ElectionTimes { lease_duration, renew_deadline, retry_period } = times;
     if renew_deadline <= retry_period {
         return Err(format!(
             "--leader-elect-renew-deadline-seconds is {}; it must be more than \
@@ -233,7 +233,7 @@ fn checked_election(timing: Timing, ecs_connect_timeout: Duration) -> Result<Tim
             (renew_deadline + ecs_connect_timeout).as_secs()
         ));
     }
-    Ok(timing)
+    Ok(times)
 }
 
 fn checked_log_filter(filter: String) -> Result<String, String> {

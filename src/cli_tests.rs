@@ -37,7 +37,7 @@ fn the_defaults_are_valid() {
         shutdown_timeout: Duration::from_secs(25),
         leader_elect: true,
         leader_elect_identity: "ecs-password-reset".to_owned(),
-        election: Timing {
+        election: ElectionTimes {
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),

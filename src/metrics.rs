@@ -27,7 +27,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PassResult {
     /// Nothing left to do until something changes.
     Success,
     /// Failed, and is tried again.
@@ -40,7 +40,7 @@ pub enum Outcome {
     RequeueAfter,
 }
 
-impl Outcome {
+impl PassResult {
     const fn result(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -188,7 +188,7 @@ impl Metrics {
     pub fn controller_started(&self, controller: &'static str, concurrency: u16) {
         let labels = ControllerLabels { controller };
         self.max_concurrent_reconciles.get_or_create(&labels).set(concurrency.into());
-        for outcome in [Outcome::Success, Outcome::Error, Outcome::Requeue, Outcome::RequeueAfter] {
+        for outcome in [PassResult::Success, PassResult::Error, PassResult::Requeue, PassResult::RequeueAfter] {
             self.reconciles.get_or_create(&ReconcileLabels { controller, result: outcome.result() }).inc_by(0);
         }
         self.reconcile_errors.get_or_create(&labels).inc_by(0);
@@ -204,19 +204,19 @@ impl Metrics {
     }
 
     /// A pass ended after `took`.
-    pub fn reconciled(&self, controller: &'static str, outcome: Outcome, took: Duration) {
+    pub fn reconciled(&self, controller: &'static str, outcome: PassResult, took: Duration) {
         let labels = ControllerLabels { controller };
         self.reconciles.get_or_create(&ReconcileLabels { controller, result: outcome.result() }).inc();
         self.reconcile_time_seconds.get_or_create(&labels).observe(took.as_secs_f64());
         match outcome {
-            Outcome::Panic => {
+            PassResult::Panic => {
                 self.reconcile_errors.get_or_create(&labels).inc();
                 self.reconcile_panics.get_or_create(&labels).inc();
             }
-            Outcome::Error => {
+            PassResult::Error => {
                 self.reconcile_errors.get_or_create(&labels).inc();
             }
-            Outcome::Success | Outcome::Requeue | Outcome::RequeueAfter => {}
+            PassResult::Success | PassResult::Requeue | PassResult::RequeueAfter => {}
         }
     }
 
@@ -340,7 +340,7 @@ mod tests {
     fn every_metric_has_the_name_and_labels_that_dashboards_know() {
         let metrics = Metrics::new();
         metrics.controller_started("resetrecord", 16);
-        metrics.reconciled("resetrecord", Outcome::Success, Duration::from_millis(2));
+        metrics.reconciled("resetrecord", PassResult::Success, Duration::from_millis(2));
         metrics.provider_call("RebootInstance", "OK", Duration::from_secs(2));
         metrics.provider_throttled("RebootInstance");
         metrics.kube_write("ResetRecord", "replace");
@@ -379,8 +379,8 @@ mod tests {
     #[test]
     fn a_panic_counts_as_an_error_too() {
         let metrics = Metrics::new();
-        metrics.reconciled("c", Outcome::Panic, Duration::ZERO);
-        metrics.reconciled("c", Outcome::Error, Duration::ZERO);
+        metrics.reconciled("c", PassResult::Panic, Duration::ZERO);
+        metrics.reconciled("c", PassResult::Error, Duration::ZERO);
         let encoded = metrics.encode();
         assert_line(&encoded, r#"controller_runtime_reconcile_total{controller="c",result="error"} 2"#);
         assert_line(&encoded, r#"controller_runtime_reconcile_errors_total{controller="c"} 2"#);

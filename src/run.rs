@@ -1,7 +1,7 @@
 //! Wiring only: clients, leadership, streams, controllers, the admin server, and the order of shutdown. Decides nothing.
 //!
 //! ```text
-//! run ─▶ operate_while_leading: stand by, then hold the Lease ─▶ operate: watches and controllers ─▶ release the Lease
+//! run ─▶ run_while_leading: stand by, then hold the Lease ─▶ run_controllers: watches and controllers ─▶ release the Lease
 //! ```
 
 mod controllers;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Readiness};
 use crate::cli::Settings;
 use crate::clock::Clock;
-use crate::ecs::{self, Client as EcsClient, HttpOptions, HttpTransport, Instances, Transport, TransportError};
+use crate::ecs::{self, EcsClient, HttpOptions, HttpTransport, Instances, Transport, TransportError};
 use crate::leader::{Candidate, Gate, LEASE_NAME, Loss};
 use crate::metrics::Metrics;
 use crate::reconcile::accounts::Accounts;
@@ -30,7 +30,7 @@ use crate::reconcile::ledger::{Ledger, OwnWrites};
 use crate::reconcile::policies::Policies;
 use crate::reconcile::readings::Reader;
 use crate::reconcile::wake::{Waiter, Waker};
-use crate::reconcile::{Context, Recent, Synced};
+use crate::reconcile::{Context, PerObject, Synced};
 use controllers::controllers;
 use watches::{Streams, streams};
 
@@ -65,7 +65,7 @@ pub enum RunError {
 }
 
 /// What the controller works against: the real thing, or in tests a double of it.
-pub struct Outside<T> {
+pub struct Dependencies<T> {
     /// The way to the API server; it must not retry by itself.
     pub client: Client,
     /// The way to ECS.
@@ -78,7 +78,7 @@ pub struct Outside<T> {
     pub gate: Gate,
 }
 
-impl Outside<HttpTransport> {
+impl Dependencies<HttpTransport> {
     fn connect(settings: &Settings, client: Client) -> Result<Self, RunError> {
         let authorities = match &settings.ecs_ca_file {
             None => Vec::new(),
@@ -130,36 +130,36 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunE
     }
     let server = tokio::spawn(admin::serve(listener, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
     let config = kube_config(&settings).await?;
-    let outside = Outside::connect(&settings, kube_client(&config)?)?;
+    let dependencies = Dependencies::connect(&settings, kube_client(&config)?)?;
     if settings.leader_elect {
         let lease_client = kube_client(&config)?;
-        operate_while_leading(settings, outside, lease_client, metrics, readiness, stop).await?;
+        run_while_leading(settings, dependencies, lease_client, metrics, readiness, stop).await?;
     } else {
-        operate(settings, outside, metrics, readiness, stop).await?;
+        run_controllers(settings, dependencies, metrics, readiness, stop).await?;
     }
     let _ = server.await;
     Ok(())
 }
 
-/// Stands by until this process leads, then [`operate`]s, and gives the Lease back at the end. The gate of `outside` is
+/// Stands by until this process leads, then [`run_controllers`]s, and gives the Lease back at the end. The gate of `dependencies` is
 /// replaced by one that is open while this process leads. `lease_client` is a client of its own: see [`Candidate::new`].
 ///
 /// # Errors
-/// Those of [`operate`], and the loss of leadership. What was begun under it is dropped then, in the middle, and this
+/// Those of [`run_controllers`], and the loss of leadership. What was begun under it is dropped then, in the middle, and this
 /// process ends instead of standing by again: its caches, its notes of what it wrote and sent, and its calls in flight are
 /// of a time in which it led. A new process has none of them, and begins with the records.
-pub async fn operate_while_leading<T: Transport>(
+pub async fn run_while_leading<T: Transport>(
     settings: Settings,
-    mut outside: Outside<T>,
+    mut dependencies: Dependencies<T>,
     lease_client: Client,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let identity = format!("{}_{}", settings.leader_elect_identity, outside.process);
-    let clock = outside.clock.clone();
+    let identity = format!("{}_{}", settings.leader_elect_identity, dependencies.process);
+    let clock = dependencies.clock.clone();
     let mut candidate = Candidate::new(lease_client, &settings.namespace, identity, settings.election, clock);
-    outside.gate = candidate.gate();
+    dependencies.gate = candidate.gate();
     metrics.set_leader(LEASE_NAME, false);
     tokio::select! {
         biased;
@@ -175,7 +175,7 @@ pub async fn operate_while_leading<T: Transport>(
     let ended = tokio::select! {
         biased;
         loss = candidate.hold() => return Err(loss.into()),
-        ended = operate(settings, outside, Arc::clone(&metrics), readiness, stop) => ended,
+        ended = run_controllers(settings, dependencies, Arc::clone(&metrics), readiness, stop) => ended,
     };
     metrics.set_leader(LEASE_NAME, false);
     candidate.release().await;
@@ -187,14 +187,14 @@ pub async fn operate_while_leading<T: Transport>(
 ///
 /// # Errors
 /// When there is no fingerprint key.
-pub async fn operate<T: Transport>(
+pub async fn run_controllers<T: Transport>(
     settings: Settings,
-    outside: Outside<T>,
+    dependencies: Dependencies<T>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let (client, clock) = (outside.client.clone(), outside.clock.clone());
+    let (client, clock) = (dependencies.client.clone(), dependencies.clock.clone());
     let cluster =
         Cluster::new(client, &settings.namespace, settings.kube_request_timeout, clock.clone(), Arc::clone(&metrics));
     let Some(fingerprint_key) = fingerprint_key(&cluster, &clock, &stop).await? else { return Ok(()) };
@@ -202,7 +202,7 @@ pub async fn operate<T: Transport>(
 
     let (waker, listeners) = Waker::new(&settings.namespace);
     let (wake, woken) = tokio::sync::mpsc::channel(WAKE_CAPACITY);
-    let (context, streams) = build(settings, outside, cluster, fingerprint_key, metrics, &waker, wake);
+    let (context, streams) = build(settings, dependencies, cluster, fingerprint_key, metrics, &waker, wake);
     let controllers = controllers(&context, streams, listeners, &waker, &stop);
     let deadline = async {
         stop.cancelled().await;
@@ -242,14 +242,14 @@ async fn fingerprint_key(
 
 fn build<T: Transport>(
     settings: Settings,
-    outside: Outside<T>,
+    dependencies: Dependencies<T>,
     cluster: Cluster,
     fingerprint_key: FingerprintKey,
     metrics: Arc<Metrics>,
     waker: &Waker,
     wake: Sender<Waiter>,
 ) -> (Arc<Context<T>>, Streams) {
-    let Outside { client, ecs, clock, process, gate } = outside;
+    let Dependencies { client, ecs, clock, process, gate } = dependencies;
     let own_writes = OwnWrites::default();
     let streams = streams(&client, &settings.namespace, own_writes.clone(), waker);
     let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics), waker.clone()));
@@ -267,14 +267,14 @@ fn build<T: Transport>(
         ]),
         process,
         gate,
-        status_writes: Recent::default(),
-        refusals: Recent::default(),
-        permits: Recent::default(),
+        status_writes: PerObject::default(),
+        denials: PerObject::default(),
+        claim_rate_permits: PerObject::default(),
         storing_restart: tokio::sync::Mutex::default(),
-        owner_missed_since: Recent::default(),
-        untimed_since: Recent::default(),
-        absent: Recent::default(),
-        sent: Recent::default(),
+        owner_missed_since: PerObject::default(),
+        untimed_since: PerObject::default(),
+        absent: PerObject::default(),
+        sent: PerObject::default(),
         policies: Policies::default(),
         settings,
         clock,

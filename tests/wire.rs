@@ -14,8 +14,8 @@ use bytes::Bytes;
 use ecs_password_reset::ecs::error::{ErrorAnswer, classify};
 use ecs_password_reset::ecs::sign::{canonical_form, signature, string_to_sign};
 use ecs_password_reset::ecs::{
-    Accepted, CallError, CallerIdentity, Class, Client, Credentials, DryRunPassed, Endpoint, Executed, HttpOptions,
-    HttpTransport, InstancePage, Reply, SendError, Stamp, Transport, Verdict, describe_instances,
+    Accepted, CallError, CallerIdentity, Class, DryRunPassed, EcsClient, Executed, HttpOptions, HttpTransport,
+    InstancePage, Keys, RegionEndpoint, Reply, RetryRule, SendError, Stamp, Transport, describe_instances,
     describe_instances_dry_run, get_caller_identity, modify_password, reboot_instance,
 };
 use proptest::prelude::*;
@@ -85,13 +85,13 @@ impl Transport for Double {
     }
 }
 
-fn answering(status: u16, body: impl Into<Vec<u8>>) -> Client<Double> {
+fn answering(status: u16, body: impl Into<Vec<u8>>) -> EcsClient<Double> {
     let double = Double { answer: (status, body.into()), sent: Arc::default() };
-    Client::new(double.clone(), double.clone(), double)
+    EcsClient::new(double.clone(), double.clone(), double)
 }
 
-fn credentials() -> Credentials {
-    Credentials {
+fn credentials() -> Keys {
+    Keys {
         access_key_id: "LTAItestAccessKeyId0000".into(),
         access_key_secret: "testAccessKeySecret0000000000".into(),
         security_token: Some("CAISxxTEST+token/with=special==&chars?%20 end".into()),
@@ -105,8 +105,8 @@ fn stamp(nonce: &str) -> Stamp {
 #[tokio::test]
 async fn a_password_call_is_byte_for_byte_what_the_official_client_posts() {
     let double = Double { answer: (200, br#"{"RequestId":"A-1"}"#.to_vec()), sent: Arc::default() };
-    let client = Client::new(double.clone(), double.clone(), double.clone());
-    let endpoint = Endpoint::public("cn-hangzhou").unwrap();
+    let client = EcsClient::new(double.clone(), double.clone(), double.clone());
+    let endpoint = RegionEndpoint::public("cn-hangzhou").unwrap();
     let stamp = stamp("00000000-0000-4000-8000-00000000000a");
     let signed = modify_password(&endpoint, &credentials(), "i-bp1aaaaaaaaaaaaaaaaa", &PASSWORD.into(), &stamp);
     assert_eq!(client.send(signed).await.result, Ok(Accepted { request_id: "A-1".into() }));
@@ -174,9 +174,9 @@ async fn every_documented_error_means_what_the_documents_say() {
         assert!(classes.contains(&refusal.class), "{code}: {:?}", refusal.class);
         assert_eq!(refusal.class == Class::Throttled, code.contains("Throttling"), "{code}");
         let verdict = match (executed.as_str(), class.as_str()) {
-            ("unknown", _) => Verdict::Unknown,
-            (_, "permanent" | "dryrun-ok") => Verdict::Definite,
-            _ => Verdict::Later,
+            ("unknown", _) => RetryRule::Unknown,
+            (_, "permanent" | "dryrun-ok") => RetryRule::Definite,
+            _ => RetryRule::Later,
         };
         assert_eq!(refusal.verdict(), verdict, "{code}");
         assert_eq!(refusal.executed == Executed::Unknown, executed == "unknown", "{code}");
@@ -255,7 +255,7 @@ proptest! {
 }
 
 async fn refused(status: u16, body: &str) -> CallError {
-    let signed = reboot_instance(&Endpoint::public("eu-central-1").unwrap(), &credentials(), "i-1", &stamp("n"));
+    let signed = reboot_instance(&RegionEndpoint::public("eu-central-1").unwrap(), &credentials(), "i-1", &stamp("n"));
     answering(status, body).send(signed).await.result.unwrap_err()
 }
 
@@ -272,15 +272,15 @@ impl Transport for Failing {
 #[tokio::test]
 async fn what_was_answered_is_never_called_unanswered() {
     let cut_off = Failing(SendError::CutOff { http_status: 403, why: "the answer was cut off".to_owned() });
-    let client = Client::new(cut_off.clone(), cut_off.clone(), cut_off);
-    let signed = reboot_instance(&Endpoint::public("eu-central-1").unwrap(), &credentials(), "i-1", &stamp("n"));
+    let client = EcsClient::new(cut_off.clone(), cut_off.clone(), cut_off);
+    let signed = reboot_instance(&RegionEndpoint::public("eu-central-1").unwrap(), &credentials(), "i-1", &stamp("n"));
     let error = client.send(signed).await.result.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Unknown);
+    assert_eq!(error.verdict(), RetryRule::Unknown);
     assert_eq!(error.to_string(), "answered with HTTP 403, but the answer was cut off, outcome not known");
 
     for (status, body) in [(200, ""), (200, r#"{"Code":"Odd"}"#), (302, ""), (403, "<html>"), (500, ""), (502, "{")] {
         let error = refused(status, body).await;
-        assert_eq!(error.verdict(), Verdict::Unknown, "{status} {body}");
+        assert_eq!(error.verdict(), RetryRule::Unknown, "{status} {body}");
         let said = error.to_string();
         assert!(
             said.starts_with(&format!("answered with HTTP {status}")) && said.ends_with("outcome not known"),
@@ -296,13 +296,13 @@ async fn an_xml_error_of_a_gateway_is_read_and_html_is_not() {
     let xml = "<?xml version=\"1.0\"?><Error><RequestId>A-1</RequestId><Code>Throttling.User</Code></Error>";
     assert_eq!(refused(400, xml).await.class(), Class::Throttled);
     for body in ["<html><body><h1>502 Bad Gateway</h1></body></html>", "", "<Error><Code>Throttl", "\0\u{ffff}"] {
-        assert_eq!(refused(502, body).await.verdict(), Verdict::Unknown, "{body}");
+        assert_eq!(refused(502, body).await.verdict(), RetryRule::Unknown, "{body}");
     }
 }
 
 #[tokio::test]
 async fn a_passed_dry_run_arrives_as_an_error_and_is_none() {
-    let endpoint = Endpoint::public("eu-central-1").unwrap();
+    let endpoint = RegionEndpoint::public("eu-central-1").unwrap();
     let dry_run = || describe_instances_dry_run(&endpoint, &credentials(), &["i-1".to_owned()], &stamp("n"));
     let passed = answering(400, r#"{"Code":"DryRunOperation","Message":"Request validation has been passed"}"#);
     assert_eq!(passed.send(dry_run()).await.result, Ok(DryRunPassed));
@@ -322,7 +322,7 @@ proptest! {
         r"<Error>(<(Code|Message)>){0,2}[%&<>;a0é]{0,12}(</(Code|Message)>){0,2}(</Error>)?".prop_map(String::into_bytes),
     ]) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (endpoint, credentials, stamp) = (Endpoint::public("eu-central-1").unwrap(), credentials(), stamp("n"));
+        let (endpoint, credentials, stamp) = (RegionEndpoint::public("eu-central-1").unwrap(), credentials(), stamp("n"));
         let client = answering(status, body);
         let replies: (Reply<Accepted>, Reply<InstancePage>, Reply<CallerIdentity>) = runtime.block_on(async { (
             client.send(modify_password(&endpoint, &credentials, "i-1", &PASSWORD.into(), &stamp)).await,
@@ -345,7 +345,7 @@ proptest! {
         }
         let body = serde_json::json!({ "Code": "InvalidPassword.Malformed", "Message": format!("{before}{quoted}{after}") });
         let signed = modify_password(
-            &Endpoint::public("eu-central-1").unwrap(), &credentials(), "i-1", &password.as_str().into(), &stamp("n"));
+            &RegionEndpoint::public("eu-central-1").unwrap(), &credentials(), "i-1", &password.as_str().into(), &stamp("n"));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let reply = runtime.block_on(answering(400, body.to_string()).send(signed));
         match reply.result {
@@ -522,10 +522,10 @@ async fn a_call_goes_over_a_real_socket_and_back() {
         stream.write_all(answer.as_bytes()).await.unwrap();
         String::from_utf8(read).unwrap()
     });
-    let endpoint = Endpoint::custom("eu-central-1", &url, None).unwrap();
+    let endpoint = RegionEndpoint::custom("eu-central-1", &url, None).unwrap();
     let password = SecretString::from(PASSWORD);
     let signed = modify_password(&endpoint, &credentials(), "i-1", &password, &stamp("n"));
-    let reply = Client::connect(&network(true)).unwrap().send(signed).await;
+    let reply = EcsClient::connect(&network(true)).unwrap().send(signed).await;
     assert_eq!(reply.result.unwrap_err().class(), Class::WaitState);
     assert_eq!(reply.server_time, Some("2026-01-02T03:04:06Z".parse().unwrap()));
     let request = server.await.unwrap();

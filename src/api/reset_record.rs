@@ -160,7 +160,7 @@ pub struct ResetRecordStatus {
     pub row: Option<InstanceRow>,
     /// What each owner has had done here; oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub completed: Vec<Completed>,
+    pub completed: Vec<OwnerHistory>,
 }
 
 /// Where a claim stands; see the drawing in `decide::instance`.
@@ -225,7 +225,7 @@ pub struct Attempt {
 
 /// What one owner has had done to the instance.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-pub struct Completed {
+pub struct OwnerHistory {
     /// The owner; its uid is that of the claim.
     pub owner: Owner,
     /// Digests of all that was run, the newest last.

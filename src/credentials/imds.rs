@@ -8,7 +8,7 @@ use http::HeaderValue;
 use serde::Deserialize;
 
 use crate::ecs::sts::RawCredentials;
-use crate::ecs::{Client, SessionCredentials, Transport};
+use crate::ecs::{EcsClient, SessionCredentials, Transport};
 
 /// One use is enough: the token is asked for anew each time.
 const TOKEN_SECONDS: &str = "60";
@@ -21,7 +21,7 @@ const ROLES: &str = "/latest/meta-data/ram/security-credentials/";
 /// # Errors
 /// What went wrong, in words that say what to do; nothing of an answer but a role's name.
 pub async fn instance_role<T: Transport>(
-    client: &Client<T>,
+    client: &EcsClient<T>,
     address: &str,
     role: Option<&str>,
 ) -> Result<SessionCredentials, String> {
@@ -62,14 +62,14 @@ fn text(bytes: &[u8]) -> Option<String> {
 /// Anything but `Code: Success` is a failure, whatever else the answer holds.
 #[must_use]
 pub fn read(body: &[u8]) -> Option<SessionCredentials> {
-    let Outcome { code } = serde_json::from_slice(body).ok()?;
+    let Envelope { code } = serde_json::from_slice(body).ok()?;
     if code == "Success" { serde_json::from_slice::<RawCredentials>(body).ok()?.session() } else { None }
 }
 
 // Not one type with the credentials in it: to flatten them, serde would keep a copy that nobody wipes.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Outcome {
+struct Envelope {
     code: String,
 }
 

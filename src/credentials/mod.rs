@@ -13,7 +13,7 @@ pub mod refresh;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::ecs::Credentials;
+use crate::ecs::Keys;
 pub use oidc::OidcRole;
 
 const ACCESS_KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
@@ -22,7 +22,7 @@ const ROLE_ARN: &str = "ALIBABA_CLOUD_ROLE_ARN";
 /// A source of credentials. No `Debug`: it may hold some.
 pub enum Source {
     /// An access key, with or without a security token.
-    AccessKey(Credentials),
+    AccessKey(Keys),
     /// A role for a token of the cluster.
     Oidc(OidcRole),
     /// The role of the instance that this runs on: its name, or whichever it has.
@@ -57,7 +57,7 @@ pub fn from_secret(
     secret: &str,
     has: impl Fn(&str) -> bool,
     value: impl Fn(&str) -> Option<SecretString>,
-) -> Result<Credentials, CredentialsError> {
+) -> Result<Keys, CredentialsError> {
     let need = |key: &'static str| {
         let text = value(key).filter(|value| !value.expose_secret().trim().is_empty());
         text.ok_or_else(|| CredentialsError::Key { secret: secret.to_owned(), key })
@@ -103,18 +103,18 @@ pub fn sts_host(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
 }
 
 /// What surrounds them is cut off: a newline that an editor added would only show as a signature that does not match.
-fn credentials(id: &SecretString, secret: &SecretString, token: Option<&SecretString>) -> Credentials {
+fn credentials(id: &SecretString, secret: &SecretString, token: Option<&SecretString>) -> Keys {
     let trimmed = |value: &SecretString| SecretString::from(value.expose_secret().trim());
     // An access key's id is no secret: it stands in every signed request and in ActionTrail.
     let access_key_id = id.expose_secret().trim().to_owned();
-    Credentials { access_key_id, access_key_secret: trimmed(secret), security_token: token.map(trimmed) }
+    Keys { access_key_id, access_key_secret: trimmed(secret), security_token: token.map(trimmed) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn access_key(variable: impl Fn(&str) -> Option<String>) -> Credentials {
+    fn access_key(variable: impl Fn(&str) -> Option<String>) -> Keys {
         let Ok(Source::AccessKey(credentials)) = from_environment(variable) else { panic!("no access key") };
         credentials
     }

@@ -8,7 +8,7 @@ use crate::api::reasons;
 
 /// What is to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct StatusEvent {
     /// `Normal` or `Warning`.
     pub kind: &'static str,
     /// One of [`reasons`].
@@ -19,19 +19,19 @@ pub struct Event {
 
 /// The events between two statuses of an object.
 #[must_use]
-pub fn between(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Vec<Event> {
+pub fn between(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Vec<StatusEvent> {
     [run_started(before, after), turn(before, after), password_logon(before, after)].into_iter().flatten().collect()
 }
 
-fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Event> {
+fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
     let number = |status: &PasswordResetStatus| status.run.as_ref().map(|run| run.number);
     let run = after.run.as_ref().filter(|_| number(before) != number(after))?;
     let note = format!("run {} has begun, on {} instances: {:?}", run.number, after.instances.len(), run.trigger);
-    Some(Event { kind: "Normal", reason: reasons::RESET_RUN_STARTED, note })
+    Some(StatusEvent { kind: "Normal", reason: reasons::RESET_RUN_STARTED, note })
 }
 
 /// The object has ended, or has met trouble. Progress is for the status: it would be an event for each instance.
-fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Event> {
+fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
     let ready = find(&after.conditions, conditions::READY)?;
     let is_told = |before: &Condition| {
         before.reason == ready.reason && (before.status == ready.status || ready.status == "Unknown")
@@ -43,14 +43,14 @@ fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Eve
     let is_retried = find(&after.conditions, conditions::RECONCILING)
         .is_some_and(|reconciling| reconciling.reason == reasons::PROGRESSING_WITH_RETRY);
     match ready.status.as_str() {
-        "True" => Some(Event { kind: "Normal", reason, note: ready.message.clone() }),
+        "True" => Some(StatusEvent { kind: "Normal", reason, note: ready.message.clone() }),
         "Unknown" if !is_retried => None,
-        _ => Some(Event { kind: "Warning", reason, note: ready.message.clone() }),
+        _ => Some(StatusEvent { kind: "Warning", reason, note: ready.message.clone() }),
     }
 }
 
 /// Passwords were set on instances with a key pair, which re-enables password logon beside it.
-fn password_logon(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Event> {
+fn password_logon(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
     let was_set = |row: &InstanceRow| {
         let earlier = before.instances.iter().find(|earlier| earlier.instance_id == row.instance_id);
         row.password_set_time.is_some()
@@ -62,7 +62,7 @@ fn password_logon(before: &PasswordResetStatus, after: &PasswordResetStatus) -> 
         .filter(|row| was_set(row))
         .filter_map(|row| Some(format!("{} ({})", row.instance_id, row.key_pair_name.as_ref()?)))
         .collect();
-    (!keyed.is_empty()).then(|| Event {
+    (!keyed.is_empty()).then(|| StatusEvent {
         kind: "Normal",
         reason: reasons::PASSWORD_LOGON_ENABLED,
         note: format!("setting a password re-enables password logon beside the key pair on {}", keyed.join(", ")),

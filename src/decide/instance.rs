@@ -19,7 +19,7 @@
 use jiff::Timestamp;
 
 use super::sending::{SOON, fresh, may_send, retry_time};
-use super::step::{Call, Change, Observed, Sendable, Step};
+use super::step::{Call, Change, ClaimFacts, Sendable, Step};
 use super::{Power, SEND_WINDOW, after, later, memory, release, restart, slots};
 use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
@@ -37,7 +37,7 @@ pub fn is_done(record: &ResetRecord) -> bool {
 
 /// What to do next with a claimed instance.
 #[must_use]
-pub fn next(observed: &Observed, now: Timestamp) -> Step {
+pub fn next(observed: &ClaimFacts, now: Timestamp) -> Step {
     let spec = &observed.record.spec;
     let Some(status) = observed.record.status.as_ref().filter(|_| !is_done(observed.record)) else { return Step::Done };
     if observed.owner_row.is_some_and(|row| memory::is_older_than(observed.record, row)) {
@@ -53,7 +53,7 @@ pub fn next(observed: &Observed, now: Timestamp) -> Step {
     }
 }
 
-fn set_password(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
+fn set_password(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
     let nothing_unanswered =
         if o.unsent { found_nothing_unanswered(status) } else { status.unanswered_until.is_none() };
     let drained_at = status.unanswered_until.as_ref().map(|until| until.0).filter(|_| !nothing_unanswered);
@@ -66,7 +66,7 @@ fn set_password(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus
     let deadline = after(spec.claim_time.0, i64::from(spec.stable_state_timeout_seconds));
     let sendable = may_send(o, now);
     if let Sendable::Never(why) = &sendable {
-        return if nothing_unanswered { Step::Write(Change::GivenBack) } else { once_drained(status, now, why) };
+        return if nothing_unanswered { Step::Write(Change::Withdrawn) } else { once_drained(status, now, why) };
     }
     if now > deadline {
         // What was heard of a request whose outcome is not known is said of that.

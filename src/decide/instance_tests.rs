@@ -7,15 +7,18 @@ use kube::api::ObjectMeta;
 use super::*;
 use crate::api::password_reset::{InstanceRow, RestartPolicy, State};
 use crate::api::reset_record::{Attempt, ClaimedSecretRef, Fingerprint, Owner, ResetRecord, StartTimeEvidence};
-use crate::decide::{Reading, Seen, Timing, needed, newest_moment, progress, reckoned};
+use crate::decide::{InstanceView, ProtocolBounds, Reading, needed, newest_moment, progress, reckoned};
 
 /// A moment, in seconds from an arbitrary full minute.
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-pub(crate) fn timing() -> Timing {
-    Timing { request_validity: SignedDuration::from_secs(1_920), restart_settle: SignedDuration::from_secs(120) }
+pub(crate) fn bounds() -> ProtocolBounds {
+    ProtocolBounds {
+        request_validity: SignedDuration::from_secs(1_920),
+        restart_settle: SignedDuration::from_secs(120),
+    }
 }
 
 pub(crate) fn owner(name: &str) -> Owner {
@@ -82,7 +85,7 @@ pub(crate) fn claimed() -> ResetRecord {
                 timestamp: Time(at(0)),
                 found_unanswered_until: None,
             }),
-            unanswered_until: Some(Time(at(0) + timing().request_validity)),
+            unanswered_until: Some(Time(at(0) + bounds().request_validity)),
             row: Some(row(State::SettingPassword)),
             ..ResetRecordStatus::default()
         }),
@@ -101,7 +104,7 @@ fn in_phase(phase: Phase) -> ResetRecord {
         status.attempt.as_mut().unwrap().timestamp = Time(at(40));
     }
     if phase == Phase::RestartRequested {
-        status.unanswered_until = Some(Time(at(40) + timing().request_validity));
+        status.unanswered_until = Some(Time(at(40) + bounds().request_validity));
     }
     if phase == Phase::Restarting || phase.has_ended() {
         status.accepted_at = Some(Time(at(41)));
@@ -116,7 +119,7 @@ pub(crate) fn reading(sent: i64, since: i64, power: Power, start: i64) -> Readin
     Reading {
         sent_at: at(sent),
         since: at(since),
-        seen: Some(Seen {
+        seen: Some(InstanceView {
             power,
             start_time: Some(at(start)),
             name: "web-1".to_owned(),
@@ -133,8 +136,8 @@ fn starting() -> Power {
     Power::Transitional("Starting".to_owned())
 }
 
-fn look<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> Observed<'a> {
-    Observed {
+fn look<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> ClaimFacts<'a> {
+    ClaimFacts {
         record,
         process: "p1",
         unsent: false,
@@ -145,7 +148,7 @@ fn look<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> Observed<'
         describable_since: None,
         is_listed: true,
         owner_row: None,
-        timing: timing(),
+        bounds: bounds(),
     }
 }
 
@@ -157,7 +160,7 @@ fn is_wait(step: &Step) -> bool {
 fn the_claims_own_attempt_is_sent_once_as_it_is_stored() {
     let record = claimed();
     let running = reading(0, -10, Power::Running, -600);
-    let observed = Observed { unsent: true, ..look(&record, Some(&running)) };
+    let observed = ClaimFacts { unsent: true, ..look(&record, Some(&running)) };
     assert_eq!(next(&observed, at(1)), Step::Call(Call::SetPasswordAsStored));
     assert!(is_wait(&next(&look(&record, Some(&running)), at(0))), "sent already: not again at once");
     assert_eq!(next(&look(&record, Some(&running)), at(2)), Step::Call(Call::SetPassword), "then under a new attempt");
@@ -167,7 +170,7 @@ fn the_claims_own_attempt_is_sent_once_as_it_is_stored() {
 fn an_attempt_of_another_process_is_never_sent() {
     let record = claimed();
     let running = reading(0, -10, Power::Running, -600);
-    let observed = Observed { process: "p2", ..look(&record, Some(&running)) };
+    let observed = ClaimFacts { process: "p2", ..look(&record, Some(&running)) };
     assert_eq!(next(&observed, at(1)), Step::Call(Call::SetPassword));
 }
 
@@ -176,7 +179,7 @@ fn no_password_is_sent_without_a_fresh_reading_of_a_stable_unlocked_instance() {
     let record = claimed();
     let stale = reading(0, -10, Power::Running, -600);
     let starting = reading(0, 0, starting(), -600);
-    let observed = |reading| Observed { unsent: true, ..look(&record, reading) };
+    let observed = |reading| ClaimFacts { unsent: true, ..look(&record, reading) };
     assert!(is_wait(&next(&observed(None), at(1))));
     assert!(is_wait(&next(&observed(Some(&stale)), at(61))));
     assert!(is_wait(&next(&observed(Some(&starting)), at(1))));
@@ -189,9 +192,9 @@ fn no_password_is_sent_without_a_fresh_reading_of_a_stable_unlocked_instance() {
 fn a_claim_whose_password_cannot_be_sent_is_given_back_or_becomes_unknown_once_drained() {
     let record = claimed();
     let never = || Sendable::Never("the Secret is gone".to_owned());
-    let unsent = Observed { unsent: true, sendable: never(), ..look(&record, None) };
-    assert_eq!(next(&unsent, at(1)), Step::Write(Change::GivenBack));
-    let sent = Observed { sendable: never(), ..look(&record, None) };
+    let unsent = ClaimFacts { unsent: true, sendable: never(), ..look(&record, None) };
+    assert_eq!(next(&unsent, at(1)), Step::Write(Change::Withdrawn));
+    let sent = ClaimFacts { sendable: never(), ..look(&record, None) };
     assert_eq!(next(&sent, at(1)), Step::Wait { until: at(1_920), fresh_after: None });
     assert!(matches!(next(&sent, at(1_920)), Step::Write(Change::Unknown(reasons::PASSWORD_OUTCOME_UNKNOWN, _))));
 }
@@ -208,15 +211,15 @@ fn no_password_is_sent_to_an_instance_that_the_rules_do_not_cover_any_more() {
     let record = claimed();
     for power in [Power::Running, Power::Stopped, starting()] {
         let refused = withdrawn(1, power);
-        let unsent = Observed { unsent: true, ..look(&record, Some(&refused)) };
-        assert_eq!(next(&unsent, at(1)), Step::Write(Change::GivenBack));
-        let not_ready = Observed { sendable: Sendable::NotNow(String::new()), ..unsent };
-        assert_eq!(next(&not_ready, at(1)), Step::Write(Change::GivenBack));
+        let unsent = ClaimFacts { unsent: true, ..look(&record, Some(&refused)) };
+        assert_eq!(next(&unsent, at(1)), Step::Write(Change::Withdrawn));
+        let not_ready = ClaimFacts { sendable: Sendable::NotNow(String::new()), ..unsent };
+        assert_eq!(next(&not_ready, at(1)), Step::Write(Change::Withdrawn));
         // One copy may have been carried out while the rules covered it.
         assert_eq!(next(&look(&record, Some(&refused)), at(1)), Step::Wait { until: at(1_920), fresh_after: None });
     }
     let old = withdrawn(0, Power::Running);
-    let unsent = Observed { unsent: true, ..look(&record, Some(&old)) };
+    let unsent = ClaimFacts { unsent: true, ..look(&record, Some(&old)) };
     assert!(is_wait(&next(&unsent, at(61))), "tags may have been put right since");
 }
 
@@ -235,7 +238,7 @@ fn no_restart_is_requested_of_an_instance_that_the_rules_do_not_cover_any_more()
 
     let record = in_phase(Phase::RestartRequested);
     let late = withdrawn(2_081, Power::Running);
-    let observed = Observed { start_time_follows_reboot: true, ..look(&record, Some(&late)) };
+    let observed = ClaimFacts { start_time_follows_reboot: true, ..look(&record, Some(&late)) };
     assert!(matches!(next(&observed, at(2_081)), Step::Write(Change::Unknown(..))), "nor is it requested again");
 }
 
@@ -342,7 +345,7 @@ fn stopped_instances_and_policy_never_end_effective_at_next_start() {
 fn a_restart_waits_while_the_owners_slots_are_taken_by_others() {
     let record = in_phase(Phase::PasswordSet);
     let running = reading(31, 0, Power::Running, -600);
-    let observed = Observed { others_away: 1, ..look(&record, Some(&running)) };
+    let observed = ClaimFacts { others_away: 1, ..look(&record, Some(&running)) };
     assert!(is_wait(&next(&observed, at(32))));
 }
 
@@ -380,7 +383,7 @@ fn an_unanswered_restart_is_sent_again_once_a_start_time_that_follows_reboots_sh
     let again = Step::Call(Call::Restart { start_time_before: at(-600) });
     let step = |record: &ResetRecord, second: i64, sendable| {
         let running = reading(second, 0, Power::Running, -600);
-        let observed = Observed { start_time_follows_reboot: true, sendable, ..look(record, Some(&running)) };
+        let observed = ClaimFacts { start_time_follows_reboot: true, sendable, ..look(record, Some(&running)) };
         next(&observed, at(second))
     };
     // Sent at 40, dead at 1960; what it did shows by 2080.
@@ -399,7 +402,7 @@ fn an_unanswered_restart_is_sent_again_once_a_start_time_that_follows_reboots_sh
 fn another_attempt_at_a_restart_waits_for_a_slot_too() {
     let record = in_phase(Phase::RestartRequested);
     let running = reading(2_081, 0, Power::Running, -600);
-    let observed = Observed { start_time_follows_reboot: true, others_away: 1, ..look(&record, Some(&running)) };
+    let observed = ClaimFacts { start_time_follows_reboot: true, others_away: 1, ..look(&record, Some(&running)) };
     assert!(is_wait(&next(&observed, at(2_081))));
     assert!(matches!(next(&observed, at(2_981)), Step::Write(Change::Unknown(..))), "but not for ever");
 }
@@ -427,7 +430,7 @@ fn an_unknown_outcome_says_how_a_person_decides() {
 fn a_restart_is_not_requested_for_an_account_that_no_longer_allows_it() {
     let record = in_phase(Phase::PasswordSet);
     let running = reading(31, 0, Power::Running, -600);
-    let with = |sendable| Observed { sendable, ..look(&record, Some(&running)) };
+    let with = |sendable| ClaimFacts { sendable, ..look(&record, Some(&running)) };
     assert!(is_wait(&next(&with(Sendable::NotNow(String::new())), at(32))));
     let step = next(&with(Sendable::Never("namespace".to_owned())), at(32));
     assert!(matches!(step, Step::Write(Change::Failed(reasons::RESTART_REFUSED, _))), "{step:?}");
@@ -437,12 +440,12 @@ fn a_restart_is_not_requested_for_an_account_that_no_longer_allows_it() {
 fn a_restart_that_this_process_knows_was_never_sent_is_due_again() {
     let record = in_phase(Phase::RestartRequested);
     let running = reading(45, 0, Power::Running, -600);
-    let observed = Observed { unsent: true, ..look(&record, Some(&running)) };
+    let observed = ClaimFacts { unsent: true, ..look(&record, Some(&running)) };
     let step = next(&observed, at(46));
     assert_eq!(step, Step::Write(Change::RestartNotSent));
     let status = progress::apply(&record, Change::RestartNotSent, Some(&running), at(46));
     assert_eq!((status.phase, status.unanswered_until), (Phase::PasswordSet, None));
-    let another = Observed { process: "p2", unsent: false, ..look(&record, Some(&running)) };
+    let another = ClaimFacts { process: "p2", unsent: false, ..look(&record, Some(&running)) };
     assert!(is_wait(&next(&another, at(46))), "another process cannot know");
 }
 
@@ -505,7 +508,7 @@ fn where_the_start_time_follows_reboots_only_that_proves_one_until_an_instance_s
     let mut record = in_phase(Phase::Restarting);
     record.status.as_mut().unwrap().left_running = true;
     let step = |reading: &Reading| {
-        let observed = Observed { start_time_follows_reboot: true, ..look(&record, Some(reading)) };
+        let observed = ClaimFacts { start_time_follows_reboot: true, ..look(&record, Some(reading)) };
         next(&observed, reading.sent_at)
     };
     assert!(is_wait(&step(&reading(160, 50, Power::Running, -600))));
@@ -587,7 +590,7 @@ fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
         status.attempt.as_mut().unwrap().timestamp = Time(time);
         status.attempt.as_mut().unwrap().number = u32::MAX;
         for unsent in [false, true] {
-            let observed = Observed {
+            let observed = ClaimFacts {
                 record: &record,
                 process: "p1",
                 unsent,
@@ -598,7 +601,7 @@ fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
                 describable_since: Some(at(0)),
                 is_listed: true,
                 owner_row: None,
-                timing: timing(),
+                bounds: bounds(),
             };
             let _: Step = next(&observed, at(10));
         }
@@ -608,7 +611,7 @@ fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
             timestamp: at(10),
             replaces_unsent: false,
         };
-        assert_eq!(progress::intend(&record, Call::SetPassword, new, timing()).attempt.unwrap().number, u32::MAX);
+        assert_eq!(progress::intend(&record, Call::SetPassword, new, bounds()).attempt.unwrap().number, u32::MAX);
     }
 }
 
@@ -617,7 +620,7 @@ fn an_instance_that_is_taken_off_the_list_holds_no_slot_any_more_once_it_is_drai
     let mut record = in_phase(Phase::InEffect);
     record.status.as_mut().unwrap().unanswered_until = Some(Time(at(500)));
     let released = Reading { seen: None, ..reading(900, 0, Power::Running, 0) };
-    let observed = |is_listed| Observed { is_listed, ..look(&record, Some(&released)) };
+    let observed = |is_listed| ClaimFacts { is_listed, ..look(&record, Some(&released)) };
     assert!(is_wait(&next(&observed(true), at(901))), "nobody knows that it will not come back");
     assert!(is_wait(&next(&observed(false), at(499))), "a copy may restart it");
     assert_eq!(next(&observed(false), at(500)), Step::Write(Change::Available));
@@ -654,7 +657,7 @@ fn without_a_reading_nothing_is_sent_or_proven_in_any_phase() {
 /// What an absence comes to: first seen at `since`, last at `sent`, and describable since `dry_run`.
 fn absent(record: &ResetRecord, (since, sent): (i64, i64), dry_run: Option<i64>, now: i64) -> Step {
     let absent = Reading { seen: None, ..reading(sent, since, Power::Running, 0) };
-    let observed = Observed { describable_since: dry_run.map(at), ..look(record, Some(&absent)) };
+    let observed = ClaimFacts { describable_since: dry_run.map(at), ..look(record, Some(&absent)) };
     next(&observed, at(now))
 }
 
@@ -695,7 +698,7 @@ fn a_released_instance_waits_until_no_copy_of_a_call_is_alive() {
     assert!(!is_released(&restart, 1_959) && is_released(&restart, 1_960));
     // An attempt that was never sent has no copy.
     let gone = Reading { seen: None, ..reading(300, 100, Power::Running, 0) };
-    let unsent = Observed { unsent: true, describable_since: Some(at(101)), ..look(&claimed, Some(&gone)) };
+    let unsent = ClaimFacts { unsent: true, describable_since: Some(at(101)), ..look(&claimed, Some(&gone)) };
     assert_eq!(next(&unsent, at(300)), Step::Write(Change::Released));
 }
 

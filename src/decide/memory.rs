@@ -7,10 +7,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Timing, later, needed, progress};
+use super::{ProtocolBounds, later, needed, progress};
 use crate::api::password_reset::{InstanceRow, PlannedAction, Requested, Run, State};
 use crate::api::reasons;
-use crate::api::reset_record::{Completed, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
+use crate::api::reset_record::{
+    Fingerprint, Owner, OwnerHistory, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
+};
 use crate::api::{HAPPENED, RESOLVE_UNKNOWN};
 
 /// What happened to the memory of an instance, as far as one owner is concerned.
@@ -121,7 +123,7 @@ pub fn loss(record: Option<&ResetRecord>, own: OwnMemory) -> Option<Loss> {
     let entry = needed::entry_of(&status.completed, own.owner);
     let is_own = record.spec.owner.is(own.owner);
     let is_older = own.claimed().is_some_and(|(claim, row)| {
-        let forgets = |entry: &Completed| entry.row.claim.is_some_and(|known| known < claim);
+        let forgets = |entry: &OwnerHistory| entry.row.claim.is_some_and(|known| known < claim);
         if is_own {
             is_older_than(record, row)
         } else if row.state.has_ended() {
@@ -220,7 +222,7 @@ pub fn restored(
     mut spec: ResetRecordSpec,
     loss: Loss,
     own: OwnMemory,
-    timing: Timing,
+    bounds: ProtocolBounds,
     now: Timestamp,
 ) -> (ResetRecordSpec, ResetRecordStatus) {
     let is_own = spec.owner.is(own.owner);
@@ -250,7 +252,7 @@ pub fn restored(
         let unknown = Fingerprint { key_id: String::new(), value: String::new() };
         remember(&mut completed, own.owner, own.asked(loss), own.retry(), &unknown, row);
     }
-    status.unanswered_until = Some(Time(later(now, timing.request_validity)));
+    status.unanswered_until = Some(Time(later(now, bounds.request_validity)));
     status.memory_lost_time = Some(Time(now));
     status.completed = completed;
     (spec, status)
@@ -271,7 +273,7 @@ fn joined(tokens: &[String], more: &[String]) -> Vec<String> {
 }
 
 fn remember(
-    completed: &mut Vec<Completed>,
+    completed: &mut Vec<OwnerHistory>,
     owner: &Owner,
     tokens: &[String],
     retry: Option<&String>,
@@ -279,7 +281,7 @@ fn remember(
     row: InstanceRow,
 ) {
     let before = completed.iter().position(|entry| entry.owner.is(owner)).map(|at| completed.remove(at));
-    completed.push(Completed {
+    completed.push(OwnerHistory {
         owner: owner.clone(),
         tokens: joined(before.as_ref().map_or(&[], |entry| &entry.tokens), tokens),
         retry: retry.or_else(|| before.as_ref()?.retry.as_ref()).cloned(),

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::decide::instance::tests::{at, claimed, owner, row, timing};
+use crate::decide::instance::tests::{at, bounds, claimed, owner, row};
 
 fn requested(run_id: &str) -> Requested {
     Requested { tokens: vec![format!("run:{run_id}")], retry: None }
@@ -124,10 +124,10 @@ fn what_is_restored_is_whole_and_needs_a_new_request() {
         let tokens = tokens(run_id);
         let requested = row.as_ref().map(|_| &asked);
         let own = OwnMemory { owner, tokens: &tokens, row: row.as_ref(), requested, run: None };
-        let (spec, status) = restored(Some(&bare), bare.spec.clone(), Loss::Incomplete, own, timing(), now);
+        let (spec, status) = restored(Some(&bare), bare.spec.clone(), Loss::Incomplete, own, bounds(), now);
         let record = ResetRecord { metadata: bare.metadata.clone(), spec, status: Some(status) };
         let status = record.progress();
-        assert_eq!(status.unanswered_until, Some(Time(now + timing().request_validity)));
+        assert_eq!(status.unanswered_until, Some(Time(now + bounds().request_validity)));
         assert_eq!(loss(Some(&record), own), None, "{state:?}");
         for (owner, run_id, is_known) in [(&web, "1", true), (owner, run_id, true), (owner, "3", false)] {
             let entry = needed::entry_of(&status.completed, owner).expect("remembered");
@@ -148,5 +148,5 @@ fn whoever_a_restored_record_may_have_forgotten_is_asked() {
         None,
         "its own row remembers"
     );
-    assert_eq!(timing().request_validity, SignedDuration::from_secs(1_920));
+    assert_eq!(bounds().request_validity, SignedDuration::from_secs(1_920));
 }

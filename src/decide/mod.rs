@@ -34,13 +34,13 @@ pub struct Reading {
     /// When the first of the unbroken row of readings with this same status was sent.
     pub since: Timestamp,
     /// The instance; `None`: the answer did not hold it, which means "not found or not permitted", never "gone".
-    pub seen: Option<Seen>,
+    pub seen: Option<InstanceView>,
 }
 
 impl Reading {
     /// The reading as the object's user may know it: an instance that is not permitted does not exist.
     #[must_use]
-    pub fn veiled(self) -> Self {
+    pub fn redacted(self) -> Self {
         Self { seen: self.seen.filter(|seen| seen.permitted), ..self }
     }
 
@@ -59,7 +59,7 @@ impl Reading {
 
 /// An instance as a reading shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct InstanceView {
     /// Its status, as far as the protocol is concerned.
     pub power: Power,
     /// The latest start, with minute precision.
@@ -103,7 +103,7 @@ impl Power {
 
 /// The lengths of time that ECS's behaviour dictates; settings, so that tests on sockets can shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
+pub struct ProtocolBounds {
     /// V: how long after its Timestamp a copy of a request may still be carried out.
     pub request_validity: SignedDuration,
     /// M: a bound on how late a read may lag plus how late an accepted reboot may begin.

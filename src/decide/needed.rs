@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::resolve::Resolution;
 use crate::api::password_reset::{InstanceRow, Requested, State};
-use crate::api::reset_record::{Completed, Fingerprint, Owner, ResetRecordSpec};
+use crate::api::reset_record::{Fingerprint, Owner, OwnerHistory, ResetRecordSpec};
 
 /// How many tokens an entry keeps; the oldest go first.
 const MAX_TOKENS: usize = 32;
@@ -19,7 +19,7 @@ const MAX_OWNERS: usize = 64;
 
 /// What an owner asks for now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct Request {
     /// Who asks.
     pub owner: Owner,
     /// Digests of its `runID` and, when present, of its rerun annotation.
@@ -57,21 +57,21 @@ pub fn retry(retry_requested_at: Option<&str>, requested: Option<&Requested>) ->
 
 /// Whether an instance needs a run, given what it has had done for this owner.
 #[must_use]
-pub fn is_needed(entry: Option<&Completed>, wish: &Wish) -> bool {
+pub fn is_needed(entry: Option<&OwnerHistory>, request: &Request) -> bool {
     let Some(entry) = entry else { return true };
-    if !covers(&entry.tokens, &wish.tokens) {
+    if !covers(&entry.tokens, &request.tokens) {
         return true;
     }
     entry.row.state == State::Failed
-        && (asks_again(entry.retry.as_ref(), wish)
-            || entry.owner.uid != wish.owner.uid
-            || wish.fingerprint.as_ref().is_some_and(|fingerprint| differs(fingerprint, &entry.fingerprint)))
+        && (asks_again(entry.retry.as_ref(), request)
+            || entry.owner.uid != request.owner.uid
+            || request.fingerprint.as_ref().is_some_and(|fingerprint| differs(fingerprint, &entry.fingerprint)))
 }
 
 /// Whether the retry annotation asks for more than it did at a run: it has another value.
 #[must_use]
-pub fn asks_again(before: Option<&String>, wish: &Wish) -> bool {
-    wish.retry.is_some() && wish.retry.as_ref() != before
+pub fn asks_again(before: Option<&String>, request: &Request) -> bool {
+    request.retry.is_some() && request.retry.as_ref() != before
 }
 
 /// Whether all of `asked` was run.
@@ -88,7 +88,7 @@ pub fn differs(a: &Fingerprint, b: &Fingerprint) -> bool {
 
 /// The entry of an owner.
 #[must_use]
-pub fn entry_of<'a>(completed: &'a [Completed], owner: &Owner) -> Option<&'a Completed> {
+pub fn entry_of<'a>(completed: &'a [OwnerHistory], owner: &Owner) -> Option<&'a OwnerHistory> {
     completed.iter().find(|entry| entry.owner.is(owner))
 }
 
@@ -96,14 +96,14 @@ pub fn entry_of<'a>(completed: &'a [Completed], owner: &Owner) -> Option<&'a Com
 /// earlier ones while the password stays the same; under another password they replace them, so that an earlier
 /// `runID` runs again.
 #[must_use]
-pub fn complete(completed: &[Completed], spec: &ResetRecordSpec, row: InstanceRow) -> Vec<Completed> {
+pub fn complete(completed: &[OwnerHistory], spec: &ResetRecordSpec, row: InstanceRow) -> Vec<OwnerHistory> {
     let before = entry_of(completed, &spec.owner);
     let kept = before.filter(|entry| entry.fingerprint == spec.fingerprint).map_or(&[][..], |entry| &entry.tokens);
     let mut tokens: Vec<String> = kept.iter().filter(|token| !spec.tokens.contains(token)).cloned().collect();
     tokens.extend(spec.tokens.iter().cloned());
     let surplus = tokens.len().saturating_sub(MAX_TOKENS);
     tokens.drain(..surplus);
-    let entry = Completed {
+    let entry = OwnerHistory {
         owner: spec.owner.clone(),
         tokens,
         // A value counts once, also when the annotation was removed meanwhile.
@@ -118,11 +118,15 @@ pub fn complete(completed: &[Completed], spec: &ResetRecordSpec, row: InstanceRo
 /// The entries with room for one of `owner`: the entry of an owner that still exists is never evicted, of those that are
 /// gone the newest stay. `None`: there is no room, and no claim may be made.
 #[must_use]
-pub fn make_room(completed: &[Completed], owner: &Owner, exists: impl Fn(&Owner) -> bool) -> Option<Vec<Completed>> {
-    let lives = |entry: &&Completed| entry.owner.is(owner) || exists(&entry.owner);
+pub fn make_room(
+    completed: &[OwnerHistory],
+    owner: &Owner,
+    exists: impl Fn(&Owner) -> bool,
+) -> Option<Vec<OwnerHistory>> {
+    let lives = |entry: &&OwnerHistory| entry.owner.is(owner) || exists(&entry.owner);
     let gone = completed.iter().filter(|entry| !lives(entry)).count();
     let mut to_evict = gone.saturating_sub(MAX_GONE_OWNERS);
-    let kept: Vec<Completed> = completed
+    let kept: Vec<OwnerHistory> = completed
         .iter()
         .filter(|entry| {
             let evict = to_evict > 0 && !lives(entry);
@@ -146,8 +150,8 @@ mod tests {
         Fingerprint { key_id: "k1".to_owned(), value: value.to_owned() }
     }
 
-    fn wish(run_id: &str) -> Wish {
-        Wish {
+    fn request(run_id: &str) -> Request {
+        Request {
             owner: owner("web"),
             tokens: tokens(Some(run_id), None),
             retry: None,
@@ -156,8 +160,8 @@ mod tests {
         }
     }
 
-    fn entry(run_id: &str, state: State) -> Completed {
-        Completed {
+    fn entry(run_id: &str, state: State) -> OwnerHistory {
+        OwnerHistory {
             owner: owner("web"),
             tokens: tokens(Some(run_id), None),
             retry: None,
@@ -169,14 +173,14 @@ mod tests {
 
     #[test]
     fn what_was_run_is_not_needed_again() {
-        assert!(is_needed(None, &wish("1")));
-        assert!(!is_needed(Some(&entry("1", State::InEffect)), &wish("1")));
-        assert!(is_needed(Some(&entry("1", State::InEffect)), &wish("2")));
+        assert!(is_needed(None, &request("1")));
+        assert!(!is_needed(Some(&entry("1", State::InEffect)), &request("1")));
+        assert!(is_needed(Some(&entry("1", State::InEffect)), &request("2")));
     }
 
     #[test]
     fn an_object_that_was_applied_again_needs_nothing_unless_it_had_failed() {
-        let mut again = wish("1");
+        let mut again = request("1");
         again.owner.uid = "another".to_owned();
         assert!(!is_needed(Some(&entry("1", State::InEffect)), &again));
         assert!(!is_needed(Some(&entry("1", State::Unknown)), &again));
@@ -186,38 +190,44 @@ mod tests {
     #[test]
     fn a_failed_instance_is_tried_again_for_a_retry_or_another_password_only() {
         let failed = entry("1", State::Failed);
-        assert!(!is_needed(Some(&failed), &wish("1")));
-        assert!(is_needed(Some(&failed), &Wish { retry: Some("retry:1".to_owned()), ..wish("1") }));
-        assert!(is_needed(Some(&failed), &Wish { fingerprint: Some(fingerprint("g")), ..wish("1") }));
+        assert!(!is_needed(Some(&failed), &request("1")));
+        assert!(is_needed(Some(&failed), &Request { retry: Some("retry:1".to_owned()), ..request("1") }));
+        assert!(is_needed(Some(&failed), &Request { fingerprint: Some(fingerprint("g")), ..request("1") }));
         let other_key = Fingerprint { key_id: "k2".to_owned(), value: "g".to_owned() };
-        assert!(!is_needed(Some(&failed), &Wish { fingerprint: Some(other_key), ..wish("1") }), "cannot be compared");
+        assert!(
+            !is_needed(Some(&failed), &Request { fingerprint: Some(other_key), ..request("1") }),
+            "cannot be compared"
+        );
         let done = entry("1", State::InEffect);
-        assert!(!is_needed(Some(&done), &Wish { retry: Some("retry:1".to_owned()), ..wish("1") }));
-        assert!(!is_needed(Some(&done), &Wish { fingerprint: Some(fingerprint("g")), ..wish("1") }));
+        assert!(!is_needed(Some(&done), &Request { retry: Some("retry:1".to_owned()), ..request("1") }));
+        assert!(!is_needed(Some(&done), &Request { fingerprint: Some(fingerprint("g")), ..request("1") }));
     }
 
     #[test]
     fn removing_an_annotation_asks_for_nothing() {
         let mut done = entry("1", State::InEffect);
         done.tokens = tokens(Some("1"), Some("now"));
-        assert!(!is_needed(Some(&done), &wish("1")));
+        assert!(!is_needed(Some(&done), &request("1")));
         assert_eq!(tokens(Some("1"), Some("")), tokens(Some("1"), None));
         assert_ne!(tokens(None, None), Vec::<String>::new(), "the empty runID counts");
     }
 
     #[test]
     fn a_retry_counts_once_whenever_it_is_removed_and_set_again() {
-        let retry = |value: &str| Wish { retry: Some(format!("retry:{value}")), ..wish("1") };
+        let retry = |value: &str| Request { retry: Some(format!("retry:{value}")), ..request("1") };
         let mut claim = spec("web", "i-bp1a0000");
-        (claim.tokens, claim.retry, claim.fingerprint) = (wish("1").tokens, retry("a").retry, fingerprint("f"));
+        (claim.tokens, claim.retry, claim.fingerprint) = (request("1").tokens, retry("a").retry, fingerprint("f"));
         let failed = complete(&[], &claim, row(State::Failed));
-        let is_needed = |completed: &[Completed], wish: &Wish| is_needed(entry_of(completed, &owner("web")), wish);
-        assert!(!is_needed(&failed, &wish("1")), "the annotation was removed");
+        let is_needed =
+            |completed: &[OwnerHistory], request: &Request| is_needed(entry_of(completed, &owner("web")), request);
+        assert!(!is_needed(&failed, &request("1")), "the annotation was removed");
         assert!(!is_needed(&failed, &retry("a")) && is_needed(&failed, &retry("b")));
         // A run of another kind meanwhile, without the annotation.
         claim.retry = None;
         let failed = complete(&failed, &claim, row(State::Failed));
-        assert!(!is_needed(&failed, &wish("1")) && !is_needed(&failed, &retry("a")) && is_needed(&failed, &retry("b")));
+        assert!(
+            !is_needed(&failed, &request("1")) && !is_needed(&failed, &retry("a")) && is_needed(&failed, &retry("b"))
+        );
     }
 
     #[test]
@@ -245,10 +255,10 @@ mod tests {
         claim.fingerprint = fingerprint("f");
         claim.tokens = tokens(Some("2"), None);
         let joined = complete(&[entry("1", State::InEffect)], &claim, row(State::InEffect));
-        assert!(!is_needed(entry_of(&joined, &owner("web")), &wish("1")));
+        assert!(!is_needed(entry_of(&joined, &owner("web")), &request("1")));
         claim.fingerprint = fingerprint("g");
         let replaced = complete(&joined, &claim, row(State::InEffect));
-        assert!(is_needed(entry_of(&replaced, &owner("web")), &wish("1")));
+        assert!(is_needed(entry_of(&replaced, &owner("web")), &request("1")));
         assert_eq!(replaced.len(), 1);
     }
 
@@ -266,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_entry_of_a_living_owner_is_never_evicted() {
-        let of = |name: String| Completed { owner: owner(&name), ..entry("1", State::InEffect) };
+        let of = |name: String| OwnerHistory { owner: owner(&name), ..entry("1", State::InEffect) };
         let completed: Vec<_> = (0..40).map(|n| of(format!("o{n}"))).collect();
         let lives = |owner: &Owner| owner.name == "o0";
         let kept = make_room(&completed, &owner("new"), lives).unwrap();

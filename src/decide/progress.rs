@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::step::{Call, Change};
-use super::{Power, Reading, Timing, needed, start_time};
+use super::{Power, ProtocolBounds, Reading, needed, start_time};
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
@@ -27,7 +27,7 @@ pub struct NewAttempt {
 
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CallOutcome {
     /// ECS answered with success.
     Accepted {
         /// The answer's RequestId.
@@ -57,7 +57,7 @@ pub enum Outcome {
 
 /// The status with a new attempt stored, before the call is sent.
 #[must_use]
-pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, timing: Timing) -> ResetRecordStatus {
+pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, bounds: ProtocolBounds) -> ResetRecordStatus {
     let mut status = record.progress();
     let NewAttempt { id, process, timestamp, replaces_unsent } = attempt;
     let unanswered_until = match &status.attempt {
@@ -75,13 +75,13 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, timing: Tim
         timestamp: Time(timestamp),
         found_unanswered_until: unanswered_until,
     });
-    status.unanswered_until = Some(Time(timestamp + timing.request_validity));
+    status.unanswered_until = Some(Time(timestamp + bounds.request_validity));
     if let Call::Restart { start_time_before } = call {
         status.phase = Phase::RestartRequested;
         status.start_time_before = Some(Time(start_time_before));
         status.left_running = false;
         // Without an answer nothing is written until then, so the row says it beforehand.
-        let known = short(timestamp + timing.request_validity + timing.restart_settle);
+        let known = short(timestamp + bounds.request_validity + bounds.restart_settle);
         let message = format!("a restart is requested; if ECS does not answer, its outcome is known after {known}");
         show(&mut status, State::Restarting, reasons::RESTARTING, message, timestamp);
     }
@@ -93,9 +93,9 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, timing: Tim
 
 /// The status after the outcome of a call is known.
 #[must_use]
-pub fn fold(record: &ResetRecord, call: Call, outcome: &Outcome, now: Timestamp) -> ResetRecordStatus {
+pub fn fold(record: &ResetRecord, call: Call, outcome: &CallOutcome, now: Timestamp) -> ResetRecordStatus {
     let mut status = record.progress();
-    if let Outcome::Unknown(heard) = outcome {
+    if let CallOutcome::Unknown(heard) = outcome {
         // That it may be carried out is in the record since before the send.
         outcome_unknown(&mut status, call, heard, now);
         return status;
@@ -137,12 +137,12 @@ fn outcome_unknown(status: &mut ResetRecordStatus, call: Call, heard: &str, now:
 fn password_answered(
     status: &mut ResetRecordStatus,
     spec: &ResetRecordSpec,
-    outcome: &Outcome,
+    outcome: &CallOutcome,
     other_copies: bool,
     now: Timestamp,
 ) {
     match outcome {
-        Outcome::Accepted { request_id, at } => {
+        CallOutcome::Accepted { request_id, at } => {
             status.phase = Phase::PasswordSet;
             status.password_acknowledged_at = Some(Time(*at));
             let message = format!("ECS acknowledged the password at {}", short(*at));
@@ -152,20 +152,20 @@ fn password_answered(
                 row.password_request_id.clone_from(request_id);
             }
         }
-        Outcome::Refused { later: true, reason, message } | Outcome::NotSent { reason, message } => {
+        CallOutcome::Refused { later: true, reason, message } | CallOutcome::NotSent { reason, message } => {
             show(status, State::SettingPassword, reason, message.clone(), now);
         }
-        Outcome::Refused { later: false, message, .. } if other_copies => status.refusal = Some(message.clone()),
-        Outcome::Refused { later: false, reason, message } => {
+        CallOutcome::Refused { later: false, message, .. } if other_copies => status.refusal = Some(message.clone()),
+        CallOutcome::Refused { later: false, reason, message } => {
             end(status, spec, Phase::Failed, reason, message.clone(), now);
         }
-        Outcome::Unknown(_) => {}
+        CallOutcome::Unknown(_) => {}
     }
 }
 
-fn restart_answered(status: &mut ResetRecordStatus, spec: &ResetRecordSpec, outcome: &Outcome, now: Timestamp) {
+fn restart_answered(status: &mut ResetRecordStatus, spec: &ResetRecordSpec, outcome: &CallOutcome, now: Timestamp) {
     match outcome {
-        Outcome::Accepted { request_id, at } => {
+        CallOutcome::Accepted { request_id, at } => {
             status.phase = Phase::Restarting;
             status.accepted_at = Some(Time(*at));
             let message = format!("ECS accepted the restart at {}", short(*at));
@@ -174,15 +174,15 @@ fn restart_answered(status: &mut ResetRecordStatus, spec: &ResetRecordSpec, outc
                 row.restart_request_id.clone_from(request_id);
             }
         }
-        Outcome::Refused { later: true, reason, message } | Outcome::NotSent { reason, message } => {
+        CallOutcome::Refused { later: true, reason, message } | CallOutcome::NotSent { reason, message } => {
             status.phase = Phase::PasswordSet;
             show(status, State::PasswordSet, reason, message.clone(), now);
         }
-        Outcome::Refused { later: false, message, .. } => {
+        CallOutcome::Refused { later: false, message, .. } => {
             let message = format!("{message}; the password takes effect at the next start");
             end(status, spec, Phase::Failed, reasons::RESTART_REFUSED, message, now);
         }
-        Outcome::Unknown(_) => {}
+        CallOutcome::Unknown(_) => {}
     }
 }
 
@@ -244,9 +244,9 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         Change::RestartNotSent => {
             let call = Call::Restart { start_time_before: status.start_time_before.map_or(now, |time| time.0) };
             let message = "the restart was not sent".to_owned();
-            return fold(record, call, &Outcome::NotSent { reason: reasons::PASSWORD_SET, message }, now);
+            return fold(record, call, &CallOutcome::NotSent { reason: reasons::PASSWORD_SET, message }, now);
         }
-        Change::GivenBack => {
+        Change::Withdrawn => {
             status = ResetRecordStatus {
                 phase: Phase::Idle,
                 start_time_evidence: status.start_time_evidence,
@@ -313,26 +313,26 @@ fn short(time: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::api::password_reset::State;
-    use crate::decide::instance::tests::{at, claimed, timing};
+    use crate::decide::instance::tests::{at, bounds, claimed};
 
     fn attempt(second: i64) -> NewAttempt {
         NewAttempt { id: format!("a{second}"), process: "p1".to_owned(), timestamp: at(second), replaces_unsent: false }
     }
 
-    fn refused(later: bool) -> Outcome {
-        Outcome::Refused { later, reason: reasons::PASSWORD_REFUSED, message: "refused".to_owned() }
+    fn refused(later: bool) -> CallOutcome {
+        CallOutcome::Refused { later, reason: reasons::PASSWORD_REFUSED, message: "refused".to_owned() }
     }
 
     #[test]
     fn a_call_that_was_not_sent_says_what_held_it_up() {
         let message = "ECSAccount default is not ready (CredentialsRefused)".to_owned();
-        let held = Outcome::NotSent { reason: reasons::ACCOUNT_NOT_READY, message };
+        let held = CallOutcome::NotSent { reason: reasons::ACCOUNT_NOT_READY, message };
         let mut record = claimed();
         for (call, state) in [
             (Call::SetPassword, State::SettingPassword),
             (Call::Restart { start_time_before: at(-600) }, State::PasswordSet),
         ] {
-            record.status = Some(intend(&record, call, attempt(40), timing()));
+            record.status = Some(intend(&record, call, attempt(40), bounds()));
             let row = fold(&record, call, &held, at(41)).row.unwrap();
             assert_eq!((row.state, row.reason.as_str()), (state, reasons::ACCOUNT_NOT_READY));
         }
@@ -343,7 +343,7 @@ mod tests {
         let record = claimed();
         let next = |replaces_unsent| {
             let attempt = NewAttempt { replaces_unsent, ..attempt(40) };
-            intend(&record, Call::SetPassword, attempt, timing()).attempt.unwrap().found_unanswered_until
+            intend(&record, Call::SetPassword, attempt, bounds()).attempt.unwrap().found_unanswered_until
         };
         assert_eq!(next(true), None);
         assert_eq!(next(false), record.progress().unanswered_until);
@@ -353,7 +353,7 @@ mod tests {
     fn what_was_heard_of_an_unknown_outcome_is_shown_and_ends_nothing() {
         let record = claimed();
         let heard = "answered with HTTP 500, code InternalError, request A-1, outcome not known";
-        let status = fold(&record, Call::SetPasswordAsStored, &Outcome::Unknown(heard.to_owned()), at(1));
+        let status = fold(&record, Call::SetPasswordAsStored, &CallOutcome::Unknown(heard.to_owned()), at(1));
         assert_eq!(status.unknown_outcome.as_deref(), Some(heard));
         assert!(status.row.as_ref().unwrap().message.contains(heard));
         let before = record.progress();
@@ -376,9 +376,10 @@ mod tests {
     fn a_later_answer_does_not_make_an_earlier_unanswered_copy_harmless() {
         let mut record = claimed();
         let unanswered = record.progress().unanswered_until;
-        record.status = Some(fold(&record, Call::SetPasswordAsStored, &Outcome::Unknown("heard".to_owned()), at(1)));
-        record.status = Some(intend(&record, Call::SetPassword, attempt(5), timing()));
-        let accepted = Outcome::Accepted { request_id: Some("R".to_owned()), at: at(6) };
+        record.status =
+            Some(fold(&record, Call::SetPasswordAsStored, &CallOutcome::Unknown("heard".to_owned()), at(1)));
+        record.status = Some(intend(&record, Call::SetPassword, attempt(5), bounds()));
+        let accepted = CallOutcome::Accepted { request_id: Some("R".to_owned()), at: at(6) };
         let status = fold(&record, Call::SetPassword, &accepted, at(6));
         assert_eq!(status.phase, Phase::PasswordSet);
         assert_eq!((status.unanswered_until, status.unknown_outcome.as_deref()), (unanswered, Some("heard")));
@@ -389,7 +390,7 @@ mod tests {
         let record = claimed();
         assert_eq!(fold(&record, Call::SetPasswordAsStored, &refused(false), at(1)).phase, Phase::Failed);
         let mut again = claimed();
-        again.status = Some(intend(&again, Call::SetPassword, attempt(5), timing()));
+        again.status = Some(intend(&again, Call::SetPassword, attempt(5), bounds()));
         let status = fold(&again, Call::SetPassword, &refused(false), at(6));
         assert_eq!((status.phase, status.refusal.as_deref()), (Phase::SettingPassword, Some("refused")));
     }
@@ -397,11 +398,11 @@ mod tests {
     #[test]
     fn the_number_of_restart_attempts_never_falls() {
         let mut record = claimed();
-        let accepted = Outcome::Accepted { request_id: None, at: at(1) };
+        let accepted = CallOutcome::Accepted { request_id: None, at: at(1) };
         record.status = Some(fold(&record, Call::SetPasswordAsStored, &accepted, at(1)));
         let restart = Call::Restart { start_time_before: at(-600) };
         for number in 1..=3 {
-            record.status = Some(intend(&record, restart, attempt(number), timing()));
+            record.status = Some(intend(&record, restart, attempt(number), bounds()));
             assert_eq!(record.progress().attempt.unwrap().number, u32::try_from(number).unwrap());
             record.status = Some(fold(&record, restart, &refused(true), at(number)));
             assert_eq!(record.progress().phase, Phase::PasswordSet);
@@ -411,18 +412,18 @@ mod tests {
     #[test]
     fn a_restart_that_was_refused_is_none_and_one_without_an_answer_may_be_one() {
         let restart = Call::Restart { start_time_before: at(-600) };
-        let last_restart_time = |outcome: &Outcome| {
+        let last_restart_time = |outcome: &CallOutcome| {
             let mut record = claimed();
-            let accepted = Outcome::Accepted { request_id: None, at: at(1) };
+            let accepted = CallOutcome::Accepted { request_id: None, at: at(1) };
             record.status = Some(fold(&record, Call::SetPasswordAsStored, &accepted, at(1)));
-            record.status = Some(intend(&record, restart, attempt(2), timing()));
+            record.status = Some(intend(&record, restart, attempt(2), bounds()));
             record.status = Some(fold(&record, restart, outcome, at(3)));
             let end = Change::Failed(reasons::RESTART_REFUSED, String::new());
             apply(&record, end, None, at(4)).last_restart_time
         };
         assert_eq!(last_restart_time(&refused(false)), None);
-        assert_eq!(last_restart_time(&Outcome::Unknown("heard".to_owned())), Some(Time(at(2))));
-        assert_eq!(last_restart_time(&Outcome::Accepted { request_id: None, at: at(3) }), Some(Time(at(3))));
+        assert_eq!(last_restart_time(&CallOutcome::Unknown("heard".to_owned())), Some(Time(at(2))));
+        assert_eq!(last_restart_time(&CallOutcome::Accepted { request_id: None, at: at(3) }), Some(Time(at(3))));
     }
 
     #[test]
@@ -440,7 +441,7 @@ mod tests {
         let mut record = claimed();
         let done = apply(&record, Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED), None, at(9));
         record.status = Some(done.clone());
-        let status = apply(&record, Change::GivenBack, None, at(10));
+        let status = apply(&record, Change::Withdrawn, None, at(10));
         assert_eq!((status.phase, status.attempt, status.row), (Phase::Idle, None, None));
         assert_eq!(status.completed, done.completed);
     }

@@ -7,13 +7,13 @@
 
 use jiff::Timestamp;
 
-use super::step::{Change, Observed, Step};
+use super::step::{Change, ClaimFacts, Step};
 use super::{later, restart::settled, sending::SOON};
 
 /// What follows from readings that do not show the instance; `None`: nothing, it is shown, or cannot be told from one that the
 /// account may not describe. `from`: readings from before count for nothing. `drained_at`: when the last unanswered copy is dead.
 pub(super) fn next(
-    o: &Observed,
+    o: &ClaimFacts,
     from: Timestamp,
     drained_at: Option<Timestamp>,
     now: Timestamp,
@@ -24,7 +24,7 @@ pub(super) fn next(
     if let Some(until) = drained_at.filter(|until| *until > now) {
         return Some(Step::Wait { until, fresh_after: Some(until) });
     }
-    Some(match settled(reading, from.max(describable), o.timing) {
+    Some(match settled(reading, from.max(describable), o.bounds) {
         Ok(()) => Step::Write(change),
         Err(then) => Step::Wait { until: later(then.max(now), SOON), fresh_after: Some(then) },
     })

@@ -8,8 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::instance::heard;
 use super::sending::{SOON, may_send, retry_time};
-use super::step::{Call, Change, Observed, Sendable, Step};
-use super::{MINUTE, Power, Reading, SEND_WINDOW, Seen, Timing, after, is_drained, later, minute, release};
+use super::step::{Call, Change, ClaimFacts, Sendable, Step};
+use super::{
+    InstanceView, MINUTE, Power, ProtocolBounds, Reading, SEND_WINDOW, after, is_drained, later, minute, release,
+};
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{Phase, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
@@ -18,7 +20,7 @@ use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
 const RESTART_ATTEMPTS: u32 = 3;
 
 /// The password is acknowledged: requests the restart, if the instance is Running and nothing forbids it.
-pub(super) fn request(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
+pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
     let Some(acknowledged) = status.password_acknowledged_at.as_ref().map(|time| time.0) else { return Step::Done };
     if let Some(step) = release::next(o, acknowledged, drained_at(status), now, Change::Released) {
         return step;
@@ -56,7 +58,7 @@ pub(super) fn request(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecord
         Power::Stopped if spec.state_seen == Power::Stopped.as_str() => {
             Step::Write(Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED))
         }
-        Power::Stopped => match settled(reading, acknowledged, o.timing) {
+        Power::Stopped => match settled(reading, acknowledged, o.bounds) {
             Ok(()) => Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART)),
             Err(then) => wait(Some(then)),
         },
@@ -75,11 +77,11 @@ pub(super) fn request(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecord
 
 /// The request of a restart of an instance that is Running, or what it still waits for.
 fn due(
-    o: &Observed,
+    o: &ClaimFacts,
     spec: &ResetRecordSpec,
     status: &ResetRecordStatus,
     reading: &Reading,
-    seen: &Seen,
+    seen: &InstanceView,
     now: Timestamp,
 ) -> Option<Step> {
     let start_time = seen.start_time?;
@@ -105,7 +107,7 @@ fn due(
 /// A restart whose outcome is not known. Nothing is sent until a reading can tell: one that was sent after the last copy
 /// has died and whatever it did has become visible.
 pub(super) fn prove_unanswered(
-    o: &Observed,
+    o: &ClaimFacts,
     spec: &ResetRecordSpec,
     status: &ResetRecordStatus,
     now: Timestamp,
@@ -118,7 +120,7 @@ pub(super) fn prove_unanswered(
         return Step::Write(Change::InEffect { start_time: Some(start_time) });
     }
     let sent = status.attempt.as_ref().map_or(now, |attempt| attempt.timestamp.0);
-    let settled_at = later(sent, o.timing.request_validity + o.timing.restart_settle);
+    let settled_at = later(sent, o.bounds.request_validity + o.bounds.restart_settle);
     if let Some(step) = release::next(o, sent, drained_at(status), now, Change::Released) {
         return step;
     }
@@ -139,7 +141,7 @@ pub(super) fn prove_unanswered(
     };
     match &seen.power {
         Power::Transitional(_) => wait(deadline, None),
-        Power::Stopped => match settled(reading, settled_at, o.timing) {
+        Power::Stopped => match settled(reading, settled_at, o.bounds) {
             Ok(()) => Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART)),
             Err(then) => wait(then, Some(then)),
         },
@@ -169,7 +171,7 @@ fn ways_out(spec: &ResetRecordSpec) -> String {
 }
 
 /// An accepted restart: waits for the proof that the instance has started since.
-pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
+pub(super) fn prove(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
     if let Some(start_time) = moved(o.reading, status) {
         return Step::Write(Change::InEffect { start_time: Some(start_time) });
     }
@@ -185,7 +187,7 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
         match &seen.power {
             Power::Running if status.left_running => {
                 // A reading may lag, and show once more what was before the restart; one that was sent so late cannot.
-                let telling = later(accepted, o.timing.restart_settle);
+                let telling = later(accepted, o.bounds.restart_settle);
                 if reading.sent_at < telling {
                     fresh_after = Some(telling);
                 } else if o.start_time_follows_reboot {
@@ -202,7 +204,7 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
                 if status.start_time_evidence.is_none() {
                     return Step::Write(Change::Learnt(StartTimeEvidence::Inconclusive));
                 }
-                match settled(reading, accepted, o.timing) {
+                match settled(reading, accepted, o.bounds) {
                     Ok(()) => return Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART)),
                     Err(then) => fresh_after = Some(then),
                 }
@@ -222,7 +224,7 @@ pub(super) fn prove(o: &Observed, spec: &ResetRecordSpec, status: &ResetRecordSt
 /// An ended claim whose restart still holds a slot: until the instance was Running for `minReadySeconds`, also after the
 /// last moment at which a copy that is unanswered can have taken it away, was released, or has left its owner's list.
 pub(super) fn await_availability(
-    o: &Observed,
+    o: &ClaimFacts,
     spec: &ResetRecordSpec,
     status: &ResetRecordStatus,
     now: Timestamp,
@@ -239,7 +241,7 @@ pub(super) fn await_availability(
     }
     let running = o.reading.filter(|reading| reading.shows(&Power::Running));
     let from = running.map_or(now, |reading| reading.since).max(ended);
-    let last_copy = status.unanswered_until.as_ref().map_or(from, |until| later(until.0, o.timing.restart_settle));
+    let last_copy = status.unanswered_until.as_ref().map_or(from, |until| later(until.0, o.bounds.restart_settle));
     let available = after(from, i64::from(spec.min_ready_seconds)).max(last_copy);
     if running.is_some_and(|reading| reading.sent_at >= available) {
         return Step::Write(Change::Available);
@@ -264,7 +266,7 @@ fn drained_at(status: &ResetRecordStatus) -> Option<Timestamp> {
 }
 
 /// Whether an unbroken row of readings, counted from `from` at the earliest, is M long; else when it will be.
-pub(super) fn settled(reading: &Reading, from: Timestamp, timing: Timing) -> Result<(), Timestamp> {
-    let then = later(reading.since.max(from), timing.restart_settle);
+pub(super) fn settled(reading: &Reading, from: Timestamp, bounds: ProtocolBounds) -> Result<(), Timestamp> {
+    let then = later(reading.since.max(from), bounds.restart_settle);
     if reading.sent_at >= then { Ok(()) } else { Err(then) }
 }

@@ -7,27 +7,27 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::memory::{self, Loss, OwnMemory};
-use super::needed::{self, Wish};
+use super::needed::{self, Request};
 use super::password::Broken;
 use super::resolve::Decision;
 use super::runs::{self, Begun, RunPassword};
 use super::sending::SOON;
 use super::slots::{Holder, Outlook};
-use super::{Power, Reading, Seen, is_drained, later, minute, progress};
+use super::{InstanceView, Power, Reading, is_drained, later, minute, progress};
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, Requested, RestartPolicy, Run, State};
 use crate::api::reasons;
-use crate::api::reset_record::{Completed, Owner, Phase, ResetRecord};
+use crate::api::reset_record::{Owner, OwnerHistory, Phase, ResetRecord};
 
 /// How many of those who hold a slot are named to one who waits for it.
 const SLOT_HOLDERS_NAMED: usize = 3;
 
 /// What the plan rests on.
 #[derive(Debug)]
-pub struct Object<'a> {
+pub struct ResetFacts<'a> {
     /// The object's spec, just read.
     pub spec: &'a PasswordResetSpec,
     /// What it asks for.
-    pub wish: &'a Wish,
+    pub request: &'a Request,
     /// The run in its status.
     pub run: Option<&'a Run>,
     /// What the rows of its status answer.
@@ -40,7 +40,7 @@ pub struct Object<'a> {
     pub broken_on_windows: Option<Broken>,
     /// Whether the account has rules, or cannot be used. An instance that is not known to be permitted is then not told from
     /// one that does not exist: a namespace's user learns nothing of machines that are not theirs.
-    pub is_guarded: bool,
+    pub hides_unpermitted: bool,
     /// Whether the account's identity may describe instances; `None`: not asked.
     pub may_describe: Option<bool>,
     /// What keeps instances from being read, if anything does.
@@ -80,7 +80,7 @@ pub struct Target<'a> {
     pub bad_record: Option<BadRecord>,
     /// Its row in the object's status.
     pub before: Option<&'a InstanceRow>,
-    /// Its latest reading. An instance that is not permitted is in none: see [`Reading::veiled`].
+    /// Its latest reading. An instance that is not permitted is in none: see [`Reading::redacted`].
     pub reading: Option<&'a Reading>,
 }
 
@@ -99,7 +99,7 @@ pub struct Plan {
     /// One row for each instance, in the order of the targets.
     pub rows: Vec<InstanceRow>,
     /// The instances to claim now.
-    pub claims: Vec<Claim>,
+    pub claims: Vec<NewClaim>,
     /// The instance whose Unknown restart a person has decided to have happened.
     pub happened: Option<String>,
     /// The instances of which readings are wanted.
@@ -122,7 +122,7 @@ pub struct Plan {
 
 /// An instance that may be claimed now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Claim {
+pub struct NewClaim {
     /// Its id.
     pub instance_id: String,
     /// The status it was seen in: Running or Stopped.
@@ -132,7 +132,7 @@ pub struct Claim {
 }
 
 /// What was decided about one instance.
-enum Verdict {
+enum Eligibility {
     /// Done, failed or in flight: nothing for this reconciler to do. A failure from before the present retry annotation
     /// pauses nothing any more.
     Settled { row: InstanceRow, is_of_this_retry: bool },
@@ -146,8 +146,8 @@ enum Verdict {
 
 /// Decides about all instances. `targets` are in the order of their ids.
 #[must_use]
-pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
-    let verdicts: Vec<Verdict> = targets.iter().map(|target| judge(object, target, now)).collect();
+pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
+    let verdicts: Vec<Eligibility> = targets.iter().map(|target| judge(object, target, now)).collect();
     let failures = verdicts.iter().filter(|verdict| is_failure(verdict)).count();
     let mut plan = Plan { paused: failures > object.spec.max_failures() as usize, ..Plan::default() };
     let happened = targets.iter().find(|target| resolved_as(Decision::Happened, object, target, now));
@@ -158,12 +158,12 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
     let mut free = (object.spec.max_unavailable() as usize).saturating_sub(object.slot_holders.len());
     for (verdict, target) in verdicts.into_iter().zip(targets) {
         match verdict {
-            Verdict::Settled { row, .. } => plan.rows.push(row),
-            Verdict::Lost { row } => {
+            Eligibility::Settled { row, .. } => plan.rows.push(row),
+            Eligibility::Lost { row } => {
                 plan.lost.push(row.instance_id.clone());
                 plan.rows.push(row);
             }
-            Verdict::Waits { row, until, watch } => {
+            Eligibility::Waits { row, until, watch } => {
                 plan.wake = earliest(plan.wake, until);
                 plan.unread_for_too_long |= is_unread(&row) && now >= deadline(object, &row, now);
                 if watch {
@@ -171,7 +171,7 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
                 }
                 plan.rows.push(row);
             }
-            Verdict::Ready { mut row, state_seen } => {
+            Eligibility::Ready { mut row, state_seen } => {
                 plan.watch.push(row.instance_id.clone());
                 if let Some(message) = has_another_password(object, target, &plan.password) {
                     let reason = reasons::SECRET_CHANGED_DURING_RUN;
@@ -184,7 +184,7 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
                     progress::advance(&mut row, State::Pending, reasons::WAITING_FOR_SLOT, message, now);
                 } else {
                     free -= 1;
-                    plan.claims.push(Claim { instance_id: row.instance_id.clone(), state_seen, row: row.clone() });
+                    plan.claims.push(NewClaim { instance_id: row.instance_id.clone(), state_seen, row: row.clone() });
                 }
                 plan.rows.push(row);
             }
@@ -197,7 +197,7 @@ pub fn plan(object: &Object, targets: &[Target], now: Timestamp) -> Plan {
 }
 
 /// For the instances that wait for a slot: whether one becomes free by itself, and when that is looked at again.
-fn look_at_slots(object: &Object, targets: &[Target], plan: &mut Plan, now: Timestamp) {
+fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: Timestamp) {
     let is_listed = |id: &&String| targets.iter().any(|target| target.instance_id == *id);
     let holders = object.slot_holders.iter().map(|holder| &holder.instance_id).filter(is_listed);
     plan.watch.extend(holders.cloned());
@@ -224,7 +224,7 @@ fn look_at_slots(object: &Object, targets: &[Target], plan: &mut Plan, now: Time
 }
 
 /// Whom an instance waits for. Somebody who wonders why nothing goes on has to know which instance to look at.
-fn waits_for_slot(object: &Object, claims: &[Claim]) -> String {
+fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> String {
     let holders = object.slot_holders.iter().map(|holder| &holder.instance_id);
     let holders = holders.chain(claims.iter().map(|claim| &claim.instance_id));
     let named: Vec<&str> = holders.map(String::as_str).take(SLOT_HOLDERS_NAMED).collect();
@@ -235,13 +235,13 @@ fn waits_for_slot(object: &Object, claims: &[Claim]) -> String {
 }
 
 /// Why an instance may not be given the password that the Secret holds now; `None`: it may.
-fn has_another_password(object: &Object, target: &Target, password: &RunPassword) -> Option<String> {
+fn has_another_password(object: &ResetFacts, target: &Target, password: &RunPassword) -> Option<String> {
     if let Some(instance_id) = &password.other_in_flight {
         return Some(format!(
             "the Secret was changed while the password of {instance_id} is being set; waiting for its end"
         ));
     }
-    let (now, first) = (object.wish.fingerprint.as_ref()?, runs::password_for(object, target, password)?);
+    let (now, first) = (object.request.fingerprint.as_ref()?, runs::password_for(object, target, password)?);
     needed::differs(first, now).then(|| secret_changed(password.instances, object.spec.instance_ids.len()))
 }
 
@@ -253,8 +253,10 @@ pub(super) fn secret_changed(with_the_first: usize, all: usize) -> String {
     )
 }
 
-fn is_failure(verdict: &Verdict) -> bool {
-    let (Verdict::Settled { row, is_of_this_retry: true } | Verdict::Lost { row }) = verdict else { return false };
+fn is_failure(verdict: &Eligibility) -> bool {
+    let (Eligibility::Settled { row, is_of_this_retry: true } | Eligibility::Lost { row }) = verdict else {
+        return false;
+    };
     match row.state {
         State::Failed | State::Unknown => true,
         State::EffectiveAtNextStart => row.reason == reasons::STOPPED_AFTER_RESTART,
@@ -262,15 +264,15 @@ fn is_failure(verdict: &Verdict) -> bool {
     }
 }
 
-fn settled(row: InstanceRow) -> Verdict {
-    Verdict::Settled { row, is_of_this_retry: true }
+fn settled(row: InstanceRow) -> Eligibility {
+    Eligibility::Settled { row, is_of_this_retry: true }
 }
 
-fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
+fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eligibility {
     if let Some(loss) = loss(object, target, now) {
         if may_restore(object, target, loss) {
             let known = target.record.map(|record| &record.spec);
-            return Verdict::Lost {
+            return Eligibility::Lost {
                 row: memory::row_of(loss, target.instance_id, known, own_memory(object, target), now),
             };
         }
@@ -283,11 +285,11 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
         return settled(row);
     }
     if let Some((row, retry)) = done(object, target, now) {
-        return Verdict::Settled { row, is_of_this_retry: !needed::asks_again(retry, object.wish) };
+        return Eligibility::Settled { row, is_of_this_retry: !needed::asks_again(retry, object.request) };
     }
     let is_answered = object.requested.is_some_and(|requested| {
-        needed::covers(&requested.tokens, &object.wish.tokens)
-            && !needed::asks_again(requested.retry.as_ref(), object.wish)
+        needed::covers(&requested.tokens, &object.request.tokens)
+            && !needed::asks_again(requested.retry.as_ref(), object.request)
     });
     let before = target.before.filter(|_| is_answered);
     let mut row = candidate_row(object, target, before);
@@ -304,13 +306,13 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     let mut pending = |reason, message: String, until| {
         progress::advance(&mut row, State::Pending, reason, message, now);
         // Without readings an instance is not known to be permitted, and its row would show another reason again.
-        Verdict::Waits { row: row.clone(), until, watch: object.is_guarded && object.block.is_none() }
+        Eligibility::Waits { row: row.clone(), until, watch: object.hides_unpermitted && object.block.is_none() }
     };
-    if object.is_guarded && fresh(target.reading, now).is_none_or(|reading| reading.seen.is_none()) {
+    if object.hides_unpermitted && fresh(target.reading, now).is_none_or(|reading| reading.seen.is_none()) {
         // Not a word of its record either: others may be at work on it.
         return match &object.block {
             Some(Block { reason, message }) => pending(reason, message.clone(), None),
-            None => look(object, target.reading, row, now),
+            None => assess(object, target.reading, row, now),
         };
     }
     if let Some(bad) = target.bad_record {
@@ -352,32 +354,32 @@ fn judge(object: &Object, target: &Target, now: Timestamp) -> Verdict {
     if let Some(Block { reason, message }) = &object.block {
         return pending(reason, message.clone(), None);
     }
-    look(object, target.reading, row, now)
+    assess(object, target.reading, row, now)
 }
 
 /// The row of an instance that this object's own claim is at work on.
-fn in_flight(object: &Object, target: &Target) -> Option<InstanceRow> {
-    let record = target.record.filter(|record| record.spec.owner.is(&object.wish.owner))?;
+fn in_flight(object: &ResetFacts, target: &Target) -> Option<InstanceRow> {
+    let record = target.record.filter(|record| record.spec.owner.is(&object.request.owner))?;
     let is_at_work = |phase: Phase| !phase.has_ended() && phase != Phase::Unrecognized;
     let status = record.status.as_ref().filter(|status| is_at_work(status.phase))?;
     status.row.clone().or_else(|| target.before.cloned())
 }
 
 /// The row of an instance that needs nothing, and the retry annotation of its run.
-fn done<'a>(object: &'a Object, target: &'a Target, now: Timestamp) -> Option<(InstanceRow, Option<&'a String>)> {
+fn done<'a>(object: &'a ResetFacts, target: &'a Target, now: Timestamp) -> Option<(InstanceRow, Option<&'a String>)> {
     let record =
         target.record.map(|record| (record, record.status.as_ref().map_or(&[][..], |status| &status.completed)));
-    let entry = record.and_then(|(_, completed)| needed::entry_of(completed, &object.wish.owner));
+    let entry = record.and_then(|(_, completed)| needed::entry_of(completed, &object.request.owner));
     let (mut row, retry) = match entry {
         Some(entry) => {
-            let is_needed =
-                needed::is_needed(Some(entry), object.wish) || resolved_as(Decision::RestartAgain, object, target, now);
+            let is_needed = needed::is_needed(Some(entry), object.request)
+                || resolved_as(Decision::RestartAgain, object, target, now);
             (!is_needed).then(|| (entry.row.clone(), entry.retry.as_ref()))?
         }
         None => remembered(object, target)?,
     };
     let superseded_at =
-        record.and_then(|(record, completed)| reset_since(record, completed, &object.wish.owner, entry));
+        record.and_then(|(record, completed)| reset_since(record, completed, &object.request.owner, entry));
     if let Some(at) = superseded_at.filter(|_| row.state != State::Failed) {
         let before = target.before.filter(|row| row.state == State::Superseded).and_then(|row| row.state_time.clone());
         row.state_time = before.or(Some(Time(at)));
@@ -389,36 +391,36 @@ fn done<'a>(object: &'a Object, target: &'a Target, now: Timestamp) -> Option<(I
 }
 
 /// The second memory, the object's own status: for a record that is lost, or that was made anew for another owner since.
-fn remembered<'a>(object: &'a Object, target: &'a Target) -> Option<(InstanceRow, Option<&'a String>)> {
+fn remembered<'a>(object: &'a ResetFacts, target: &'a Target) -> Option<(InstanceRow, Option<&'a String>)> {
     let requested = object.requested?;
     let row = target.before.filter(|row| row.state.has_ended() && !is_judged_anew(&row.reason))?;
-    let is_remembered = needed::covers(&requested.tokens, &object.wish.tokens)
-        && (row.state != State::Failed || !needed::asks_again(requested.retry.as_ref(), object.wish));
+    let is_remembered = needed::covers(&requested.tokens, &object.request.tokens)
+        && (row.state != State::Failed || !needed::asks_again(requested.retry.as_ref(), object.request));
     is_remembered.then(|| (row.clone(), requested.retry.as_ref()))
 }
 
 /// Whether a person has decided so on the claim that the target's record holds.
-fn resolved_as(decision: Decision, object: &Object, target: &Target, now: Timestamp) -> bool {
-    let resolution = object.wish.resolution.as_ref().filter(|resolution| resolution.decision == decision);
-    let counts = |record| resolution.is_some_and(|resolution| resolution.counts(record, &object.wish.owner, now));
+fn resolved_as(decision: Decision, object: &ResetFacts, target: &Target, now: Timestamp) -> bool {
+    let resolution = object.request.resolution.as_ref().filter(|resolution| resolution.decision == decision);
+    let counts = |record| resolution.is_some_and(|resolution| resolution.counts(record, &object.request.owner, now));
     target.record.is_some_and(counts)
 }
 
 /// When the claim that a person has decided on is drained, if it is not yet.
-fn decision_counts_at(object: &Object, targets: &[Target], now: Timestamp) -> Option<Timestamp> {
-    let resolution = object.wish.resolution.as_ref()?;
+fn decision_counts_at(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Option<Timestamp> {
+    let resolution = object.request.resolution.as_ref()?;
     let record = targets.iter().find(|target| target.instance_id == resolution.instance_id)?.record?;
     let drained_at = record.status.as_ref()?.unanswered_until.as_ref()?.0;
-    (drained_at > now && resolution.counts(record, &object.wish.owner, drained_at)).then_some(drained_at)
+    (drained_at > now && resolution.counts(record, &object.request.owner, drained_at)).then_some(drained_at)
 }
 
 /// When another owner has set a password after `owner` has: by a later entry, or by the claim in progress. A record without an
 /// entry of `owner` was made anew, so all of it is later.
 fn reset_since(
     record: &ResetRecord,
-    completed: &[Completed],
+    completed: &[OwnerHistory],
     owner: &Owner,
-    entry: Option<&Completed>,
+    entry: Option<&OwnerHistory>,
 ) -> Option<Timestamp> {
     let at_work = record.status.as_ref().filter(|status| !record.spec.owner.is(owner) && !status.phase.has_ended());
     let in_progress = at_work.and_then(|status| status.password_acknowledged_at.as_ref());
@@ -452,16 +454,16 @@ fn is_judged_anew(reason: &str) -> bool {
 
 /// What is wrong with the password for an instance. By the row and not by the reading: nobody asks for readings of an instance
 /// whose password is unfit.
-fn broken(object: &Object, row: &InstanceRow) -> Option<Broken> {
+fn broken(object: &ResetFacts, row: &InstanceRow) -> Option<Broken> {
     let is_windows = row.os_type.as_deref().is_some_and(|os| os.eq_ignore_ascii_case("windows"));
     object.broken.or(object.broken_on_windows.filter(|_| is_windows))
 }
 
 /// What the object remembers of an instance.
-pub(crate) fn own_memory<'a>(object: &Object<'a>, target: &Target<'a>) -> OwnMemory<'a> {
+pub(crate) fn own_memory<'a>(object: &ResetFacts<'a>, target: &Target<'a>) -> OwnMemory<'a> {
     OwnMemory {
-        owner: &object.wish.owner,
-        tokens: &object.wish.tokens,
+        owner: &object.request.owner,
+        tokens: &object.request.tokens,
         row: target.before,
         requested: object.requested,
         run: object.run,
@@ -470,23 +472,23 @@ pub(crate) fn own_memory<'a>(object: &Object<'a>, target: &Target<'a>) -> OwnMem
 
 /// What happened to the memory of an instance. Not a word of a record to an object that may not know the instance.
 #[must_use]
-pub fn loss(object: &Object, target: &Target, now: Timestamp) -> Option<Loss> {
+pub fn loss(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Loss> {
     let loss = memory::loss(target.record, own_memory(object, target)).filter(|_| target.bad_record.is_none())?;
-    let is_own = |record: &ResetRecord| record.spec.owner.is(&object.wish.owner);
+    let is_own = |record: &ResetRecord| record.spec.owner.is(&object.request.owner);
     let is_known = target.before.is_some_and(|row| row.claim.is_some()) || target.record.is_some_and(is_own);
     let is_shown = || fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
-    (!object.is_guarded || is_known || is_shown()).then_some(loss)
+    (!object.hides_unpermitted || is_known || is_shown()).then_some(loss)
 }
 
 /// Whether a loss may be written into the record. Not while another object's claim goes on, unless that is what is damaged.
 #[must_use]
-pub fn may_restore(object: &Object, target: &Target, loss: Loss) -> bool {
-    let is_busy = |record: &ResetRecord| !record.phase().has_ended() && !record.spec.owner.is(&object.wish.owner);
+pub fn may_restore(object: &ResetFacts, target: &Target, loss: Loss) -> bool {
+    let is_busy = |record: &ResetRecord| !record.phase().has_ended() && !record.spec.owner.is(&object.request.owner);
     loss == Loss::Incomplete || !target.record.is_some_and(is_busy)
 }
 
 /// Looks at an instance that needs a run and that nothing but itself can hold back.
-fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Verdict {
+fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Eligibility {
     let Some(reading) = fresh(reading, now) else { return unread(object, row, now) };
     if is_unread(&row) {
         // How long the instance itself is waited for begins now.
@@ -495,14 +497,14 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
     let Err((reason, obstacle)) = stable(object, &row.instance_id, reading, now) else {
         let state_seen = reading.seen.as_ref().map_or("", |seen| seen.power.as_str()).to_owned();
         progress::advance(&mut row, State::Pending, reasons::PENDING, "ready to be reset".to_owned(), now);
-        return Verdict::Ready { row, state_seen };
+        return Eligibility::Ready { row, state_seen };
     };
     let timeout_seconds = object.spec.stable_state_timeout_seconds();
     progress::advance(&mut row, State::WaitingForStableState, reason, obstacle.clone(), now);
     row.planned_action = Some(PlannedAction::Blocked);
     let deadline = deadline(object, &row, now);
     if now < deadline {
-        return Verdict::Waits { row, until: Some(deadline), watch: true };
+        return Eligibility::Waits { row, until: Some(deadline), watch: true };
     }
     let is_in_transition = reason == reasons::WAITING_FOR_STABLE_STATE;
     let reason = if is_in_transition { reasons::STABLE_STATE_TIMEOUT } else { reason };
@@ -512,7 +514,7 @@ fn look(object: &Object, reading: Option<&Reading>, mut row: InstanceRow, now: T
 
 /// An instance that no reading shows. Where ECS refuses to be read its row keeps the time since when it is so, and stays open: once
 /// somebody has seen to it, it goes on by itself.
-fn unread(object: &Object, mut row: InstanceRow, now: Timestamp) -> Verdict {
+fn unread(object: &ResetFacts, mut row: InstanceRow, now: Timestamp) -> Eligibility {
     let trouble = object.read_trouble.filter(|trouble| trouble.is_for_a_person);
     if let Some(ReadTrouble { block: Block { reason, message }, .. }) = trouble {
         if !is_unread(&row) {
@@ -528,7 +530,7 @@ fn unread(object: &Object, mut row: InstanceRow, now: Timestamp) -> Verdict {
         progress::advance(&mut row, state, reasons::PENDING, message, now);
     }
     let until = is_unread(&row).then(|| deadline(object, &row, now)).filter(|until| now < *until);
-    Verdict::Waits { row, until, watch: true }
+    Eligibility::Waits { row, until, watch: true }
 }
 
 /// Whether a row waits for ECS to let instances be read.
@@ -538,7 +540,7 @@ pub(super) fn is_unread(row: &InstanceRow) -> bool {
 }
 
 /// Until when a row may wait in its state.
-fn deadline(object: &Object, row: &InstanceRow, now: Timestamp) -> Timestamp {
+fn deadline(object: &ResetFacts, row: &InstanceRow, now: Timestamp) -> Timestamp {
     let since = row.state_time.as_ref().map_or(now, |time| time.0);
     later(since, SignedDuration::from_secs(i64::from(object.spec.stable_state_timeout_seconds())))
 }
@@ -549,12 +551,17 @@ fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Reading> {
 }
 
 /// Whether a reading shows an instance that may be claimed; else why not.
-fn stable(object: &Object, instance_id: &str, reading: &Reading, now: Timestamp) -> Result<(), (&'static str, String)> {
+fn stable(
+    object: &ResetFacts,
+    instance_id: &str,
+    reading: &Reading,
+    now: Timestamp,
+) -> Result<(), (&'static str, String)> {
     let region = &object.spec.region_id;
     let account = object.spec.account_name();
     let Some(seen) = reading.seen.as_ref().filter(|seen| seen.permitted) else {
-        if object.is_guarded {
-            let namespace = &object.wish.owner.namespace;
+        if object.hides_unpermitted {
+            let namespace = &object.request.owner.namespace;
             return Err((
                 reasons::INSTANCE_NOT_ALLOWED,
                 format!(
@@ -591,7 +598,7 @@ fn stable(object: &Object, instance_id: &str, reading: &Reading, now: Timestamp)
 }
 
 /// A fresh row; where the run goes on, with the state and its time from before.
-fn candidate_row(object: &Object, target: &Target, before: Option<&InstanceRow>) -> InstanceRow {
+fn candidate_row(object: &ResetFacts, target: &Target, before: Option<&InstanceRow>) -> InstanceRow {
     let seen = target.reading.and_then(|reading| reading.seen.as_ref());
     let planned_action = if object.block.is_some() {
         Some(PlannedAction::Blocked)
@@ -619,13 +626,13 @@ fn candidate_row(object: &Object, target: &Target, before: Option<&InstanceRow>)
 }
 
 /// The number of the object's last claim on an instance.
-fn last_claim(object: &Object, target: &Target) -> Option<i64> {
+fn last_claim(object: &ResetFacts, target: &Target) -> Option<i64> {
     let status = target.record.and_then(|record| record.status.as_ref());
-    let entry = status.and_then(|status| needed::entry_of(&status.completed, &object.wish.owner));
+    let entry = status.and_then(|status| needed::entry_of(&status.completed, &object.request.owner));
     target.before.and_then(|row| row.claim).max(entry.and_then(|entry| entry.row.claim))
 }
 
-fn planned_action(policy: RestartPolicy, seen: &Seen) -> PlannedAction {
+fn planned_action(policy: RestartPolicy, seen: &InstanceView) -> PlannedAction {
     match (policy, &seen.power) {
         (RestartPolicy::IfRunning, Power::Running) => PlannedAction::ResetAndRestart,
         (_, Power::Running | Power::Stopped) => PlannedAction::ResetOnly,
@@ -635,7 +642,7 @@ fn planned_action(policy: RestartPolicy, seen: &Seen) -> PlannedAction {
 
 /// The row of an instance that could not be claimed, although nothing of its own stood in the way.
 #[must_use]
-pub fn unclaimed_row(claim: &Claim, reason: &str, message: String, now: Timestamp) -> InstanceRow {
+pub fn unclaimed_row(claim: &NewClaim, reason: &str, message: String, now: Timestamp) -> InstanceRow {
     let mut row = claim.row.clone();
     progress::advance(&mut row, State::Pending, reason, message, now);
     row
@@ -651,7 +658,7 @@ pub fn hold_up(rows: &mut [InstanceRow], account: &Block) {
 
 /// The row that a claim begins with.
 #[must_use]
-pub fn claimed_row(claim: &Claim, number: i64, now: Timestamp) -> InstanceRow {
+pub fn initial_row(claim: &NewClaim, number: i64, now: Timestamp) -> InstanceRow {
     let mut row = claim.row.clone();
     row.claim = Some(number);
     row.initial_status = Some(claim.state_seen.clone());

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::*;
 use crate::api::password_reset::{PasswordSecretRef, RestartSpec, Trigger};
 use crate::api::reset_record::{Fingerprint, Phase, ResetRecordStatus};
-use crate::decide::instance::tests::{at, claimed, owner, row, timing};
+use crate::decide::instance::tests::{at, bounds, claimed, owner, row};
 use crate::decide::password::LineBreak;
 use crate::decide::resolve::Resolution;
 use crate::decide::slots;
@@ -27,8 +27,8 @@ fn spec(instances: usize) -> PasswordResetSpec {
     }
 }
 
-fn wish() -> Wish {
-    Wish {
+fn request() -> Request {
+    Request {
         owner: owner("web"),
         tokens: vec!["run:1".to_owned()],
         retry: None,
@@ -56,16 +56,16 @@ fn requested() -> &'static Requested {
     &REQUESTED
 }
 
-fn object<'a>(spec: &'a PasswordResetSpec, wish: &'a Wish) -> Object<'a> {
-    Object {
+fn object<'a>(spec: &'a PasswordResetSpec, request: &'a Request) -> ResetFacts<'a> {
+    ResetFacts {
         spec,
-        wish,
+        request,
         run: None,
         requested: None,
         block: None,
         broken: None,
         broken_on_windows: None,
-        is_guarded: false,
+        hides_unpermitted: false,
         may_describe: None,
         read_trouble: None,
         slot_holders: &[],
@@ -81,7 +81,7 @@ fn reading(power: Power) -> Reading {
     Reading {
         sent_at: at(0),
         since: at(0),
-        seen: Some(Seen {
+        seen: Some(InstanceView {
             power,
             start_time: Some(at(-600)),
             name: "web".to_owned(),
@@ -118,14 +118,14 @@ fn an_account_out_of_use_is_shown_where_its_call_is_next() {
 
 #[test]
 fn as_many_are_claimed_as_there_are_free_slots() {
-    let (spec, wish, running) = (spec(4), wish(), reading(Power::Running));
-    let all_free = plan(&object(&spec, &wish), &targets(&spec, Some(&running)), at(1));
+    let (spec, request, running) = (spec(4), request(), reading(Power::Running));
+    let all_free = plan(&object(&spec, &request), &targets(&spec, Some(&running)), at(1));
     assert_eq!(claims(&all_free), ["i-bp1a0000", "i-bp1a0001"]);
     assert_eq!(all_free.rows[2].reason, reasons::WAITING_FOR_SLOT);
     let holders = [holder("i-x", Outlook::Frees), holder("i-y", Outlook::Frees)];
-    let one_free = Object { slot_holders: &holders[..1], ..object(&spec, &wish) };
+    let one_free = ResetFacts { slot_holders: &holders[..1], ..object(&spec, &request) };
     assert_eq!(claims(&plan(&one_free, &targets(&spec, Some(&running)), at(1))), ["i-bp1a0000"]);
-    let none_free = Object { slot_holders: &holders, ..object(&spec, &wish) };
+    let none_free = ResetFacts { slot_holders: &holders, ..object(&spec, &request) };
     let plan = plan(&none_free, &targets(&spec, Some(&running)), at(1));
     assert!(plan.claims.is_empty());
     assert_eq!(plan.rows[0].message, "waiting for a slot; maxUnavailable allows 2, held by i-x, i-y");
@@ -144,9 +144,9 @@ fn a_percentage_rounds_down_but_not_to_nothing() {
 
 #[test]
 fn nothing_is_claimed_without_a_fresh_reading() {
-    let (spec, wish, running) = (spec(1), wish(), reading(Power::Running));
+    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
     for (reading, now) in [(None, 1), (Some(&running), 61)] {
-        let plan = plan(&object(&spec, &wish), &targets(&spec, reading), at(now));
+        let plan = plan(&object(&spec, &request), &targets(&spec, reading), at(now));
         assert!(plan.claims.is_empty());
         assert_eq!(plan.watch, ["i-bp1a0000"]);
     }
@@ -154,9 +154,9 @@ fn nothing_is_claimed_without_a_fresh_reading() {
 
 #[test]
 fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
-    let (spec, wish, run) = (spec(1), wish(), run());
+    let (spec, request, run) = (spec(1), request(), run());
     let starting = reading(Power::Transitional("Starting".to_owned()));
-    let object = Object { run: Some(&run), requested: Some(requested()), ..object(&spec, &wish) };
+    let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
     let first = plan(&object, &targets(&spec, Some(&starting)), at(1));
     let waits = (State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE);
     assert_eq!((first.rows[0].state, first.rows[0].reason.as_str()), waits);
@@ -172,21 +172,22 @@ fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
     let running = reading(Power::Running);
     target[0].reading = Some(&running);
     assert_eq!(plan(&object, &target, at(70)).rows[0].state, State::Failed, "it stays failed in this run");
-    let retry = Wish { retry: Some("retry:1".to_owned()), ..wish.clone() };
-    let again = Object { wish: &retry, ..object };
+    let retry = Request { retry: Some("retry:1".to_owned()), ..request.clone() };
+    let again = ResetFacts { request: &retry, ..object };
     assert_eq!(claims(&plan(&again, &target, at(59))), ["i-bp1a0000"]);
 }
 
 #[test]
 fn what_ecs_does_not_show_is_told_apart_by_what_the_identity_may() {
-    let (spec, wish, run) = (spec(1), wish(), run());
+    let (spec, request, run) = (spec(1), request(), run());
     let nothing = Reading { seen: None, ..reading(Power::Running) };
     for (may_describe, reason) in [
         (None, reasons::INSTANCE_NOT_FOUND),
         (Some(true), reasons::INSTANCE_NOT_FOUND),
         (Some(false), reasons::NOT_PERMITTED),
     ] {
-        let object = Object { run: Some(&run), requested: Some(requested()), may_describe, ..object(&spec, &wish) };
+        let object =
+            ResetFacts { run: Some(&run), requested: Some(requested()), may_describe, ..object(&spec, &request) };
         let row = plan(&object, &targets(&spec, Some(&nothing)), at(1)).rows.remove(0);
         assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reason));
         assert!(row.message.contains("cn-hangzhou"), "{}", row.message);
@@ -209,7 +210,7 @@ fn not_permitted() -> Vec<Reading> {
 
 #[test]
 fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exist() {
-    let (spec, wish, run) = (spec(1), wish(), run());
+    let (spec, request, run) = (spec(1), request(), run());
     let bad = Some(BadRecord::OfAnotherInstance);
     let busy = claimed();
     let mut restarted = claimed();
@@ -221,17 +222,19 @@ fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exis
     let records = [None, Some(&restarted), Some(&foreign)];
     let rows = |now| {
         let mut rows = Vec::new();
-        for reading in
-            not_permitted().into_iter().map(Reading::veiled).chain([Reading { seen: None, ..reading(Power::Running) }])
+        for reading in not_permitted()
+            .into_iter()
+            .map(Reading::redacted)
+            .chain([Reading { seen: None, ..reading(Power::Running) }])
         {
             for record in records {
                 for (bad_record, may_describe) in [(None, None), (None, Some(true)), (bad, Some(false))] {
-                    let object = Object {
-                        is_guarded: true,
+                    let object = ResetFacts {
+                        hides_unpermitted: true,
                         may_describe,
                         run: Some(&run),
                         requested: Some(requested()),
-                        ..object(&spec, &wish)
+                        ..object(&spec, &request)
                     };
                     let mut target = targets(&spec, Some(&reading));
                     (target[0].record, target[0].bad_record) = (record, bad_record);
@@ -258,23 +261,28 @@ fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exis
 
 #[test]
 fn an_instance_that_is_not_permitted_is_not_claimed_even_unveiled() {
-    let (spec, wish) = (spec(1), wish());
+    let (spec, request) = (spec(1), request());
     for reading in not_permitted() {
-        let object = Object { is_guarded: true, ..object(&spec, &wish) };
+        let object = ResetFacts { hides_unpermitted: true, ..object(&spec, &request) };
         assert!(plan(&object, &targets(&spec, Some(&reading)), at(1)).claims.is_empty());
     }
 }
 
 #[test]
 fn an_instance_that_is_not_permitted_fails_at_the_deadline_and_is_tried_again_when_asked() {
-    let (spec, wish, run) = (spec(1), wish(), run());
-    let guarded = Object { is_guarded: true, run: Some(&run), requested: Some(requested()), ..object(&spec, &wish) };
-    let veiled = not_permitted().remove(0).veiled();
+    let (spec, request, run) = (spec(1), request(), run());
+    let guarded = ResetFacts {
+        hides_unpermitted: true,
+        run: Some(&run),
+        requested: Some(requested()),
+        ..object(&spec, &request)
+    };
+    let redacted = not_permitted().remove(0).redacted();
     let mut idle = claimed();
     idle.spec.owner = owner("other");
     idle.status = Some(ResetRecordStatus::default());
-    let first = plan(&guarded, &targets(&spec, Some(&veiled)), at(1)).rows.remove(0);
-    let (late, running) = (Reading { sent_at: at(61), ..veiled }, reading(Power::Running));
+    let first = plan(&guarded, &targets(&spec, Some(&redacted)), at(1)).rows.remove(0);
+    let (late, running) = (Reading { sent_at: at(61), ..redacted }, reading(Power::Running));
     let mut target = targets(&spec, Some(&running));
     target[0].before = Some(&first);
     assert_eq!(claims(&plan(&guarded, &target, at(59))), ["i-bp1a0000"], "a tag or a rule may come in time");
@@ -284,23 +292,23 @@ fn an_instance_that_is_not_permitted_fails_at_the_deadline_and_is_tried_again_wh
     // With the record of another owner in place the object's own status is no second memory.
     (target[0].before, target[0].reading, target[0].record) = (Some(&failed), Some(&running), Some(&idle));
     assert!(plan(&guarded, &target, at(59)).claims.is_empty(), "it stays failed in this run");
-    let retry = Wish { retry: Some("retry:1".to_owned()), ..wish.clone() };
-    assert_eq!(claims(&plan(&Object { wish: &retry, ..guarded }, &target, at(59))), ["i-bp1a0000"]);
+    let retry = Request { retry: Some("retry:1".to_owned()), ..request.clone() };
+    assert_eq!(claims(&plan(&ResetFacts { request: &retry, ..guarded }, &target, at(59))), ["i-bp1a0000"]);
 }
 
 #[test]
 fn a_permitted_instance_that_waits_stays_in_sight_where_the_account_has_rules() {
-    let (spec, wish, running) = (spec(1), wish(), reading(Power::Running));
+    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
     let mut foreign = claimed();
     foreign.spec.owner = owner("other");
     let mut target = targets(&spec, Some(&running));
     target[0].record = Some(&foreign);
-    let guarded = Object { is_guarded: true, ..object(&spec, &wish) };
+    let guarded = ResetFacts { hides_unpermitted: true, ..object(&spec, &request) };
     let busy = plan(&guarded, &target, at(1));
     assert_eq!((busy.rows[0].reason.as_str(), busy.watch.len()), (reasons::INSTANCE_BUSY, 1));
     let block = Some(Block { reason: reasons::SUSPENDED, message: "suspended".to_owned() });
     target[0].reading = None;
-    let blocked = plan(&Object { block, ..guarded }, &target, at(1));
+    let blocked = plan(&ResetFacts { block, ..guarded }, &target, at(1));
     assert_eq!(
         (blocked.rows[0].reason.as_str(), blocked.watch.len()),
         (reasons::SUSPENDED, 0),
@@ -310,13 +318,13 @@ fn a_permitted_instance_that_waits_stays_in_sight_where_the_account_has_rules() 
 
 #[test]
 fn locked_and_expired_instances_are_named_and_not_claimed() {
-    let (spec, wish) = (spec(1), wish());
+    let (spec, request) = (spec(1), request());
     let mut locked = reading(Power::Running);
     locked.seen.as_mut().unwrap().locks = vec!["security".to_owned()];
     let mut expired = reading(Power::Stopped);
     expired.seen.as_mut().unwrap().expires = Some(at(-60));
     for (reading, reason) in [(locked, reasons::INSTANCE_LOCKED), (expired, reasons::INSTANCE_EXPIRED)] {
-        let plan = plan(&object(&spec, &wish), &targets(&spec, Some(&reading)), at(1));
+        let plan = plan(&object(&spec, &request), &targets(&spec, Some(&reading)), at(1));
         assert!(plan.claims.is_empty());
         assert_eq!(plan.rows[0].reason, reason);
     }
@@ -324,10 +332,10 @@ fn locked_and_expired_instances_are_named_and_not_claimed() {
 
 #[test]
 fn more_failures_than_allowed_pause_the_rest() {
-    let (mut spec, wish, running, run) = (spec(3), wish(), reading(Power::Running), run());
+    let (mut spec, request, running, run) = (spec(3), request(), reading(Power::Running), run());
     let failed = InstanceRow { reason: reasons::INSTANCE_NOT_FOUND.to_owned(), attempts: 0, ..row(State::Failed) };
     let paused = |spec: &PasswordResetSpec| {
-        let object = Object { run: Some(&run), requested: Some(requested()), ..object(spec, &wish) };
+        let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(spec, &request) };
         let mut targets = targets(spec, Some(&running));
         targets[0].before = Some(&failed);
         plan(&object, &targets, at(1))
@@ -342,15 +350,15 @@ fn more_failures_than_allowed_pause_the_rest() {
 
 #[test]
 fn an_unknown_outcome_pauses_the_rest_until_the_retry_annotation() {
-    let (spec, wish, running, mut record) = (spec(2), wish(), reading(Power::Running), completed());
+    let (spec, request, running, mut record) = (spec(2), request(), reading(Power::Running), completed());
     record.status.as_mut().unwrap().completed[0].row = row(State::Unknown);
-    let paused = |wish: &Wish| {
+    let paused = |request: &Request| {
         let mut targets = targets(&spec, Some(&running));
         targets[0].record = Some(&record);
-        plan(&object(&spec, wish), &targets, at(1))
+        plan(&object(&spec, request), &targets, at(1))
     };
-    assert!(paused(&wish).paused);
-    let retry = Wish { retry: Some("retry:1".to_owned()), ..wish };
+    assert!(paused(&request).paused);
+    let retry = Request { retry: Some("retry:1".to_owned()), ..request };
     let plan = paused(&retry);
     assert_eq!((plan.paused, claims(&plan)), (false, vec!["i-bp1a0001"]));
     assert_eq!(plan.rows[0].state, State::Unknown, "nothing is done about it");
@@ -358,16 +366,16 @@ fn an_unknown_outcome_pauses_the_rest_until_the_retry_annotation() {
 
 #[test]
 fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
-    let (spec, wish, running, run) = (spec(1), wish(), reading(Power::Running), run());
-    let bad = Object {
+    let (spec, request, running, run) = (spec(1), request(), reading(Power::Running), run());
+    let bad = ResetFacts {
         broken: Some(Broken::TrailingNewline(LineBreak::Lf)),
         run: Some(&run),
         requested: Some(requested()),
-        ..object(&spec, &wish)
+        ..object(&spec, &request)
     };
     let failed = plan(&bad, &targets(&spec, Some(&running)), at(1)).rows.remove(0);
     assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::INVALID_PASSWORD));
-    let good = Object { run: Some(&run), requested: Some(requested()), ..object(&spec, &wish) };
+    let good = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
     let mut mended = targets(&spec, Some(&running));
     mended[0].before = Some(&failed);
     assert_eq!(claims(&plan(&good, &mended, at(2))), ["i-bp1a0000"]);
@@ -375,10 +383,10 @@ fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
 
 #[test]
 fn the_rule_for_windows_holds_for_windows_alone() {
-    let (spec, wish, linux) = (spec(1), wish(), reading(Power::Running));
+    let (spec, request, linux) = (spec(1), request(), reading(Power::Running));
     let mut windows = linux.clone();
     windows.seen.as_mut().unwrap().os_type = "windows".to_owned();
-    let object = Object { broken_on_windows: Some(Broken::LeadingSlash), ..object(&spec, &wish) };
+    let object = ResetFacts { broken_on_windows: Some(Broken::LeadingSlash), ..object(&spec, &request) };
     assert_eq!(claims(&plan(&object, &targets(&spec, Some(&linux)), at(1))), ["i-bp1a0000"]);
     let mut targets = targets(&spec, Some(&windows));
     let failed = plan(&object, &targets, at(1)).rows.remove(0);
@@ -391,12 +399,12 @@ fn the_rule_for_windows_holds_for_windows_alone() {
 #[test]
 fn objects_that_name_one_instance_take_turns() {
     let (spec, running, record) = (spec(1), reading(Power::Running), claimed());
-    let other = Wish { owner: owner("other"), ..wish() };
+    let other = Request { owner: owner("other"), ..request() };
     let mut targets = targets(&spec, Some(&running));
     targets[0].record = Some(&record);
     let waits = plan(&object(&spec, &other), &targets, at(1));
     assert_eq!(waits.rows[0].reason, reasons::INSTANCE_BUSY);
-    let own = wish();
+    let own = request();
     let works = plan(&object(&spec, &own), &targets, at(1));
     assert_eq!(works.rows[0].state, State::SettingPassword);
     assert!(works.claims.is_empty() && waits.claims.is_empty());
@@ -418,12 +426,12 @@ fn completed() -> ResetRecord {
 #[test]
 fn a_second_run_waits_for_the_accounts_pause_between_restarts() {
     let (spec, running, record) = (spec(1), reading(Power::Running), completed());
-    let second = Wish { tokens: vec!["run:2".to_owned()], ..wish() };
+    let second = Request { tokens: vec!["run:2".to_owned()], ..request() };
     let mut targets = targets(&spec, Some(&running));
     targets[0].record = Some(&record);
     let early = plan(&object(&spec, &second), &targets, at(30));
     assert_eq!((early.rows[0].reason.as_str(), early.wake), (reasons::MIN_RESTART_INTERVAL, Some(at(600))));
-    let no_pause = Object { min_restart_interval_seconds: 0, ..object(&spec, &second) };
+    let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &second) };
     assert_eq!(claims(&plan(&no_pause, &targets, at(30))), ["i-bp1a0000"]);
 }
 
@@ -431,21 +439,21 @@ fn a_second_run_waits_for_the_accounts_pause_between_restarts() {
 fn an_unanswered_request_holds_back_the_next_claim() {
     let (spec, running, mut record) = (spec(1), reading(Power::Running), completed());
     record.status.as_mut().unwrap().unanswered_until = Some(Time(at(1_920)));
-    let second = Wish { tokens: vec!["run:2".to_owned()], ..wish() };
+    let second = Request { tokens: vec!["run:2".to_owned()], ..request() };
     let mut targets = targets(&spec, Some(&running));
     targets[0].record = Some(&record);
-    let no_pause = Object { min_restart_interval_seconds: 0, ..object(&spec, &second) };
+    let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &second) };
     let plan = plan(&no_pause, &targets, at(30));
     assert_eq!((plan.rows[0].reason.as_str(), plan.wake), (reasons::ANSWER_OUTSTANDING, Some(at(1_920))));
 }
 
 #[test]
 fn what_is_done_is_left_alone_and_shows_when_another_has_since_reset_it() {
-    let (spec, wish, running, mut record) = (spec(1), wish(), reading(Power::Running), completed());
+    let (spec, request, running, mut record) = (spec(1), request(), reading(Power::Running), completed());
     let state = |record: &ResetRecord| {
         let mut targets = targets(&spec, Some(&running));
         targets[0].record = Some(record);
-        let plan = plan(&object(&spec, &wish), &targets, at(1));
+        let plan = plan(&object(&spec, &request), &targets, at(1));
         assert!(plan.claims.is_empty() && plan.watch.is_empty());
         plan.rows[0].state
     };
@@ -468,7 +476,7 @@ fn what_is_done_is_left_alone_and_shows_when_another_has_since_reset_it() {
 
 #[test]
 fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
-    let (spec, wish, running) = (spec(1), wish(), reading(Power::Running));
+    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
     let done = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
     let state = |ends: &[(&str, InstanceRow)]| {
         let mut record = completed();
@@ -479,7 +487,7 @@ fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
         record.status.as_mut().unwrap().completed = completed;
         let mut targets = targets(&spec, Some(&running));
         targets[0].record = Some(&record);
-        plan(&object(&spec, &wish), &targets, at(9)).rows[0].state
+        plan(&object(&spec, &request), &targets, at(9)).rows[0].state
     };
     let (failed, other) = (row(State::Failed), "other");
     assert_eq!(state(&[("web", done(1)), (other, done(2)), (other, failed.clone())]), State::Superseded);
@@ -488,7 +496,7 @@ fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
 
 #[test]
 fn an_unknown_is_not_superseded_by_a_password_that_was_set_before_it() {
-    let (spec, wish, running) = (spec(1), wish(), reading(Power::Running));
+    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
     let unknown = InstanceRow { state_time: Some(Time(at(2))), ..row(State::Unknown) };
     let set = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
     let state = |later: InstanceRow| {
@@ -500,7 +508,7 @@ fn an_unknown_is_not_superseded_by_a_password_that_was_set_before_it() {
         });
         let mut targets = targets(&spec, Some(&running));
         targets[0].record = Some(&record);
-        plan(&object(&spec, &wish), &targets, at(9)).rows[0].state
+        plan(&object(&spec, &request), &targets, at(9)).rows[0].state
     };
     assert_eq!(state(row(State::Failed)), State::Unknown, "a person decides");
     assert_eq!(state(set(3)), State::Superseded);
@@ -508,7 +516,7 @@ fn an_unknown_is_not_superseded_by_a_password_that_was_set_before_it() {
 
 #[test]
 fn a_claim_that_failed_is_tried_again_with_another_password_whatever_it_failed_of() {
-    let (spec, wish, running, run, mut record) = (spec(1), wish(), reading(Power::Running), run(), completed());
+    let (spec, request, running, run, mut record) = (spec(1), request(), reading(Power::Running), run(), completed());
     for reason in [reasons::NOT_PERMITTED, reasons::STABLE_STATE_TIMEOUT, reasons::PASSWORD_REFUSED] {
         let failed = InstanceRow { reason: reason.to_owned(), ..row(State::Failed) };
         let status = record.status.as_mut().unwrap();
@@ -516,14 +524,14 @@ fn a_claim_that_failed_is_tried_again_with_another_password_whatever_it_failed_o
         status.completed = needed::complete(&[], &record.spec, failed.clone());
         let claims = |fingerprint: &str| {
             let fingerprint = Some(Fingerprint { key_id: "k1".to_owned(), value: fingerprint.to_owned() });
-            let wish = Wish { fingerprint, ..wish.clone() };
+            let request = Request { fingerprint, ..request.clone() };
             let mut targets = targets(&spec, Some(&running));
             (targets[0].record, targets[0].before) = (Some(&record), Some(&failed));
-            let object = Object {
+            let object = ResetFacts {
                 run: Some(&run),
                 requested: Some(requested()),
                 min_restart_interval_seconds: 0,
-                ..object(&spec, &wish)
+                ..object(&spec, &request)
             };
             plan(&object, &targets, at(9)).claims.len()
         };
@@ -533,29 +541,30 @@ fn a_claim_that_failed_is_tried_again_with_another_password_whatever_it_failed_o
 
 #[test]
 fn a_record_that_was_lost_and_made_for_another_owner_starts_nothing_for_those_who_were_done() {
-    let (spec, wish, running, run, done) = (spec(1), wish(), reading(Power::Running), run(), row(State::InEffect));
+    let (spec, request, running, run, done) =
+        (spec(1), request(), reading(Power::Running), run(), row(State::InEffect));
     let mut record = completed();
     record.spec.owner = owner("other");
-    let state = |record: &ResetRecord, wish: &Wish| {
+    let state = |record: &ResetRecord, request: &Request| {
         let mut targets = targets(&spec, Some(&running));
         (targets[0].before, targets[0].record) = (Some(&done), Some(record));
-        let object = Object {
+        let object = ResetFacts {
             run: Some(&run),
             requested: Some(requested()),
             min_restart_interval_seconds: 0,
-            ..object(&spec, wish)
+            ..object(&spec, request)
         };
         let plan = plan(&object, &targets, at(9));
         (plan.rows[0].state, plan.claims.len())
     };
     let status = record.status.as_mut().unwrap();
     (status.phase, status.completed) = (Phase::SettingPassword, Vec::new());
-    assert_eq!(state(&record, &wish), (State::InEffect, 0), "the other has set nothing");
+    assert_eq!(state(&record, &request), (State::InEffect, 0), "the other has set nothing");
     record.status.as_mut().unwrap().phase = Phase::InEffect;
     let set = InstanceRow { password_set_time: Some(Time(at(5))), ..row(State::InEffect) };
     record.status.as_mut().unwrap().completed = needed::complete(&[], &record.spec, set);
-    assert_eq!(state(&record, &wish), (State::Superseded, 0));
-    let second = Wish { tokens: vec!["run:2".to_owned()], ..wish };
+    assert_eq!(state(&record, &request), (State::Superseded, 0));
+    let second = Request { tokens: vec!["run:2".to_owned()], ..request };
     assert_eq!(state(&record, &second), (State::Pending, 1), "a new run is a new run");
 }
 
@@ -565,10 +574,10 @@ fn a_retry_annotation_that_is_removed_ends_no_pause() {
     record.spec.retry = Some("retry:a".to_owned());
     record.status.as_mut().unwrap().completed = needed::complete(&[], &record.spec, row(State::Failed));
     let is_paused = |retry: Option<&str>| {
-        let wish = Wish { retry: retry.map(str::to_owned), ..wish() };
+        let request = Request { retry: retry.map(str::to_owned), ..request() };
         let mut targets = targets(&spec, Some(&running));
         targets[0].record = Some(&record);
-        let no_pause = Object { min_restart_interval_seconds: 0, ..object(&spec, &wish) };
+        let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &request) };
         let plan = plan(&no_pause, &targets, at(9));
         (plan.paused, plan.claims.len())
     };
@@ -579,22 +588,22 @@ fn a_retry_annotation_that_is_removed_ends_no_pause() {
 
 #[test]
 fn the_objects_own_status_remembers_when_the_record_is_lost() {
-    let (spec, wish, running, run, done) =
-        (spec(1), wish(), reading(Power::Running), run(), row(State::EffectiveAtNextStart));
+    let (spec, request, running, run, done) =
+        (spec(1), request(), reading(Power::Running), run(), row(State::EffectiveAtNextStart));
     let mut targets = targets(&spec, Some(&running));
     targets[0].before = Some(&done);
-    let remembered = Object { run: Some(&run), requested: Some(requested()), ..object(&spec, &wish) };
+    let remembered = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
     assert!(plan(&remembered, &targets, at(1)).claims.is_empty());
-    let second = Wish { tokens: vec!["run:2".to_owned()], ..wish.clone() };
-    let asked_anew = Object { run: Some(&run), requested: Some(requested()), ..object(&spec, &second) };
+    let second = Request { tokens: vec!["run:2".to_owned()], ..request.clone() };
+    let asked_anew = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &second) };
     assert_eq!(claims(&plan(&asked_anew, &targets, at(1))), ["i-bp1a0000"]);
 }
 
 #[test]
 fn a_block_holds_back_what_has_not_begun() {
-    let (spec, wish, running) = (spec(2), wish(), reading(Power::Running));
+    let (spec, request, running) = (spec(2), request(), reading(Power::Running));
     let block = Block { reason: reasons::SUSPENDED, message: "suspended".to_owned() };
-    let object = Object { block: Some(block), ..object(&spec, &wish) };
+    let object = ResetFacts { block: Some(block), ..object(&spec, &request) };
     let plan = plan(&object, &targets(&spec, Some(&running)), at(1));
     assert!(plan.claims.is_empty());
     assert!(plan.rows.iter().all(|row| row.reason == reasons::SUSPENDED));
@@ -603,11 +612,11 @@ fn a_block_holds_back_what_has_not_begun() {
 
 #[test]
 fn an_instance_whose_record_cannot_be_gone_by_takes_no_slot_from_the_others() {
-    let (spec, wish, reading) = (spec(4), wish(), reading(Power::Running));
+    let (spec, request, reading) = (spec(4), request(), reading(Power::Running));
     for (bad, says) in [(BadRecord::Unreadable, "cannot read"), (BadRecord::OfAnotherInstance, "another instance")] {
         let mut targets = targets(&spec, Some(&reading));
         targets[0].bad_record = Some(bad);
-        let plan = plan(&object(&spec, &wish), &targets, at(0));
+        let plan = plan(&object(&spec, &request), &targets, at(0));
         let row = &plan.rows[0];
         assert_eq!((row.state, row.reason.as_str()), (State::Pending, reasons::INVALID_SPEC));
         assert!(row.message.contains("ResetRecord") && row.message.contains(says), "{}", row.message);
@@ -627,18 +636,18 @@ fn unknown_record() -> ResetRecord {
     record
 }
 
-fn decided(text: &str) -> Wish {
-    Wish { resolution: Resolution::parse(text), ..wish() }
+fn decided(text: &str) -> Request {
+    Request { resolution: Resolution::parse(text), ..request() }
 }
 
 #[test]
 fn an_unknown_is_claimed_again_only_when_a_person_has_it_restarted_and_only_once() {
     let (spec, running, mut record) = (spec(1), reading(Power::Running), unknown_record());
-    let plan_for = |record: &ResetRecord, wish: &Wish| {
+    let plan_for = |record: &ResetRecord, request: &Request| {
         let target = Target { record: Some(record), ..targets(&spec, Some(&running)).remove(0) };
-        plan(&Object { min_restart_interval_seconds: 0, ..object(&spec, wish) }, &[target], at(1))
+        plan(&ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, request) }, &[target], at(1))
     };
-    assert!(plan_for(&record, &wish()).claims.is_empty());
+    assert!(plan_for(&record, &request()).claims.is_empty());
     assert!(plan_for(&record, &decided("i-bp1a0000/2=RestartAgain")).claims.is_empty());
     assert_eq!(claims(&plan_for(&record, &decided("i-bp1a0000/1=RestartAgain"))), ["i-bp1a0000"]);
     record.spec.claim = 2;
@@ -648,24 +657,24 @@ fn an_unknown_is_claimed_again_only_when_a_person_has_it_restarted_and_only_once
 #[test]
 fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
     let (spec, running, record) = (spec(1), reading(Power::Running), unknown_record());
-    let wish = decided("i-bp1a0000/1=Happened");
+    let request = decided("i-bp1a0000/1=Happened");
     let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
-    let plan = plan(&object(&spec, &wish), &[target], at(1));
+    let plan = plan(&object(&spec, &request), &[target], at(1));
     assert_eq!((plan.happened.as_deref(), plan.claims.len()), (Some("i-bp1a0000"), 0));
     let status = progress::apply(&record, Change::Happened, None, at(1));
     assert_eq!((status.phase, status.completed[0].row.state), (Phase::InEffect, State::InEffect));
     assert_eq!(status.completed[0].row.reason, reasons::RESOLVED_BY_PERSON);
     assert!(!slots::holds_slot(&status, at(1)));
-    let holders = |wish| slots::holders(&[&record], wish, |_| None, timing(), at(1));
-    assert_eq!(holders(&wish).len(), 0);
-    assert_eq!(holders(&self::wish()), [holder("i-bp1a0000", Outlook::Frees)]);
+    let holders = |request| slots::holders(&[&record], request, |_| None, bounds(), at(1));
+    assert_eq!(holders(&request).len(), 0);
+    assert_eq!(holders(&self::request()), [holder("i-bp1a0000", Outlook::Frees)]);
 }
 
 #[test]
 fn slots_that_do_not_become_free_hold_up_the_object_and_say_whose_they_are() {
-    let (spec, wish, running) = (spec(3), wish(), reading(Power::Running));
+    let (spec, request, running) = (spec(3), request(), reading(Power::Running));
     let plan_with = |holders: &[Holder]| {
-        plan(&Object { slot_holders: holders, ..object(&spec, &wish) }, &targets(&spec, Some(&running)), at(1))
+        plan(&ResetFacts { slot_holders: holders, ..object(&spec, &request) }, &targets(&spec, Some(&running)), at(1))
     };
     let stays = |id| holder(id, Outlook::Stays("it is Stopped; start it".to_owned()));
     let held = plan_with(&[stays("i-bp1a0000"), stays("i-y")]).held_up.unwrap();
@@ -688,7 +697,7 @@ fn a_slot_stays_held_once_readings_m_apart_do_not_show_the_instance_running() {
     record.status.as_mut().unwrap().unanswered_until = None;
     record.status.as_mut().unwrap().row.as_mut().unwrap().state_time = Some(Time(at(100)));
     let outlook = |record: &ResetRecord, reading: Option<Reading>| {
-        slots::holders(&[record], &wish(), |_| reading.clone(), timing(), at(1_000)).remove(0).outlook
+        slots::holders(&[record], &request(), |_| reading.clone(), bounds(), at(1_000)).remove(0).outlook
     };
     let shown = |sent, power| Some(Reading { sent_at: at(sent), since: at(50), ..reading(power) });
     assert_eq!(outlook(&record, None), Outlook::Frees, "nothing is known");
@@ -712,10 +721,10 @@ fn a_slot_stays_held_once_readings_m_apart_do_not_show_the_instance_running() {
 
 #[test]
 fn a_record_in_a_phase_of_another_version_is_waited_for_by_name() {
-    let (spec, wish, running, mut record) = (spec(1), wish(), reading(Power::Running), claimed());
+    let (spec, request, running, mut record) = (spec(1), request(), reading(Power::Running), claimed());
     record.status.as_mut().unwrap().phase = Phase::Unrecognized;
     let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
-    let plan = plan(&object(&spec, &wish), &[target], at(1));
+    let plan = plan(&object(&spec, &request), &[target], at(1));
     assert_eq!((plan.rows[0].state, plan.rows[0].reason.as_str()), (State::Pending, reasons::INVALID_SPEC));
     assert!(plan.claims.is_empty());
 }
@@ -734,9 +743,9 @@ fn unread_plan(
     reading: Option<&Reading>,
     now: i64,
 ) -> Plan {
-    let (spec, wish, run) = (spec(1), wish(), run());
+    let (spec, request, run) = (spec(1), request(), run());
     let object =
-        Object { read_trouble: trouble, run: Some(&run), requested: Some(requested()), ..object(&spec, &wish) };
+        ResetFacts { read_trouble: trouble, run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
     let target = Target { instance_id: "i-bp1a0000", record: None, bad_record: None, before, reading };
     plan(&object, &[target], at(now))
 }

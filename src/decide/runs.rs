@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::memory;
-use super::needed::{self, Wish};
-use super::rollout::{Object, Target};
+use super::needed::{self, Request};
+use super::rollout::{ResetFacts, Target};
 use crate::api::password_reset::{Requested, Run, Trigger};
 use crate::api::reset_record::{Fingerprint, Phase, ResetRecord};
 
@@ -47,16 +47,16 @@ pub struct RunPassword {
 
 /// Whether the last run is still the one that answers what is asked for.
 #[must_use]
-pub fn goes_on(run: &Run, wish: &Wish) -> bool {
-    run.completion_time.is_none() && needed::covers(&run.tokens, &wish.tokens)
+pub fn goes_on(run: &Run, request: &Request) -> bool {
+    run.completion_time.is_none() && needed::covers(&run.tokens, &request.tokens)
 }
 
 /// The password that an instance has to get under the run in progress; `None`: any, for none was acknowledged yet, or the
 /// claim will begin a run of its own.
 #[must_use]
-pub fn password_for<'a>(object: &'a Object, target: &Target, password: &'a RunPassword) -> Option<&'a Fingerprint> {
+pub fn password_for<'a>(object: &'a ResetFacts, target: &Target, password: &'a RunPassword) -> Option<&'a Fingerprint> {
     password.fingerprint.as_ref().or_else(|| {
-        let run = object.run.filter(|run| needed::covers(&run.tokens, &object.wish.tokens))?;
+        let run = object.run.filter(|run| needed::covers(&run.tokens, &object.request.tokens))?;
         // To try an instance again goes on with the run that has ended; to add one begins another.
         let is_retry = target.before.is_some_and(|row| row.claim.is_some());
         run.fingerprint.as_ref().filter(|_| is_retry)
@@ -64,16 +64,16 @@ pub fn password_for<'a>(object: &'a Object, target: &Target, password: &'a RunPa
 }
 
 /// Whether a record holds a claim of the run that answers what is asked for now.
-fn holds_claim(object: &Object, record: &ResetRecord) -> bool {
+fn holds_claim(object: &ResetFacts, record: &ResetRecord) -> bool {
     let (spec, phase) = (&record.spec, record.phase());
     let is_of_this_run = || match object.run {
-        None => spec.owner.uid == object.wish.owner.uid || !phase.has_ended(),
-        Some(run) if goes_on(run, object.wish) => spec.claim_time >= run.start_time,
+        None => spec.owner.uid == object.request.owner.uid || !phase.has_ended(),
+        Some(run) if goes_on(run, object.request) => spec.claim_time >= run.start_time,
         Some(Run { completion_time: Some(end), .. }) => !phase.has_ended() || spec.claim_time > *end,
         Some(run) => spec.claim_time > run.start_time,
     };
-    spec.owner.is(&object.wish.owner)
-        && needed::covers(&spec.tokens, &object.wish.tokens)
+    spec.owner.is(&object.request.owner)
+        && needed::covers(&spec.tokens, &object.request.tokens)
         && phase != Phase::Idle
         && !memory::is_incomplete(record)
         && is_of_this_run()
@@ -81,8 +81,8 @@ fn holds_claim(object: &Object, record: &ResetRecord) -> bool {
 
 /// The first claim of a run that the object's status does not show yet.
 #[must_use]
-pub fn begun(object: &Object, targets: &[Target]) -> Option<Begun> {
-    if object.run.is_some_and(|run| goes_on(run, object.wish)) {
+pub fn begun(object: &ResetFacts, targets: &[Target]) -> Option<Begun> {
+    if object.run.is_some_and(|run| goes_on(run, object.request)) {
         return None;
     }
     let claimed = targets.iter().filter_map(|target| Some((target, target.record?)));
@@ -100,8 +100,8 @@ pub(super) fn was_claimed_before(target: &Target, claim: i64) -> bool {
 
 /// The password of the run that answers what is asked for now.
 #[must_use]
-pub fn password(object: &Object, targets: &[Target], begun: Option<Begun>) -> RunPassword {
-    let run = object.run.filter(|run| goes_on(run, object.wish));
+pub fn password(object: &ResetFacts, targets: &[Target], begun: Option<Begun>) -> RunPassword {
+    let run = object.run.filter(|run| goes_on(run, object.request));
     let start = run.map(|run| run.start_time.0).or(begun.map(|begun| begun.time));
     let set: Vec<_> = start
         .map_or(Vec::new(), |start| targets.iter().filter_map(|target| acknowledged(object, target, start)).collect());
@@ -113,14 +113,18 @@ pub fn password(object: &Object, targets: &[Target], begun: Option<Begun>) -> Ru
         is_mixed: set.iter().any(|(_, other)| differs(other)),
         other_in_flight: targets
             .iter()
-            .find(|target| sets_another(object.wish, target))
+            .find(|target| sets_another(object.request, target))
             .map(|it| it.instance_id.to_owned()),
         fingerprint,
     }
 }
 
 /// When ECS acknowledged a password of this run on an instance, and which.
-fn acknowledged<'a>(object: &Object, target: &Target<'a>, start: Timestamp) -> Option<(Timestamp, &'a Fingerprint)> {
+fn acknowledged<'a>(
+    object: &ResetFacts,
+    target: &Target<'a>,
+    start: Timestamp,
+) -> Option<(Timestamp, &'a Fingerprint)> {
     let record = target.record?;
     let status = record.status.as_ref()?;
     if holds_claim(object, record)
@@ -128,19 +132,21 @@ fn acknowledged<'a>(object: &Object, target: &Target<'a>, start: Timestamp) -> O
     {
         return Some((acknowledged.0, &record.spec.fingerprint));
     }
-    let entry = needed::entry_of(&status.completed, &object.wish.owner)?;
+    let entry = needed::entry_of(&status.completed, &object.request.owner)?;
     let set = entry.row.password_set_time.as_ref().filter(|set| set.0 >= start)?;
-    needed::covers(&entry.tokens, &object.wish.tokens).then_some((set.0, &entry.fingerprint))
+    needed::covers(&entry.tokens, &object.request.tokens).then_some((set.0, &entry.fingerprint))
 }
 
 /// Whether a claim of the object is setting another password than the Secret holds now.
-fn sets_another(wish: &Wish, target: &Target) -> bool {
+fn sets_another(request: &Request, target: &Target) -> bool {
     let is_setting = |record: &&ResetRecord| {
-        record.phase() == Phase::SettingPassword && record.spec.owner.is(&wish.owner) && !memory::is_incomplete(record)
+        record.phase() == Phase::SettingPassword
+            && record.spec.owner.is(&request.owner)
+            && !memory::is_incomplete(record)
     };
     let record = target.record.filter(is_setting);
     record.is_some_and(|record| {
-        wish.fingerprint.as_ref().is_some_and(|now| needed::differs(now, &record.spec.fingerprint))
+        request.fingerprint.as_ref().is_some_and(|now| needed::differs(now, &record.spec.fingerprint))
     })
 }
 
@@ -148,50 +154,51 @@ fn sets_another(wish: &Wish, target: &Target) -> bool {
 #[must_use]
 pub fn run(
     before: Option<&Run>,
-    wish: &Wish,
+    request: &Request,
     begun: Option<Begun>,
     password: &RunPassword,
     has_ended: bool,
     now: Timestamp,
 ) -> Option<Run> {
     let mut run = match (before, begun) {
-        (Some(run), Some(begun)) if !goes_on(run, wish) => {
-            let trigger = trigger(run, wish, begun);
+        (Some(run), Some(begun)) if !goes_on(run, request) => {
+            let trigger = trigger(run, request, begun);
             // A retry goes on with what the run was about.
             let fingerprint = run.fingerprint.clone().filter(|_| trigger == Trigger::Retry);
-            Run { fingerprint, ..fresh(run.number + 1, trigger, wish, begun.time) }
+            Run { fingerprint, ..fresh(run.number + 1, trigger, request, begun.time) }
         }
-        (None, Some(begun)) => fresh(1, Trigger::Created, wish, begun.time),
+        (None, Some(begun)) => fresh(1, Trigger::Created, request, begun.time),
         (before, _) => before?.clone(),
     };
-    if goes_on(&run, wish) {
+    if goes_on(&run, request) {
         run.fingerprint = run.fingerprint.or_else(|| password.fingerprint.clone());
-        run.retry = wish.retry.clone().or(run.retry);
+        run.retry = request.retry.clone().or(run.retry);
     }
     if has_ended {
         run.completion_time.get_or_insert(Time(now));
         // Nothing was needed for what was asked since: the run answers that too.
-        let unheard = wish.tokens.iter().filter(|token| !run.tokens.contains(token));
+        let unheard = request.tokens.iter().filter(|token| !run.tokens.contains(token));
         let unheard: Vec<String> = unheard.cloned().collect();
         run.tokens.extend(unheard);
     }
     Some(run)
 }
 
-fn fresh(number: i64, trigger: Trigger, wish: &Wish, start: Timestamp) -> Run {
+fn fresh(number: i64, trigger: Trigger, request: &Request, start: Timestamp) -> Run {
     Run {
         number,
         trigger,
-        tokens: wish.tokens.clone(),
-        retry: wish.retry.clone(),
+        tokens: request.tokens.clone(),
+        retry: request.retry.clone(),
         fingerprint: None,
         start_time: Time(start),
         completion_time: None,
     }
 }
 
-fn trigger(before: &Run, wish: &Wish, begun: Begun) -> Trigger {
-    let asked = |kind: &str| wish.tokens.iter().any(|token| token.starts_with(kind) && !before.tokens.contains(token));
+fn trigger(before: &Run, request: &Request, begun: Begun) -> Trigger {
+    let asked =
+        |kind: &str| request.tokens.iter().any(|token| token.starts_with(kind) && !before.tokens.contains(token));
     if asked("run:") {
         Trigger::RunID
     } else if asked("rerun:") {
@@ -205,13 +212,13 @@ fn trigger(before: &Run, wish: &Wish, begun: Begun) -> Trigger {
 
 /// What the rows answer after a pass. While they have all ended, nothing that was asked for before is forgotten.
 #[must_use]
-pub fn requested(before: Option<Requested>, wish: &Wish, has_ended: bool) -> Requested {
+pub fn requested(before: Option<Requested>, request: &Request, has_ended: bool) -> Requested {
     let mut requested = match before {
-        Some(before) if has_ended || needed::covers(&before.tokens, &wish.tokens) => before,
+        Some(before) if has_ended || needed::covers(&before.tokens, &request.tokens) => before,
         _ => Requested { tokens: Vec::new(), retry: None },
     };
-    requested.tokens.retain(|token| !wish.tokens.contains(token));
-    requested.tokens.extend(wish.tokens.iter().cloned());
-    requested.retry = wish.retry.clone().or(requested.retry);
+    requested.tokens.retain(|token| !request.tokens.contains(token));
+    requested.tokens.extend(request.tokens.iter().cloned());
+    requested.retry = request.retry.clone().or(requested.retry);
     requested
 }

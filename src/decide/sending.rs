@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::rollout::Block;
-use super::step::{Observed, Sendable};
-use super::{Reading, Seen, backoff, later};
+use super::step::{ClaimFacts, Sendable};
+use super::{InstanceView, Reading, backoff, later};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, ResetRecordSpec};
 
@@ -13,7 +13,7 @@ pub(super) const SOON: SignedDuration = SignedDuration::from_secs(5);
 
 /// Whether the claim's next call can be made, the account's rules included. A reading that is too old to sign by does not
 /// end a claim either: tags may have been put right since.
-pub(super) fn may_send(o: &Observed, now: Timestamp) -> Sendable {
+pub(super) fn may_send(o: &ClaimFacts, now: Timestamp) -> Sendable {
     let is_refused = fresh(o.reading, now).is_some_and(|seen| !seen.permitted);
     match &o.sendable {
         Sendable::Yes | Sendable::NotNow(_) if is_refused => {
@@ -28,7 +28,7 @@ pub(super) fn may_send(o: &Observed, now: Timestamp) -> Sendable {
 }
 
 /// The instance of a reading that is fresh enough to sign a changing call by.
-pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Seen> {
+pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&InstanceView> {
     reading.filter(|reading| reading.is_fresh(now))?.seen.as_ref()
 }
 
@@ -37,7 +37,7 @@ pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Seen> 
 ///
 /// # Errors
 /// Why it may not be sent.
-pub fn last_look(reading: Option<&Reading>, now: Timestamp) -> Result<(), Block> {
+pub fn consent_before_send(reading: Option<&Reading>, now: Timestamp) -> Result<(), Block> {
     let held = |reason, message: &str| Err(Block { reason, message: message.to_owned() });
     match reading.filter(|reading| reading.is_fresh(now)).map(|reading| &reading.seen) {
         Some(Some(seen)) if seen.permitted => Ok(()),
@@ -61,11 +61,11 @@ mod tests {
     #[test]
     fn a_call_is_sent_by_a_fresh_reading_that_shows_the_instance_permitted_and_by_no_other() {
         let running = reading(0, 0, Power::Running, -600);
-        assert_eq!(last_look(Some(&running), at(60)), Ok(()));
-        let held = |reading: &Reading, second| last_look(Some(reading), at(second)).unwrap_err().reason;
+        assert_eq!(consent_before_send(Some(&running), at(60)), Ok(()));
+        let held = |reading: &Reading, second| consent_before_send(Some(reading), at(second)).unwrap_err().reason;
         assert_eq!(held(&running, 61), reasons::ECS_UNAVAILABLE);
-        assert!(last_look(None, at(0)).is_err());
-        let forbidden = running.seen.clone().map(|seen| Seen { permitted: false, ..seen });
+        assert!(consent_before_send(None, at(0)).is_err());
+        let forbidden = running.seen.clone().map(|seen| InstanceView { permitted: false, ..seen });
         assert_eq!(held(&Reading { seen: forbidden, ..running.clone() }, 1), reasons::INSTANCE_NOT_ALLOWED);
         assert_eq!(held(&Reading { seen: None, ..running }, 1), reasons::INSTANCE_NOT_FOUND);
     }

@@ -6,9 +6,9 @@
 
 use jiff::Timestamp;
 
-use super::needed::Wish;
+use super::needed::Request;
 use super::restart::settled;
-use super::{Power, Reading, Timing, is_drained, later};
+use super::{Power, ProtocolBounds, Reading, is_drained, later};
 use crate::api::reset_record::{Owner, Phase, ResetRecord, ResetRecordStatus};
 
 /// An instance whose claim holds a slot.
@@ -65,34 +65,35 @@ fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
     }
 }
 
-/// The instances that hold a slot of the owner of `wish`, in the order of their ids. The slot of an Unknown is free once a person
+/// The instances that hold a slot of the owner of `request`, in the order of their ids. The slot of an Unknown is free once a person
 /// has decided. `reading_of`: the latest reading of an instance, whether the account's rules cover it or not.
 #[must_use]
 pub fn holders(
     records: &[&ResetRecord],
-    wish: &Wish,
+    request: &Request,
     reading_of: impl Fn(&str) -> Option<Reading>,
-    timing: Timing,
+    bounds: ProtocolBounds,
     now: Timestamp,
 ) -> Vec<Holder> {
-    let resolved =
-        |record: &ResetRecord| wish.resolution.as_ref().is_some_and(|decided| decided.counts(record, &wish.owner, now));
+    let resolved = |record: &ResetRecord| {
+        request.resolution.as_ref().is_some_and(|decided| decided.counts(record, &request.owner, now))
+    };
     let holds = |record: &ResetRecord| {
         record.status.as_ref().is_some_and(|status| holds_slot(status, now)) && !resolved(record)
     };
     let holder = |record: &ResetRecord| {
         let instance_id = record.spec.instance_id.clone();
-        let outlook = outlook(&record.progress(), reading_of(&instance_id).as_ref(), timing);
+        let outlook = outlook(&record.progress(), reading_of(&instance_id).as_ref(), bounds);
         Holder { instance_id, outlook }
     };
-    let mut holders: Vec<Holder> = of(records, &wish.owner).filter(|record| holds(record)).map(holder).collect();
+    let mut holders: Vec<Holder> = of(records, &request.owner).filter(|record| holds(record)).map(holder).collect();
     holders.sort_unstable_by(|a, b| a.instance_id.cmp(&b.instance_id));
     holders
 }
 
 /// When the slot that `status` holds will be free. A claim that has ended waits for the instance to be Running; one that readings
 /// M apart show otherwise is not on its way there.
-fn outlook(status: &ResetRecordStatus, reading: Option<&Reading>, timing: Timing) -> Outlook {
+fn outlook(status: &ResetRecordStatus, reading: Option<&Reading>, bounds: ProtocolBounds) -> Outlook {
     if status.phase == Phase::Unrecognized {
         let why = "its ResetRecord is in a phase that this version of the controller does not know; install the version that wrote it";
         return Outlook::Stays(why.to_owned());
@@ -101,9 +102,9 @@ fn outlook(status: &ResetRecordStatus, reading: Option<&Reading>, timing: Timing
         return Outlook::Frees;
     };
     let ended = status.row.as_ref().and_then(|row| row.state_time.as_ref()).map(|time| time.0);
-    let last_copy = status.unanswered_until.as_ref().map(|until| later(until.0, timing.restart_settle));
+    let last_copy = status.unanswered_until.as_ref().map(|until| later(until.0, bounds.restart_settle));
     let from = ended.max(last_copy).unwrap_or(reading.since);
-    match settled(reading, from, timing) {
+    match settled(reading, from, bounds) {
         Err(then) => Outlook::FreesUntil(then),
         Ok(()) => Outlook::Stays(ways_out(status, reading)),
     }

@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::{Reading, Timing};
+use super::{ProtocolBounds, Reading};
 use crate::api::password_reset::InstanceRow;
 use crate::api::reset_record::{ResetRecord, StartTimeEvidence};
 
 /// Everything that the decision rests on.
 #[derive(Debug)]
-pub struct Observed<'a> {
+pub struct ClaimFacts<'a> {
     /// The record, just read from the API server.
     pub record: &'a ResetRecord,
     /// The id of this process.
@@ -32,7 +32,7 @@ pub struct Observed<'a> {
     /// The instance's row in its owner's status, as last watched: a record that is older than it was restored from a backup.
     pub owner_row: Option<&'a InstanceRow>,
     /// The lengths of time that ECS's behaviour dictates.
-    pub timing: Timing,
+    pub bounds: ProtocolBounds,
 }
 
 /// Whether the next call of the claim can be made.
@@ -92,7 +92,7 @@ pub enum Change {
     /// The restart that is stored was never sent, as this process knows of its own attempt.
     RestartNotSent,
     /// Nothing was sent and nothing can be: as if never claimed.
-    GivenBack,
+    Withdrawn,
 }
 
 /// A changing call.

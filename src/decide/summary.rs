@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::later;
-use super::needed::Wish;
+use super::needed::Request;
 use super::password::Broken;
 use super::rollout::{self, Block, Plan, ReadTrouble, is_unread};
 use super::runs;
@@ -22,13 +22,13 @@ use crate::api::reasons;
 
 /// What the status is made of.
 #[derive(Debug)]
-pub struct Situation<'a> {
+pub struct StatusFacts<'a> {
     /// The object's generation.
     pub generation: Option<i64>,
     /// The status as it stands.
     pub before: &'a PasswordResetStatus,
     /// What the object asks for.
-    pub wish: &'a Wish,
+    pub request: &'a Request,
     /// The rerun annotation.
     pub rerun_requested_at: Option<&'a str>,
     /// Whether it has an annotation `resolve-unknown`, of whatever form.
@@ -57,8 +57,8 @@ pub struct Situation<'a> {
     pub plan: &'a Plan,
 }
 
-/// The bottom line, before it is spread over conditions.
-struct Bottom {
+/// The summary line, before it is spread over conditions.
+struct Summary {
     status: ConditionStatus,
     reason: &'static str,
     message: String,
@@ -67,32 +67,25 @@ struct Bottom {
 
 /// The whole status.
 #[must_use]
-pub fn status(situation: &Situation, now: Timestamp) -> PasswordResetStatus {
-    let rows = &situation.plan.rows;
+pub fn status(facts: &StatusFacts, now: Timestamp) -> PasswordResetStatus {
+    let rows = &facts.plan.rows;
     let counts = count(rows);
-    let bottom = bottom_line(situation, &counts, now);
-    let updates = spread(situation, &bottom);
+    let summary = summarize(facts, &counts, now);
+    let updates = conditions_of(facts, &summary);
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
     let ended = rows.iter().all(|row| row.state.has_ended());
-    let run = runs::run(
-        situation.before.run.as_ref(),
-        situation.wish,
-        situation.plan.begun,
-        &situation.plan.password,
-        ended,
-        now,
-    );
-    let requested = runs::requested(situation.before.requested(), situation.wish, ended);
+    let run = runs::run(facts.before.run.as_ref(), facts.request, facts.plan.begun, &facts.plan.password, ended, now);
+    let requested = runs::requested(facts.before.requested(), facts.request, ended);
     PasswordResetStatus {
-        observed_generation: situation.generation,
-        conditions: conditions::set(&situation.before.conditions, updates, situation.generation, &Time(now)),
-        last_handled_rerun: situation
+        observed_generation: facts.generation,
+        conditions: conditions::set(&facts.before.conditions, updates, facts.generation, &Time(now)),
+        last_handled_rerun: facts
             .rerun_requested_at
             .map(str::to_owned)
-            .or_else(|| situation.before.last_handled_rerun.clone()),
+            .or_else(|| facts.before.last_handled_rerun.clone()),
         run,
         requested: Some(requested),
-        account_name: Some(situation.account_name.to_owned()),
+        account_name: Some(facts.account_name.to_owned()),
         progress: Some(format!("{done}/{}", counts.total)),
         counts: Some(counts),
         instances: rows.clone(),
@@ -120,38 +113,43 @@ pub fn count(rows: &[InstanceRow]) -> Counts {
     counts
 }
 
-fn bottom_line(situation: &Situation, counts: &Counts, now: Timestamp) -> Bottom {
-    let rows = &situation.plan.rows;
+fn summarize(facts: &StatusFacts, counts: &Counts, now: Timestamp) -> Summary {
+    let rows = &facts.plan.rows;
     let open: Vec<&InstanceRow> = rows.iter().filter(|row| !row.state.has_ended()).collect();
     if open.is_empty() {
-        return ended(situation, counts);
+        return ended(facts, counts);
     }
     let is_pending = |row: &&InstanceRow| row.state == State::Pending;
     if open.iter().all(is_pending)
         && let Some(row) = open.iter().find(|row| row.reason == reasons::SECRET_CHANGED_DURING_RUN)
     {
         let reason = reasons::SECRET_CHANGED_DURING_RUN;
-        return Bottom { status: ConditionStatus::False, reason, message: row.message.clone(), retrying: false };
+        return Summary { status: ConditionStatus::False, reason, message: row.message.clone(), retrying: false };
     }
-    if situation.plan.paused && open.iter().all(is_pending) {
+    if facts.plan.paused && open.iter().all(is_pending) {
         let message = format!(
             "{}; the other {} are left alone (maxFailures). Mend the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
             failures(rows),
             open.len()
         );
-        return Bottom { status: ConditionStatus::False, reason: reasons::PAUSED_ON_FAILURE, message, retrying: false };
+        return Summary {
+            status: ConditionStatus::False,
+            reason: reasons::PAUSED_ON_FAILURE,
+            message,
+            retrying: false,
+        };
     }
-    if situation.suspended && open.iter().all(is_pending) {
+    if facts.suspended && open.iter().all(is_pending) {
         let message = format!("suspended; instances not begun: {}", open.len());
-        return Bottom { status: ConditionStatus::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
+        return Summary { status: ConditionStatus::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
     }
     if open.iter().all(|row| row.reason == reasons::INVALID_SPEC)
         && let Some(row) = open.first()
     {
         let message = format!("{}: {}", row.instance_id, row.message);
-        return Bottom { status: ConditionStatus::False, reason: reasons::INVALID_SPEC, message, retrying: false };
+        return Summary { status: ConditionStatus::False, reason: reasons::INVALID_SPEC, message, retrying: false };
     }
-    if let Some(Block { reason, message }) = trouble(situation) {
+    if let Some(Block { reason, message }) = first_hold(facts) {
         let human = [
             reasons::NAMESPACE_NOT_ALLOWED,
             reasons::REGION_NOT_ALLOWED,
@@ -159,19 +157,19 @@ fn bottom_line(situation: &Situation, counts: &Counts, now: Timestamp) -> Bottom
             reasons::NOT_PERMITTED,
         ]
         .contains(&reason);
-        let lasts = situation.plan.unread_for_too_long || account_lasts(situation, now);
+        let lasts = facts.plan.unread_for_too_long || account_lasts(facts, now);
         let stalled = (human || lasts) && open.iter().all(|row| is_pending(row) || is_unread(row));
         let message = if stalled && !human {
-            let seconds = situation.patience.as_secs();
+            let seconds = facts.patience.as_secs();
             format!("{message}; it has been so for {seconds} s, and is tried again by itself")
         } else {
             message
         };
         let status = if stalled { ConditionStatus::False } else { ConditionStatus::Unknown };
-        return Bottom { status, reason, message, retrying: !stalled };
+        return Summary { status, reason, message, retrying: !stalled };
     }
-    if let Some(Block { reason, message }) = situation.plan.held_up.as_ref().filter(|_| open.iter().all(is_pending)) {
-        return Bottom { status: ConditionStatus::False, reason, message: message.clone(), retrying: false };
+    if let Some(Block { reason, message }) = facts.plan.held_up.as_ref().filter(|_| open.iter().all(is_pending)) {
+        return Summary { status: ConditionStatus::False, reason, message: message.clone(), retrying: false };
     }
     let at_work = |state| open.iter().find(|row| row.state == state);
     let (reason, row) = if let Some(row) = at_work(State::Restarting) {
@@ -183,47 +181,47 @@ fn bottom_line(situation: &Situation, counts: &Counts, now: Timestamp) -> Bottom
     } else {
         match open.first() {
             Some(row) => (reasons::PENDING, row),
-            None => return ended(situation, counts),
+            None => return ended(facts, counts),
         }
     };
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
     let message = format!("{done} of {} instances done; {}: {}", counts.total, row.instance_id, row.message);
-    Bottom { status: ConditionStatus::Unknown, reason, message, retrying: false }
+    Summary { status: ConditionStatus::Unknown, reason, message, retrying: false }
 }
 
 /// What is in the way of an object that is not done, whoever it may be.
-fn trouble(situation: &Situation) -> Option<Block> {
+fn first_hold(facts: &StatusFacts) -> Option<Block> {
     let of_row = |reason| {
-        let row = situation.plan.rows.iter().find(|row| !row.state.has_ended() && row.reason == reason)?;
+        let row = facts.plan.rows.iter().find(|row| !row.state.has_ended() && row.reason == reason)?;
         Some(Block { reason, message: format!("{}: {}", row.instance_id, row.message) })
     };
-    situation
+    facts
         .account_trouble
-        .or(situation.secret_trouble)
+        .or(facts.secret_trouble)
         .cloned()
         .or_else(|| of_row(reasons::THROTTLED))
-        .or_else(|| Some(situation.poll_trouble.filter(|trouble| trouble.is_for_a_person)?.block.clone()))
+        .or_else(|| Some(facts.poll_trouble.filter(|trouble| trouble.is_for_a_person)?.block.clone()))
         .or_else(|| of_row(reasons::READ_REFUSED))
         .or_else(|| of_row(reasons::ECS_UNAVAILABLE))
-        .or_else(|| Some(situation.poll_trouble?.block.clone()))
+        .or_else(|| Some(facts.poll_trouble?.block.clone()))
 }
 
 /// Whether the account has not been usable for so long that a person is asked.
-fn account_lasts(situation: &Situation, now: Timestamp) -> bool {
-    let before = find(&situation.before.conditions, conditions::ACCOUNT_READY);
+fn account_lasts(facts: &StatusFacts, now: Timestamp) -> bool {
+    let before = find(&facts.before.conditions, conditions::ACCOUNT_READY);
     let since =
         before.filter(|condition| condition.status == "False").map(|condition| condition.last_transition_time.0);
-    let deadline = since.zip(situation.account_patience).map(|(since, patience)| later(since, patience));
-    situation.account_trouble.is_some() && deadline.is_some_and(|deadline| now >= deadline)
+    let deadline = since.zip(facts.account_patience).map(|(since, patience)| later(since, patience));
+    facts.account_trouble.is_some() && deadline.is_some_and(|deadline| now >= deadline)
 }
 
-/// The bottom line of an object all of whose instances have ended.
-fn ended(situation: &Situation, counts: &Counts) -> Bottom {
-    let rows = &situation.plan.rows;
-    if situation.plan.password.is_mixed {
-        let message = rollout::secret_changed(situation.plan.password.instances, rows.len());
+/// The summary line of an object all of whose instances have ended.
+fn ended(facts: &StatusFacts, counts: &Counts) -> Summary {
+    let rows = &facts.plan.rows;
+    if facts.plan.password.is_mixed {
+        let message = rollout::secret_changed(facts.plan.password.instances, rows.len());
         let reason = reasons::SECRET_CHANGED_DURING_RUN;
-        return Bottom { status: ConditionStatus::False, reason, message, retrying: false };
+        return Summary { status: ConditionStatus::False, reason, message, retrying: false };
     }
     if counts.unknown == 0 && counts.failed == 0 {
         let parts = [
@@ -233,7 +231,7 @@ fn ended(situation: &Situation, counts: &Counts) -> Bottom {
         ];
         let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         let message = format!("{} of {} instances done: {}", counts.total, counts.total, parts.join(", "));
-        return Bottom { status: ConditionStatus::True, reason: reasons::SUCCEEDED, message, retrying: false };
+        return Summary { status: ConditionStatus::True, reason: reasons::SUCCEEDED, message, retrying: false };
     }
     let failed_reasons: BTreeSet<&str> =
         rows.iter().filter(|row| row.state == State::Failed).map(|row| row.reason.as_str()).collect();
@@ -248,16 +246,16 @@ fn ended(situation: &Situation, counts: &Counts) -> Bottom {
     } else {
         known.unwrap_or(reasons::FAILED)
     };
-    let message = failures(rows) + unresolved(situation, counts);
-    Bottom { status: ConditionStatus::False, reason, message, retrying: false }
+    let message = failures(rows) + unresolved(facts, counts);
+    Summary { status: ConditionStatus::False, reason, message, retrying: false }
 }
 
 /// Why a person's decision does not count, if there is one and an instance that is still Unknown.
-fn unresolved(situation: &Situation, counts: &Counts) -> &'static str {
-    if !situation.asks_to_resolve || counts.unknown == 0 || situation.plan.happened.is_some() {
+fn unresolved(facts: &StatusFacts, counts: &Counts) -> &'static str {
+    if !facts.asks_to_resolve || counts.unknown == 0 || facts.plan.happened.is_some() {
         return "";
     }
-    if situation.wish.resolution.is_none() {
+    if facts.request.resolution.is_none() {
         return ". The annotation resolve-unknown must be <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain";
     }
     ". The annotation resolve-unknown counts only for a claim that is Unknown after a restart request and of which no copy can be carried out any more"
@@ -276,10 +274,10 @@ fn failures(rows: &[InstanceRow]) -> String {
 }
 
 /// The conditions in the order in which kstatus should find them.
-fn spread(situation: &Situation, bottom: &Bottom) -> Vec<ConditionUpdate> {
+fn conditions_of(facts: &StatusFacts, summary: &Summary) -> Vec<ConditionUpdate> {
     let update =
         |kind, status, reason, message: &str| ConditionUpdate { kind, status, reason, message: message.to_owned() };
-    let Bottom { status, reason, message, retrying } = bottom;
+    let Summary { status, reason, message, retrying } = summary;
     let mut updates = vec![update(conditions::READY, *status, reason, message)];
     match status {
         ConditionStatus::Unknown => {
@@ -290,13 +288,13 @@ fn spread(situation: &Situation, bottom: &Bottom) -> Vec<ConditionUpdate> {
         ConditionStatus::True => {}
     }
     updates.push(update(conditions::SUCCEEDED, *status, reason, message));
-    updates.push(match situation.account_trouble {
+    updates.push(match facts.account_trouble {
         None => {
             update(conditions::ACCOUNT_READY, ConditionStatus::True, reasons::ACCOUNT_READY, "the account can be used")
         }
         Some(block) => update(conditions::ACCOUNT_READY, ConditionStatus::False, block.reason, &block.message),
     });
-    updates.push(match (situation.secret_trouble, situation.broken) {
+    updates.push(match (facts.secret_trouble, facts.broken) {
         (Some(block), _) => update(conditions::PASSWORD_READY, ConditionStatus::False, block.reason, &block.message),
         (None, Some(broken)) => {
             update(conditions::PASSWORD_READY, ConditionStatus::False, reasons::INVALID_PASSWORD, &broken.to_string())
@@ -308,8 +306,8 @@ fn spread(situation: &Situation, bottom: &Bottom) -> Vec<ConditionUpdate> {
             "the password fits ECS's rules",
         ),
     });
-    updates.push(targets_resolved(&situation.plan.rows));
-    updates.push(secret_in_sync(situation));
+    updates.push(targets_resolved(&facts.plan.rows));
+    updates.push(secret_in_sync(facts));
     updates
 }
 
@@ -342,12 +340,12 @@ fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
     ConditionUpdate { kind: conditions::TARGETS_RESOLVED, status, reason, message }
 }
 
-fn secret_in_sync(situation: &Situation) -> ConditionUpdate {
-    let rows = &situation.plan.rows;
+fn secret_in_sync(facts: &StatusFacts) -> ConditionUpdate {
+    let rows = &facts.plan.rows;
     let is_open = |id: &String| rows.iter().any(|row| row.instance_id == *id && !row.state.has_ended());
-    let (status, reason, message) = if !situation.out_of_sync.is_empty() {
-        let ids = situation.out_of_sync.join(", ");
-        let next = if situation.out_of_sync.iter().all(is_open) {
+    let (status, reason, message) = if !facts.out_of_sync.is_empty() {
+        let ids = facts.out_of_sync.join(", ");
+        let next = if facts.out_of_sync.iter().all(is_open) {
             "the run in progress resets them"
         } else {
             "set a new runID to reset them"
@@ -357,7 +355,7 @@ fn secret_in_sync(situation: &Situation) -> ConditionUpdate {
     } else if !rows.iter().any(|row| row.state.has_ended() && row.password_set_time.is_some()) {
         let message = "no instance has a password of this object yet".to_owned();
         (ConditionStatus::Unknown, reasons::NOT_CHECKED, message)
-    } else if situation.wish.fingerprint.is_none() || situation.uncompared || has_superseded(situation) {
+    } else if facts.request.fingerprint.is_none() || facts.uncompared || has_superseded(facts) {
         (ConditionStatus::Unknown, reasons::NOT_CHECKED, "the Secret could not be compared".to_owned())
     } else {
         let message = "instances that are done have the password that the Secret holds".to_owned();
@@ -367,8 +365,8 @@ fn secret_in_sync(situation: &Situation) -> ConditionUpdate {
 }
 
 /// Whether some instance has the password of another object.
-fn has_superseded(situation: &Situation) -> bool {
-    situation.plan.rows.iter().any(|row| row.state == State::Superseded)
+fn has_superseded(facts: &StatusFacts) -> bool {
+    facts.plan.rows.iter().any(|row| row.state == State::Superseded)
 }
 
 #[cfg(test)]

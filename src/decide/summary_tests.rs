@@ -8,19 +8,25 @@ use crate::api::reset_record::Fingerprint;
 use crate::decide::instance::tests::{at, owner, row};
 use crate::decide::runs::Begun;
 
-fn wish(run: &str) -> Wish {
-    Wish { owner: owner("web"), tokens: vec![format!("run:{run}")], retry: None, fingerprint: None, resolution: None }
+fn request(run: &str) -> Request {
+    Request {
+        owner: owner("web"),
+        tokens: vec![format!("run:{run}")],
+        retry: None,
+        fingerprint: None,
+        resolution: None,
+    }
 }
 
 fn plan(rows: Vec<InstanceRow>) -> Plan {
     Plan { rows, ..Plan::default() }
 }
 
-fn situation<'a>(before: &'a PasswordResetStatus, wish: &'a Wish, plan: &'a Plan) -> Situation<'a> {
-    Situation {
+fn facts<'a>(before: &'a PasswordResetStatus, request: &'a Request, plan: &'a Plan) -> StatusFacts<'a> {
+    StatusFacts {
         generation: Some(1),
         before,
-        wish,
+        request,
         rerun_requested_at: None,
         asks_to_resolve: false,
         account_name: "default",
@@ -56,15 +62,15 @@ fn table(status: &PasswordResetStatus) -> [&str; 5] {
 #[test]
 fn every_situation_has_its_conditions() {
     let before = PasswordResetStatus::default();
-    let wish = wish("1");
-    let show = |rows: Vec<InstanceRow>, change: &dyn Fn(&mut Situation)| {
+    let request = request("1");
+    let show = |rows: Vec<InstanceRow>, change: &dyn Fn(&mut StatusFacts)| {
         let mut plan = plan(rows);
         plan.paused = plan.rows.iter().any(|row| row.reason == reasons::PAUSED_ON_FAILURE);
-        let mut situation = situation(&before, &wish, &plan);
-        change(&mut situation);
-        table(&status(&situation, at(0))).map(str::to_owned)
+        let mut facts = facts(&before, &request, &plan);
+        change(&mut facts);
+        table(&status(&facts, at(0))).map(str::to_owned)
     };
-    let nothing = |_: &mut Situation| {};
+    let nothing = |_: &mut StatusFacts| {};
     let working = ["Unknown", "True", "", "Unknown"];
     for (state, reason) in [
         (State::Pending, reasons::PENDING),
@@ -88,16 +94,16 @@ fn every_situation_has_its_conditions() {
     human(vec![row(State::InEffect), failed(reasons::INVALID_PASSWORD)], "InvalidPassword");
     human(vec![row(State::InEffect), row(State::Unknown)], "OutcomeUnknown");
     human(vec![failed(reasons::RESTART_REFUSED), with(State::Pending, reasons::PAUSED_ON_FAILURE)], "PausedOnFailure");
-    let suspended = show(vec![row(State::Pending)], &|situation| situation.suspended = true);
+    let suspended = show(vec![row(State::Pending)], &|facts| facts.suspended = true);
     assert_eq!(suspended, ["Unknown", "True", "", "Unknown", "Suspended"]);
 }
 
 #[test]
 fn trouble_that_is_retried_is_named_by_ready_and_flagged_by_reconciling() {
-    let (before, wish, plan) = (PasswordResetStatus::default(), wish("1"), plan(vec![row(State::Pending)]));
+    let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let block = Block { reason: reasons::SECRET_NOT_FOUND, message: "no Secret".to_owned() };
-    let situation = Situation { secret_trouble: Some(&block), ..situation(&before, &wish, &plan) };
-    let status = status(&situation, at(0));
+    let facts = StatusFacts { secret_trouble: Some(&block), ..facts(&before, &request, &plan) };
+    let status = status(&facts, at(0));
     assert_eq!(table(&status), ["Unknown", "True", "", "Unknown", "SecretNotFound"]);
     let reconciling = find(&status.conditions, conditions::RECONCILING).unwrap();
     assert_eq!(reconciling.reason, reasons::PROGRESSING_WITH_RETRY);
@@ -105,20 +111,20 @@ fn trouble_that_is_retried_is_named_by_ready_and_flagged_by_reconciling() {
 
 #[test]
 fn a_namespace_that_is_not_allowed_needs_a_person() {
-    let (before, wish, plan) = (PasswordResetStatus::default(), wish("1"), plan(vec![row(State::Pending)]));
+    let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let block = Block { reason: reasons::NAMESPACE_NOT_ALLOWED, message: "not allowed".to_owned() };
-    let situation = Situation { account_trouble: Some(&block), ..situation(&before, &wish, &plan) };
-    assert_eq!(table(&status(&situation, at(0))), ["False", "", "True", "False", "NamespaceNotAllowed"]);
+    let facts = StatusFacts { account_trouble: Some(&block), ..facts(&before, &request, &plan) };
+    assert_eq!(table(&status(&facts, at(0))), ["False", "", "True", "False", "NamespaceNotAllowed"]);
 }
 
 #[test]
 fn instances_that_may_not_be_read_need_a_person_and_those_that_cannot_be_do_not() {
-    let (before, wish, plan) = (PasswordResetStatus::default(), wish("1"), plan(vec![row(State::Pending)]));
+    let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let show = |reason| {
         let block = Block { reason, message: "refused".to_owned() };
         let trouble = ReadTrouble { block, is_for_a_person: reason == reasons::NOT_PERMITTED };
-        let situation = Situation { poll_trouble: Some(&trouble), ..situation(&before, &wish, &plan) };
-        table(&status(&situation, at(0))).map(str::to_owned)
+        let facts = StatusFacts { poll_trouble: Some(&trouble), ..facts(&before, &request, &plan) };
+        table(&status(&facts, at(0))).map(str::to_owned)
     };
     assert_eq!(show(reasons::NOT_PERMITTED), ["False", "", "True", "False", "NotPermitted"]);
     assert_eq!(show(reasons::THROTTLED), ["Unknown", "True", "", "Unknown", "Throttled"]);
@@ -127,34 +133,34 @@ fn instances_that_may_not_be_read_need_a_person_and_those_that_cannot_be_do_not(
 #[test]
 fn a_run_is_counted_when_something_new_is_needed_and_not_otherwise() {
     let mut before = PasswordResetStatus::default();
-    let mut see = |wish: &Wish, state: State, is_claimed: bool| {
+    let mut see = |request: &Request, state: State, is_claimed: bool| {
         let begun = is_claimed.then_some(Begun { time: at(0), adds_instances: false });
         let plan = Plan { begun, ..plan(vec![row(state)]) };
-        before = status(&situation(&before, wish, &plan), at(0));
+        before = status(&facts(&before, request, &plan), at(0));
         before.run.as_ref().map(|run| (run.number, run.trigger, run.completion_time.is_some()))
     };
-    assert_eq!(see(&wish("1"), State::Pending, false), None, "a run begins with its first claim");
-    assert_eq!(see(&wish("1"), State::SettingPassword, true), Some((1, Trigger::Created, false)));
-    assert_eq!(see(&wish("1"), State::InEffect, false), Some((1, Trigger::Created, true)));
-    assert_eq!(see(&wish("2"), State::Pending, false), Some((1, Trigger::Created, true)), "nothing is claimed yet");
-    assert_eq!(see(&wish("2"), State::SettingPassword, true), Some((2, Trigger::RunID, false)));
-    assert_eq!(see(&wish("2"), State::InEffect, false), Some((2, Trigger::RunID, true)));
+    assert_eq!(see(&request("1"), State::Pending, false), None, "a run begins with its first claim");
+    assert_eq!(see(&request("1"), State::SettingPassword, true), Some((1, Trigger::Created, false)));
+    assert_eq!(see(&request("1"), State::InEffect, false), Some((1, Trigger::Created, true)));
+    assert_eq!(see(&request("2"), State::Pending, false), Some((1, Trigger::Created, true)), "nothing is claimed yet");
+    assert_eq!(see(&request("2"), State::SettingPassword, true), Some((2, Trigger::RunID, false)));
+    assert_eq!(see(&request("2"), State::InEffect, false), Some((2, Trigger::RunID, true)));
     assert_eq!(
-        see(&wish("1"), State::InEffect, false),
+        see(&request("1"), State::InEffect, false),
         Some((2, Trigger::RunID, true)),
         "an earlier runID needs nothing"
     );
-    let rerun = Wish { tokens: vec!["run:1".to_owned(), "rerun:a".to_owned()], ..wish("1") };
+    let rerun = Request { tokens: vec!["run:1".to_owned(), "rerun:a".to_owned()], ..request("1") };
     assert_eq!(see(&rerun, State::SettingPassword, true), Some((3, Trigger::RerunRequested, false)));
-    let removed = see(&wish("1"), State::SettingPassword, false);
+    let removed = see(&request("1"), State::SettingPassword, false);
     assert_eq!(removed, Some((3, Trigger::RerunRequested, false)), "the annotation was removed");
-    assert_eq!(see(&wish("1"), State::Failed, false), Some((3, Trigger::RerunRequested, true)));
+    assert_eq!(see(&request("1"), State::Failed, false), Some((3, Trigger::RerunRequested, true)));
     assert_eq!(
-        see(&wish("1"), State::Pending, false),
+        see(&request("1"), State::Pending, false),
         Some((3, Trigger::RerunRequested, true)),
         "another object is at work"
     );
-    let retry = Wish { retry: Some("retry:a".to_owned()), ..wish("1") };
+    let retry = Request { retry: Some("retry:a".to_owned()), ..request("1") };
     assert_eq!(see(&retry, State::SettingPassword, true), Some((4, Trigger::Retry, false)));
 }
 
@@ -162,11 +168,11 @@ fn a_run_is_counted_when_something_new_is_needed_and_not_otherwise() {
 fn the_secret_is_in_sync_only_where_every_password_can_be_compared() {
     let (before, fingerprint) =
         (PasswordResetStatus::default(), Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() });
-    let wish = Wish { fingerprint: Some(fingerprint), ..wish("1") };
+    let request = Request { fingerprint: Some(fingerprint), ..request("1") };
     let show = |state, uncompared| {
         let set = InstanceRow { password_set_time: Some(Time(at(0))), ..row(State::InEffect) };
         let plan = plan(vec![row(state), set]);
-        let status = status(&Situation { uncompared, ..situation(&before, &wish, &plan) }, at(0));
+        let status = status(&StatusFacts { uncompared, ..facts(&before, &request, &plan) }, at(0));
         find(&status.conditions, conditions::SECRET_IN_SYNC).unwrap().status.clone()
     };
     assert_eq!(show(State::InEffect, false), "True");
@@ -176,16 +182,16 @@ fn the_secret_is_in_sync_only_where_every_password_can_be_compared() {
 
 #[test]
 fn nothing_new_means_the_very_same_status() {
-    let (wish, plan) = (wish("1"), plan(vec![row(State::Restarting)]));
-    let first = status(&situation(&PasswordResetStatus::default(), &wish, &plan), at(0));
-    assert_eq!(status(&situation(&first, &wish, &plan), at(50)), first);
+    let (request, plan) = (request("1"), plan(vec![row(State::Restarting)]));
+    let first = status(&facts(&PasswordResetStatus::default(), &request, &plan), at(0));
+    assert_eq!(status(&facts(&first, &request, &plan), at(50)), first);
 }
 
 #[test]
 fn counts_and_progress_follow_the_rows() {
-    let (before, wish) = (PasswordResetStatus::default(), wish("1"));
+    let (before, request) = (PasswordResetStatus::default(), request("1"));
     let plan = plan(vec![row(State::InEffect), row(State::Superseded), row(State::Failed), row(State::Restarting)]);
-    let status = status(&situation(&before, &wish, &plan), at(0));
+    let status = status(&facts(&before, &request, &plan), at(0));
     assert_eq!(status.progress.as_deref(), Some("2/4"));
     let counts = status.counts.unwrap();
     assert_eq!((counts.total, counts.failed, counts.in_progress), (4, 1, 1));
@@ -193,12 +199,12 @@ fn counts_and_progress_follow_the_rows() {
 
 #[test]
 fn a_read_refused_for_long_asks_a_person_once_nothing_is_at_work() {
-    let (before, wish) = (PasswordResetStatus::default(), wish("1"));
+    let (before, request) = (PasswordResetStatus::default(), request("1"));
     let block = Block { reason: reasons::READ_REFUSED, message: "cn-hangzou: InvalidRegionId.NotFound".to_owned() };
     let trouble = ReadTrouble { block, is_for_a_person: true };
     let show = |rows: Vec<InstanceRow>, unread_for_too_long, poll_trouble| {
         let plan = Plan { unread_for_too_long, ..plan(rows) };
-        let status = status(&Situation { poll_trouble, ..situation(&before, &wish, &plan) }, at(0));
+        let status = status(&StatusFacts { poll_trouble, ..facts(&before, &request, &plan) }, at(0));
         (table(&status).map(str::to_owned), find(&status.conditions, conditions::READY).unwrap().message.clone())
     };
     let refused = || with(State::WaitingForStableState, reasons::READ_REFUSED);
@@ -213,30 +219,29 @@ fn a_read_refused_for_long_asks_a_person_once_nothing_is_at_work() {
 
 #[test]
 fn an_account_that_stays_unusable_asks_a_person() {
-    let (wish, plan) = (wish("1"), plan(vec![row(State::Pending)]));
+    let (request, plan) = (request("1"), plan(vec![row(State::Pending)]));
     let block = Block { reason: reasons::ACCOUNT_NOT_READY, message: "CredentialsRefused".to_owned() };
     let see = |before: &PasswordResetStatus, is_for_a_person: bool, now| {
         let account_patience = is_for_a_person.then_some(SignedDuration::from_secs(600));
-        let situation =
-            Situation { account_trouble: Some(&block), account_patience, ..situation(before, &wish, &plan) };
-        status(&situation, at(now))
+        let facts = StatusFacts { account_trouble: Some(&block), account_patience, ..facts(before, &request, &plan) };
+        status(&facts, at(now))
     };
     let first = see(&PasswordResetStatus::default(), true, 0);
     assert_eq!(table(&first), ["Unknown", "True", "", "Unknown", "AccountNotReady"]);
     assert_eq!(table(&see(&first, true, 599))[0], "Unknown");
     assert_eq!(table(&see(&first, true, 600)), ["False", "", "True", "False", "AccountNotReady"]);
     assert_eq!(table(&see(&first, false, 600))[0], "Unknown", "what passes by itself asks nobody");
-    let works = status(&situation(&first, &wish, &plan), at(601));
+    let works = status(&facts(&first, &request, &plan), at(601));
     assert_eq!(table(&works)[0], "Unknown", "it goes on");
 }
 
 #[test]
 fn an_object_whose_slots_do_not_become_free_is_stalled_once_nothing_else_goes_on() {
-    let (before, wish) = (PasswordResetStatus::default(), wish("1"));
+    let (before, request) = (PasswordResetStatus::default(), request("1"));
     let block = Block { reason: reasons::SLOT_HELD, message: "no slot".to_owned() };
     let show = |rows| {
         let plan = Plan { held_up: Some(block.clone()), ..plan(rows) };
-        table(&status(&situation(&before, &wish, &plan), at(0))).map(str::to_owned)
+        table(&status(&facts(&before, &request, &plan), at(0))).map(str::to_owned)
     };
     let waits = with(State::Pending, reasons::WAITING_FOR_SLOT);
     assert_eq!(show(vec![row(State::InEffect), waits.clone()]), ["False", "", "True", "False", "SlotHeld"]);

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{
-    Action, Answer, CallError, HttpOptions, HttpTransport, SendError, Signed, Transport, TransportError, refusal,
+    ApiCall, ApiResponse, CallError, HttpOptions, HttpTransport, SendError, Signed, Transport, TransportError,
+    error_response,
 };
 
 /// How long an idle connection of reads and password calls is kept. They may be repeated.
@@ -22,7 +23,7 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 const SERVER_SECONDS: std::ops::Range<i64> = 946_684_800..4_133_980_800;
 
 /// Makes calls.
-pub struct Client<T> {
+pub struct EcsClient<T> {
     general: T,
     reboot: T,
     metadata: T,
@@ -37,7 +38,7 @@ pub struct Reply<A> {
     pub server_time: Option<Timestamp>,
 }
 
-impl Client<HttpTransport> {
+impl EcsClient<HttpTransport> {
     /// A client on the network.
     pub fn connect(options: &HttpOptions) -> Result<Self, TransportError> {
         let transport = |idle| HttpTransport::new(options, Duration::from_secs(idle));
@@ -51,7 +52,7 @@ impl Client<HttpTransport> {
     }
 }
 
-impl<T: Transport> Client<T> {
+impl<T: Transport> EcsClient<T> {
     /// `reboot` carries `RebootInstance` and nothing else, `metadata` what is asked of the instance's metadata service.
     #[must_use]
     pub fn new(general: T, reboot: T, metadata: T) -> Self {
@@ -73,9 +74,9 @@ impl<T: Transport> Client<T> {
     }
 
     /// Sends a signed call, once.
-    pub async fn send<A: Answer>(&self, signed: Signed<A>) -> Reply<A> {
+    pub async fn send<A: ApiResponse>(&self, signed: Signed<A>) -> Reply<A> {
         let action = signed.action();
-        let transport = if action == Action::RebootInstance { &self.reboot } else { &self.general };
+        let transport = if action == ApiCall::RebootInstance { &self.reboot } else { &self.general };
         let (request, secrets) = signed.into_request();
         let Ok(request) = request else {
             let why = "the endpoint is no URL".to_owned();
@@ -88,7 +89,11 @@ impl<T: Transport> Client<T> {
     }
 }
 
-fn read<A: Answer>(action: Action, response: &http::Response<Bytes>, secrets: &[SecretString]) -> Result<A, CallError> {
+fn read<A: ApiResponse>(
+    action: ApiCall,
+    response: &http::Response<Bytes>,
+    secrets: &[SecretString],
+) -> Result<A, CallError> {
     let (status, body) = (response.status(), response.body());
     if status.is_success()
         && let Some(answer) = A::read(body)
@@ -96,15 +101,15 @@ fn read<A: Answer>(action: Action, response: &http::Response<Bytes>, secrets: &[
         return Ok(answer);
     }
     // A success that cannot be read: something answered, but nothing says that it was the API, or what it did.
-    let refusal = refusal::read(action, status, response.headers(), body, secrets);
+    let refusal = error_response::read(action, status, response.headers(), body, secrets);
     A::read_error_code(&refusal.code).ok_or(CallError::Refused(refusal))
 }
 
-fn not_answered(action: Action, error: SendError) -> CallError {
+fn not_answered(action: ApiCall, error: SendError) -> CallError {
     match error {
         SendError::NotSent(why) => CallError::NotSent(why),
         SendError::NoAnswer(why) => CallError::NoAnswer(why),
-        SendError::CutOff { http_status, why } => CallError::Refused(refusal::cut_off(action, http_status, why)),
+        SendError::CutOff { http_status, why } => CallError::Refused(error_response::cut_off(action, http_status, why)),
     }
 }
 
@@ -119,7 +124,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::ecs::{Accepted, Credentials, Endpoint, Stamp, Verdict, modify_password, reboot_instance};
+    use crate::ecs::{Accepted, Keys, RegionEndpoint, RetryRule, Stamp, modify_password, reboot_instance};
 
     /// Answers what it is told and remembers what it was sent.
     struct Scripted {
@@ -140,16 +145,16 @@ mod tests {
         Scripted { answers: Mutex::new(answers.to_vec()), sent: Mutex::default() }
     }
 
-    fn client(general: &[(u16, &'static str)], reboot: &[(u16, &'static str)]) -> Client<Scripted> {
-        Client::new(scripted(general), scripted(reboot), scripted(&[]))
+    fn client(general: &[(u16, &'static str)], reboot: &[(u16, &'static str)]) -> EcsClient<Scripted> {
+        EcsClient::new(scripted(general), scripted(reboot), scripted(&[]))
     }
 
-    fn endpoint() -> Endpoint {
-        Endpoint::public("eu-central-1").unwrap()
+    fn endpoint() -> RegionEndpoint {
+        RegionEndpoint::public("eu-central-1").unwrap()
     }
 
-    fn credentials() -> Credentials {
-        Credentials { access_key_id: "id".into(), access_key_secret: "secret".into(), security_token: None }
+    fn credentials() -> Keys {
+        Keys { access_key_id: "id".into(), access_key_secret: "secret".into(), security_token: None }
     }
 
     fn stamp() -> Stamp {
@@ -173,7 +178,7 @@ mod tests {
     async fn an_error_tells_the_time_too() {
         let reply = modify(400, r#"{"Code":"InvalidTimeStamp.Expired","RequestId":"A-1"}"#).await;
         assert_eq!(reply.server_time, Some("2026-01-02T03:04:06Z".parse().unwrap()));
-        assert_eq!(reply.result.unwrap_err().verdict(), Verdict::Later);
+        assert_eq!(reply.result.unwrap_err().verdict(), RetryRule::Later);
     }
 
     #[test]
@@ -191,21 +196,21 @@ mod tests {
     #[tokio::test]
     async fn a_success_that_cannot_be_read_is_unknown_not_success() {
         for body in ["", "<html>ok</html>", r#"{"RequestId":"A","#, r#"{"Code":"InternalError","RequestId":"A"}"#] {
-            assert_eq!(modify(200, body).await.result.unwrap_err().verdict(), Verdict::Unknown, "{body}");
+            assert_eq!(modify(200, body).await.result.unwrap_err().verdict(), RetryRule::Unknown, "{body}");
         }
     }
 
     #[tokio::test]
     async fn a_gateway_error_and_a_redirect_are_unknown_not_refused() {
         for status in [302, 403, 500, 502, 504] {
-            assert_eq!(modify(status, "<html>").await.result.unwrap_err().verdict(), Verdict::Unknown, "{status}");
+            assert_eq!(modify(status, "<html>").await.result.unwrap_err().verdict(), RetryRule::Unknown, "{status}");
         }
     }
 
     #[tokio::test]
     async fn no_error_shows_what_the_call_was_signed_with() {
         let body = r#"{"Code":"the-key","RequestId":"x.the-token"}"#;
-        let credentials = Credentials {
+        let credentials = Keys {
             access_key_id: "id".into(),
             access_key_secret: "the-key".into(),
             security_token: Some("the-token".into()),
@@ -221,6 +226,6 @@ mod tests {
         let quoted = r#"{"Code":"InvalidPassword.Malformed","Message":"Passw0rd! is bad","RequestId":"Passw0rd"}"#;
         let error = modify(400, quoted).await.result.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("Passw0rd!"));
-        assert_eq!(error.verdict(), Verdict::Definite);
+        assert_eq!(error.verdict(), RetryRule::Definite);
     }
 }

@@ -10,7 +10,7 @@ use reqwest::Url;
 
 /// The addresses of one region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Endpoint {
+pub struct RegionEndpoint {
     /// The region, for example `cn-hangzhou`.
     pub region_id: String,
     /// Address of ECS: scheme and host, no path.
@@ -39,7 +39,7 @@ pub enum EndpointError {
     Network,
 }
 
-impl Endpoint {
+impl RegionEndpoint {
     /// The address on the Internet.
     ///
     /// The pattern is `ecs.<region>.aliyuncs.com`; the exceptions are those of the official SDK's endpoint map, but for its
@@ -142,16 +142,16 @@ mod tests {
             "0144.0144.0144.0310",
         ];
         for host in hosts {
-            let endpoint = Endpoint::custom("cn-hangzhou", &format!("https://{host}"), None);
+            let endpoint = RegionEndpoint::custom("cn-hangzhou", &format!("https://{host}"), None);
             assert_eq!(endpoint, Err(EndpointError::Metadata), "{host}");
-            let sts = Endpoint::custom("cn-hangzhou", "https://ok.example", Some(&format!("https://{host}")));
+            let sts = RegionEndpoint::custom("cn-hangzhou", "https://ok.example", Some(&format!("https://{host}")));
             assert_eq!(sts, Err(EndpointError::Metadata), "{host}");
         }
-        assert!(Endpoint::custom("cn-hangzhou", "https://10.0.0.1:8443", None).is_ok());
+        assert!(RegionEndpoint::custom("cn-hangzhou", "https://10.0.0.1:8443", None).is_ok());
     }
 
     fn ecs_url(region_id: &str) -> String {
-        Endpoint::public(region_id).unwrap().ecs_url
+        RegionEndpoint::public(region_id).unwrap().ecs_url
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
         let rows: Vec<_> = published().collect();
         assert!(rows.len() > 70, "{} rows", rows.len());
         for [region, ecs, ecs_vpc, sts_vpc] in rows {
-            let (public, vpc) = (Endpoint::public(region).unwrap(), Endpoint::vpc(region).unwrap());
+            let (public, vpc) = (RegionEndpoint::public(region).unwrap(), RegionEndpoint::vpc(region).unwrap());
             if let Some(internal) = ecs.strip_prefix("internal:") {
                 assert_ne!(public.ecs_url, format!("https://{internal}"), "{region} is served: drop its mark");
             } else {
@@ -205,36 +205,39 @@ mod tests {
 
     #[test]
     fn another_sts_is_held_to_the_rules_of_a_gateway() {
-        let vpc = || Endpoint::vpc("cn-zhongwei").unwrap();
+        let vpc = || RegionEndpoint::vpc("cn-zhongwei").unwrap();
         let elsewhere = vpc().with_sts("https://sts-vpc.cn-beijing.aliyuncs.com").unwrap();
-        assert_eq!(elsewhere, Endpoint { sts_url: "https://sts-vpc.cn-beijing.aliyuncs.com".to_owned(), ..vpc() });
+        assert_eq!(
+            elsewhere,
+            RegionEndpoint { sts_url: "https://sts-vpc.cn-beijing.aliyuncs.com".to_owned(), ..vpc() }
+        );
         assert_eq!(vpc().with_sts("https://100.100.100.200"), Err(EndpointError::Metadata));
         assert_eq!(vpc().with_sts("https://sts.example/path"), Err(EndpointError::Url));
     }
 
     #[test]
     fn only_addresses_of_several_regions_name_the_region() {
-        assert!(Endpoint::public("cn-shenzhen-finance-1").unwrap().names_region);
-        assert!(!Endpoint::public("eu-central-1").unwrap().names_region);
-        assert!(!Endpoint::vpc("cn-hangzhou").unwrap().names_region);
-        assert!(Endpoint::custom("cn-hangzhou", "https://gateway.example", None).unwrap().names_region);
+        assert!(RegionEndpoint::public("cn-shenzhen-finance-1").unwrap().names_region);
+        assert!(!RegionEndpoint::public("eu-central-1").unwrap().names_region);
+        assert!(!RegionEndpoint::vpc("cn-hangzhou").unwrap().names_region);
+        assert!(RegionEndpoint::custom("cn-hangzhou", "https://gateway.example", None).unwrap().names_region);
     }
 
     #[test]
     fn a_region_cannot_choose_the_host() {
         for region in ["", "evil.example/", "x.evil", "a@b", "CN-HANGZHOU", "a#", "a:1"] {
-            assert_eq!(Endpoint::public(region), Err(EndpointError::Region), "{region}");
-            assert_eq!(Endpoint::vpc(region), Err(EndpointError::Region), "{region}");
+            assert_eq!(RegionEndpoint::public(region), Err(EndpointError::Region), "{region}");
+            assert_eq!(RegionEndpoint::vpc(region), Err(EndpointError::Region), "{region}");
         }
     }
 
     #[test]
     fn a_gateway_is_scheme_and_host_only() {
-        let endpoint = Endpoint::custom("cn-hangzhou", "https://gateway.example:8443/", None).unwrap();
+        let endpoint = RegionEndpoint::custom("cn-hangzhou", "https://gateway.example:8443/", None).unwrap();
         assert_eq!(endpoint.ecs_url, "https://gateway.example:8443");
         assert_eq!(endpoint.sts_url, endpoint.ecs_url);
         for url in ["gateway", "ftp://a", "https://u:p@a", "https://a/path", "https://a/?x", "https://", "/"] {
-            assert_eq!(Endpoint::custom("cn-hangzhou", url, None), Err(EndpointError::Url), "{url}");
+            assert_eq!(RegionEndpoint::custom("cn-hangzhou", url, None), Err(EndpointError::Url), "{url}");
         }
     }
 }

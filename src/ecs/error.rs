@@ -1,6 +1,6 @@
 //! What became of a call that brought no success, and what follows from it.
 //!
-//! Two questions are answered apart: may the call have been executed ([`Executed`], [`Verdict`]), and what is in the
+//! Two questions are answered apart: may the call have been executed ([`Executed`], [`RetryRule`]), and what is in the
 //! way ([`Class`]). An answer of HTTP 4xx with Code and RequestId says by itself that the call was judged and refused; any other
 //! answer says nothing of the kind. The exceptions are data: `errors.tsv` holds a row for every code that the documents name.
 //!
@@ -10,14 +10,14 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::wire::Action;
+use super::wire::ApiCall;
 
 /// A call without a success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// ECS, or something in front of it, answered, and not with a success.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(ErrorResponse),
     /// No byte of the call left this machine.
     #[error("the call was not sent: {0}")]
     NotSent(String),
@@ -28,9 +28,9 @@ pub enum CallError {
 
 /// An answer that is no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ErrorResponse {
     /// What was called.
-    pub action: Action,
+    pub action: ApiCall,
     /// The API's error code, or `HTTP <status>` when the answer had none.
     pub code: String,
     /// For people, and where the code decides nothing.
@@ -96,7 +96,7 @@ pub enum Class {
 
 /// What the sender of a changing call may do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryRule {
     /// Not executed, and what is in the way may pass: look again later.
     Later,
     /// Not executed, and the same call would be refused again.
@@ -151,24 +151,24 @@ impl CallError {
 
     /// What the sender of a changing call may do next.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> RetryRule {
         match self {
             Self::Refused(refusal) => refusal.verdict(),
-            Self::NotSent(_) => Verdict::Later,
-            Self::NoAnswer(_) => Verdict::Unknown,
+            Self::NotSent(_) => RetryRule::Later,
+            Self::NoAnswer(_) => RetryRule::Unknown,
         }
     }
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// What the sender of a changing call may do next. Whether it may have been executed is looked at first.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> RetryRule {
         match (self.executed, self.class) {
-            (Executed::Unknown, _) => Verdict::Unknown,
-            (Executed::No, Class::Throttled | Class::Transient | Class::WaitState | Class::Auth) => Verdict::Later,
+            (Executed::Unknown, _) => RetryRule::Unknown,
+            (Executed::No, Class::Throttled | Class::Transient | Class::WaitState | Class::Auth) => RetryRule::Later,
             (Executed::No, Class::Denied | Class::Invalid | Class::Gone | Class::Refused | Class::Unknown) => {
-                Verdict::Definite
+                RetryRule::Definite
             }
         }
     }
@@ -203,7 +203,7 @@ impl Refusal {
 }
 
 /// What was answered, and what to do about it. Advice about a call that changes something is not advice about a read.
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { code, http_status, .. } = self;
         let request = self.request_id.as_ref().map(|id| format!(", request {id}")).unwrap_or_default();
@@ -218,7 +218,7 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// What to do next, in words for people.
     fn advice(&self) -> &'static str {
         if self.action.is_change() {
@@ -438,32 +438,42 @@ mod tests {
         }
     }
 
-    fn said(action: Action, http_status: u16, code: &str) -> String {
+    fn said(action: ApiCall, http_status: u16, code: &str) -> String {
         let (class, executed) = by_the_api(code, "", http_status);
         let (code, request_id) = (code.to_owned(), Some("A-1".to_owned()));
         let (unreadable, names_instance_id, retry_after) = (None, false, None);
-        Refusal { action, code, http_status, request_id, unreadable, names_instance_id, executed, class, retry_after }
-            .to_string()
+        ErrorResponse {
+            action,
+            code,
+            http_status,
+            request_id,
+            unreadable,
+            names_instance_id,
+            executed,
+            class,
+            retry_after,
+        }
+        .to_string()
     }
 
     #[test]
     fn what_may_have_run_is_called_answered_and_not_known() {
         assert_eq!(
-            said(Action::RebootInstance, 500, "InternalError"),
+            said(ApiCall::RebootInstance, 500, "InternalError"),
             "answered with HTTP 500, code InternalError, request A-1, outcome not known"
         );
-        assert!(said(Action::RebootInstance, 403, "New").starts_with("refused with New (HTTP 403, request A-1): "));
+        assert!(said(ApiCall::RebootInstance, 403, "New").starts_with("refused with New (HTTP 403, request A-1): "));
     }
 
     #[test]
     fn advice_on_a_read_is_about_reads() {
         for class in TABLE.exact.keys().chain(&["New", "Throttling.New", "InvalidNew"]) {
             for status in [400, 500] {
-                let said = said(Action::DescribeInstances, status, class);
+                let said = said(ApiCall::DescribeInstances, status, class);
                 assert!(!said.contains("repeated") && !said.contains("outcome"), "{said}");
             }
         }
-        assert!(said(Action::DescribeInstances, 404, "InvalidRegionId.NotFound").contains("check regionID"));
-        assert!(said(Action::AssumeRoleWithOidc, 401, "AuthenticationFail.NoPermission").contains("trust policy"));
+        assert!(said(ApiCall::DescribeInstances, 404, "InvalidRegionId.NotFound").contains("check regionID"));
+        assert!(said(ApiCall::AssumeRoleWithOidc, 401, "AuthenticationFail.NoPermission").contains("trust policy"));
     }
 }

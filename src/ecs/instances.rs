@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{CallError, Class, Executed, Instance, InstanceStatus, Verdict};
+use super::{CallError, Class, Executed, Instance, InstanceStatus, RetryRule};
 
 /// What one poll task reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,7 +82,7 @@ impl DescribeError {
     #[must_use]
     pub fn is_refused(&self) -> bool {
         let Self::Call(CallError::Refused(refusal)) = self else { return false };
-        refusal.verdict() == Verdict::Definite || (refusal.class == Class::Auth && refusal.executed == Executed::No)
+        refusal.verdict() == RetryRule::Definite || (refusal.class == Class::Auth && refusal.executed == Executed::No)
     }
 
     /// Whether a person has to see to it should it last: ECS refuses the read, or nothing can be sent to where it should be.
@@ -141,7 +141,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
         Self { shared, start: Box::new(start) }
     }
 
-    /// Asks for `ids`, in place of whatever this waiter asked for before, until `lapse` has passed.
+    /// Asks for `ids`, in place of whatever this waiter asked for before, until `ttl` has passed.
     ///
     /// The waiter is woken whenever one of them changes (presence, status, start time, locks, key pair, tags; the
     /// first look is a change); once when every one of them has been seen by a read sent at or after `fresh_after`; and when polling
@@ -150,12 +150,12 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn ask(&self, waiter: W, scope: &Scope, ids: &[String], fresh_after: Option<Timestamp>, lapse: Duration) {
+    pub fn subscribe(&self, waiter: W, scope: &Scope, ids: &[String], fresh_after: Option<Timestamp>, ttl: Duration) {
         let mut state = self.shared.lock();
         if state.scope_of.get(&waiter) != Some(scope) {
             state.forget(&waiter);
         }
-        let ask = Ask { ids: ids.iter().cloned().collect(), fresh_after, lapses_at: now() + lapse };
+        let ask = Ask { ids: ids.iter().cloned().collect(), fresh_after, lapses_at: now() + ttl };
         state.scope_of.insert(waiter.clone(), scope.clone());
         if let Some(polled) = state.polled.get_mut(scope) {
             polled.asks.insert(waiter, ask);
@@ -177,7 +177,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
     }
 
     /// Withdraws what the waiter asked for.
-    pub fn forget(&self, waiter: &W) {
+    pub fn unsubscribe(&self, waiter: &W) {
         self.shared.lock().forget(waiter);
     }
 
@@ -189,7 +189,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
 
     /// Why the last poll failed; `None` after a good one.
     #[must_use]
-    pub fn trouble(&self, scope: &Scope) -> Option<DescribeError> {
+    pub fn poll_error(&self, scope: &Scope) -> Option<DescribeError> {
         self.shared.lock().polled.get(scope)?.trouble.clone()
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Action;
+use super::ApiCall;
 
 /// How long ECS counts; a throttled call is not tried again within it unless the answer says otherwise.
 const WINDOW: Duration = Duration::from_mins(1);
@@ -28,13 +28,13 @@ pub struct LimitKey {
     /// The region.
     pub region_id: String,
     /// The API.
-    pub action: Action,
+    pub action: ApiCall,
 }
 
 /// Leave to make one call. It cannot be given back: a call that is not made after all was merely counted.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
-pub struct LimitPermit(());
+pub struct RatePermit(());
 
 /// Counts calls.
 pub struct Limiter {
@@ -73,7 +73,7 @@ impl Limiter {
     }
 
     /// Leave to make one call now, or when to ask again.
-    pub fn try_acquire(&self, key: &LimitKey) -> Result<LimitPermit, Instant> {
+    pub fn try_acquire(&self, key: &LimitKey) -> Result<RatePermit, Instant> {
         let now = now();
         let mut state = self.lock();
         let per_second = *state.per_second.get(&key.account).unwrap_or(&self.default_per_second);
@@ -113,7 +113,7 @@ impl Limiter {
 }
 
 impl Bucket {
-    fn try_acquire(&mut self, now: Instant, pace: Duration) -> Result<LimitPermit, Instant> {
+    fn try_acquire(&mut self, now: Instant, pace: Duration) -> Result<RatePermit, Instant> {
         let burst = Duration::from_secs(1).saturating_sub(pace);
         let paced = self.paced_until.checked_sub(burst).unwrap_or(now);
         let again_at = self.cooling.as_ref().map_or(paced, |cooling| cooling.until.max(paced));
@@ -125,7 +125,7 @@ impl Bucket {
             *cooling = Cooling { until: now + WINDOW, probing: true };
         }
         self.paced_until = self.paced_until.max(now) + pace;
-        Ok(LimitPermit(()))
+        Ok(RatePermit(()))
     }
 }
 
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn key(account: &str) -> LimitKey {
-        LimitKey { account: account.into(), region_id: "eu-central-1".into(), action: Action::DescribeInstances }
+        LimitKey { account: account.into(), region_id: "eu-central-1".into(), action: ApiCall::DescribeInstances }
     }
 
     fn granted(limiter: &Limiter, account: &str) -> usize {

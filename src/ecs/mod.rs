@@ -4,7 +4,7 @@
 //! values, and signing is a step of its own, so that the caller can ask for leadership between it and the send.
 //!
 //! ```text
-//! modify_password(endpoint, credentials, …, stamp) ─▶ Signed<Accepted> ─▶ Client::send ─▶ Reply<Accepted>
+//! modify_password(endpoint, credentials, …, stamp) ─▶ Signed<Accepted> ─▶ EcsClient::send ─▶ Reply<Accepted>
 //!   wire: the form        sign: the signature           transport: one try     answers / refusal: bytes ─▶ types
 //! ```
 //!
@@ -19,29 +19,29 @@
 //! - [`server_clock`]: what time it is for ECS
 //! - [`instances`]: the poll tasks, which are to ECS what an informer is to Kubernetes
 
-pub mod answers;
 pub mod client;
 pub mod endpoint;
 pub mod error;
+mod error_response;
 pub mod instances;
 pub mod limit;
-mod refusal;
+pub mod responses;
 pub mod server_clock;
 pub mod sign;
 pub mod sts;
 pub mod transport;
 pub mod wire;
 
-pub use answers::{Accepted, Answer, DryRunPassed, Instance, InstancePage, InstanceStatus, OsType};
-pub use client::{Client, Reply};
-pub use endpoint::{Endpoint, EndpointError};
-pub use error::{CallError, Class, Executed, Refusal, Verdict};
+pub use client::{EcsClient, Reply};
+pub use endpoint::{EndpointError, RegionEndpoint};
+pub use error::{CallError, Class, ErrorResponse, Executed, RetryRule};
 pub use instances::{Describe, DescribeError, Described, Instances, Observation, Scope};
-pub use limit::{LimitKey, LimitPermit, Limiter};
+pub use limit::{LimitKey, Limiter, RatePermit};
+pub use responses::{Accepted, ApiResponse, DryRunPassed, Instance, InstancePage, InstanceStatus, OsType};
 pub use server_clock::ServerClock;
-pub use sign::{Credentials, Stamp};
+pub use sign::{Keys, Stamp};
 pub use sts::{
     CallerIdentity, RoleRequest, SessionCredentials, assume_role, assume_role_with_oidc, get_caller_identity,
 };
 pub use transport::{HttpOptions, HttpTransport, SendError, Transport, TransportError, authorities};
-pub use wire::{Action, Signed, describe_instances, describe_instances_dry_run, modify_password, reboot_instance};
+pub use wire::{ApiCall, Signed, describe_instances, describe_instances_dry_run, modify_password, reboot_instance};

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 /// What a call is signed with. No `Debug`: it holds secrets.
 #[derive(Clone)]
-pub struct Credentials {
+pub struct Keys {
     /// Names the key; not a secret.
     pub access_key_id: String,
     /// Signs; never leaves the process.

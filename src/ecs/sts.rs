@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::sign::canonical_form;
 use super::wire::sign;
-use super::{Action, Answer, Credentials, Endpoint, Signed, Stamp};
+use super::{ApiCall, ApiResponse, Keys, RegionEndpoint, Signed, Stamp};
 
 /// Whose credentials these are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct CallerIdentity {
 #[derive(Clone)]
 pub struct SessionCredentials {
     /// The credentials, always with a security token.
-    pub credentials: Credentials,
+    pub credentials: Keys,
     /// When they stop working, on STS's clock.
     pub expires_at: Timestamp,
 }
@@ -39,14 +39,14 @@ pub struct RoleRequest<'a> {
 }
 
 /// Asks whose credentials these are. Needs no permission.
-pub fn get_caller_identity(endpoint: &Endpoint, credentials: &Credentials, stamp: &Stamp) -> Signed<CallerIdentity> {
-    sign(Action::GetCallerIdentity, &endpoint.sts_url, credentials, stamp, &[])
+pub fn get_caller_identity(endpoint: &RegionEndpoint, credentials: &Keys, stamp: &Stamp) -> Signed<CallerIdentity> {
+    sign(ApiCall::GetCallerIdentity, &endpoint.sts_url, credentials, stamp, &[])
 }
 
 /// Asks for a role, with the credentials that one has. `external_id` is what the role's owner agreed on with us, if so.
 pub fn assume_role(
-    endpoint: &Endpoint,
-    credentials: &Credentials,
+    endpoint: &RegionEndpoint,
+    credentials: &Keys,
     role: RoleRequest<'_>,
     external_id: Option<&str>,
     stamp: &Stamp,
@@ -54,19 +54,19 @@ pub fn assume_role(
     let duration_seconds = role.duration_seconds.to_string();
     let mut parameters = role.parameters(&duration_seconds);
     parameters.extend(external_id.map(|id| ("ExternalId", id)));
-    sign(Action::AssumeRole, &endpoint.sts_url, credentials, stamp, &parameters)
+    sign(ApiCall::AssumeRole, &endpoint.sts_url, credentials, stamp, &parameters)
 }
 
 /// Asks for a role with a token of the cluster (RRSA). The one call without a signature: the token is the proof. Of the
 /// stamp only the time is sent.
 pub fn assume_role_with_oidc(
-    endpoint: &Endpoint,
+    endpoint: &RegionEndpoint,
     oidc_provider_arn: &str,
     oidc_token: &SecretString,
     role: RoleRequest<'_>,
     stamp: &Stamp,
 ) -> Signed<SessionCredentials> {
-    let action = Action::AssumeRoleWithOidc;
+    let action = ApiCall::AssumeRoleWithOidc;
     let (duration_seconds, timestamp) = (role.duration_seconds.to_string(), stamp.timestamp());
     // The official client has the common parameters in the address and the rest in the body; so has this one.
     let common = canonical_form(vec![
@@ -87,14 +87,14 @@ impl<'a> RoleRequest<'a> {
     }
 }
 
-impl Answer for CallerIdentity {
+impl ApiResponse for CallerIdentity {
     fn read(body: &[u8]) -> Option<Self> {
         let RawIdentity { account_id, arn } = serde_json::from_slice(body).ok()?;
         (!account_id.is_empty()).then_some(Self { account_id, identity_arn: arn.unwrap_or_default() })
     }
 }
 
-impl Answer for SessionCredentials {
+impl ApiResponse for SessionCredentials {
     fn read(body: &[u8]) -> Option<Self> {
         let RawSession { credentials } = serde_json::from_slice(body).ok()?;
         credentials.session()
@@ -122,7 +122,7 @@ impl RawCredentials {
         if parts.into_iter().any(|part| part.trim().is_empty()) {
             return None;
         }
-        let credentials = Credentials { access_key_id, access_key_secret, security_token: Some(security_token) };
+        let credentials = Keys { access_key_id, access_key_secret, security_token: Some(security_token) };
         Some(SessionCredentials { credentials, expires_at: expiration.parse().ok()? })
     }
 }
@@ -174,7 +174,7 @@ mod tests {
     fn the_oidc_token_travels_in_the_body_alone() {
         let role = RoleRequest { role_arn: "acs:ram::1:role/r", session_name: "s", duration_seconds: 900 };
         let stamp = Stamp { timestamp: "2026-01-02T03:04:05Z".parse().unwrap(), nonce: String::new() };
-        let endpoint = Endpoint::public("eu-central-1").unwrap();
+        let endpoint = RegionEndpoint::public("eu-central-1").unwrap();
         let signed = assume_role_with_oidc(&endpoint, "acs:ram::1:oidc-provider/p", &"to.ken".into(), role, &stamp);
         let request = signed.into_request().0.unwrap();
         assert_eq!(

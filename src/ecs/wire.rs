@@ -11,16 +11,16 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::answers::{Accepted, DryRunPassed, InstancePage};
+use super::responses::{Accepted, DryRunPassed, InstancePage};
 use super::sign::signed_form;
-use super::{Credentials, Endpoint, Stamp};
+use super::{Keys, RegionEndpoint, Stamp};
 
 /// The most instances that one `DescribeInstances` takes and that one page of its answer holds.
 pub const INSTANCES_PER_CALL_MAX: usize = 100;
 
 /// The calls that this program makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Action {
+pub enum ApiCall {
     /// ECS: reads up to 100 instances.
     DescribeInstances,
     /// ECS: sets the password; it takes effect at the next start that the platform drives.
@@ -35,7 +35,7 @@ pub enum Action {
     AssumeRoleWithOidc,
 }
 
-impl Action {
+impl ApiCall {
     /// The name that the API knows, also fit for a metric label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -85,7 +85,7 @@ impl Action {
 /// for one send. No `Debug`: the body may hold a password or a token.
 #[must_use = "a signed call does nothing until it is sent"]
 pub struct Signed<A> {
-    action: Action,
+    action: ApiCall,
     url: String,
     body: Bytes,
     secrets: Vec<SecretString>,
@@ -93,13 +93,13 @@ pub struct Signed<A> {
 }
 
 impl<A> Signed<A> {
-    pub(super) fn new(action: Action, url: String, form: Zeroizing<String>, secrets: Vec<SecretString>) -> Self {
+    pub(super) fn new(action: ApiCall, url: String, form: Zeroizing<String>, secrets: Vec<SecretString>) -> Self {
         // The last clone of the body wipes it.
         Self { action, url, body: Bytes::from_owner(form), secrets, answer: PhantomData }
     }
 
     /// What is called.
-    pub fn action(&self) -> Action {
+    pub fn action(&self) -> ApiCall {
         self.action
     }
 
@@ -115,36 +115,36 @@ impl<A> Signed<A> {
 
 /// Sets the password of the default logon user. The same value may be sent again.
 pub fn modify_password(
-    endpoint: &Endpoint,
-    credentials: &Credentials,
+    endpoint: &RegionEndpoint,
+    credentials: &Keys,
     instance_id: &str,
     password: &SecretString,
     stamp: &Stamp,
 ) -> Signed<Accepted> {
     let mut parameters = vec![("InstanceId", instance_id), ("Password", password.expose_secret())];
     push_region(&mut parameters, endpoint);
-    let mut signed = sign(Action::ModifyInstanceAttribute, &endpoint.ecs_url, credentials, stamp, &parameters);
+    let mut signed = sign(ApiCall::ModifyInstanceAttribute, &endpoint.ecs_url, credentials, stamp, &parameters);
     signed.secrets.push(password.clone());
     signed
 }
 
 /// Restarts a running instance, gently: a forced stop is never asked for. Twice sent is twice restarted.
 pub fn reboot_instance(
-    endpoint: &Endpoint,
-    credentials: &Credentials,
+    endpoint: &RegionEndpoint,
+    credentials: &Keys,
     instance_id: &str,
     stamp: &Stamp,
 ) -> Signed<Accepted> {
     let mut parameters = vec![("InstanceId", instance_id)];
     push_region(&mut parameters, endpoint);
-    sign(Action::RebootInstance, &endpoint.ecs_url, credentials, stamp, &parameters)
+    sign(ApiCall::RebootInstance, &endpoint.ecs_url, credentials, stamp, &parameters)
 }
 
 /// Reads the named instances, at most [`INSTANCES_PER_CALL_MAX`]. Those that do not exist and those that these
 /// credentials may not see are both just missing from the answer.
 pub fn describe_instances(
-    endpoint: &Endpoint,
-    credentials: &Credentials,
+    endpoint: &RegionEndpoint,
+    credentials: &Keys,
     ids: &[String],
     next_token: Option<&str>,
     stamp: &Stamp,
@@ -152,23 +152,23 @@ pub fn describe_instances(
     let ids = json_array(ids);
     let mut parameters = vec![("RegionId", endpoint.region_id.as_str()), ("InstanceIds", &ids), ("MaxResults", "100")];
     parameters.extend(next_token.map(|token| ("NextToken", token)));
-    sign(Action::DescribeInstances, &endpoint.ecs_url, credentials, stamp, &parameters)
+    sign(ApiCall::DescribeInstances, &endpoint.ecs_url, credentials, stamp, &parameters)
 }
 
 /// Asks whether [`describe_instances`] is permitted: the one way to tell "not found" from "not permitted".
 pub fn describe_instances_dry_run(
-    endpoint: &Endpoint,
-    credentials: &Credentials,
+    endpoint: &RegionEndpoint,
+    credentials: &Keys,
     ids: &[String],
     stamp: &Stamp,
 ) -> Signed<DryRunPassed> {
     let ids = json_array(ids);
     let parameters = vec![("RegionId", endpoint.region_id.as_str()), ("InstanceIds", &ids), ("DryRun", "true")];
-    sign(Action::DescribeInstances, &endpoint.ecs_url, credentials, stamp, &parameters)
+    sign(ApiCall::DescribeInstances, &endpoint.ecs_url, credentials, stamp, &parameters)
 }
 
 /// These two calls have no region of their own: the host decides it, unless the host serves several.
-fn push_region<'a>(parameters: &mut Vec<(&'a str, &'a str)>, endpoint: &'a Endpoint) {
+fn push_region<'a>(parameters: &mut Vec<(&'a str, &'a str)>, endpoint: &'a RegionEndpoint) {
     if endpoint.names_region {
         parameters.push(("RegionId", &endpoint.region_id));
     }
@@ -180,9 +180,9 @@ fn json_array(ids: &[String]) -> String {
 
 /// Adds the common parameters and signs.
 pub(super) fn sign<A>(
-    action: Action,
+    action: ApiCall,
     url: &str,
-    credentials: &Credentials,
+    credentials: &Keys,
     stamp: &Stamp,
     parameters: &[(&str, &str)],
 ) -> Signed<A> {
@@ -212,8 +212,8 @@ mod tests {
         String::from_utf8(signed.body.to_vec()).unwrap()
     }
 
-    fn credentials() -> Credentials {
-        Credentials { access_key_id: "id".into(), access_key_secret: "secret".into(), security_token: None }
+    fn credentials() -> Keys {
+        Keys { access_key_id: "id".into(), access_key_secret: "secret".into(), security_token: None }
     }
 
     fn stamp() -> Stamp {
@@ -222,18 +222,18 @@ mod tests {
 
     #[test]
     fn a_restart_never_asks_for_a_forced_stop_and_names_the_region_only_where_it_must() {
-        let regional = Endpoint::public("eu-central-1").unwrap();
+        let regional = RegionEndpoint::public("eu-central-1").unwrap();
         let sent = body(&reboot_instance(&regional, &credentials(), "i-1", &stamp()));
         assert!(sent.contains("Action=RebootInstance&") && sent.contains("InstanceId=i-1&"), "{sent}");
         assert!(!sent.contains("Force") && !sent.contains("RegionId"), "{sent}");
-        let central = Endpoint::public("cn-north-2-gov-1").unwrap();
+        let central = RegionEndpoint::public("cn-north-2-gov-1").unwrap();
         let sent = body(&reboot_instance(&central, &credentials(), "i-1", &stamp()));
         assert!(sent.contains("RegionId=cn-north-2-gov-1&"), "{sent}");
     }
 
     #[test]
     fn a_read_sends_the_ids_as_a_json_array_and_follows_the_token() {
-        let endpoint = Endpoint::public("eu-central-1").unwrap();
+        let endpoint = RegionEndpoint::public("eu-central-1").unwrap();
         let ids = ["i-1".to_owned(), "i-2".to_owned()];
         let sent = body(&describe_instances(&endpoint, &credentials(), &ids, Some("t/1"), &stamp()));
         assert!(sent.contains("InstanceIds=%5B%22i-1%22%2C%22i-2%22%5D&"), "{sent}");

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 /// The lengths of an election. `lease_duration` > `renew_deadline` > `retry_period`, which the settings check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
+pub struct ElectionTimes {
     /// How long the others wait after the last renewal that they saw.
     pub lease_duration: Duration,
     /// How long after its last renewal a leader that cannot renew stops.
@@ -35,7 +35,7 @@ pub struct Timing {
 
 /// A Lease as the API server has it. Without its times: they are for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct LeaseView {
     /// Its resourceVersion. Another one means that somebody has written it.
     pub version: String,
     /// Who holds it; empty: it was released.
@@ -79,7 +79,7 @@ pub enum Loss {
 #[derive(Debug)]
 pub struct Election {
     identity: String,
-    timing: Timing,
+    times: ElectionTimes,
     state: State,
 }
 
@@ -89,7 +89,7 @@ enum State {
     Standby(Option<(String, Instant)>),
     Leading {
         /// As this process wrote it last; `None`: a later write was refused or not answered, so it has to be read.
-        written: Option<Seen>,
+        written: Option<LeaseView>,
         /// When the last write that the API server took was sent.
         renewed: Instant,
     },
@@ -98,8 +98,8 @@ enum State {
 impl Election {
     /// Stands by. `identity` must be no other process's, an earlier one in the same pod included.
     #[must_use]
-    pub const fn new(identity: String, timing: Timing) -> Self {
-        Self { identity, timing, state: State::Standby(None) }
+    pub const fn new(identity: String, times: ElectionTimes) -> Self {
+        Self { identity, times, state: State::Standby(None) }
     }
 
     /// What to write without reading first: a leader's renewal of what it wrote last. `None`: read.
@@ -115,7 +115,7 @@ impl Election {
     ///
     /// # Errors
     /// This process has led, and the Lease says that it does not any more.
-    pub fn read(&mut self, lease: Option<Seen>, now: Instant) -> Result<Option<Write>, Loss> {
+    pub fn read(&mut self, lease: Option<LeaseView>, now: Instant) -> Result<Option<Write>, Loss> {
         match (&mut self.state, lease) {
             (State::Leading { .. }, Some(lease)) if lease.holder == self.identity => Ok(Some(self.renew(&lease))),
             (State::Leading { .. }, Some(lease)) if !lease.holder.is_empty() => Err(Loss::Taken(lease.holder)),
@@ -133,7 +133,7 @@ impl Election {
     }
 
     /// The API server has answered a write of this process, which was sent at `sent`: it is stored as `lease`.
-    pub fn written(&mut self, lease: Seen, sent: Instant) {
+    pub fn written(&mut self, lease: LeaseView, sent: Instant) {
         self.state = State::Leading { written: Some(lease), renewed: sent };
     }
 
@@ -146,7 +146,7 @@ impl Election {
 
     /// What to write so that the next process need not wait, when a read shows `lease`. `None`: it is not this process's.
     #[must_use]
-    pub fn release(&self, lease: Option<Seen>) -> Option<Write> {
+    pub fn release(&self, lease: Option<LeaseView>) -> Option<Write> {
         let lease = lease.filter(|lease| lease.holder == self.identity)?;
         // One second, as client-go writes it: zero is not allowed.
         let (holder, duration) = (String::new(), Duration::from_secs(1));
@@ -156,7 +156,7 @@ impl Election {
     /// Until when this process leads: nobody can have seen its Lease expire before. `None`: it does not lead.
     #[must_use]
     pub fn leads_until(&self) -> Option<Instant> {
-        self.renewed().map(|renewed| renewed + self.timing.lease_duration)
+        self.renewed().map(|renewed| renewed + self.times.lease_duration)
     }
 
     /// By when this leader has to have renewed.
@@ -164,8 +164,8 @@ impl Election {
     /// # Errors
     /// It is too late for that.
     pub fn renew_by(&self, now: Instant) -> Result<Instant, Loss> {
-        let deadline = self.renewed().map(|renewed| renewed + self.timing.renew_deadline);
-        deadline.filter(|deadline| now < *deadline).ok_or(Loss::NotRenewed(self.timing.renew_deadline))
+        let deadline = self.renewed().map(|renewed| renewed + self.times.renew_deadline);
+        deadline.filter(|deadline| now < *deadline).ok_or(Loss::NotRenewed(self.times.renew_deadline))
     }
 
     /// Pause before the next turn. A standby looks twice as often as a leader renews: a released Lease should not lie
@@ -173,29 +173,29 @@ impl Election {
     #[must_use]
     pub fn pause(&self) -> Duration {
         match self.state {
-            State::Leading { .. } => self.timing.retry_period,
-            State::Standby(_) => self.timing.retry_period / 2,
+            State::Leading { .. } => self.times.retry_period,
+            State::Standby(_) => self.times.retry_period / 2,
         }
     }
 
     /// What a standby writes, having seen `lease` as it is since `since`.
-    fn take(&self, lease: &Seen, since: Instant, now: Instant) -> Option<Write> {
+    fn take(&self, lease: &LeaseView, since: Instant, now: Instant) -> Option<Write> {
         if lease.holder == self.identity {
             // A write of ours whose answer was lost. Only an answer makes a leader, so it is written once more.
             return Some(self.renew(lease));
         }
-        let duration = lease.duration.unwrap_or(self.timing.lease_duration);
+        let duration = lease.duration.unwrap_or(self.times.lease_duration);
         let expired = now.duration_since(since) >= duration;
         let free = lease.holder.is_empty() || expired;
         free.then(|| self.write(Some(lease.version.clone()), lease.transitions.saturating_add(1), true))
     }
 
-    fn renew(&self, lease: &Seen) -> Write {
+    fn renew(&self, lease: &LeaseView) -> Write {
         self.write(Some(lease.version.clone()), lease.transitions, false)
     }
 
     fn write(&self, replaces: Option<String>, transitions: i32, changes_hands: bool) -> Write {
-        let (holder, duration) = (self.identity.clone(), self.timing.lease_duration);
+        let (holder, duration) = (self.identity.clone(), self.times.lease_duration);
         Write { replaces, holder, duration, transitions, changes_hands }
     }
 

@@ -7,7 +7,7 @@ use proptest::strategy::ValueTree;
 
 use super::*;
 
-const TIMING: Timing = Timing {
+const TIMING: ElectionTimes = ElectionTimes {
     lease_duration: Duration::from_secs(15),
     renew_deadline: Duration::from_secs(10),
     retry_period: Duration::from_secs(2),
@@ -24,9 +24,9 @@ fn election() -> Election {
     Election::new("me".to_owned(), TIMING)
 }
 
-fn lease(version: u64, holder: &str, seconds: u64, transitions: i32) -> Seen {
+fn lease(version: u64, holder: &str, seconds: u64, transitions: i32) -> LeaseView {
     let duration = Some(Duration::from_secs(seconds));
-    Seen { version: version.to_string(), holder: holder.to_owned(), duration, transitions }
+    LeaseView { version: version.to_string(), holder: holder.to_owned(), duration, transitions }
 }
 
 fn write(replaces: Option<u64>, holder: &str, seconds: u64, transitions: i32, changes_hands: bool) -> Write {
@@ -94,7 +94,7 @@ fn a_lease_that_is_gone_in_between_is_no_longer_waited_for() {
 #[test]
 fn a_lease_without_a_duration_is_given_that_of_this_process() {
     let mut election = election();
-    let theirs = Seen { duration: None, ..lease(4, "other", 0, 2) };
+    let theirs = LeaseView { duration: None, ..lease(4, "other", 0, 2) };
     for (now, free) in [(0, false), (14_999, false), (15_000, true)] {
         assert_eq!(election.read(Some(theirs.clone()), at(now)).unwrap().is_some(), free, "at {now} ms");
     }
@@ -211,13 +211,13 @@ struct Process {
     election: Election,
     claim: Option<Write>,
     sent: Option<(Option<Write>, Instant)>,
-    answer: Option<Result<Option<Seen>, ()>>,
+    answer: Option<Result<Option<LeaseView>, ()>>,
 }
 
 /// Three processes, and what the API server has stored.
 struct World {
     now: u64,
-    stored: Option<Seen>,
+    stored: Option<LeaseView>,
     versions: u64,
     identities: usize,
     processes: Vec<Process>,
@@ -240,7 +240,7 @@ impl World {
     }
 
     /// The API server's compare-and-swap.
-    fn store(&mut self, write: &Write) -> Result<Option<Seen>, ()> {
+    fn store(&mut self, write: &Write) -> Result<Option<LeaseView>, ()> {
         if self.stored.as_ref().map(|lease| &lease.version) != write.replaces.as_ref() {
             return Err(());
         }

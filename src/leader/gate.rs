@@ -1,4 +1,4 @@
-//! The gate in front of every mutating call to ECS: no [`Permit`], no call.
+//! The gate in front of every mutating call to ECS: no [`LeaderPermit`], no call.
 //!
 //! Leadership is a value with an end, not a flag that somebody may forget to clear: a `Gate` is asked after the request
 //! is signed and just before it is sent, so that waiting for a rate limiter or a slow write never stretches it. The end
@@ -44,12 +44,12 @@ impl Gate {
     /// before it has. `None` when this process does not lead for longer than that: the pass ends without sending, and its
     /// stored intent is taken over like that of a process that died.
     #[must_use]
-    pub fn permit(&self, needed: Duration) -> Option<Permit> {
+    pub fn permit(&self, needed: Duration) -> Option<LeaderPermit> {
         let leads = match &self.leadership {
             Leadership::Always => true,
             Leadership::Until(end) => end.borrow().is_some_and(|end| until_instant(end) > needed),
         };
-        leads.then_some(Permit(()))
+        leads.then_some(LeaderPermit(()))
     }
 }
 
@@ -64,9 +64,9 @@ impl Gate {
 /// ```
 #[derive(Debug)]
 #[must_use = "a permit that is not spent on a send says nothing about the send that follows"]
-pub struct Permit(());
+pub struct LeaderPermit(());
 
-impl Permit {
+impl LeaderPermit {
     /// Uses the permit up: the last statement before the request leaves.
     pub const fn spend(self) {
         let Self(()) = self;

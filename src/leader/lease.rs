@@ -14,7 +14,7 @@ use kube::{Api, Client, Error, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::election::{Election, Loss, Seen, Timing, Write};
+use super::election::{Election, ElectionTimes, LeaseView, Loss, Write};
 use super::gate::Gate;
 use crate::clock::Clock;
 
@@ -45,13 +45,13 @@ impl Candidate {
     /// waits for a connection behind a hundred other requests is a leadership lost. `clock` only makes the times that
     /// people read.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, identity: String, timing: Timing, clock: Clock) -> Self {
+    pub fn new(client: Client, namespace: &str, identity: String, times: ElectionTimes, clock: Clock) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             clock,
             // A renewal that is not answered leaves time to see what became of it.
-            request_timeout: timing.renew_deadline / 2,
-            election: Election::new(identity, timing),
+            request_timeout: times.renew_deadline / 2,
+            election: Election::new(identity, times),
             lease: None,
             leads_until: watch::Sender::new(None),
             failing: false,
@@ -210,10 +210,10 @@ impl Candidate {
 }
 
 /// What the election is told of a Lease.
-fn seen(lease: &Lease) -> Seen {
+fn seen(lease: &Lease) -> LeaseView {
     let spec = lease.spec.as_ref();
     let seconds = spec.and_then(|spec| spec.lease_duration_seconds);
-    Seen {
+    LeaseView {
         version: lease.resource_version().unwrap_or_default(),
         holder: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default(),
         duration: seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|it| *it > 0).map(Duration::from_secs),

@@ -11,7 +11,7 @@ use tower::service_fn;
 
 use super::*;
 
-const TIMING: Timing = Timing {
+const TIMING: ElectionTimes = ElectionTimes {
     lease_duration: Duration::from_secs(15),
     renew_deadline: Duration::from_secs(10),
     retry_period: Duration::from_secs(2),

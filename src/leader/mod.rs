@@ -12,6 +12,6 @@ pub mod election;
 pub mod gate;
 pub mod lease;
 
-pub use election::{Loss, Timing};
-pub use gate::{Gate, Permit};
+pub use election::{ElectionTimes, Loss};
+pub use gate::{Gate, LeaderPermit};
 pub use lease::{Candidate, LEASE_NAME};

@@ -9,7 +9,7 @@ use crate::api::ecs_account::{ECSAccountSpec, Network};
 use crate::api::reasons;
 use crate::clock;
 use crate::decide::rollout::Block;
-use crate::ecs::{Action, CallerIdentity, Credentials, Endpoint, EndpointError, ServerClock};
+use crate::ecs::{ApiCall, CallerIdentity, EndpointError, Keys, RegionEndpoint, ServerClock};
 
 /// How long the answer to "may this identity describe instances" is kept.
 const MAY_DESCRIBE_SECONDS: i64 = 60;
@@ -17,23 +17,23 @@ const MAY_DESCRIBE_SECONDS: i64 = 60;
 const REJECTED_SECONDS: i64 = 60;
 
 /// One account. It has no Debug, since it holds credentials.
-pub struct Account {
+pub struct UsableAccount {
     /// Its name.
     pub name: String,
     /// Its spec.
     pub spec: ECSAccountSpec,
     /// What it signs with, or why it cannot be used.
-    pub principal: Result<Principal, Block>,
+    pub principal: Result<Identity, Block>,
     /// What answers have told about it.
-    pub learnt: Arc<Learnt>,
+    pub learnt: Arc<AccountObservations>,
     may_describe: Mutex<HashMap<String, (bool, Timestamp)>>,
 }
 
 /// What an account signs with, and who that is. No `Debug`: it holds credentials.
 #[derive(Clone)]
-pub struct Principal {
+pub struct Identity {
     /// The credentials.
-    pub credentials: Credentials,
+    pub credentials: Keys,
     /// Whose they are, as STS has said.
     pub identity: CallerIdentity,
     /// How long they are good; `None`: as long as nobody withdraws them.
@@ -53,7 +53,7 @@ pub struct Term {
     pub expires_at: Timestamp,
 }
 
-impl Principal {
+impl Identity {
     /// Whether the credentials have ended.
     #[must_use]
     pub fn has_expired(&self, now: Timestamp) -> bool {
@@ -63,7 +63,7 @@ impl Principal {
 
 /// What the answers to an account's calls have told about it. It outlives a change of the account.
 #[derive(Default)]
-pub struct Learnt {
+pub struct AccountObservations {
     /// ECS's clock.
     pub clock: ServerClock,
     rejected: Mutex<Option<Rejected>>,
@@ -79,7 +79,7 @@ struct Rejected {
     row: u32,
 }
 
-impl Learnt {
+impl AccountObservations {
     /// ECS will not have this access key, or its token, any more, as it says at `at` by an error `code`.
     pub fn reject(&self, access_key_id: &str, code: &str, at: Timestamp) {
         let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,7 +105,7 @@ impl Learnt {
     /// Why credentials that STS takes are of no use all the same: ECS has just rejected these, or the ones that it was offered
     /// instead of others. After a while they are tried again.
     #[must_use]
-    pub fn refusal(&self, now: Timestamp, access_key_id: &str) -> Option<String> {
+    pub fn why_rejected(&self, now: Timestamp, access_key_id: &str) -> Option<String> {
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let Rejected { access_key_id: last, code, at, row } = rejected.as_ref()?;
         let is_recent = clock::is_recent(*at, now, SignedDuration::from_secs(REJECTED_SECONDS));
@@ -115,7 +115,7 @@ impl Learnt {
     }
 
     /// Whether the identity may call `action` in `region`, as an answer has just shown.
-    pub fn set_permitted(&self, region: &str, action: Action, permitted: bool) {
+    pub fn set_permitted(&self, region: &str, action: ApiCall, permitted: bool) {
         let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = (region.to_owned(), action.as_str());
         if permitted {
@@ -140,12 +140,12 @@ impl Learnt {
 
 /// All accounts, by name.
 #[derive(Default)]
-pub struct Accounts(RwLock<HashMap<String, Arc<Account>>>);
+pub struct Accounts(RwLock<HashMap<String, Arc<UsableAccount>>>);
 
 impl Accounts {
     /// An account, once it was looked at.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<Arc<Account>> {
+    pub fn get(&self, name: &str) -> Option<Arc<UsableAccount>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
@@ -154,11 +154,11 @@ impl Accounts {
         &self,
         name: &str,
         spec: ECSAccountSpec,
-        principal: Result<Principal, Block>,
-        learnt: Arc<Learnt>,
+        principal: Result<Identity, Block>,
+        learnt: Arc<AccountObservations>,
     ) -> bool {
         let (name, may_describe) = (name.to_owned(), Mutex::default());
-        let account = Arc::new(Account { name: name.clone(), spec, principal, learnt, may_describe });
+        let account = Arc::new(UsableAccount { name: name.clone(), spec, principal, learnt, may_describe });
         let mut accounts = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let (spec, usable) = (account.spec.clone(), account.principal.is_ok());
         let before = accounts.insert(name, account);
@@ -171,7 +171,7 @@ impl Accounts {
     }
 }
 
-impl Account {
+impl UsableAccount {
     /// ECS's clock.
     #[must_use]
     pub fn clock(&self) -> &ServerClock {
@@ -207,7 +207,7 @@ impl Account {
     ///
     /// # Errors
     /// When the region or the `url` makes no host.
-    pub fn endpoint(&self, region: &str) -> Result<Endpoint, EndpointError> {
+    pub fn endpoint(&self, region: &str) -> Result<RegionEndpoint, EndpointError> {
         endpoint(&self.spec, region)
     }
 
@@ -240,15 +240,15 @@ pub fn not_ready(account: &str, reason: &str) -> Block {
 ///
 /// # Errors
 /// When the region or the `url` makes no host.
-pub fn endpoint(spec: &ECSAccountSpec, region: &str) -> Result<Endpoint, EndpointError> {
-    let Some(endpoint) = &spec.endpoint else { return Endpoint::public(region) };
+pub fn endpoint(spec: &ECSAccountSpec, region: &str) -> Result<RegionEndpoint, EndpointError> {
+    let Some(endpoint) = &spec.endpoint else { return RegionEndpoint::public(region) };
     if let Some(url) = &endpoint.url {
-        return Endpoint::custom(region, url, endpoint.sts_url.as_deref());
+        return RegionEndpoint::custom(region, url, endpoint.sts_url.as_deref());
     }
     match endpoint.network.unwrap_or_default() {
-        Network::Public => Endpoint::public(region),
+        Network::Public => RegionEndpoint::public(region),
         Network::VPC => {
-            let vpc = Endpoint::vpc(region)?;
+            let vpc = RegionEndpoint::vpc(region)?;
             endpoint.sts_url.as_deref().map_or_else(|| Ok(vpc.clone()), |url| vpc.clone().with_sts(url))
         }
         Network::Unrecognized => Err(EndpointError::Network),
@@ -265,26 +265,27 @@ mod tests {
 
     #[test]
     fn credentials_that_ecs_rejects_again_and_again_are_tried_once_a_minute() {
-        let learnt = Learnt::default();
-        assert_eq!(learnt.refusal(at(0), "key"), None);
+        let learnt = AccountObservations::default();
+        assert_eq!(learnt.why_rejected(at(0), "key"), None);
         learnt.reject("key", "InvalidAccessKeyId.Inactive", at(0));
         assert!(
-            learnt.is_rejected("key") && learnt.refusal(at(59), "key").unwrap().contains("InvalidAccessKeyId.Inactive")
+            learnt.is_rejected("key")
+                && learnt.why_rejected(at(59), "key").unwrap().contains("InvalidAccessKeyId.Inactive")
         );
-        assert_eq!(learnt.refusal(at(60), "key"), None, "it may be good by now");
+        assert_eq!(learnt.why_rejected(at(60), "key"), None, "it may be good by now");
         learnt.accept();
         assert!(!learnt.is_rejected("key"));
     }
 
     #[test]
     fn the_first_session_that_is_rejected_is_replaced_at_once_and_no_second_one() {
-        let learnt = Learnt::default();
+        let learnt = AccountObservations::default();
         for _ in 0..3 {
             learnt.reject("session-1", "InvalidSecurityToken.Expired", at(0));
         }
-        assert_eq!(learnt.refusal(at(1), "session-2"), None);
+        assert_eq!(learnt.why_rejected(at(1), "session-2"), None);
         learnt.reject("session-2", "InvalidSecurityToken.Expired", at(2));
-        assert!(learnt.refusal(at(3), "session-3").is_some());
-        assert_eq!(learnt.refusal(at(62), "session-3"), None);
+        assert!(learnt.why_rejected(at(3), "session-3").is_some());
+        assert_eq!(learnt.why_rejected(at(62), "session-3"), None);
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::accounts::{Account, Learnt, not_ready};
+use super::accounts::{AccountObservations, UsableAccount, not_ready};
 use super::wake::{Waiter, Waker};
 use crate::api::reasons;
 use crate::clock::Clock;
 use crate::decide::rollout::Block;
 use crate::ecs::{
-    Action, Answer, CallError, Class, Client, Credentials, Endpoint, LimitKey, LimitPermit, Limiter, Reply,
+    ApiCall, ApiResponse, CallError, Class, EcsClient, Keys, LimitKey, Limiter, RatePermit, RegionEndpoint, Reply,
     ServerClock, Signed, Stamp, Transport,
 };
 use crate::failpoint;
@@ -24,7 +24,7 @@ const DEFAULT_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 /// Makes calls.
 pub struct Calls<T> {
-    client: Client<T>,
+    client: EcsClient<T>,
     limiter: Limiter,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -34,17 +34,17 @@ pub struct Calls<T> {
 impl<T: Transport> Calls<T> {
     /// Calls through `client`.
     #[must_use]
-    pub fn new(client: Client<T>, clock: Clock, metrics: Arc<Metrics>, waker: Waker) -> Self {
+    pub fn new(client: EcsClient<T>, clock: Clock, metrics: Arc<Metrics>, waker: Waker) -> Self {
         Self { client, limiter: Limiter::new(DEFAULT_PER_SECOND), clock, metrics, waker }
     }
 
     /// The client, for what is no call to ECS or STS.
-    pub fn client(&self) -> &Client<T> {
+    pub fn client(&self) -> &EcsClient<T> {
         &self.client
     }
 
     /// ECS's clock for an account.
-    pub fn now(&self, account: &Account) -> Timestamp {
+    pub fn now(&self, account: &UsableAccount) -> Timestamp {
         account.clock().now(self.clock.now())
     }
 
@@ -64,12 +64,12 @@ impl<T: Transport> Calls<T> {
     ///
     /// # Errors
     /// The moment to come back at.
-    pub fn permit(&self, account: &str, region: &str, action: Action) -> Result<LimitPermit, Instant> {
+    pub fn acquire_rate(&self, account: &str, region: &str, action: ApiCall) -> Result<RatePermit, Instant> {
         self.limiter.try_acquire(&key(account, region, action))
     }
 
     /// Sends a signed call, once. `permit` was taken for it, before its attempt was stored.
-    pub async fn send<A: Answer>(&self, to: Destination<'_>, _permit: LimitPermit, signed: Signed<A>) -> Reply<A> {
+    pub async fn send<A: ApiResponse>(&self, to: Destination<'_>, _permit: RatePermit, signed: Signed<A>) -> Reply<A> {
         let action = signed.action();
         let sent = self.clock.now();
         let reply = failpoint::around("call", action.as_str(), self.client.send(signed)).await;
@@ -93,7 +93,7 @@ impl<T: Transport> Calls<T> {
     }
 
     /// Takes in what an answer of ECS says about the account. Credentials that ECS will not have are looked after at once.
-    fn learn<A: Answer>(&self, to: Destination<'_>, action: Action, result: &Result<A, CallError>) {
+    fn learn<A: ApiResponse>(&self, to: Destination<'_>, action: ApiCall, result: &Result<A, CallError>) {
         if !action.is_of_ecs() {
             return;
         }
@@ -126,7 +126,7 @@ pub struct Destination<'a> {
     /// The access key that signs.
     pub access_key_id: &'a str,
     /// What takes in the answer.
-    pub learnt: &'a Learnt,
+    pub learnt: &'a AccountObservations,
 }
 
 /// What a call to a ready account needs at `now`, on its clock; `Err`: why there is none.
@@ -134,10 +134,10 @@ pub struct Destination<'a> {
 /// # Errors
 /// The account's trouble.
 pub fn prepare<'a>(
-    account: &'a Account,
+    account: &'a UsableAccount,
     region: &'a str,
     now: Timestamp,
-) -> Result<(Endpoint, &'a Credentials, Destination<'a>), Block> {
+) -> Result<(RegionEndpoint, &'a Keys, Destination<'a>), Block> {
     let block = |message: String| Block { reason: reasons::ACCOUNT_NOT_READY, message };
     let principal = account.principal.as_ref().map_err(|block| not_ready(&account.name, block.reason))?;
     if principal.has_expired(now) {
@@ -150,7 +150,7 @@ pub fn prepare<'a>(
     Ok((endpoint, credentials, destination))
 }
 
-fn key(account: &str, region: &str, action: Action) -> LimitKey {
+fn key(account: &str, region: &str, action: ApiCall) -> LimitKey {
     LimitKey { account: account.to_owned(), region_id: region.to_owned(), action }
 }
 

@@ -129,7 +129,7 @@ impl Ledger {
 
     /// Why a record that is there is unusable. [`Self::get`] has none then.
     #[must_use]
-    pub fn trouble(&self, name: &str) -> Option<BadRecord> {
+    pub fn record_problem(&self, name: &str) -> Option<BadRecord> {
         if self.own.lock().writes.contains_key(name) {
             return None;
         }
@@ -140,7 +140,7 @@ impl Ledger {
     }
 
     /// Looks at all records in their newest known form. They are shared, not copied: every pass counts slots.
-    pub fn look<R>(&self, look: impl FnOnce(&[&ResetRecord]) -> R) -> R {
+    pub fn with_records<R>(&self, look: impl FnOnce(&[&ResetRecord]) -> R) -> R {
         let (own, watched) = (self.own.lock().writes.clone(), self.watched.state());
         // A write of ours that is newer takes the place of what the watch has shown, whoever it belongs to.
         let is_newest =
@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn count(ledger: &Ledger, owner_name: &str) -> usize {
-        ledger.look(|records| records.iter().filter(|record| record.spec.owner.is(&owner(owner_name))).count())
+        ledger.with_records(|records| records.iter().filter(|record| record.spec.owner.is(&owner(owner_name))).count())
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
         let error = serde_json::from_str::<ResetRecord>("{}").unwrap_err().to_string();
         let unreadable = InvalidObject { error, metadata: version(3).metadata };
         show(Event::Apply(DeserializeGuard(Err(unreadable))));
-        assert_eq!(ledger.trouble("cn-hangzhou.i-bp1a0000"), Some(BadRecord::Unreadable));
+        assert_eq!(ledger.record_problem("cn-hangzhou.i-bp1a0000"), Some(BadRecord::Unreadable));
     }
 
     #[test]
@@ -285,15 +285,15 @@ mod tests {
         for name in ["cn-hangzhou.i-bp1a0000", "cn-hangzhou.i-bp1b0000"] {
             assert!(ledger.get(name).is_none(), "{name}");
         }
-        assert_eq!(ledger.trouble("cn-hangzhou.i-bp1a0000"), Some(BadRecord::OfAnotherInstance));
-        assert_eq!(ledger.trouble("cn-hangzhou.i-bp1b0000"), None);
+        assert_eq!(ledger.record_problem("cn-hangzhou.i-bp1a0000"), Some(BadRecord::OfAnotherInstance));
+        assert_eq!(ledger.record_problem("cn-hangzhou.i-bp1b0000"), None);
         assert_eq!(count(&ledger, "web"), 0, "it holds a slot");
 
         // One that was read before it was edited does not bring it back.
         ledger.put(version(1));
-        assert_eq!(ledger.trouble("cn-hangzhou.i-bp1a0000"), Some(BadRecord::OfAnotherInstance));
+        assert_eq!(ledger.record_problem("cn-hangzhou.i-bp1a0000"), Some(BadRecord::OfAnotherInstance));
         show(version(3));
-        assert_eq!((ledger.trouble("cn-hangzhou.i-bp1a0000"), count(&ledger, "web")), (None, 1), "mended");
+        assert_eq!((ledger.record_problem("cn-hangzhou.i-bp1a0000"), count(&ledger, "web")), (None, 1), "mended");
     }
 
     #[test]

@@ -34,8 +34,8 @@ use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::cli::Settings;
 use crate::clock::Clock;
-use crate::decide::Timing;
-use crate::ecs::{Instances, LimitPermit};
+use crate::decide::ProtocolBounds;
+use crate::ecs::{Instances, RatePermit};
 use crate::leader::Gate;
 use crate::metrics::Metrics;
 use accounts::Accounts;
@@ -79,28 +79,28 @@ pub struct Context<T> {
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// When each object's status was last written: not more than once a second.
-    pub status_writes: Recent<jiff::Timestamp>,
+    pub status_writes: PerObject<jiff::Timestamp>,
     /// Which instances the rules of an account keep from each object, as logged last.
-    pub refusals: Recent<password_reset::Refusals>,
+    pub denials: PerObject<password_reset::LoggedDenials>,
     /// The rate limiter's permit that a claim has taken, with the attempt that it stored, by the record.
-    pub permits: Recent<(String, LimitPermit)>,
+    pub claim_rate_permits: PerObject<(String, RatePermit)>,
     /// Held from counting the slots of a restart until it is stored: two of one owner must not count past each other.
     pub storing_restart: tokio::sync::Mutex<()>,
     /// Since when the owner of each record's claim is missed, as far as this process has looked.
-    pub owner_missed_since: Recent<jiff::Timestamp>,
+    pub owner_missed_since: PerObject<jiff::Timestamp>,
     /// Since when this process has seen a record as it is without knowing ECS's time, and the newest moment in it.
-    pub untimed_since: Recent<(jiff::Timestamp, tokio::time::Instant)>,
+    pub untimed_since: PerObject<(jiff::Timestamp, tokio::time::Instant)>,
     /// What dry runs have said of the instances that readings do not show, by the record.
-    pub absent: Recent<reset_record::Absent>,
+    pub absent: PerObject<reset_record::Absent>,
     /// The attempt that this process last sent for each record: an attempt is sent once.
-    pub sent: Recent<String>,
+    pub sent: PerObject<String>,
 }
 
 impl<T> Context<T> {
     /// The lengths of time that ECS's behaviour dictates, as set.
-    pub fn timing(&self) -> Timing {
+    pub fn bounds(&self) -> ProtocolBounds {
         let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
-        Timing {
+        ProtocolBounds {
             request_validity: signed(self.settings.request_validity),
             restart_settle: signed(self.settings.restart_settle),
         }
@@ -129,15 +129,15 @@ impl Synced {
 }
 
 /// One remembered value for each object, by its key.
-pub struct Recent<V>(Mutex<HashMap<String, V>>);
+pub struct PerObject<V>(Mutex<HashMap<String, V>>);
 
-impl<V> Default for Recent<V> {
+impl<V> Default for PerObject<V> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<V> Recent<V> {
+impl<V> PerObject<V> {
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<V>
     where

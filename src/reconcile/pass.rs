@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::Context;
 use super::cluster::ClusterError;
 use crate::api::GROUP;
-use crate::metrics::Outcome;
+use crate::metrics::PassResult;
 
 /// How soon a pass that lost a race looks again.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
@@ -54,19 +54,19 @@ pub async fn run<T>(
     let (action, outcome) = AssertUnwindSafe(pass)
         .catch_unwind()
         .map(|ended| match ended {
-            Ok(Ok(action)) if action == Action::await_change() => (action, Outcome::Success),
-            Ok(Ok(action)) => (action, Outcome::RequeueAfter),
+            Ok(Ok(action)) if action == Action::await_change() => (action, PassResult::Success),
+            Ok(Ok(action)) => (action, PassResult::RequeueAfter),
             Ok(Err(ClusterError::Conflict { what })) => {
                 tracing::debug!("{what} was changed in the meantime; looking again");
-                (Action::requeue(AFTER_CONFLICT), Outcome::Requeue)
+                (Action::requeue(AFTER_CONFLICT), PassResult::Requeue)
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the pass ended early");
-                (Action::requeue(AFTER_ERROR), Outcome::Error)
+                (Action::requeue(AFTER_ERROR), PassResult::Error)
             }
             Err(_) => {
                 tracing::error!("the pass panicked; this object is looked at again in {} s", AFTER_PANIC.as_secs());
-                (Action::requeue(AFTER_PANIC), Outcome::Panic)
+                (Action::requeue(AFTER_PANIC), PassResult::Panic)
             }
         })
         .instrument(span)

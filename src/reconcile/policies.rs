@@ -26,10 +26,10 @@ const SHIPPED: &str = include_str!("../../deploy/base/policies.yaml");
 
 /// What was found last; `None` before the first look.
 #[derive(Default)]
-pub struct Policies(Mutex<Option<Look>>);
+pub struct Policies(Mutex<Option<PolicyCheck>>);
 
 #[derive(Clone)]
-struct Look {
+struct PolicyCheck {
     at: Timestamp,
     found: Result<(), String>,
 }
@@ -41,12 +41,12 @@ impl Policies {
         Some(Block { reason: reasons::POLICY_MISSING, message })
     }
 
-    fn last(&self) -> Option<Look> {
+    fn last(&self) -> Option<PolicyCheck> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns whether work may be started that might not before, or the other way round.
-    fn set(&self, look: Look) -> bool {
+    fn set(&self, look: PolicyCheck) -> bool {
         let is_fine = look.found.is_ok();
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(look);
         before.is_some_and(|before| before.found.is_ok() != is_fine)
@@ -55,18 +55,18 @@ impl Policies {
 
 /// Looks again, unless all was there a short time ago (`policy_check` in the settings). Returns whether the answer has
 /// changed; [`Policies::block`] has it.
-pub async fn look<T>(context: &Context<T>) -> bool {
+pub async fn refresh<T>(context: &Context<T>) -> bool {
     let (settings, policies, at) = (&context.settings, &context.policies, context.clock.now());
     let before = policies.last();
     let lasts = SignedDuration::try_from(settings.policy_check).unwrap_or(SignedDuration::MAX);
-    let is_fresh = |look: &Look| look.found.is_ok() && clock::is_recent(look.at, at, lasts);
+    let is_fresh = |look: &PolicyCheck| look.found.is_ok() && clock::is_recent(look.at, at, lasts);
     if settings.allow_missing_policy || before.as_ref().is_some_and(is_fresh) {
         return false;
     }
     let found = match compare_all(&context.cluster).await {
         // Silence is no news. Before the first answer it is no consent either.
-        Err(Trouble::Unanswered(why)) => before.clone().map_or(Err(why), |before| before.found),
-        Err(Trouble::Different(why)) => Err(format!(
+        Err(PolicyProblem::Unanswered(why)) => before.clone().map_or(Err(why), |before| before.found),
+        Err(PolicyProblem::Different(why)) => Err(format!(
             "{why}; nothing is started until a cluster admin has installed the admission policies of this version: apply its \
              manifests or upgrade to its chart again"
         )),
@@ -77,21 +77,21 @@ pub async fn look<T>(context: &Context<T>) -> bool {
     {
         tracing::warn!("{why}");
     }
-    policies.set(Look { at, found })
+    policies.set(PolicyCheck { at, found })
 }
 
 /// Why the policies do not count as installed.
 #[derive(Debug, PartialEq, Eq)]
-enum Trouble {
+enum PolicyProblem {
     /// It is not known.
     Unanswered(String),
     /// One is missing, cannot be read, or is another than the shipped one.
     Different(String),
 }
 
-async fn compare_all(cluster: &Cluster) -> Result<(), Trouble> {
+async fn compare_all(cluster: &Cluster) -> Result<(), PolicyProblem> {
     let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED)
-        .map_err(|_| Trouble::Different("the shipped policies cannot be parsed".to_owned()))?;
+        .map_err(|_| PolicyProblem::Different("the shipped policies cannot be parsed".to_owned()))?;
     for object in shipped {
         if is_policy(&object) {
             compare::<ValidatingAdmissionPolicy>(cluster, object).await?;
@@ -107,18 +107,18 @@ fn is_policy(object: &Value) -> bool {
     object.get("kind").and_then(Value::as_str) == Some(&*ValidatingAdmissionPolicy::kind(&()))
 }
 
-async fn compare<K>(cluster: &Cluster, shipped: Value) -> Result<(), Trouble>
+async fn compare<K>(cluster: &Cluster, shipped: Value) -> Result<(), PolicyProblem>
 where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
 {
-    let different = |what: String| Trouble::Different(format!("the admission policies are not in force: {what}"));
+    let different = |what: String| PolicyProblem::Different(format!("the admission policies are not in force: {what}"));
     let shipped: K =
         serde_json::from_value(shipped).map_err(|_| different("the shipped one is malformed".to_owned()))?;
     let name = shipped.name_any();
     match cluster.get_cluster_scoped::<K>(&name).await {
         Ok(found) if spec(&found) == spec(&shipped) => Ok(()),
         Ok(_) => Err(different(format!("{} {name} is not the one that this version ships", K::kind(&())))),
-        Err(error @ ClusterError::Unanswered { .. }) => Err(Trouble::Unanswered(error.to_string())),
+        Err(error @ ClusterError::Unanswered { .. }) => Err(PolicyProblem::Unanswered(error.to_string())),
         Err(error) => Err(different(error.to_string())),
     }
 }

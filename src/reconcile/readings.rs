@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::accounts::{Account, Accounts};
+use super::accounts::{Accounts, UsableAccount};
 use super::calls::{Calls, prepare};
 use crate::api::reasons;
 use crate::clock::Clock;
 use crate::decide::rollout::{Block, ReadTrouble};
-use crate::decide::{Power, Reading, Seen};
+use crate::decide::{InstanceView, Power, Reading};
 use crate::ecs::{
-    Action, CallError, Class, Describe, DescribeError, Described, Instance, InstanceStatus, Observation, Refusal,
-    Scope, Transport, describe_instances, describe_instances_dry_run,
+    ApiCall, CallError, Class, Describe, DescribeError, Described, ErrorResponse, Instance, InstanceStatus,
+    Observation, Scope, Transport, describe_instances, describe_instances_dry_run,
 };
 
 /// 100 ids fit one page; a gateway that keeps handing out tokens is not followed for ever.
@@ -42,7 +42,12 @@ impl<T: Transport + Send + Sync + 'static> Describe for Reader<T> {
 }
 
 impl<T: Transport> Reader<T> {
-    async fn pages(&self, account: &Account, scope: &Scope, ids: &[String]) -> Result<Vec<Instance>, DescribeError> {
+    async fn pages(
+        &self,
+        account: &UsableAccount,
+        scope: &Scope,
+        ids: &[String],
+    ) -> Result<Vec<Instance>, DescribeError> {
         let (endpoint, credentials, destination) = prepare(account, &scope.region_id, self.calls.now(account))
             .map_err(|block| DescribeError::NotReady(block.message))?;
         let mut instances = Vec::new();
@@ -50,7 +55,7 @@ impl<T: Transport> Reader<T> {
         for _ in 0..PAGES_MAX {
             let permit = self
                 .calls
-                .permit(&scope.account, &scope.region_id, Action::DescribeInstances)
+                .acquire_rate(&scope.account, &scope.region_id, ApiCall::DescribeInstances)
                 .map_err(DescribeError::NotBefore)?;
             let stamp = self.calls.stamp(account.clock());
             let signed = describe_instances(&endpoint, credentials, ids, next_token.as_deref(), &stamp);
@@ -69,13 +74,13 @@ impl<T: Transport> Reader<T> {
 /// say, or cannot be asked now.
 pub async fn may_describe<T: Transport>(
     calls: &Calls<T>,
-    account: &Account,
+    account: &UsableAccount,
     region: &str,
     instance_id: &str,
     now: Timestamp,
 ) -> Option<bool> {
     let (endpoint, credentials, destination) = prepare(account, region, now).ok()?;
-    let permit = calls.permit(&account.name, region, Action::DescribeInstances).ok()?;
+    let permit = calls.acquire_rate(&account.name, region, ApiCall::DescribeInstances).ok()?;
     let stamp = calls.stamp(account.clock());
     let signed = describe_instances_dry_run(&endpoint, credentials, &[instance_id.to_owned()], &stamp);
     match calls.send(destination, permit, signed).await.result {
@@ -87,7 +92,7 @@ pub async fn may_describe<T: Transport>(
 
 /// What keeps instances of a region from being read, as their objects show it.
 #[must_use]
-pub fn trouble(error: &DescribeError, region: &str) -> ReadTrouble {
+pub fn hold_for(error: &DescribeError, region: &str) -> ReadTrouble {
     let reason = match error {
         DescribeError::NotReady(_) => reasons::ACCOUNT_NOT_READY,
         DescribeError::NotBefore(_) => reasons::THROTTLED,
@@ -114,7 +119,7 @@ pub fn trouble(error: &DescribeError, region: &str) -> ReadTrouble {
 fn words(error: &DescribeError) -> String {
     match error {
         DescribeError::Call(CallError::Refused(refusal)) => {
-            let refusal = Refusal { request_id: None, ..refusal.clone() };
+            let refusal = ErrorResponse { request_id: None, ..refusal.clone() };
             DescribeError::Call(CallError::Refused(refusal)).to_string()
         }
         other => other.to_string(),
@@ -123,20 +128,20 @@ fn words(error: &DescribeError) -> String {
 
 /// An observation as the decisions take it, for an object of `namespace`. Without an account nothing is permitted.
 #[must_use]
-pub fn reading(observation: &Observation, account: Option<&Account>, namespace: &str) -> Reading {
+pub fn reading(observation: &Observation, account: Option<&UsableAccount>, namespace: &str) -> Reading {
     let permitted =
         |instance: &Instance| account.is_some_and(|account| account.spec.allows_instance(namespace, &instance.tags));
     let seen = observation.instance.as_deref().map(|instance| seen(instance, permitted(instance)));
     Reading { sent_at: observation.sent_at, since: observation.since, seen }
 }
 
-fn seen(instance: &Instance, permitted: bool) -> Seen {
+fn seen(instance: &Instance, permitted: bool) -> InstanceView {
     let power = match &instance.status {
         InstanceStatus::Running => Power::Running,
         InstanceStatus::Stopped => Power::Stopped,
         other => Power::Transitional(other.as_str().to_owned()),
     };
-    Seen {
+    InstanceView {
         power,
         start_time: instance.start_time,
         name: instance.name.clone(),
@@ -158,8 +163,8 @@ mod tests {
         let refused = |code: &str| {
             let answer = ErrorAnswer { http_status: 403, code: Some(code), request_id: Some("A-1"), message: "" };
             let (class, executed) = classify(&answer);
-            let refusal = Refusal {
-                action: Action::DescribeInstances,
+            let refusal = ErrorResponse {
+                action: ApiCall::DescribeInstances,
                 code: code.to_owned(),
                 http_status: 403,
                 request_id: None,
@@ -169,7 +174,7 @@ mod tests {
                 class,
                 retry_after: None,
             };
-            let trouble = trouble(&CallError::Refused(refusal).into(), "cn-hangzou");
+            let trouble = hold_for(&CallError::Refused(refusal).into(), "cn-hangzou");
             assert!(trouble.block.message.contains("cn-hangzou") && trouble.block.message.contains(code));
             (trouble.block.reason, trouble.is_for_a_person)
         };
@@ -181,7 +186,7 @@ mod tests {
             assert_eq!(refused(code), (reasons::READ_REFUSED, true), "{code}");
         }
         let reason = |error: DescribeError| {
-            let ReadTrouble { block, is_for_a_person } = trouble(&error, "cn-hangzou");
+            let ReadTrouble { block, is_for_a_person } = hold_for(&error, "cn-hangzou");
             (block.reason, is_for_a_person)
         };
         assert_eq!(reason(DescribeError::NotReady("no".to_owned())), (reasons::ACCOUNT_NOT_READY, false));

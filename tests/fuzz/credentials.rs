@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ecs_password_reset::credentials::{CredentialsError, OidcRole, from_secret, imds, refresh};
 use ecs_password_reset::ecs::{
-    CallError, Client, Credentials, Endpoint, Reply, RoleRequest, SendError, SessionCredentials, Stamp, Transport,
-    Verdict, assume_role, assume_role_with_oidc,
+    CallError, EcsClient, Keys, RegionEndpoint, Reply, RetryRule, RoleRequest, SendError, SessionCredentials, Stamp,
+    Transport, assume_role, assume_role_with_oidc,
 };
 use ecs_password_reset::reconcile::passwords::RawSecret;
 use futures::executor::block_on;
@@ -70,7 +70,7 @@ fn noon() -> Timestamp {
 /// Temporary credentials have to be those of the document, whole, and to end when it says.
 fn assert_is_of(session: &SessionCredentials, document: &Value) {
     let SessionCredentials { credentials, expires_at } = session;
-    let Credentials { access_key_id, access_key_secret, security_token } = credentials;
+    let Keys { access_key_id, access_key_secret, security_token } = credentials;
     let token = security_token.as_ref().expect("temporary credentials without a token").expose_secret();
     let parts = [access_key_id.as_str(), access_key_secret.expose_secret(), token];
     for (part, field) in parts.into_iter().zip(["AccessKeyId", "AccessKeySecret", "SecurityToken"]) {
@@ -111,17 +111,17 @@ fn answer(input: &[u8]) -> Vec<u8> {
 }
 
 fn ask_sts(answer: &[u8], with_oidc: bool) -> Reply<SessionCredentials> {
-    let endpoint = Endpoint::public("cn-hangzhou").unwrap();
+    let endpoint = RegionEndpoint::public("cn-hangzhou").unwrap();
     let stamp = Stamp { timestamp: noon(), nonce: "n".into() };
     let role = RoleRequest { role_arn: "acs:ram::1:role/r", session_name: "s-1", duration_seconds: 3_600 };
     let signed = if with_oidc {
         assume_role_with_oidc(&endpoint, "acs:ram::1:oidc-provider/p", &OIDC_TOKEN.into(), role, &stamp)
     } else {
         let credentials =
-            Credentials { access_key_id: "id".into(), access_key_secret: "key-of-nobody".into(), security_token: None };
+            Keys { access_key_id: "id".into(), access_key_secret: "key-of-nobody".into(), security_token: None };
         assume_role(&endpoint, &credentials, role, None, &stamp)
     };
-    block_on(Client::new(Scripted(answer.to_vec()), Scripted(Vec::new()), Scripted(Vec::new())).send(signed))
+    block_on(EcsClient::new(Scripted(answer.to_vec()), Scripted(Vec::new()), Scripted(Vec::new())).send(signed))
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn answers_of_sts() {
         };
         assert_shows_nothing(&format!("{error} {error:?}"), if is_refusal { &own_message } else { "" });
         if document.is_none() && !String::from_utf8_lossy(body).contains("<Error>") {
-            assert_eq!(error.verdict(), Verdict::Unknown, "nobody has said anything");
+            assert_eq!(error.verdict(), RetryRule::Unknown, "nobody has said anything");
         }
         let code = if let CallError::Refused(refusal) = &error { refusal.code.clone() } else { String::new() };
         (status, Some((code, error.class().as_str())))
@@ -187,7 +187,7 @@ impl Metadata {
     /// What becomes of it, and which paths were asked for with which token.
     fn ask(&self) -> (Result<SessionCredentials, String>, Vec<Asked>) {
         self.asked.lock().unwrap().clear();
-        let client = Client::new(self.clone(), self.clone(), self.clone());
+        let client = EcsClient::new(self.clone(), self.clone(), self.clone());
         let session = block_on(imds::instance_role(&client, "http://100.100.100.200", None));
         (session, std::mem::take(&mut *self.asked.lock().unwrap()))
     }
@@ -333,7 +333,7 @@ fn secrets_with_an_access_key() {
         };
         let keys = ["accessKeyID", "accessKeySecret", "securityToken"];
         let error = match from_secret("ecs-credentials", |key| secret.has(key), |key| secret.text(key)) {
-            Ok(Credentials { access_key_id, access_key_secret, security_token }) => {
+            Ok(Keys { access_key_id, access_key_secret, security_token }) => {
                 let token = security_token.as_ref().map(SecretString::expose_secret);
                 let parts = [Some(access_key_id.as_str()), Some(access_key_secret.expose_secret()), token];
                 for (part, key) in parts.into_iter().zip(keys) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ecs_password_reset::ecs::sign::{canonical_form, signature, string_to_sign};
 use ecs_password_reset::ecs::{
-    Accepted, Answer, CallError, CallerIdentity, Client, Credentials, Endpoint, InstancePage, Reply, SendError, Stamp,
-    Transport, Verdict, modify_password,
+    Accepted, ApiResponse, CallError, CallerIdentity, EcsClient, InstancePage, Keys, RegionEndpoint, Reply, RetryRule,
+    SendError, Stamp, Transport, modify_password,
 };
 use futures::executor::block_on;
 use secrecy::SecretString;
@@ -106,12 +106,12 @@ const PASSWORD: &str = "aB3<&%/x7Q";
 
 /// The reply to a call with a password, when the answer is this.
 fn reply(input: &[u8]) -> Reply<Accepted> {
-    let endpoint = Endpoint::public("cn-hangzhou").unwrap();
+    let endpoint = RegionEndpoint::public("cn-hangzhou").unwrap();
     let credentials =
-        Credentials { access_key_id: "id".into(), access_key_secret: "key-of-nobody".into(), security_token: None };
+        Keys { access_key_id: "id".into(), access_key_secret: "key-of-nobody".into(), security_token: None };
     let stamp = Stamp { timestamp: "2026-11-24T12:00:00Z".parse().unwrap(), nonce: "n".into() };
     let signed = modify_password(&endpoint, &credentials, "i-bp1a0000", &SecretString::from(PASSWORD), &stamp);
-    block_on(Client::new(Scripted(input.to_vec()), Scripted(Vec::new()), Scripted(Vec::new())).send(signed))
+    block_on(EcsClient::new(Scripted(input.to_vec()), Scripted(Vec::new()), Scripted(Vec::new())).send(signed))
 }
 
 #[test]
@@ -151,10 +151,10 @@ fn errors_of_ecs_and_of_gateways() {
         assert!(shown.chars().count() < 1_600, "an error without bound");
         let text = String::from_utf8_lossy(body);
         if serde_json::from_slice::<Value>(body).is_err() && !text.contains("<Error>") {
-            assert_eq!(error.verdict(), Verdict::Unknown, "nobody has said that it was not executed");
+            assert_eq!(error.verdict(), RetryRule::Unknown, "nobody has said that it was not executed");
         }
         let code = if let CallError::Refused(refusal) = &error { refusal.code.clone() } else { String::new() };
-        (status, Some((code, error.class().as_str(), error.verdict() == Verdict::Unknown)))
+        (status, Some((code, error.class().as_str(), error.verdict() == RetryRule::Unknown)))
     });
 }
 

@@ -6,12 +6,12 @@ use ecs_password_reset::api::password_reset::PasswordReset;
 use ecs_password_reset::api::reset_record::{Owner, Phase, ResetRecord};
 use ecs_password_reset::decide::instance::next;
 use ecs_password_reset::decide::memory;
-use ecs_password_reset::decide::needed::{self, Wish};
-use ecs_password_reset::decide::progress::{NewAttempt, Outcome, apply, fold, intend};
-use ecs_password_reset::decide::rollout::{self, Object, Target};
-use ecs_password_reset::decide::step::{Call, Observed, Sendable, Step};
-use ecs_password_reset::decide::{Power, Reading, Seen, Timing, slots};
-use ecs_password_reset::ecs::{Answer, InstancePage, InstanceStatus, Observation};
+use ecs_password_reset::decide::needed::{self, Request};
+use ecs_password_reset::decide::progress::{CallOutcome, NewAttempt, apply, fold, intend};
+use ecs_password_reset::decide::rollout::{self, ResetFacts, Target};
+use ecs_password_reset::decide::step::{Call, ClaimFacts, Sendable, Step};
+use ecs_password_reset::decide::{InstanceView, Power, ProtocolBounds, Reading, slots};
+use ecs_password_reset::ecs::{ApiResponse, InstancePage, InstanceStatus, Observation};
 use ecs_password_reset::reconcile::readings::reading;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -65,8 +65,11 @@ fn noon() -> Timestamp {
     "2026-11-24T12:00:00Z".parse().unwrap()
 }
 
-fn timing() -> Timing {
-    Timing { request_validity: SignedDuration::from_secs(1_920), restart_settle: SignedDuration::from_secs(120) }
+fn bounds() -> ProtocolBounds {
+    ProtocolBounds {
+        request_validity: SignedDuration::from_secs(1_920),
+        restart_settle: SignedDuration::from_secs(120),
+    }
 }
 
 fn seconds(count: i64) -> SignedDuration {
@@ -75,7 +78,7 @@ fn seconds(count: i64) -> SignedDuration {
 
 /// What ECS may show at `now`, the end of times among it.
 fn readings(now: Timestamp) -> Vec<Option<Reading>> {
-    let seen = |power: Power, start_time| Seen {
+    let seen = |power: Power, start_time| InstanceView {
         permitted: true,
         power,
         start_time,
@@ -125,7 +128,7 @@ fn assert_makes_sense(record: &ResetRecord, call: Call, reading: Option<&Reading
 fn drive(mut record: ResetRecord, reading: Option<&Reading>, unsent: bool, accept: bool) -> Vec<String> {
     let (now, mut steps) = (noon(), Vec::new());
     for turn in 0..6 {
-        let observed = Observed {
+        let observed = ClaimFacts {
             record: &record,
             process: "p1",
             unsent: unsent && turn == 0,
@@ -136,7 +139,7 @@ fn drive(mut record: ResetRecord, reading: Option<&Reading>, unsent: bool, accep
             describable_since: Some(noon() - SignedDuration::from_hours(1)),
             is_listed: true,
             owner_row: None,
-            timing: timing(),
+            bounds: bounds(),
         };
         let step = next(&observed, now);
         let name = format!("{step:?}").chars().filter(char::is_ascii_alphabetic).take(24).collect();
@@ -152,11 +155,11 @@ fn drive(mut record: ResetRecord, reading: Option<&Reading>, unsent: bool, accep
                     timestamp: now,
                     replaces_unsent: observed.unsent,
                 };
-                record.status = Some(intend(&record, call, attempt, timing()));
+                record.status = Some(intend(&record, call, attempt, bounds()));
                 let outcome = if accept {
-                    Outcome::Accepted { request_id: None, at: now }
+                    CallOutcome::Accepted { request_id: None, at: now }
                 } else {
-                    Outcome::Refused { later: false, reason: "PasswordRefused", message: "refused".to_owned() }
+                    CallOutcome::Refused { later: false, reason: "PasswordRefused", message: "refused".to_owned() }
                 };
                 Some(fold(&record, call, &outcome, now))
             }
@@ -194,17 +197,17 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         "regionID": "cn-hangzhou", "instanceIDs": ["i-bp1a0000"], "passwordSecretRef": {"name": "pw"}, "runID": "again",
     }});
     let object: PasswordReset = serde_json::from_value(object).unwrap();
-    let wish = Wish {
+    let request = Request {
         owner: owner.clone(),
         tokens: needed::tokens(Some("again"), None),
         retry: None,
         fingerprint: None,
         resolution: None,
     };
-    let view = Object {
-        is_guarded: false,
+    let view = ResetFacts {
+        hides_unpermitted: false,
         spec: &object.spec,
-        wish: &wish,
+        request: &request,
         run: None,
         requested: None,
         block: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ecs_password_reset::cli;
 use ecs_password_reset::clock::Clock;
-use ecs_password_reset::leader::{Candidate, Timing};
+use ecs_password_reset::leader::{Candidate, ElectionTimes};
 use kube::client::Body;
 use tower::service_fn;
 
@@ -47,7 +47,7 @@ fn command_lines() {
             Ok(settings) => settings,
             Err(error) => return format!("{:?}", error.kind()),
         };
-        let Timing { lease_duration, renew_deadline, retry_period } = settings.election;
+        let ElectionTimes { lease_duration, renew_deadline, retry_period } = settings.election;
         assert!(retry_period < renew_deadline, "one try and no other");
         assert!(lease_duration >= renew_deadline + settings.ecs_connect_timeout, "two could lead at once");
         let of_ecs = settings.request_validity >= Duration::from_mins(32);
@@ -88,7 +88,7 @@ fn leases() {
         "2147483648",
     ];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let timing = Timing {
+    let times = ElectionTimes {
         lease_duration: Duration::from_secs(15),
         renew_deadline: Duration::from_secs(10),
         retry_period: Duration::from_secs(2),
@@ -96,7 +96,7 @@ fn leases() {
     fuzz("leases", &words, |input| {
         let clock = Clock::simulated("2026-11-24T12:00:00Z".parse().unwrap(), 1.0, 1);
         let leads = runtime.block_on(async {
-            let mut candidate = Candidate::new(server(input.to_vec()), "system", "me".to_owned(), timing, clock);
+            let mut candidate = Candidate::new(server(input.to_vec()), "system", "me".to_owned(), times, clock);
             let gate = candidate.gate();
             let acquired = tokio::time::timeout(Duration::from_secs(20), candidate.acquire(|| {})).await;
             acquired.is_ok() || gate.permit(Duration::ZERO).is_some()

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use ecs_password_reset::api::password_reset::InstanceRow;
 use ecs_password_reset::api::reset_record::{
-    Attempt, Completed, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
+    Attempt, OwnerHistory, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
 use ecs_password_reset::decide::progress::fold;
 use ecs_password_reset::decide::slots;
@@ -308,7 +308,7 @@ impl Canon<'_> {
         }
         self.word(row.is_some());
         row.iter().for_each(|row| self.row(row, !over));
-        for Completed { owner, tokens, retry, fingerprint, last_password_set_time, row } in completed {
+        for OwnerHistory { owner, tokens, retry, fingerprint, last_password_set_time, row } in completed {
             // Times of different owners are compared, and there is one owner here.
             self.word((&owner.uid, tokens, retry, &fingerprint.value, last_password_set_time.is_some()));
             self.row(row, false);

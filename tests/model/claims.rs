@@ -7,9 +7,11 @@ use ecs_password_reset::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
 use ecs_password_reset::decide::memory::{OwnMemory, restored};
-use ecs_password_reset::decide::needed::{self, Wish};
+use ecs_password_reset::decide::needed::{self, Request};
 use ecs_password_reset::decide::progress::apply;
-use ecs_password_reset::decide::rollout::{Block, Claim, Object, Plan, Target, claimed_row, loss, may_restore, plan};
+use ecs_password_reset::decide::rollout::{
+    Block, NewClaim, Plan, ResetFacts, Target, initial_row, loss, may_restore, plan,
+};
 use ecs_password_reset::decide::slots::Holder;
 use ecs_password_reset::decide::step::Change;
 use ecs_password_reset::decide::{Reading, slots};
@@ -21,9 +23,9 @@ use crate::setup::{ACCOUNT, REGION, Setup};
 use crate::world::{INSTANCES, Pass, World, at};
 
 /// What the object asks for.
-pub fn wish(setup: &Setup, world: &World) -> Wish {
+pub fn request(setup: &Setup, world: &World) -> Request {
     let object = &world.object;
-    Wish {
+    Request {
         owner: Owner { namespace: "prod".to_owned(), name: "web".to_owned(), uid: format!("uid{}", object.uid) },
         tokens: setup.tokens[object.run].clone(),
         retry: (object.retry > 0).then(|| format!("retry:{}", object.retry)),
@@ -38,26 +40,26 @@ pub fn fingerprint(secret: u8) -> Fingerprint {
 }
 
 /// What the object's pass decides, from what the leader's watch shows.
-pub fn planned(setup: &Setup, world: &World, wish: &Wish, readings: &[Reading]) -> Plan {
+pub fn planned(setup: &Setup, world: &World, request: &Request, readings: &[Reading]) -> Plan {
     let targets: Vec<_> = (0..setup.instances)
         .map(|instance| target(instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
         .collect();
     let reading_of = |id: &str| readings.get(INSTANCES.iter().position(|it| *it == id)?).cloned();
-    let holders = slots::holders(&ledger(world), wish, reading_of, setup.timing, at(world.now));
-    plan(&object(setup, world, wish, &holders), &targets, at(world.now))
+    let holders = slots::holders(&ledger(world), request, reading_of, setup.bounds, at(world.now));
+    plan(&object(setup, world, request, &holders), &targets, at(world.now))
 }
 
-fn object<'a>(setup: &'a Setup, world: &World, wish: &'a Wish, slot_holders: &'a [Holder]) -> Object<'a> {
+fn object<'a>(setup: &'a Setup, world: &World, request: &'a Request, slot_holders: &'a [Holder]) -> ResetFacts<'a> {
     let no_secret = Block { reason: reasons::SECRET_NOT_FOUND, message: String::new() };
-    Object {
+    ResetFacts {
         spec: &setup.spec,
-        wish,
+        request,
         run: None,
         requested: None,
         block: world.secret.is_none().then_some(no_secret),
         broken: None,
         broken_on_windows: None,
-        is_guarded: false,
+        hides_unpermitted: false,
         may_describe: None,
         read_trouble: None,
         slot_holders,
@@ -75,11 +77,11 @@ pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Readin
     if !world.object.exists {
         return None;
     }
-    let wish = wish(setup, world);
-    let first = planned(setup, world, &wish, readings);
-    if let (Some(id), Some(resolution)) = (&first.happened, &wish.resolution) {
+    let request = request(setup, world);
+    let first = planned(setup, world, &request, readings);
+    if let (Some(id), Some(resolution)) = (&first.happened, &request.resolution) {
         let version = world.records.iter().flatten().find(|record| record.spec.instance_id == *id)?;
-        return resolution.counts(version, &wish.owner, at(world.now)).then(|| {
+        return resolution.counts(version, &request.owner, at(world.now)).then(|| {
             let status = Some(apply(version, Change::Happened, None, at(world.now)));
             let record = Rc::new(ResetRecord { status, ..(**version).clone() });
             Pass::Store { base: Some(Rc::clone(version)), record, then: None }
@@ -90,10 +92,10 @@ pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Readin
         let version = world.records[instance].as_ref()?;
         let (holders, at) = ([], at(world.now));
         let (object, target) =
-            (object(setup, world, &wish, &holders), target(instance, Some(version), &readings[instance]));
+            (object(setup, world, &request, &holders), target(instance, Some(version), &readings[instance]));
         let loss = loss(&object, &target, at).filter(|loss| may_restore(&object, &target, *loss))?;
-        let own = OwnMemory { owner: &wish.owner, tokens: &wish.tokens, row: None, requested: None, run: None };
-        let (spec, status) = restored(Some(version), version.spec.clone(), loss, own, setup.timing, at);
+        let own = OwnMemory { owner: &request.owner, tokens: &request.tokens, row: None, requested: None, run: None };
+        let (spec, status) = restored(Some(version), version.spec.clone(), loss, own, setup.bounds, at);
         let record = Rc::new(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) });
         return Some(Pass::Store { base: Some(Rc::clone(version)), record, then: None });
     }
@@ -101,11 +103,11 @@ pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Readin
     let instance = INSTANCES.iter().position(|id| *id == claim.instance_id)?;
     let found = world.records[instance].as_ref();
     let target = target(instance, found.map(Rc::as_ref), &readings[instance]);
-    let again = plan(&object(setup, world, &wish, &[]), &[target], at(world.now));
+    let again = plan(&object(setup, world, &request, &[]), &[target], at(world.now));
     if again.claims.is_empty() {
         return None;
     }
-    let record = Rc::new(claimed(setup, world, process, &wish, claim, found.map(Rc::as_ref))?);
+    let record = Rc::new(claimed(setup, world, process, &request, claim, found.map(Rc::as_ref))?);
     Some(Pass::Store { base: found.cloned(), record, then: None })
 }
 
@@ -114,8 +116,8 @@ fn claimed(
     setup: &Setup,
     world: &World,
     process: usize,
-    wish: &Wish,
-    claim: &Claim,
+    request: &Request,
+    claim: &NewClaim,
     found: Option<&ResetRecord>,
 ) -> Option<ResetRecord> {
     let before = found.map(ResetRecord::progress).unwrap_or_default();
@@ -123,13 +125,13 @@ fn claimed(
     let spec = ResetRecordSpec {
         claim: found.map_or(0, |record| record.spec.claim) + 1,
         claim_time: Time(now),
-        owner: wish.owner.clone(),
+        owner: request.owner.clone(),
         account_name: ACCOUNT.to_owned(),
         region_id: REGION.to_owned(),
         instance_id: claim.instance_id.clone(),
-        tokens: wish.tokens.clone(),
-        retry: wish.retry.clone(),
-        fingerprint: wish.fingerprint.clone()?,
+        tokens: request.tokens.clone(),
+        retry: request.retry.clone(),
+        fingerprint: request.fingerprint.clone()?,
         password_secret_ref: ClaimedSecretRef { namespace: String::new(), name: String::new(), key: String::new() },
         restart_policy: setup.spec.restart_policy(),
         max_unavailable: setup.spec.max_unavailable(),
@@ -147,12 +149,12 @@ fn claimed(
             timestamp: Time(now),
             found_unanswered_until: None,
         }),
-        unanswered_until: Some(Time(now + setup.timing.request_validity)),
+        unanswered_until: Some(Time(now + setup.bounds.request_validity)),
         start_time_evidence: before.start_time_evidence,
         last_restart_time: before.last_restart_time,
         memory_lost_time: before.memory_lost_time,
-        row: Some(claimed_row(claim, spec.claim, now)),
-        completed: needed::make_room(&before.completed, &wish.owner, |_| true)?,
+        row: Some(initial_row(claim, spec.claim, now)),
+        completed: needed::make_room(&before.completed, &request.owner, |_| true)?,
         ..ResetRecordStatus::default()
     };
     Some(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) })

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, ResetRecordStatus};
 use ecs_password_reset::decide::instance::next;
-use ecs_password_reset::decide::progress::{NewAttempt, Outcome, apply, fold, intend};
-use ecs_password_reset::decide::step::{Call, Observed, Sendable, Step};
+use ecs_password_reset::decide::progress::{CallOutcome, NewAttempt, apply, fold, intend};
+use ecs_password_reset::decide::step::{Call, ClaimFacts, Sendable, Step};
 use ecs_password_reset::decide::{Reading, SEND_WINDOW, slots, start_time};
 
 use crate::claims::fingerprint;
@@ -23,7 +23,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
     let now = at(world.now);
     let own = attempt(version).filter(|attempt| attempt.process == me.id);
     let phase = phase(version);
-    let observed = Observed {
+    let observed = ClaimFacts {
         record: version,
         process: &me.id,
         unsent: own.is_some_and(|attempt| me.sent[instance].as_ref() != Some(&attempt.id)),
@@ -35,7 +35,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         describable_since: world.machines[instance].describable_since(reading),
         is_listed: true,
         owner_row: None,
-        timing: setup.timing,
+        bounds: setup.bounds,
     };
     let store = |status: ResetRecordStatus, then| {
         let record = Rc::new(ResetRecord { status: Some(status), ..(**version).clone() });
@@ -57,7 +57,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         Step::Call(call) => {
             let id = format!("a{}", world.names + 1);
             let attempt = NewAttempt { id, process: me.id.clone(), timestamp: now, replaces_unsent: observed.unsent };
-            Some(store(intend(version, call, attempt, setup.timing), Some(sending(call))))
+            Some(store(intend(version, call, attempt, setup.bounds), Some(sending(call))))
         }
     }
 }
@@ -130,7 +130,7 @@ pub fn send(setup: &Setup, world: &mut World, process: usize, job: usize) {
     let me = &mut world.processes[process];
     let Pass::Send { record, sending } = std::mem::replace(&mut me.passes[job], Pass::Idle) else { return };
     me.sent[job] = attempt(&record).map(|attempt| attempt.id.clone());
-    let allowed = !setup.last_look || may_send(me, job, &record, sending, world.now);
+    let allowed = !setup.consent_before_send || may_send(me, job, &record, sending, world.now);
     if !allowed || (setup.gate && process != world.lead) {
         return answered(world, process, job, &record, sending, &not_sent());
     }
@@ -138,8 +138,8 @@ pub fn send(setup: &Setup, world: &mut World, process: usize, job: usize) {
 }
 
 /// What becomes of a request that does not leave.
-pub fn not_sent() -> Outcome {
-    Outcome::NotSent { reason: "PasswordSet", message: "not sent".to_owned() }
+pub fn not_sent() -> CallOutcome {
+    CallOutcome::NotSent { reason: "PasswordSet", message: "not sent".to_owned() }
 }
 
 /// The last look before a send.
@@ -150,7 +150,14 @@ fn may_send(me: &Process, job: usize, record: &ResetRecord, sending: Sending, no
 }
 
 /// Takes in what became of a call: what it means is to be stored next.
-pub fn answered(world: &mut World, process: usize, job: usize, record: &Version, sending: Sending, outcome: &Outcome) {
+pub fn answered(
+    world: &mut World,
+    process: usize,
+    job: usize,
+    record: &Version,
+    sending: Sending,
+    outcome: &CallOutcome,
+) {
     let status = fold(record, sending.call, outcome, at(world.now));
     world.processes[process].passes[job] = if record.status.as_ref() == Some(&status) {
         Pass::Idle

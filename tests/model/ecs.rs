@@ -3,7 +3,7 @@
 //! It keeps to what the protocol assumes of ECS and makes the worst of it: a copy lives until just before Timestamp + V, a
 //! reboot may begin late and a reading lag, their sum staying just below M; StartTime follows reboots or not, as the setup says.
 
-use ecs_password_reset::decide::{Power, Reading, Seen};
+use ecs_password_reset::decide::{InstanceView, Power, Reading};
 use jiff::Timestamp;
 
 use crate::world::{Copy, at, minute, send_window};
@@ -250,7 +250,7 @@ fn show(view: &View, sent_at: i64, since: i64) -> Reading {
         Status::Stopped => Power::Stopped,
         Status::Rebooting { .. } | Status::Gone => Power::Transitional("Stopping".to_owned()),
     };
-    let seen = Seen {
+    let seen = InstanceView {
         power,
         start_time: Some(at(view.start_time)),
         name: String::new(),

@@ -8,13 +8,13 @@ use ecs_password_reset::api::conditions;
 use ecs_password_reset::api::password_reset::{PasswordResetStatus, State};
 use ecs_password_reset::api::reasons;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, StartTimeEvidence};
-use ecs_password_reset::decide::needed::Wish;
+use ecs_password_reset::decide::needed::Request;
 use ecs_password_reset::decide::rollout::Plan;
 use ecs_password_reset::decide::step::Call;
-use ecs_password_reset::decide::summary::{self, Situation};
+use ecs_password_reset::decide::summary::{self, StatusFacts};
 use ecs_password_reset::decide::{SEND_WINDOW, is_drained};
 
-use crate::claims::{planned, wish};
+use crate::claims::{planned, request};
 use crate::ecs::{Machine, Status};
 use crate::setup::{ACCOUNT, Setup};
 use crate::world::{
@@ -312,9 +312,9 @@ pub fn settled(setup: &Setup, world: &World) -> Verdict {
         return Ok(());
     }
     let readings: Vec<_> = world.machines.iter().map(|machine| machine.reading(world.now)).collect();
-    let wish = wish(setup, world);
-    let plan = planned(setup, world, &wish, &readings);
-    let is_stalled = says_stalled(&wish, &plan, world);
+    let request = request(setup, world);
+    let plan = planned(setup, world, &request, &readings);
+    let is_stalled = says_stalled(&request, &plan, world);
     for (row, machine) in plan.rows.into_iter().zip(&world.machines) {
         // What is not permitted, or not shown, is waited for until a deadline, by the object's own row, which this model has not.
         if !machine.view.permitted || row.state == State::WaitingForStableState {
@@ -329,11 +329,11 @@ pub fn settled(setup: &Setup, world: &World) -> Verdict {
 }
 
 /// Whether the object's status asks for a person.
-fn says_stalled(wish: &Wish, plan: &Plan, world: &World) -> bool {
-    let situation = Situation {
+fn says_stalled(request: &Request, plan: &Plan, world: &World) -> bool {
+    let situation = StatusFacts {
         generation: None,
         before: &PasswordResetStatus::default(),
-        wish,
+        request,
         rerun_requested_at: None,
         asks_to_resolve: false,
         account_name: ACCOUNT,

@@ -164,17 +164,17 @@ fn what_the_protocol_rests_on_is_missed_when_it_is_gone() {
     let lost = Setup::new("lost", Budget { losses: 1, ..NONE }).alone();
     let late = Setup::new("late", Budget { losses: 1, lags: 1, ..NONE }).alone();
     let mut short = lost.clone();
-    short.timing.request_validity /= 4;
+    short.bounds.request_validity /= 4;
     finds("I4", &short);
     let mut hasty = late.clone();
-    hasty.timing.restart_settle /= 5;
+    hasty.bounds.restart_settle /= 5;
     finds("rule 5", &hasty);
     let handover = Setup::new("handed over", Budget { handovers: 1, losses: 1, ..NONE }).alone();
     finds("I4", &Setup { compare_and_swap: false, ..handover });
     let stopped = Setup::new("stopped", Budget { freezes: 1, ..NONE }).alone();
-    finds("I3", &Setup { last_look: false, ..stopped });
+    finds("I3", &Setup { consent_before_send: false, ..stopped });
     let forbidden = Setup::new("forbidden", Budget { bans: 1, ..NONE }).alone();
-    finds("I5", &Setup { last_look: false, ..forbidden });
+    finds("I5", &Setup { consent_before_send: false, ..forbidden });
 }
 
 #[test]

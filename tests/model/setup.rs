@@ -3,7 +3,7 @@
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::password_reset::{PasswordResetSpec, PasswordSecretRef, RestartSpec};
 use ecs_password_reset::api::reset_record::Phase;
-use ecs_password_reset::decide::{Timing, needed};
+use ecs_password_reset::decide::{ProtocolBounds, needed};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -46,11 +46,11 @@ pub struct Setup {
     /// The reasons for which a claim may end Unknown, each of which has to be met with.
     pub unknown: &'static [&'static str],
     /// V and M as the controller believes them to be.
-    pub timing: Timing,
+    pub bounds: ProtocolBounds,
     /// Whether a write fails when somebody else has written since; off only to see what that would break.
     pub compare_and_swap: bool,
     /// Whether a process looks once more before it sends; off only to see what that would break.
-    pub last_look: bool,
+    pub consent_before_send: bool,
     /// The object's spec.
     pub spec: PasswordResetSpec,
     /// The tokens of its two runIDs.
@@ -71,12 +71,12 @@ impl Setup {
             trouble,
             gate: false,
             unknown: &[],
-            timing: Timing {
+            bounds: ProtocolBounds {
                 request_validity: SignedDuration::from_secs(i64::from(seconds(VALIDITY))),
                 restart_settle: SignedDuration::from_secs(i64::from(seconds(SETTLE))),
             },
             compare_and_swap: true,
-            last_look: true,
+            consent_before_send: true,
             spec: spec(1),
             tokens: [needed::tokens(Some("1"), None), needed::tokens(Some("2"), None)],
             min_restart_interval_seconds: seconds(MIN_RESTART_INTERVAL),

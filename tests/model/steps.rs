@@ -2,7 +2,7 @@
 
 use ecs_password_reset::api::reasons;
 use ecs_password_reset::decide::Reading;
-use ecs_password_reset::decide::progress::Outcome;
+use ecs_password_reset::decide::progress::CallOutcome;
 
 use crate::actions::{Fate, Reply};
 use crate::controller::{abandon, answered, not_sent, store};
@@ -81,13 +81,13 @@ pub fn answer(next: &mut World, process: usize, job: usize, reply: Reply) {
     else {
         return;
     };
-    let refused = |later, reason| Outcome::Refused { later, reason, message: "refused".to_owned() };
+    let refused = |later, reason| CallOutcome::Refused { later, reason, message: "refused".to_owned() };
     let outcome = match reply {
         Reply::ByStatus => {
             let request = copy(&record, sending);
             let machine = &mut next.machines[request.instance];
             if machine.carry_out(&request, next.now) {
-                Outcome::Accepted { request_id: None, at: at(next.now) }
+                CallOutcome::Accepted { request_id: None, at: at(next.now) }
             } else if machine.view.status == Status::Gone {
                 refused(false, reasons::INSTANCE_NOT_FOUND)
             } else {
@@ -110,7 +110,7 @@ pub fn give_up(next: &mut World, process: usize, job: usize) {
     next.copies.push(copy(&record, sending));
     // What was heard of an attempt is never what was heard of another one: it is always written.
     let heard = attempt(&record).map(|attempt| attempt.id.clone()).unwrap_or_default();
-    answered(next, process, job, &record, sending, &Outcome::Unknown(heard));
+    answered(next, process, job, &record, sending, &CallOutcome::Unknown(heard));
 }
 
 /// Half a minute passes, and with it what may live no longer.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use tokio::time::advance;
 
 use super::*;
-use crate::ecs::{Action, Class, Executed, InstanceStatus, OsType, Refusal};
+use crate::ecs::{ApiCall, Class, ErrorResponse, Executed, InstanceStatus, OsType};
 
 const INTERVAL: Duration = Duration::from_secs(3);
-const LAPSE: Duration = Duration::from_mins(1);
+const TTL: Duration = Duration::from_mins(1);
 
 #[derive(Default)]
 struct Script {
@@ -17,7 +17,7 @@ struct Script {
     poisonous: BTreeSet<String>,
     not_ready: Option<&'static str>,
     /// Every call is refused with this.
-    refused: Option<Refusal>,
+    refused: Option<ErrorResponse>,
     not_before: Option<Instant>,
     start_time: Option<Timestamp>,
     tags: BTreeMap<String, String>,
@@ -66,9 +66,9 @@ impl Describe for Ecs {
     }
 }
 
-fn gone() -> Refusal {
-    Refusal {
-        action: Action::DescribeInstances,
+fn gone() -> ErrorResponse {
+    ErrorResponse {
+        action: ApiCall::DescribeInstances,
         code: "InvalidInstanceIds.NotFound".into(),
         http_status: 404,
         request_id: None,
@@ -122,7 +122,7 @@ impl World {
 
     fn ask(&self, waiter: &'static str, ids: &[&str], fresh_after: Option<Timestamp>) {
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        self.instances.ask(waiter, &self.scope, &ids, fresh_after, LAPSE);
+        self.instances.subscribe(waiter, &self.scope, &ids, fresh_after, TTL);
     }
 
     /// Lets the tasks do what is due after `duration`; returns who was woken meanwhile.
@@ -243,7 +243,7 @@ async fn what_nobody_asked_for_is_forgotten_and_since_never_bridges_the_gap() {
     world.ask("a", &["i-1"], None);
     world.ask("b", &["i-2"], None);
     world.pass(Duration::ZERO).await;
-    world.instances.forget(&"a");
+    world.instances.unsubscribe(&"a");
     world.pass(INTERVAL).await;
     assert_eq!(world.latest("i-1"), None);
     world.ask("a", &["i-1"], None);
@@ -258,7 +258,7 @@ async fn a_new_ask_replaces_the_old_one_also_in_another_scope() {
     world.ask("a", &["i-1"], None);
     world.pass(Duration::ZERO).await;
     let elsewhere = Scope { account: "prod".into(), region_id: "cn-hangzhou".into() };
-    world.instances.ask("a", &elsewhere, &["i-1".to_owned()], None, LAPSE);
+    world.instances.subscribe("a", &elsewhere, &["i-1".to_owned()], None, TTL);
     world.pass(INTERVAL).await;
     assert_eq!(world.latest("i-1"), None);
     assert!(world.instances.latest(&elsewhere, "i-1").is_some());
@@ -281,7 +281,7 @@ async fn an_interest_lapses_and_the_task_ends() {
 async fn many_instances_are_read_a_hundred_a_call() {
     let mut world = World::new(&[]);
     let ids: Vec<String> = (0..250).map(|number| format!("i-{number:03}")).collect();
-    world.instances.ask("a", &world.scope, &ids, None, LAPSE);
+    world.instances.subscribe("a", &world.scope, &ids, None, TTL);
     world.pass(Duration::ZERO).await;
     let sizes: BTreeSet<usize> = world.ecs.calls().iter().map(Vec::len).collect();
     assert_eq!((world.ecs.calls().len(), sizes), (3, [50, 100].into()));
@@ -295,12 +295,12 @@ async fn an_instance_that_poisons_the_call_is_found_and_then_asked_for_alone() {
         world.ecs.set(id, Running);
     }
     world.ecs.script().poisonous.insert("i-042".into());
-    world.instances.ask("a", &world.scope, &ids, Some(second(3)), Duration::from_mins(10));
+    world.instances.subscribe("a", &world.scope, &ids, Some(second(3)), Duration::from_mins(10));
     world.pass(Duration::ZERO).await;
     assert_eq!(world.latest("i-042").unwrap().instance, None);
     assert_eq!((world.status("i-041"), world.status("i-043")), (Some(Running), Some(Running)));
     assert!(world.ecs.calls().len() < 20, "{}", world.ecs.calls().len());
-    assert_eq!(world.instances.trouble(&world.scope), None, "the others can be read");
+    assert_eq!(world.instances.poll_error(&world.scope), None, "the others can be read");
 
     world.ecs.script().calls.clear();
     world.pass(INTERVAL).await;
@@ -321,21 +321,21 @@ async fn trouble_wakes_everybody_when_it_begins_and_when_it_ends() {
     world.pass(Duration::ZERO).await;
     world.ecs.script().not_ready = Some("no credentials");
     assert_eq!(world.pass(INTERVAL).await, ["a", "b"]);
-    assert_eq!(world.instances.trouble(&world.scope), Some(DescribeError::NotReady("no credentials".to_owned())));
+    assert_eq!(world.instances.poll_error(&world.scope), Some(DescribeError::NotReady("no credentials".to_owned())));
     assert_eq!(world.pass(INTERVAL).await, [""; 0]);
     assert_eq!(world.latest("i-1").unwrap().sent_at, second(0), "the old observation is kept");
     world.ecs.script().not_ready = None;
     assert_eq!(world.pass(INTERVAL).await, ["a", "b"]);
-    assert_eq!(world.instances.trouble(&world.scope), None);
+    assert_eq!(world.instances.poll_error(&world.scope), None);
     assert_eq!(world.latest("i-1").unwrap().since, second(0), "a failed poll is not a read");
 }
 
 #[tokio::test(start_paused = true)]
 async fn reads_that_are_refused_for_good_back_off_until_they_are_not() {
     let mut world = World::new(&[("i-1", Running)]);
-    let refusal = Refusal { code: "InvalidRegionId.NotFound".into(), class: Class::Invalid, ..gone() };
+    let refusal = ErrorResponse { code: "InvalidRegionId.NotFound".into(), class: Class::Invalid, ..gone() };
     world.ecs.script().refused = Some(refusal.clone());
-    world.instances.ask("a", &world.scope, &["i-1".to_owned()], None, Duration::from_mins(10));
+    world.instances.subscribe("a", &world.scope, &["i-1".to_owned()], None, Duration::from_mins(10));
     world.pass(Duration::ZERO).await;
     let began = world.ecs.script().calls[0].0;
     for _ in 0..40 {
@@ -345,7 +345,7 @@ async fn reads_that_are_refused_for_good_back_off_until_they_are_not() {
     assert_eq!(asked, [0, 6, 18, 42, 90], "a minute at most");
 
     // What ECS does not refuse is asked for as usual, and so is what it refuses for the moment.
-    let throttled = Refusal { code: "Throttling.User".into(), class: Class::Throttled, ..refusal };
+    let throttled = ErrorResponse { code: "Throttling.User".into(), class: Class::Throttled, ..refusal };
     world.ecs.script().refused = Some(throttled);
     for _ in 0..11 {
         world.pass(INTERVAL).await;

@@ -12,11 +12,11 @@ use crate::api::reasons;
 use crate::credentials::{self, OidcRole, Source, imds, refresh};
 use crate::decide::rollout::Block;
 use crate::ecs::{
-    Action, Answer, CallError, CallerIdentity, Class, Credentials, Endpoint, EndpointError, RoleRequest,
+    ApiCall, ApiResponse, CallError, CallerIdentity, Class, EndpointError, Keys, RegionEndpoint, RoleRequest,
     SessionCredentials, Signed, Stamp, Transport, assume_role, assume_role_with_oidc, get_caller_identity,
 };
 use crate::reconcile::Context;
-use crate::reconcile::accounts::{self, Account, Learnt, Principal, Term};
+use crate::reconcile::accounts::{self, AccountObservations, Identity, Term, UsableAccount};
 use crate::reconcile::calls::Destination;
 use crate::reconcile::cluster::ClusterError;
 use crate::reconcile::passwords::RawSecret;
@@ -32,20 +32,20 @@ const SESSION_NAME_MAX: usize = 64;
 pub(super) async fn principal<T: Transport>(
     context: &Context<T>,
     account: &ECSAccount,
-    learnt: &Learnt,
-    before: Option<&Account>,
-) -> Result<Principal, Block> {
+    learnt: &AccountObservations,
+    before: Option<&UsableAccount>,
+) -> Result<Identity, Block> {
     let (name, spec) = (account.name_any(), &account.spec);
     let region = spec.regions.as_ref().and_then(|regions| regions.first()).map_or(DEFAULT_REGION, String::as_str);
     let variable = |name: &str| std::env::var(name).ok();
     let endpoint = endpoint(spec, region, variable, context.settings.allow_http_endpoints)?;
-    let asker = Asker { context, name: &name, spec, region, endpoint, learnt };
-    let now = asker.now();
+    let check = IdentityCheck { context, name: &name, spec, region, endpoint, learnt };
+    let now = check.now();
     let current = before
         .filter(|before| is_same_source(&before.spec, spec))
         .and_then(|before| before.principal.as_ref().ok())
         .filter(|current| !current.has_expired(now) && !learnt.is_rejected(&current.credentials.access_key_id));
-    let principal = match (asker.renew(current, now).await, current) {
+    let principal = match (check.renew(current, now).await, current) {
         (Ok(principal), _) => principal,
         (Err(Failure { block, withdraws: false }), Some(current)) => {
             tracing::warn!(
@@ -53,7 +53,7 @@ pub(super) async fn principal<T: Transport>(
                 error = block.message,
                 "looking at the account failed; it goes on as it was"
             );
-            Principal { failure: Some(block.message), ..current.clone() }
+            Identity { failure: Some(block.message), ..current.clone() }
         }
         (Err(Failure { block, .. }), _) => return Err(block),
     };
@@ -65,7 +65,7 @@ pub(super) async fn principal<T: Transport>(
     }
     check_account_id(spec, &principal.identity)?;
     check_clock(context, learnt)?;
-    if let Some(refusal) = learnt.refusal(asker.now(), &principal.credentials.access_key_id) {
+    if let Some(refusal) = learnt.why_rejected(check.now(), &principal.credentials.access_key_id) {
         return Err(block(reasons::CREDENTIALS_REFUSED, refusal));
     }
     Ok(principal)
@@ -80,14 +80,14 @@ struct Failure {
 
 /// Credentials that STS was not yet asked about.
 struct Obtained {
-    credentials: Credentials,
+    credentials: Keys,
     term: Option<Term>,
     access_key_id: Option<String>,
 }
 
-impl From<&Principal> for Obtained {
-    fn from(principal: &Principal) -> Self {
-        let Principal { credentials, term, access_key_id, .. } = principal.clone();
+impl From<&Identity> for Obtained {
+    fn from(principal: &Identity) -> Self {
+        let Identity { credentials, term, access_key_id, .. } = principal.clone();
         Self { credentials, term, access_key_id }
     }
 }
@@ -103,7 +103,7 @@ fn endpoint(
     region: &str,
     variable: impl Fn(&str) -> Option<String>,
     allow_http: bool,
-) -> Result<Endpoint, Block> {
+) -> Result<RegionEndpoint, Block> {
     let refused = |error: EndpointError| block(reasons::ENDPOINT_REFUSED, error.to_string());
     let mut endpoint = accounts::endpoint(spec, region).map_err(refused)?;
     let is_named = spec.endpoint.as_ref().is_some_and(|named| named.url.is_some() || named.sts_url.is_some());
@@ -128,9 +128,9 @@ fn endpoint(
 /// once.
 pub(super) fn carried_over(
     before: &ECSAccountSpec,
-    principal: &Result<Principal, Block>,
+    principal: &Result<Identity, Block>,
     spec: &ECSAccountSpec,
-) -> Result<Principal, Block> {
+) -> Result<Identity, Block> {
     if !is_same_source(before, spec) {
         return Err(block(reasons::ACCOUNT_NOT_READY, "its credentials are being looked at"));
     }
@@ -146,7 +146,7 @@ fn is_same_source(before: &ECSAccountSpec, now: &ECSAccountSpec) -> bool {
 
 /// Whether what one has need not be renewed. An access key that is named is taken as it is each time: that costs nothing, and
 /// an edited one takes effect at once, the roles that are assumed with it included.
-fn is_good(current: &Principal, source: &Source, now: jiff::Timestamp) -> bool {
+fn is_good(current: &Identity, source: &Source, now: jiff::Timestamp) -> bool {
     current.term.is_some_and(|term| now < term.refresh_at) && current.access_key_id.as_ref() == named(source)
 }
 
@@ -168,7 +168,7 @@ fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<
     }
 }
 
-fn check_clock<T>(context: &Context<T>, learnt: &Learnt) -> Result<(), Block> {
+fn check_clock<T>(context: &Context<T>, learnt: &AccountObservations) -> Result<(), Block> {
     let limit = SignedDuration::try_from(context.settings.clock_skew_limit).unwrap_or(SignedDuration::MAX);
     match learnt.clock.skew() {
         Some(skew) if skew.abs() > limit => {
@@ -184,16 +184,16 @@ fn check_clock<T>(context: &Context<T>, learnt: &Learnt) -> Result<(), Block> {
 }
 
 /// Asks for one account.
-struct Asker<'a, T> {
+struct IdentityCheck<'a, T> {
     context: &'a Context<T>,
     name: &'a str,
     spec: &'a ECSAccountSpec,
     region: &'a str,
-    endpoint: Endpoint,
-    learnt: &'a Learnt,
+    endpoint: RegionEndpoint,
+    learnt: &'a AccountObservations,
 }
 
-impl<T: Transport> Asker<'_, T> {
+impl<T: Transport> IdentityCheck<'_, T> {
     fn now(&self) -> jiff::Timestamp {
         self.learnt.clock.now(self.context.clock.now())
     }
@@ -204,7 +204,7 @@ impl<T: Transport> Asker<'_, T> {
 
     /// What the spec names, the credentials that one has by it or can have, and whose they are. All of it or nothing: a
     /// session that STS has not vouched for replaces none.
-    async fn renew(&self, current: Option<&Principal>, now: jiff::Timestamp) -> Result<Principal, Failure> {
+    async fn renew(&self, current: Option<&Identity>, now: jiff::Timestamp) -> Result<Identity, Failure> {
         let source = self.source().await?;
         // What was had by another access key than the one that is named now is not meant any more.
         let withdraws = current.is_some_and(|current| current.access_key_id.as_ref() != named(&source));
@@ -217,7 +217,7 @@ impl<T: Transport> Asker<'_, T> {
             .identity(&credentials)
             .await
             .map_err(|failure| Failure { withdraws: failure.withdraws || withdraws, ..failure })?;
-        Ok(Principal { credentials, identity, term, access_key_id, failure: None })
+        Ok(Identity { credentials, identity, term, access_key_id, failure: None })
     }
 
     /// What the spec names, as it is now.
@@ -284,33 +284,33 @@ impl<T: Transport> Asker<'_, T> {
         let request =
             RoleRequest { role_arn: &role.role_arn, session_name: &session_name, duration_seconds: SESSION_SECONDS };
         let signed = assume_role_with_oidc(&self.endpoint, &role.oidc_provider_arn, &token, request, &self.stamp());
-        self.ask("", signed).await?.map_err(|error| refused(Action::AssumeRoleWithOidc, &error))
+        self.ask("", signed).await?.map_err(|error| refused(ApiCall::AssumeRoleWithOidc, &error))
     }
 
-    async fn assume(&self, with: &Credentials, role: &AssumeRole) -> Result<SessionCredentials, Block> {
+    async fn assume(&self, with: &Keys, role: &AssumeRole) -> Result<SessionCredentials, Block> {
         let session_name = self.session_name();
         let duration_seconds = role.duration_seconds.unwrap_or(SESSION_SECONDS);
         let request = RoleRequest { role_arn: &role.role_arn, session_name: &session_name, duration_seconds };
         let signed = assume_role(&self.endpoint, with, request, role.external_id.as_deref(), &self.stamp());
-        self.ask(&with.access_key_id, signed).await?.map_err(|error| refused(Action::AssumeRole, &error))
+        self.ask(&with.access_key_id, signed).await?.map_err(|error| refused(ApiCall::AssumeRole, &error))
     }
 
     /// Whose the credentials are.
-    async fn identity(&self, credentials: &Credentials) -> Result<CallerIdentity, Failure> {
+    async fn identity(&self, credentials: &Keys) -> Result<CallerIdentity, Failure> {
         let signed = get_caller_identity(&self.endpoint, credentials, &self.stamp());
         let answer = self.ask(&credentials.access_key_id, signed).await;
         answer.map_err(|block| Failure { block, withdraws: false })?.map_err(|error| Failure {
-            block: refused(Action::GetCallerIdentity, &error),
+            block: refused(ApiCall::GetCallerIdentity, &error),
             withdraws: matches!(error.class(), Class::Auth | Class::Denied) && !blames_the_clock(&error),
         })
     }
 
     /// Makes one call to STS.
-    async fn ask<A: Answer>(&self, access_key_id: &str, signed: Signed<A>) -> Result<Result<A, CallError>, Block> {
+    async fn ask<A: ApiResponse>(&self, access_key_id: &str, signed: Signed<A>) -> Result<Result<A, CallError>, Block> {
         let Self { context, name, region, learnt, .. } = self;
         let permit = context
             .calls
-            .permit(name, region, signed.action())
+            .acquire_rate(name, region, signed.action())
             .map_err(|_| block(reasons::THROTTLED, "waiting for the rate limit"))?;
         let destination = Destination { account: name, region, access_key_id, learnt };
         Ok(context.calls.send(destination, permit, signed).await.result)
@@ -327,7 +327,7 @@ fn blames_the_clock(error: &CallError) -> bool {
     matches!(error, CallError::Refused(refusal) if refusal.blames_the_clock())
 }
 
-fn refused(action: Action, error: &CallError) -> Block {
+fn refused(action: ApiCall, error: &CallError) -> Block {
     let reason = match error.class() {
         Class::Auth | Class::Denied | Class::Invalid | Class::Refused => reasons::CREDENTIALS_REFUSED,
         Class::Throttled => reasons::THROTTLED,
@@ -368,9 +368,9 @@ mod tests {
     #[test]
     fn until_sts_was_asked_again_nothing_is_done_with_credentials_that_a_new_spec_does_not_mean() {
         let credentials =
-            Credentials { access_key_id: "id".to_owned(), access_key_secret: "secret".into(), security_token: None };
+            Keys { access_key_id: "id".to_owned(), access_key_secret: "secret".into(), security_token: None };
         let identity = CallerIdentity { account_id: "123456".to_owned(), identity_arn: String::new() };
-        let principal = Ok(Principal { credentials, identity, term: None, access_key_id: None, failure: None });
+        let principal = Ok(Identity { credentials, identity, term: None, access_key_id: None, failure: None });
         let reason =
             |change| carried_over(&spec(&json!({})), &principal, &spec(&change)).err().map(|block| block.reason);
         assert_eq!(reason(json!({"regions": ["cn-hangzhou"], "expectedAccountID": "123456"})), None);

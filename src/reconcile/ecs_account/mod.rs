@@ -75,7 +75,7 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
     }
     let principal = identity::principal(context, &account, &learnt, before.as_deref()).await;
     // The credentials stay usable without the policies, for what has begun: the start of work asks `policies` itself.
-    if policies::look(context).await {
+    if policies::refresh(context).await {
         wake_all_objects(context, waker);
     }
     let block = principal.as_ref().err().cloned().or_else(|| context.policies.block());
@@ -98,7 +98,7 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
 /// Has everything looked at again that the account is for: objects, and claims that have not ended.
 fn wake_all_of<T>(context: &Context<T>, waker: &Waker, account: &str) {
     wake_objects_that(context, waker, |object| object.spec.account_name() == account);
-    context.ledger.look(|records| {
+    context.ledger.with_records(|records| {
         for record in records.iter().filter(|record| record.spec.account_name == account && !is_done(record)) {
             waker.wake(&Waiter::Record(record.name_any()));
         }

@@ -12,14 +12,14 @@ use crate::api::reasons;
 use crate::decide::rollout::Block;
 use crate::decide::start_time;
 use crate::reconcile::Context;
-use crate::reconcile::accounts::Principal;
+use crate::reconcile::accounts::Identity;
 use crate::reconcile::cluster::ClusterError;
 
 /// Writes the status, if it has changed.
 pub(super) async fn write<T>(
     context: &Context<T>,
     mut account: ECSAccount,
-    principal: Option<Principal>,
+    principal: Option<Identity>,
     missing_permissions: Vec<String>,
     block: Option<Block>,
 ) -> Result<(), ClusterError> {
@@ -47,7 +47,7 @@ pub(super) async fn write<T>(
     let term = principal.as_ref().and_then(|principal| principal.term);
     // Of credentials that are not accepted, the last ones that were are shown.
     let (account_id, identity_arn) = match principal {
-        Some(Principal { identity, .. }) => (Some(identity.account_id), Some(identity.identity_arn)),
+        Some(Identity { identity, .. }) => (Some(identity.account_id), Some(identity.identity_arn)),
         None => (before.account_id.clone(), before.identity_arn.clone()),
     };
     let status = ECSAccountStatus {
@@ -69,7 +69,7 @@ pub(super) async fn write<T>(
 
 /// What was learnt about each region, from the records and from what was known before.
 fn regions<T>(context: &Context<T>, account_name: &str, before: &ECSAccountStatus) -> Vec<RegionStatus> {
-    context.ledger.look(|records| {
+    context.ledger.with_records(|records| {
         let of_account = records.iter().filter(|record| record.spec.account_name == account_name);
         let known = before.regions.iter().map(|region| &region.region_id);
         let ids: BTreeSet<&String> = of_account.map(|record| &record.spec.region_id).chain(known).collect();

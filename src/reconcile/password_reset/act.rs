@@ -12,15 +12,15 @@ use kube::api::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
-use super::observe::Sight;
+use super::observe::Observed;
 use crate::api::password_reset::{PasswordReset, State};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 use crate::clock;
-use crate::decide::rollout::{self, Claim, Object, Plan};
+use crate::decide::rollout::{self, NewClaim, Plan, ResetFacts};
 use crate::decide::step::Change;
 use crate::decide::{memory, needed, progress};
-use crate::ecs::{Action as EcsAction, Transport};
+use crate::ecs::{ApiCall, Transport};
 use crate::reconcile::Context;
 use crate::reconcile::cluster::ClusterError;
 
@@ -30,7 +30,7 @@ const AFTER_LOST_CLAIM: Duration = Duration::from_millis(500);
 const AFTER_REFUSED_CLAIM: Duration = Duration::from_secs(10);
 
 /// What became of a claim.
-enum Claimed {
+enum ClaimResult {
     /// It is made.
     Written(Box<ResetRecord>),
     /// It is not needed, or not possible, by the record as it is now: the watch will show why.
@@ -40,37 +40,41 @@ enum Claimed {
 }
 
 /// Makes the plan's claims, and shows them in its rows. Returns when to look again if not all could be made.
-pub(super) async fn claim<T: Transport>(context: &Context<T>, sight: &Sight, plan: &mut Plan) -> Option<Duration> {
-    let fingerprint = sight.wish.fingerprint.as_ref()?;
+pub(super) async fn make_claims<T: Transport>(
+    context: &Context<T>,
+    observed: &Observed,
+    plan: &mut Plan,
+) -> Option<Duration> {
+    let fingerprint = observed.request.fingerprint.as_ref()?;
     let mut again = None;
     for claim in std::mem::take(&mut plan.claims) {
-        let action = EcsAction::ModifyInstanceAttribute;
-        let permit = match context.calls.permit(&sight.scope.account, &sight.scope.region_id, action) {
+        let action = ApiCall::ModifyInstanceAttribute;
+        let permit = match context.calls.acquire_rate(&observed.scope.account, &observed.scope.region_id, action) {
             Ok(permit) => permit,
             Err(at) => return Some(clock::until_instant(at)),
         };
         let (name, attempt_id) =
-            (ResetRecord::name_of(&sight.scope.region_id, &claim.instance_id), context.clock.nonce());
-        context.permits.set(&name, (attempt_id.clone(), permit));
+            (ResetRecord::name_of(&observed.scope.region_id, &claim.instance_id), context.clock.nonce());
+        context.claim_rate_permits.set(&name, (attempt_id.clone(), permit));
         let row = plan.rows.iter_mut().find(|row| row.instance_id == claim.instance_id);
-        let claimed = claim_one(context, sight, &claim, fingerprint, &attempt_id).await;
-        if !matches!(claimed, Ok(Claimed::Written(_))) {
-            context.permits.take(&name);
+        let claimed = make_claim(context, observed, &claim, fingerprint, &attempt_id).await;
+        if !matches!(claimed, Ok(ClaimResult::Written(_))) {
+            context.claim_rate_permits.take(&name);
         }
         let (reason, message) = match claimed {
-            Ok(Claimed::Written(record)) => {
-                plan.begun = sight.begins_run(&record).map(|begun| begun.and(plan.begun)).or(plan.begun);
+            Ok(ClaimResult::Written(record)) => {
+                plan.begun = observed.begins_run(&record).map(|begun| begun.and(plan.begun)).or(plan.begun);
                 if let (Some(row), Some(claimed)) = (row, record.row()) {
                     row.clone_from(claimed);
                 }
                 continue;
             }
-            Ok(Claimed::NotNow) => continue,
+            Ok(ClaimResult::NotNow) => continue,
             Err(error @ (ClusterError::Conflict { .. } | ClusterError::Unanswered { .. })) => {
                 tracing::info!(instanceID = claim.instance_id, %error, "the claim was not made; looking again");
                 return Some(AFTER_LOST_CLAIM);
             }
-            Ok(Claimed::Full) => {
+            Ok(ClaimResult::Full) => {
                 let message = "its ResetRecord remembers as many PasswordResets as it can hold; a cluster admin can remove entries of its status.completed that nobody needs";
                 (reasons::TOO_MANY_OWNERS, message.to_owned())
             }
@@ -79,21 +83,21 @@ pub(super) async fn claim<T: Transport>(context: &Context<T>, sight: &Sight, pla
         tracing::warn!(instanceID = claim.instance_id, reason, error = message, "the claim was refused");
         again = Some(AFTER_REFUSED_CLAIM);
         if let Some(row) = row {
-            *row = rollout::unclaimed_row(&claim, reason, message, sight.now);
+            *row = rollout::unclaimed_row(&claim, reason, message, observed.now);
         }
     }
     again
 }
 
 /// Writes down that a person has decided that an Unknown restart happened, and shows it in the plan's rows.
-pub(super) async fn resolve<T>(context: &Context<T>, sight: &Sight, plan: &mut Plan) -> Result<(), ClusterError> {
-    let (Some(instance_id), Some(resolution)) = (&plan.happened, &sight.wish.resolution) else { return Ok(()) };
-    let name = ResetRecord::name_of(&sight.scope.region_id, instance_id);
+pub(super) async fn resolve<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> Result<(), ClusterError> {
+    let (Some(instance_id), Some(resolution)) = (&plan.happened, &observed.request.resolution) else { return Ok(()) };
+    let name = ResetRecord::name_of(&observed.scope.region_id, instance_id);
     let Some(mut record) = context.cluster.record(&name).await? else { return Ok(()) };
-    if !resolution.counts(&record, &sight.wish.owner, sight.now) {
+    if !resolution.counts(&record, &observed.request.owner, observed.now) {
         return Ok(());
     }
-    record.status = Some(progress::apply(&record, Change::Happened, None, sight.now));
+    record.status = Some(progress::apply(&record, Change::Happened, None, observed.now));
     let written = context.cluster.write_record(&record).await?;
     tracing::info!(instanceID = instance_id.as_str(), claim = resolution.claim, "a person has decided on the Unknown");
     // Of an instance that another run was asked for meanwhile, the row says that one.
@@ -107,17 +111,17 @@ pub(super) async fn resolve<T>(context: &Context<T>, sight: &Sight, plan: &mut P
 
 /// Writes down of each instance whose memory is lost that it is, so that the ordinary rules go on from there. Nothing is sent.
 /// Returns when to look again if not all of it could be.
-pub(super) async fn restore<T>(context: &Context<T>, sight: &Sight, plan: &mut Plan) -> Option<Duration> {
+pub(super) async fn restore<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> Option<Duration> {
     let mut again = None;
     for instance_id in std::mem::take(&mut plan.lost) {
-        let written = restore_one(context, sight, &instance_id).await;
+        let written = restore_one(context, observed, &instance_id).await;
         match written {
             Ok(true) => {}
             Ok(false) => {
                 // The cache was behind: there is no loss, and nothing to show that was not shown before.
                 again = Some(AFTER_LOST_CLAIM);
                 let row = plan.rows.iter_mut().find(|row| row.instance_id == instance_id);
-                if let (Some(row), Some(before)) = (row, sight.before.row(&instance_id)) {
+                if let (Some(row), Some(before)) = (row, observed.before.row(&instance_id)) {
                     row.clone_from(before);
                 }
             }
@@ -131,23 +135,24 @@ pub(super) async fn restore<T>(context: &Context<T>, sight: &Sight, plan: &mut P
 }
 
 /// Returns whether there was something to write.
-async fn restore_one<T>(context: &Context<T>, sight: &Sight, instance_id: &str) -> Result<bool, ClusterError> {
-    let name = ResetRecord::name_of(&sight.scope.region_id, instance_id);
+async fn restore_one<T>(context: &Context<T>, observed: &Observed, instance_id: &str) -> Result<bool, ClusterError> {
+    let name = ResetRecord::name_of(&observed.scope.region_id, instance_id);
     let found = context.cluster.record(&name).await?;
     match &found {
         Some(record) => context.ledger.put(record.clone()),
         None => context.ledger.forget(&name),
     }
-    let Some(target) = sight.target_again(instance_id, found.as_ref()) else { return Ok(false) };
-    let object = sight.object_view();
-    let loss = rollout::loss(&object, &target, sight.now).filter(|loss| rollout::may_restore(&object, &target, *loss));
+    let Some(target) = observed.target_again(instance_id, found.as_ref()) else { return Ok(false) };
+    let object = observed.facts();
+    let loss =
+        rollout::loss(&object, &target, observed.now).filter(|loss| rollout::may_restore(&object, &target, *loss));
     let Some(loss) = loss else { return Ok(false) };
     let own = rollout::own_memory(&object, &target);
     let spec = match &found {
         Some(record) => record.spec.clone(),
-        None => spec(sight, target.before.and_then(|row| row.claim).unwrap_or(1), instance_id, sight.now),
+        None => spec(observed, target.before.and_then(|row| row.claim).unwrap_or(1), instance_id, observed.now),
     };
-    let (spec, status) = memory::restored(found.as_ref(), spec, loss, own, context.timing(), sight.now);
+    let (spec, status) = memory::restored(found.as_ref(), spec, loss, own, context.bounds(), observed.now);
     let metadata = metadata(context, found.as_ref(), &spec);
     let written = context.cluster.write_record(&ResetRecord { metadata, spec, status: Some(status) }).await?;
     tracing::warn!(instanceID = instance_id, ?loss, "the memory of the instance is lost; a person decides");
@@ -156,40 +161,42 @@ async fn restore_one<T>(context: &Context<T>, sight: &Sight, instance_id: &str) 
 }
 
 /// Claims one instance, if the record as it is now allows it.
-async fn claim_one<T: Transport>(
+async fn make_claim<T: Transport>(
     context: &Context<T>,
-    sight: &Sight,
-    claim: &Claim,
+    observed: &Observed,
+    claim: &NewClaim,
     fingerprint: &Fingerprint,
     attempt_id: &str,
-) -> Result<Claimed, ClusterError> {
-    let name = ResetRecord::name_of(&sight.scope.region_id, &claim.instance_id);
+) -> Result<ClaimResult, ClusterError> {
+    let name = ResetRecord::name_of(&observed.scope.region_id, &claim.instance_id);
     let found = context.cluster.record(&name).await?;
     match &found {
         Some(record) => context.ledger.put(record.clone()),
         None => context.ledger.forget(&name),
     }
-    let Some(target) = sight.target_again(&claim.instance_id, found.as_ref()) else { return Ok(Claimed::NotNow) };
+    let Some(target) = observed.target_again(&claim.instance_id, found.as_ref()) else {
+        return Ok(ClaimResult::NotNow);
+    };
     // The caches may lag behind: what they allowed is judged again. The slot was counted for this claim already.
-    let again = rollout::plan(&Object { slot_holders: &[], ..sight.object_view() }, &[target], sight.now);
+    let again = rollout::plan(&ResetFacts { slot_holders: &[], ..observed.facts() }, &[target], observed.now);
     if again.claims.is_empty() {
-        return Ok(Claimed::NotNow);
+        return Ok(ClaimResult::NotNow);
     }
-    let Some(record) = claimed(context, sight, claim, fingerprint, attempt_id, found.as_ref()) else {
-        return Ok(Claimed::Full);
+    let Some(record) = build_claim(context, observed, claim, fingerprint, attempt_id, found.as_ref()) else {
+        return Ok(ClaimResult::Full);
     };
     let written = context.cluster.write_record(&record).await?;
     context.ledger.put(written.clone());
     tracing::info!(instanceID = claim.instance_id, claim = written.spec.claim, "claimed the instance");
-    Ok(Claimed::Written(Box::new(written)))
+    Ok(ClaimResult::Written(Box::new(written)))
 }
 
 /// The record with the claim: one document, so that claim and attempt are one atomic step. `None`: it has no room for another
 /// owner.
-fn claimed<T: Transport>(
+fn build_claim<T: Transport>(
     context: &Context<T>,
-    sight: &Sight,
-    claim: &Claim,
+    observed: &Observed,
+    claim: &NewClaim,
     fingerprint: &Fingerprint,
     attempt_id: &str,
     found: Option<&ResetRecord>,
@@ -199,16 +206,16 @@ fn claimed<T: Transport>(
         context.password_resets.get(&object).is_some()
     };
     let before = found.map(ResetRecord::progress).unwrap_or_default();
-    let completed = needed::make_room(&before.completed, &sight.wish.owner, exists)?;
+    let completed = needed::make_room(&before.completed, &observed.request.owner, exists)?;
     // The present moment, not the pass's: earlier claims of this pass have taken their time.
-    let now = sight.account.as_ref().map_or(sight.now, |account| context.calls.now(account));
+    let now = observed.account.as_ref().map_or(observed.now, |account| context.calls.now(account));
     // A record that was made again goes on counting where the object's status left off.
     let last = found.map(|record| record.spec.claim).max(claim.row.claim).unwrap_or(0);
     let number = last.saturating_add(1);
     let spec = ResetRecordSpec {
         fingerprint: fingerprint.clone(),
         state_seen: claim.state_seen.clone(),
-        ..spec(sight, number, &claim.instance_id, now)
+        ..spec(observed, number, &claim.instance_id, now)
     };
     let status = ResetRecordStatus {
         phase: Phase::SettingPassword,
@@ -219,12 +226,12 @@ fn claimed<T: Transport>(
             timestamp: Time(now),
             found_unanswered_until: None,
         }),
-        unanswered_until: Some(Time(now + context.timing().request_validity)),
+        unanswered_until: Some(Time(now + context.bounds().request_validity)),
         start_time_evidence: before
             .start_time_evidence
-            .filter(|_| found.is_some_and(|record| record.spec.account_name == sight.scope.account)),
+            .filter(|_| found.is_some_and(|record| record.spec.account_name == observed.scope.account)),
         last_restart_time: before.last_restart_time,
-        row: Some(rollout::claimed_row(claim, number, now)),
+        row: Some(rollout::initial_row(claim, number, now)),
         memory_lost_time: before.memory_lost_time,
         completed,
         ..ResetRecordStatus::default()
@@ -234,20 +241,20 @@ fn claimed<T: Transport>(
 }
 
 /// A claim as the object asks for it.
-fn spec(sight: &Sight, claim: i64, instance_id: &str, now: Timestamp) -> ResetRecordSpec {
-    let object = &sight.object.spec;
+fn spec(observed: &Observed, claim: i64, instance_id: &str, now: Timestamp) -> ResetRecordSpec {
+    let object = &observed.object.spec;
     let unknown = Fingerprint { key_id: String::new(), value: String::new() };
     ResetRecordSpec {
         claim,
         claim_time: Time(now),
-        owner: sight.wish.owner.clone(),
-        account_name: sight.scope.account.clone(),
-        region_id: sight.scope.region_id.clone(),
+        owner: observed.request.owner.clone(),
+        account_name: observed.scope.account.clone(),
+        region_id: observed.scope.region_id.clone(),
         instance_id: instance_id.to_owned(),
-        tokens: sight.wish.tokens.clone(),
-        retry: sight.wish.retry.clone(),
-        fingerprint: sight.wish.fingerprint.clone().unwrap_or(unknown),
-        password_secret_ref: sight.secret.clone(),
+        tokens: observed.request.tokens.clone(),
+        retry: observed.request.retry.clone(),
+        fingerprint: observed.request.fingerprint.clone().unwrap_or(unknown),
+        password_secret_ref: observed.secret.clone(),
         restart_policy: object.restart_policy(),
         max_unavailable: object.max_unavailable(),
         min_ready_seconds: object.min_ready_seconds(),

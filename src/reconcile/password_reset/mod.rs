@@ -6,9 +6,9 @@
 //! It never calls ECS with a change: a claim is a write of a record, and the record's reconciler takes it from there.
 
 mod act;
+mod denials;
 mod observe;
 mod record;
-mod refusals;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,27 +28,27 @@ use crate::clock;
 use crate::decide::rollout::Plan;
 use crate::decide::{rollout, summary};
 use crate::ecs::Transport;
-use observe::Sight;
+use observe::Observed;
 
-pub use refusals::Refusals;
+pub use denials::LoggedDenials;
 
 const KIND: &str = "PasswordReset";
 /// How soon to look again while the account is being looked at for the first time, which wakes its objects.
 const AFTER_START: Duration = Duration::from_secs(5);
 /// How long an interest in readings outlives the next pass that is due anyway.
-const LAPSE_GRACE: Duration = Duration::from_mins(1);
+const TTL_GRACE: Duration = Duration::from_mins(1);
 
 /// One pass over an object.
 pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String, name: String) -> Action {
     let subject = Subject { controller: "password_reset", kind: KIND, namespace: &namespace, name: &name };
-    pass::run(&context, subject, step(&context, &namespace, &name)).await
+    pass::run(&context, subject, reconcile_once(&context, &namespace, &name)).await
 }
 
 /// What is to be forgotten about an object that is gone. Its claims in flight are driven to their ends all the same.
 pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
-    context.instances.forget(&waiter(namespace, name));
+    context.instances.unsubscribe(&waiter(namespace, name));
     context.status_writes.take(&key(namespace, name));
-    context.refusals.take(&key(namespace, name));
+    context.denials.take(&key(namespace, name));
     context.metrics.forget(KIND, &key(namespace, name));
 }
 
@@ -60,7 +60,11 @@ fn waiter(namespace: &str, name: &str) -> Waiter {
     Waiter::Object { namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
-async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -> Result<Action, ClusterError> {
+async fn reconcile_once<T: Transport>(
+    context: &Context<T>,
+    namespace: &str,
+    name: &str,
+) -> Result<Action, ClusterError> {
     context.synced.wait().await;
     let object = match context.cluster.password_reset(namespace, name).await {
         Ok(object) if object.metadata.deletion_timestamp.is_none() => object,
@@ -77,39 +81,39 @@ async fn step<T: Transport>(context: &Context<T>, namespace: &str, name: &str) -
         }
         Err(error) => return Err(error),
     };
-    let Some(sight) = observe::observe(context, object).await else {
+    let Some(observed) = observe::observe(context, object).await else {
         return Ok(Action::requeue(AFTER_START));
     };
-    let mut plan = rollout::plan(&sight.object_view(), &sight.targets(), sight.now);
-    act::resolve(context, &sight, &mut plan).await?;
-    let restored = act::restore(context, &sight, &mut plan).await;
-    let claimed = act::claim(context, &sight, &mut plan).await;
-    if let Some(account) = sight.account_out_of_use() {
+    let mut plan = rollout::plan(&observed.facts(), &observed.targets(), observed.now);
+    act::resolve(context, &observed, &mut plan).await?;
+    let restored = act::restore(context, &observed, &mut plan).await;
+    let claimed = act::make_claims(context, &observed, &mut plan).await;
+    if let Some(account) = observed.account_out_of_use() {
         rollout::hold_up(&mut plan.rows, account);
     }
-    let status = summary::status(&sight.situation(&plan), sight.now);
-    let written = record::write(context, &sight, status).await?;
-    let pause = [restored, claimed, written, next_look(context, &sight, &plan)].into_iter().flatten().min();
-    ask(context, &sight, &plan, pause);
+    let status = summary::status(&observed.status_facts(&plan), observed.now);
+    let written = record::write(context, &observed, status).await?;
+    let pause = [restored, claimed, written, next_requeue(context, &observed, &plan)].into_iter().flatten().min();
+    ask(context, &observed, &plan, pause);
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// When to look again by itself: at the next deadline, and while work is open for the sake of the Secret.
-fn next_look<T>(context: &Context<T>, sight: &Sight, plan: &Plan) -> Option<Duration> {
+fn next_requeue<T>(context: &Context<T>, observed: &Observed, plan: &Plan) -> Option<Duration> {
     // A failure counts: another password in the Secret is a reason to try again.
     let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.state == State::Failed);
-    let deadline = plan.wake.map(|wake: Timestamp| clock::until(sight.now, wake) + Duration::from_millis(50));
+    let deadline = plan.wake.map(|wake: Timestamp| clock::until(observed.now, wake) + Duration::from_millis(50));
     let secret = is_open.then_some(context.settings.secret_poll);
     [deadline, secret].into_iter().flatten().min()
 }
 
 /// Asks for readings of the instances that wait for one.
-fn ask<T>(context: &Context<T>, sight: &Sight, plan: &Plan, pause: Option<Duration>) {
-    let waiter = waiter(&sight.wish.owner.namespace, &sight.wish.owner.name);
+fn ask<T>(context: &Context<T>, observed: &Observed, plan: &Plan, pause: Option<Duration>) {
+    let waiter = waiter(&observed.request.owner.namespace, &observed.request.owner.name);
     if plan.watch.is_empty() {
-        context.instances.forget(&waiter);
+        context.instances.unsubscribe(&waiter);
         return;
     }
-    let lapse = pause.unwrap_or_default() + context.settings.secret_poll + LAPSE_GRACE;
-    context.instances.ask(waiter, &sight.scope, &plan.watch, None, lapse);
+    let ttl = pause.unwrap_or_default() + context.settings.secret_poll + TTL_GRACE;
+    context.instances.subscribe(waiter, &observed.scope, &plan.watch, None, ttl);
 }

@@ -8,23 +8,23 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::ExposeSecret;
 
-use super::refusals;
+use super::denials;
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus, Requested};
-use crate::api::reset_record::{ClaimedSecretRef, Completed, Owner, ResetRecord};
+use crate::api::reset_record::{ClaimedSecretRef, Owner, OwnerHistory, ResetRecord};
 use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, reasons};
-use crate::decide::needed::{self, Wish};
+use crate::decide::needed::{self, Request};
 use crate::decide::password::{self, Broken};
 use crate::decide::resolve::Resolution;
-use crate::decide::rollout::{BadRecord, Block, Object, Plan, ReadTrouble, Target};
+use crate::decide::rollout::{BadRecord, Block, Plan, ReadTrouble, ResetFacts, Target};
 use crate::decide::runs::{self, Begun};
-use crate::decide::summary::Situation;
+use crate::decide::summary::StatusFacts;
 use crate::decide::{Reading, slots};
 use crate::ecs::{Scope, Transport};
-use crate::reconcile::accounts::{Account, not_ready};
+use crate::reconcile::accounts::{UsableAccount, not_ready};
 use crate::reconcile::{Context, passwords, readings};
 
 /// What was seen of one object. It holds no password: only its fingerprint and what is wrong with it.
-pub(super) struct Sight {
+pub(super) struct Observed {
     /// The object, just read.
     pub(super) object: PasswordReset,
     /// Its status as it stands.
@@ -32,17 +32,17 @@ pub(super) struct Sight {
     /// What that status answers.
     requested: Option<Requested>,
     /// What it asks for.
-    pub(super) wish: Wish,
+    pub(super) request: Request,
     /// The moment, on ECS's clock.
     pub(super) now: Timestamp,
     /// The account, where it can be used.
-    pub(super) account: Option<Arc<Account>>,
+    pub(super) account: Option<Arc<UsableAccount>>,
     /// Where its instances are read.
     pub(super) scope: Scope,
     /// Where its password is.
     pub(super) secret: ClaimedSecretRef,
     /// One for each instance, in the order of their ids.
-    instances: Vec<Seen>,
+    instances: Vec<OwnedTarget>,
     account_trouble: Option<Block>,
     secret_trouble: Option<Block>,
     broken: Option<Broken>,
@@ -55,22 +55,22 @@ pub(super) struct Sight {
     account_is_for_a_person: bool,
 }
 
-struct Seen {
+struct OwnedTarget {
     instance_id: String,
     record: Option<Arc<ResetRecord>>,
     bad_record: Option<BadRecord>,
     reading: Option<Reading>,
 }
 
-impl Seen {
+impl OwnedTarget {
     /// What its record remembers of an owner.
-    fn entry(&self, owner: &Owner) -> Option<&Completed> {
+    fn entry(&self, owner: &Owner) -> Option<&OwnerHistory> {
         needed::entry_of(&self.record.as_ref()?.status.as_ref()?.completed, owner)
     }
 
     /// From here on nothing is known of an instance that the account's rules do not cover.
-    fn veiled(self) -> Self {
-        Self { reading: self.reading.map(Reading::veiled), ..self }
+    fn redacted(self) -> Self {
+        Self { reading: self.reading.map(Reading::redacted), ..self }
     }
 }
 
@@ -90,7 +90,7 @@ async fn read_doubted<T>(context: &Context<T>) {
 }
 
 /// `None`: the account exists but was not looked at yet, which happens at the start only.
-pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Sight> {
+pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Observed> {
     read_doubted(context).await;
     let namespace = object.namespace().unwrap_or_default();
     let account_name = object.spec.account_name().to_owned();
@@ -122,7 +122,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let before = object.status.clone().unwrap_or_default();
     let requested = before.requested();
     let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
-    let wish = Wish {
+    let request = Request {
         tokens: needed::tokens(object.spec.run_id.as_deref(), annotation(RERUN_REQUESTED_AT)),
         retry: needed::retry(annotation(RETRY_REQUESTED_AT), requested.as_ref()),
         fingerprint: password.as_ref().ok().map(|password| context.fingerprint_key.of(&owner, password)),
@@ -134,20 +134,20 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let scope = Scope { account: account_name, region_id: region.clone() };
     let mut ids = object.spec.instance_ids.clone();
     ids.sort_unstable();
-    let instances: Vec<Seen> = ids
+    let instances: Vec<OwnedTarget> = ids
         .into_iter()
-        .map(|instance_id| Seen {
+        .map(|instance_id| OwnedTarget {
             record: context.ledger.get(&ResetRecord::name_of(region, &instance_id)),
-            bad_record: context.ledger.trouble(&ResetRecord::name_of(region, &instance_id)),
+            bad_record: context.ledger.record_problem(&ResetRecord::name_of(region, &instance_id)),
             reading: context
                 .instances
                 .latest(&scope, &instance_id)
-                .map(|observation| readings::reading(&observation, account.as_deref(), &wish.owner.namespace)),
+                .map(|observation| readings::reading(&observation, account.as_deref(), &request.owner.namespace)),
             instance_id,
         })
         .collect();
     let missing = instances.iter().find(|seen| seen.reading.as_ref().is_some_and(|reading| reading.seen.is_none()));
-    let trouble = context.instances.trouble(&scope);
+    let trouble = context.instances.poll_error(&scope);
     let may_describe = match (missing, &account) {
         // Where ECS does not answer it would hold up this pass, and those of others.
         (Some(missing), Some(account)) if trouble.is_none() => {
@@ -157,16 +157,17 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     };
     if let Some(account) = &account {
         let readings = instances.iter().filter_map(|seen| Some((seen.instance_id.as_str(), seen.reading.as_ref()?)));
-        refusals::note(context, account, &wish.owner, may_describe, readings);
+        denials::note(context, account, &request.owner, may_describe, readings);
     }
     let reading_of = |id: &str| instances.iter().find(|seen| seen.instance_id == id)?.reading.clone();
-    let slot_holders = context.ledger.look(|records| slots::holders(records, &wish, reading_of, context.timing(), now));
-    let instances = instances.into_iter().map(Seen::veiled).collect::<Vec<_>>();
-    Some(Sight {
+    let slot_holders =
+        context.ledger.with_records(|records| slots::holders(records, &request, reading_of, context.bounds(), now));
+    let instances = instances.into_iter().map(OwnedTarget::redacted).collect::<Vec<_>>();
+    Some(Observed {
         slot_holders,
-        out_of_sync: out_of_sync(&instances, &wish),
-        uncompared: instances.iter().any(|seen| !can_be_compared(seen, &wish, &before)),
-        poll_trouble: trouble.map(|error| readings::trouble(&error, region)),
+        out_of_sync: out_of_sync(&instances, &request),
+        uncompared: instances.iter().any(|seen| !can_be_compared(seen, &request, &before)),
+        poll_trouble: trouble.map(|error| readings::hold_for(&error, region)),
         account_is_for_a_person,
         broken: text.and_then(|text| password::check(text).err()),
         broken_on_windows: text.and_then(|text| password::check_windows(text).err()),
@@ -174,7 +175,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         before,
         requested,
         object,
-        wish,
+        request,
         now,
         account,
         scope,
@@ -189,7 +190,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
 struct NotCheckedYet;
 
 /// The account as last checked; else why an object cannot have one.
-fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<Account>, Block>, NotCheckedYet> {
+fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<UsableAccount>, Block>, NotCheckedYet> {
     let block = |reason, message| Ok(Err(Block { reason, message }));
     match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
         None => block(reasons::ACCOUNT_NOT_FOUND, format!("there is no ECSAccount {name}")),
@@ -201,7 +202,7 @@ fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<Account>, B
 /// Asks ECS, with a dry run, whether the identity may describe instances: an empty answer does not tell.
 async fn may_describe<T: Transport>(
     context: &Context<T>,
-    account: &Account,
+    account: &UsableAccount,
     region: &str,
     instance_id: &str,
     now: Timestamp,
@@ -215,10 +216,10 @@ async fn may_describe<T: Transport>(
 }
 
 /// The instances that were reset with another password than the Secret holds now.
-fn out_of_sync(instances: &[Seen], wish: &Wish) -> Vec<String> {
-    let Some(fingerprint) = &wish.fingerprint else { return Vec::new() };
-    let differs = |seen: &&Seen| {
-        seen.entry(&wish.owner).is_some_and(|entry| {
+fn out_of_sync(instances: &[OwnedTarget], request: &Request) -> Vec<String> {
+    let Some(fingerprint) = &request.fingerprint else { return Vec::new() };
+    let differs = |seen: &&OwnedTarget| {
+        seen.entry(&request.owner).is_some_and(|entry| {
             entry.row.password_set_time.is_some() && needed::differs(fingerprint, &entry.fingerprint)
         })
     };
@@ -227,9 +228,9 @@ fn out_of_sync(instances: &[Seen], wish: &Wish) -> Vec<String> {
 
 /// Whether it can be known if the instance has the password that the Secret holds. Not so of one whose record was lost, or whose
 /// password was compared by a key that is gone.
-fn can_be_compared(seen: &Seen, wish: &Wish, before: &PasswordResetStatus) -> bool {
+fn can_be_compared(seen: &OwnedTarget, request: &Request, before: &PasswordResetStatus) -> bool {
     let row = || before.row(&seen.instance_id);
-    match (seen.entry(&wish.owner), &wish.fingerprint) {
+    match (seen.entry(&request.owner), &request.fingerprint) {
         (Some(entry), Some(fingerprint)) => {
             entry.row.password_set_time.is_none() || entry.fingerprint.key_id == fingerprint.key_id
         }
@@ -238,9 +239,9 @@ fn can_be_compared(seen: &Seen, wish: &Wish, before: &PasswordResetStatus) -> bo
     }
 }
 
-impl Sight {
+impl Observed {
     /// What the plan takes.
-    pub(super) fn object_view(&self) -> Object<'_> {
+    pub(super) fn facts(&self) -> ResetFacts<'_> {
         let suspended = self
             .object
             .spec
@@ -248,15 +249,15 @@ impl Sight {
             .then(|| Block { reason: reasons::SUSPENDED, message: "suspended; nothing new is started".to_owned() });
         let block = suspended.or_else(|| self.account_trouble.clone()).or_else(|| self.secret_trouble.clone());
         let account = self.account.as_ref();
-        Object {
+        ResetFacts {
             spec: &self.object.spec,
-            wish: &self.wish,
+            request: &self.request,
             run: self.before.run.as_ref(),
             requested: self.requested.as_ref(),
             block,
             broken: self.broken,
             broken_on_windows: self.broken_on_windows,
-            is_guarded: account.is_none_or(|account| account.spec.rules.is_some()),
+            hides_unpermitted: account.is_none_or(|account| account.spec.rules.is_some()),
             may_describe: self.may_describe,
             read_trouble: self.poll_trouble.as_ref(),
             slot_holders: &self.slot_holders,
@@ -280,7 +281,7 @@ impl Sight {
         Some(self.target(seen, record))
     }
 
-    fn target<'a>(&'a self, seen: &'a Seen, record: Option<&'a ResetRecord>) -> Target<'a> {
+    fn target<'a>(&'a self, seen: &'a OwnedTarget, record: Option<&'a ResetRecord>) -> Target<'a> {
         Target {
             instance_id: &seen.instance_id,
             record,
@@ -293,16 +294,16 @@ impl Sight {
     /// The run that a claim which was just made has begun, if it has.
     pub(super) fn begins_run(&self, record: &ResetRecord) -> Option<Begun> {
         let target = self.target_again(&record.spec.instance_id, Some(record))?;
-        runs::begun(&self.object_view(), &[target])
+        runs::begun(&self.facts(), &[target])
     }
 
     /// What the status is made of.
-    pub(super) fn situation<'a>(&'a self, plan: &'a Plan) -> Situation<'a> {
+    pub(super) fn status_facts<'a>(&'a self, plan: &'a Plan) -> StatusFacts<'a> {
         let patience = SignedDuration::from_secs(i64::from(self.object.spec.stable_state_timeout_seconds()));
-        Situation {
+        StatusFacts {
             generation: self.object.metadata.generation,
             before: &self.before,
-            wish: &self.wish,
+            request: &self.request,
             rerun_requested_at: self.object.annotations().get(RERUN_REQUESTED_AT).map(String::as_str),
             asks_to_resolve: self.object.annotations().contains_key(RESOLVE_UNKNOWN),
             account_name: self.object.spec.account_name(),

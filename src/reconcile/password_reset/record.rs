@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::observe::Sight;
+use super::observe::Observed;
 use super::{KIND, key};
 use crate::api::conditions;
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
@@ -21,23 +21,23 @@ const PACE: SignedDuration = SignedDuration::from_secs(1);
 /// Writes the status where it has changed. Returns when to come back if it was too soon.
 pub(super) async fn write<T>(
     context: &Context<T>,
-    sight: &Sight,
+    observed: &Observed,
     status: PasswordResetStatus,
 ) -> Result<Option<Duration>, ClusterError> {
-    let key = key(&sight.wish.owner.namespace, &sight.wish.owner.name);
+    let key = key(&observed.request.owner.namespace, &observed.request.owner.name);
     measure(context, &key, &status);
-    if status == sight.before {
+    if status == observed.before {
         return Ok(None);
     }
     let now = context.clock.now();
     if let Some(last) = context.status_writes.get(&key).filter(|last| clock::is_recent(*last, now, PACE)) {
         return Ok(Some(clock::until(now, last + PACE)));
     }
-    let mut object = sight.object.clone();
+    let mut object = observed.object.clone();
     object.status = Some(status);
     let written = context.cluster.write_password_reset_status(&object).await?;
     context.status_writes.set(&key, now);
-    publish(context, &sight.before, &written).await;
+    publish(context, &observed.before, &written).await;
     Ok(None)
 }
 

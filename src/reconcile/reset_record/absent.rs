@@ -9,7 +9,7 @@ use crate::api::reset_record::ResetRecord;
 use crate::clock;
 use crate::decide::Reading;
 use crate::ecs::Transport;
-use crate::reconcile::accounts::Account;
+use crate::reconcile::accounts::UsableAccount;
 use crate::reconcile::{Context, readings};
 
 /// How long the answer of a dry run counts.
@@ -30,7 +30,7 @@ pub struct Absent {
 pub(super) async fn describable_since<T: Transport>(
     context: &Context<T>,
     record: &ResetRecord,
-    account: Option<&Account>,
+    account: Option<&UsableAccount>,
     reading: Option<&Reading>,
     now: Timestamp,
 ) -> Option<Timestamp> {
@@ -44,7 +44,7 @@ pub(super) async fn describable_since<T: Transport>(
     if let Some(before) = before.as_ref().filter(|before| clock::is_recent(before.asked, now, ANSWER)) {
         return before.describable_since;
     }
-    if context.instances.trouble(&scope(spec)).is_some() {
+    if context.instances.poll_error(&scope(spec)).is_some() {
         // Where ECS does not answer it would hold up this pass.
         return None;
     }

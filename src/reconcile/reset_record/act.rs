@@ -7,37 +7,37 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::SecretString;
 
-use super::observe::{Sight, may_send_now, not_known};
+use super::observe::{Observed, may_send_now, not_known};
 use super::record::{Intent, Stored};
 use crate::api::reasons;
 use crate::api::reset_record::{Attempt, ResetRecord};
-use crate::decide::progress::Outcome;
+use crate::decide::progress::CallOutcome;
 use crate::decide::rollout::Block;
 use crate::decide::step::Call;
 use crate::decide::{SEND_WINDOW, later};
-use crate::ecs::{Accepted, CallError, Class, LimitPermit, Refusal, Reply, Signed, Stamp, Transport, Verdict};
-use crate::ecs::{Action, modify_password, reboot_instance};
+use crate::ecs::{Accepted, CallError, Class, ErrorResponse, RatePermit, Reply, RetryRule, Signed, Stamp, Transport};
+use crate::ecs::{ApiCall, modify_password, reboot_instance};
 use crate::reconcile::Context;
 use crate::reconcile::calls::prepare;
 
 /// Makes the call, and says what became of it.
 pub(super) async fn perform<T: Transport>(
     context: &Context<T>,
-    sight: &Sight,
+    observed: &Observed,
     intent: Intent<Stored>,
-    permit: LimitPermit,
-) -> (ResetRecord, Outcome) {
+    permit: RatePermit,
+) -> (ResetRecord, CallOutcome) {
     let (record, call, attempt) = intent.spend();
     // From here on it counts as sent, whether it leaves or not: if it does not, the record soon says that nothing is unanswered, and
     // then it may not be sent any more.
     context.sent.set(&record.name_any(), attempt.id.clone());
     if attempt.process != context.process {
         // Never so by design. If it were, the other process might have sent it.
-        return (record, Outcome::Unknown("the attempt is another process's".to_owned()));
+        return (record, CallOutcome::Unknown("the attempt is another process's".to_owned()));
     }
-    let outcome = match send(context, sight, &record, call, &attempt, permit).await {
-        Ok(reply) => outcome(reply, call, sight.later(context)),
-        Err(Block { reason, message }) => Outcome::NotSent { reason, message },
+    let outcome = match send(context, observed, &record, call, &attempt, permit).await {
+        Ok(reply) => outcome(reply, call, observed.later(context)),
+        Err(Block { reason, message }) => CallOutcome::NotSent { reason, message },
     };
     log(&record, call, &outcome);
     (record, outcome)
@@ -45,33 +45,33 @@ pub(super) async fn perform<T: Transport>(
 
 async fn send<T: Transport>(
     context: &Context<T>,
-    sight: &Sight,
+    observed: &Observed,
     record: &ResetRecord,
     call: Call,
     attempt: &Attempt,
-    permit: LimitPermit,
+    permit: RatePermit,
 ) -> Result<Reply<Accepted>, Block> {
     let spec = &record.spec;
-    let account = sight.account.as_deref().ok_or_else(|| not_known(&spec.account_name))?;
+    let account = observed.account.as_deref().ok_or_else(|| not_known(&spec.account_name))?;
     // What is no trouble of ECS or the account leaves the row where it was.
     let (reason, sent) = match call {
         Call::Restart { .. } => (reasons::PASSWORD_SET, "the restart"),
         Call::SetPassword | Call::SetPasswordAsStored => (reasons::SETTING_PASSWORD, "the password"),
     };
     let held = |why: &str| Block { reason, message: format!("{sent} was not sent: {why}; it is tried again") };
-    let (endpoint, credentials, destination) = prepare(account, &spec.region_id, sight.later(context))?;
+    let (endpoint, credentials, destination) = prepare(account, &spec.region_id, observed.later(context))?;
     let stamp = Stamp { timestamp: attempt.timestamp.0, nonce: context.clock.nonce() };
     let signed: Signed<Accepted> = match call {
         Call::Restart { .. } => reboot_instance(&endpoint, credentials, &spec.instance_id, &stamp),
         Call::SetPassword | Call::SetPasswordAsStored => {
-            let password: &SecretString = sight.password.as_ref().ok_or_else(|| held("it was not read"))?;
+            let password: &SecretString = observed.password.as_ref().ok_or_else(|| held("it was not read"))?;
             modify_password(&endpoint, credentials, &spec.instance_id, password, &stamp)
         }
     };
-    if sight.later(context) > later(attempt.timestamp.0, SEND_WINDOW) {
+    if observed.later(context) > later(attempt.timestamp.0, SEND_WINDOW) {
         return Err(held("the attempt is too old"));
     }
-    may_send_now(context, sight, spec)?;
+    may_send_now(context, observed, spec)?;
     // A request that has not left when connecting is given up never leaves.
     let needed = context.settings.ecs_connect_timeout;
     let Some(leave) = context.gate.permit(needed) else { return Err(held("this process does not lead")) };
@@ -80,19 +80,21 @@ async fn send<T: Transport>(
 }
 
 /// What an answer means for the protocol.
-fn outcome(reply: Reply<Accepted>, call: Call, now: Timestamp) -> Outcome {
+fn outcome(reply: Reply<Accepted>, call: Call, now: Timestamp) -> CallOutcome {
     let error = match reply.result {
         Ok(Accepted { request_id }) => {
-            return Outcome::Accepted { request_id: Some(request_id), at: whole_second_after(now) };
+            return CallOutcome::Accepted { request_id: Some(request_id), at: whole_second_after(now) };
         }
         Err(error) => error,
     };
     match (error.verdict(), &error) {
-        (Verdict::Unknown, _) => Outcome::Unknown(error.to_string()),
-        (_, CallError::NotSent(_)) => Outcome::NotSent { reason: reasons::ECS_UNAVAILABLE, message: error.to_string() },
+        (RetryRule::Unknown, _) => CallOutcome::Unknown(error.to_string()),
+        (_, CallError::NotSent(_)) => {
+            CallOutcome::NotSent { reason: reasons::ECS_UNAVAILABLE, message: error.to_string() }
+        }
         (verdict, _) => {
             let message = format!("{error}{}", missing_permission(&error, call));
-            Outcome::Refused { later: verdict == Verdict::Later, reason: reason(&error), message }
+            CallOutcome::Refused { later: verdict == RetryRule::Later, reason: reason(&error), message }
         }
     }
 }
@@ -118,7 +120,7 @@ fn whole_second_after(time: Timestamp) -> Timestamp {
 
 /// The reason that a row shows for a refusal.
 fn reason(error: &CallError) -> &'static str {
-    let code = if let CallError::Refused(Refusal { code, .. }) = error { code.as_str() } else { "" };
+    let code = if let CallError::Refused(ErrorResponse { code, .. }) = error { code.as_str() } else { "" };
     match error.class() {
         Class::Throttled => reasons::THROTTLED,
         Class::WaitState => reasons::WAITING_FOR_STABLE_STATE,
@@ -132,23 +134,23 @@ fn reason(error: &CallError) -> &'static str {
     }
 }
 
-fn log(record: &ResetRecord, call: Call, outcome: &Outcome) {
+fn log(record: &ResetRecord, call: Call, outcome: &CallOutcome) {
     let api = match call {
-        Call::Restart { .. } => Action::RebootInstance.as_str(),
-        Call::SetPassword | Call::SetPasswordAsStored => Action::ModifyInstanceAttribute.as_str(),
+        Call::Restart { .. } => ApiCall::RebootInstance.as_str(),
+        Call::SetPassword | Call::SetPasswordAsStored => ApiCall::ModifyInstanceAttribute.as_str(),
     };
     let instance_id = record.spec.instance_id.as_str();
     match outcome {
-        Outcome::Accepted { request_id, .. } => {
+        CallOutcome::Accepted { request_id, .. } => {
             tracing::info!(api, instanceID = instance_id, requestID = request_id.as_deref(), "ECS accepted the call");
         }
-        Outcome::Refused { later, message, .. } => {
+        CallOutcome::Refused { later, message, .. } => {
             tracing::warn!(api, instanceID = instance_id, later, error = message.as_str(), "ECS refused the call");
         }
-        Outcome::NotSent { reason, message } => {
+        CallOutcome::NotSent { reason, message } => {
             tracing::warn!(api, instanceID = instance_id, reason, error = message.as_str(), "the call was not sent");
         }
-        Outcome::Unknown(why) => {
+        CallOutcome::Unknown(why) => {
             tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the outcome of the call is not known");
         }
     }

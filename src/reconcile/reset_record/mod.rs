@@ -26,14 +26,14 @@ use crate::clock;
 use crate::decide::instance::{is_done, next};
 use crate::decide::progress;
 use crate::decide::step::{Call, Step};
-use crate::ecs::{Action as EcsAction, LimitPermit, Transport};
-use observe::Sight;
+use crate::ecs::{ApiCall, RatePermit, Transport};
+use observe::Observed;
 use record::Intent;
 
 pub use absent::Absent;
 
 /// How long an interest in readings outlives the moment at which the pass comes back by itself.
-const LAPSE_GRACE: Duration = Duration::from_mins(1);
+const TTL_GRACE: Duration = Duration::from_mins(1);
 /// How soon to look again while ECS's time is not known. The account's first look wakes its records.
 const WITHOUT_TIME: Duration = Duration::from_secs(5);
 /// How soon to look again for a slot that another instance was quicker to take.
@@ -49,7 +49,7 @@ pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Contex
         namespace: &context.settings.namespace,
         name: &name,
     };
-    pass::run(&context, subject, step(&context, &name)).await
+    pass::run(&context, subject, reconcile_once(&context, &name)).await
 }
 
 /// The watch does not show a record. One that this process has written is not gone: it is shown later.
@@ -62,15 +62,15 @@ pub fn unseen<T>(context: &Context<T>, name: &str) {
 /// What is to be forgotten about a record that is gone. Never that its attempt was sent: a cache that is behind must not
 /// make a sent restart look unsent.
 fn forget<T>(context: &Context<T>, name: &str) {
-    context.instances.forget(&Waiter::Record(name.to_owned()));
-    context.permits.take(name);
+    context.instances.unsubscribe(&Waiter::Record(name.to_owned()));
+    context.claim_rate_permits.take(name);
     context.owner_missed_since.take(name);
     context.untimed_since.take(name);
     context.absent.take(name);
     context.ledger.forget(name);
 }
 
-async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, ClusterError> {
+async fn reconcile_once<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, ClusterError> {
     context.synced.wait().await;
     let record = match context.cluster.record(name).await {
         Ok(Some(record)) => record,
@@ -87,27 +87,27 @@ async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, 
     };
     context.ledger.put(record.clone());
     if is_done(&record) {
-        context.instances.forget(&Waiter::Record(name.to_owned()));
+        context.instances.unsubscribe(&Waiter::Record(name.to_owned()));
         return Ok(Action::await_change());
     }
-    let sight = observe::observe(context, &record).await;
-    match next(&sight.observed(context, &record), sight.now) {
+    let observed = observe::observe(context, &record).await;
+    match next(&observed.observed(context, &record), observed.now) {
         Step::Done => Ok(Action::await_change()),
         Step::Wait { until, fresh_after } => {
-            let pause = clock::until(sight.now, until).max(Duration::from_millis(100));
-            if !sight.is_timed {
+            let pause = clock::until(observed.now, until).max(Duration::from_millis(100));
+            if !observed.is_timed {
                 return Ok(Action::requeue(pause.min(WITHOUT_TIME)));
             }
-            Ok(wait(context, &record, &sight, fresh_after, pause))
+            Ok(wait(context, &record, &observed, fresh_after, pause))
         }
         Step::Write(change) => {
-            let status = progress::apply(&record, change, sight.reading.as_ref(), sight.now);
+            let status = progress::apply(&record, change, observed.reading.as_ref(), observed.now);
             record::write(context, record, status).await?;
             Ok(Action::requeue(AFTER_WRITE))
         }
         // Never so by design: without a reading nothing is due.
-        Step::Call(_) if !sight.is_timed => Ok(Action::requeue(WITHOUT_TIME)),
-        Step::Call(call) => make(context, record, &sight, call).await,
+        Step::Call(_) if !observed.is_timed => Ok(Action::requeue(WITHOUT_TIME)),
+        Step::Call(call) => execute(context, record, &observed, call).await,
     }
 }
 
@@ -115,7 +115,7 @@ async fn step<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, 
 fn wait<T>(
     context: &Context<T>,
     record: &ResetRecord,
-    sight: &Sight,
+    observed: &Observed,
     fresh_after: Option<jiff::Timestamp>,
     pause: Duration,
 ) -> Action {
@@ -123,28 +123,28 @@ fn wait<T>(
     let scope = observe::scope(spec);
     let waiter = Waiter::Record(ResetRecord::name_of(&spec.region_id, &spec.instance_id));
     let ids = std::slice::from_ref(&spec.instance_id);
-    context.instances.ask(waiter, &scope, ids, fresh_after, pause + LAPSE_GRACE);
-    let seen = sight.reading.as_ref().map(|reading| reading.sent_at);
+    context.instances.subscribe(waiter, &scope, ids, fresh_after, pause + TTL_GRACE);
+    let seen = observed.reading.as_ref().map(|reading| reading.sent_at);
     let latest = context.instances.latest(&scope, &spec.instance_id).map(|observation| observation.sent_at);
     if latest > seen { Action::requeue(Duration::from_millis(10)) } else { Action::requeue(pause) }
 }
 
 /// Stores the attempt unless it is stored already, makes the call, and writes down what became of it.
-async fn make<T: Transport>(
+async fn execute<T: Transport>(
     context: &Context<T>,
     record: ResetRecord,
-    sight: &Sight,
+    observed: &Observed,
     call: Call,
 ) -> Result<Action, ClusterError> {
     let permit = match permit(context, &record, call) {
         Ok(permit) => permit,
         Err(pause) => return Ok(Action::requeue(pause)),
     };
-    let replaces_unsent = sight.observed(context, &record).unsent;
+    let replaces_unsent = observed.observed(context, &record).unsent;
     let propose = |record| {
         let (id, process) = (context.clock.nonce(), context.process.clone());
-        let attempt = progress::NewAttempt { id, process, timestamp: sight.now, replaces_unsent };
-        Intent::propose(record, call, attempt, context.timing())
+        let attempt = progress::NewAttempt { id, process, timestamp: observed.now, replaces_unsent };
+        Intent::propose(record, call, attempt, context.bounds())
     };
     let intent = match call {
         Call::SetPasswordAsStored => Intent::as_stored(record, call),
@@ -152,30 +152,30 @@ async fn make<T: Transport>(
         Call::Restart { .. } => {
             // A restart has its slot from when it is stored, so no other one may be stored since the slots were counted.
             let _turn = context.storing_restart.lock().await;
-            if !observe::has_slot(context, &record, sight.now) {
+            if !observe::has_slot(context, &record, observed.now) {
                 return Ok(Action::requeue(WITHOUT_SLOT));
             }
             propose(record).store(context).await?
         }
     };
-    let (record, outcome) = act::perform(context, sight, intent, permit).await;
-    let status = progress::fold(&record, call, &outcome, sight.later(context));
+    let (record, outcome) = act::perform(context, observed, intent, permit).await;
+    let status = progress::fold(&record, call, &outcome, observed.later(context));
     record::write(context, record, status).await?;
     Ok(Action::requeue(AFTER_WRITE))
 }
 
 /// The rate limiter's permit, taken before an attempt is stored. The claim took it for the attempt that it stored.
-fn permit<T: Transport>(context: &Context<T>, record: &ResetRecord, call: Call) -> Result<LimitPermit, Duration> {
+fn permit<T: Transport>(context: &Context<T>, record: &ResetRecord, call: Call) -> Result<RatePermit, Duration> {
     let action = match call {
-        Call::Restart { .. } => EcsAction::RebootInstance,
-        Call::SetPassword | Call::SetPasswordAsStored => EcsAction::ModifyInstanceAttribute,
+        Call::Restart { .. } => ApiCall::RebootInstance,
+        Call::SetPassword | Call::SetPasswordAsStored => ApiCall::ModifyInstanceAttribute,
     };
     let stored = record.status.as_ref().and_then(|status| status.attempt.as_ref());
-    match context.permits.take(&record.name_any()) {
+    match context.claim_rate_permits.take(&record.name_any()) {
         Some((id, permit)) if call == Call::SetPasswordAsStored && stored.is_some_and(|it| it.id == id) => Ok(permit),
         _ => context
             .calls
-            .permit(&record.spec.account_name, &record.spec.region_id, action)
+            .acquire_rate(&record.spec.account_name, &record.spec.region_id, action)
             .map_err(clock::until_instant),
     }
 }

@@ -14,10 +14,10 @@ use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
 use crate::clock;
 use crate::decide::rollout::Block;
-use crate::decide::step::{Observed, Sendable};
+use crate::decide::step::{ClaimFacts, Sendable};
 use crate::decide::{Reading, later, newest_moment, reckoned, sending, slots, start_time};
 use crate::ecs::{Scope, Transport};
-use crate::reconcile::accounts::Account;
+use crate::reconcile::accounts::UsableAccount;
 use crate::reconcile::{Context, passwords, readings};
 
 /// So soon an owner that is gone may come back: whoever replaces an object deletes it first.
@@ -28,13 +28,13 @@ const NOT_THE_CLAIMED_ONE: [&str; 3] =
     [reasons::SECRET_NOT_FOUND, reasons::SECRET_KEY_NOT_FOUND, reasons::INVALID_PASSWORD];
 
 /// What was seen. It has no Debug, since it holds the password on its way to the call.
-pub(super) struct Sight {
+pub(super) struct Observed {
     /// The moment of the decision, on ECS's clock.
     pub(super) now: Timestamp,
     /// Whether `now` is what ECS's clock shows, and not only the least that it can show. Without that nothing is read and nothing sent.
     pub(super) is_timed: bool,
     /// The claim's account, if it is known.
-    pub(super) account: Option<Arc<Account>>,
+    pub(super) account: Option<Arc<UsableAccount>>,
     /// The latest reading of the instance.
     pub(super) reading: Option<Reading>,
     /// The claimed password, where it is to be sent.
@@ -47,10 +47,10 @@ pub(super) struct Sight {
     describable_since: Option<Timestamp>,
 }
 
-impl Sight {
+impl Observed {
     /// What the decision takes.
-    pub(super) fn observed<'a, T>(&'a self, context: &'a Context<T>, record: &'a ResetRecord) -> Observed<'a> {
-        Observed {
+    pub(super) fn observed<'a, T>(&'a self, context: &'a Context<T>, record: &'a ResetRecord) -> ClaimFacts<'a> {
+        ClaimFacts {
             record,
             process: &context.process,
             unsent: is_unsent(context, record),
@@ -61,11 +61,11 @@ impl Sight {
             is_listed: self.is_listed,
             owner_row: self.owner_row.as_ref(),
             describable_since: self.describable_since,
-            timing: context.timing(),
+            bounds: context.bounds(),
         }
     }
 
-    /// The moment now, on ECS's clock, after a call. Of a sight that is timed.
+    /// The moment now, on ECS's clock, after a call. Only where ECS's time is known.
     pub(super) fn later<T>(&self, context: &Context<T>) -> Timestamp {
         let local = context.clock.now();
         self.account.as_ref().map_or(local, |account| account.clock().now(local))
@@ -74,7 +74,7 @@ impl Sight {
 
 /// Where no answer of ECS has told its time yet, the moment is reckoned. That ends claims by their deadlines, and does nothing else: a
 /// reading would be dated by another clock.
-pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRecord) -> Sight {
+pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRecord) -> Observed {
     let spec = &record.spec;
     let account = context.accounts.get(&spec.account_name);
     let local = context.clock.now();
@@ -90,7 +90,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
     let phase = record.phase();
     let (sendable, password) = sendable(context, spec, phase, account.as_deref()).await;
     let reading = reading(context, spec, account.as_deref());
-    Sight {
+    Observed {
         now,
         is_timed: true,
         describable_since: absent::describable_since(context, record, account.as_deref(), reading.as_ref(), now).await,
@@ -107,7 +107,11 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
 }
 
 /// What is seen of a record while ECS's time is not known: nothing by which anything is proven, sent or given to others.
-async fn untimed<T: Transport>(context: &Context<T>, record: &ResetRecord, account: Option<Arc<Account>>) -> Sight {
+async fn untimed<T: Transport>(
+    context: &Context<T>,
+    record: &ResetRecord,
+    account: Option<Arc<UsableAccount>>,
+) -> Observed {
     let spec = &record.spec;
     let (name, newest) = (record.name_any(), newest_moment(record));
     let before = context.untimed_since.get(&name).filter(|(moment, _)| *moment == newest);
@@ -122,7 +126,7 @@ async fn untimed<T: Transport>(context: &Context<T>, record: &ResetRecord, accou
         Sendable::Yes => Sendable::NotNow(format!("nothing has answered through ECSAccount {}", spec.account_name)),
         other => other,
     };
-    Sight {
+    Observed {
         now: reckoned(newest, seen_for),
         is_timed: false,
         account,
@@ -138,7 +142,7 @@ async fn untimed<T: Transport>(context: &Context<T>, record: &ResetRecord, accou
 }
 
 /// The latest reading of the claim's instance, by the rules of `account`.
-fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&Account>) -> Option<Reading> {
+fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&UsableAccount>) -> Option<Reading> {
     let observation = context.instances.latest(&scope(spec), &spec.instance_id)?;
     let mut reading = readings::reading(&observation, account, &spec.owner.namespace);
     if let (None, Some(seen)) = (account, &mut reading.seen) {
@@ -153,12 +157,12 @@ fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&Acc
 ///
 /// # Errors
 /// Why the call may not be sent.
-pub(super) fn may_send_now<T>(context: &Context<T>, sight: &Sight, spec: &ResetRecordSpec) -> Result<(), Block> {
+pub(super) fn may_send_now<T>(context: &Context<T>, observed: &Observed, spec: &ResetRecordSpec) -> Result<(), Block> {
     let account = context.accounts.get(&spec.account_name).ok_or_else(|| not_known(&spec.account_name))?;
     if let Some(block) = account.block(&spec.owner.namespace, &spec.region_id) {
         return Err(block);
     }
-    sending::last_look(reading(context, spec, Some(&account)).as_ref(), sight.later(context))
+    sending::consent_before_send(reading(context, spec, Some(&account)).as_ref(), observed.later(context))
 }
 
 /// What holds up a call of an account that is not there, or was not looked at yet.
@@ -167,7 +171,7 @@ pub(super) fn not_known(account: &str) -> Block {
 }
 
 fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {
-    context.ledger.look(|records| slots::others_away(records, record, now))
+    context.ledger.with_records(|records| slots::others_away(records, record, now))
 }
 
 /// Whether the claim's owner, as last watched, lists the instance. One that cannot be read has not taken it off, and one that is gone
@@ -201,7 +205,7 @@ fn start_time_follows_reboot<T>(context: &Context<T>, spec: &ResetRecordSpec) ->
     let status = account.as_ref().and_then(|guard| guard.0.as_ref().ok()?.status.as_ref());
     let known = status.map(|status| status.start_time_follows_reboot(&spec.region_id)).unwrap_or_default();
     let learn = |records: &[&ResetRecord]| start_time::learn(known, &spec.account_name, &spec.region_id, records);
-    context.ledger.look(learn) == StartTimeFollowsReboot::Observed
+    context.ledger.with_records(learn) == StartTimeFollowsReboot::Observed
 }
 
 /// Where the claim's instance is read.
@@ -223,7 +227,7 @@ async fn sendable<T>(
     context: &Context<T>,
     spec: &ResetRecordSpec,
     phase: Phase,
-    account: Option<&Account>,
+    account: Option<&UsableAccount>,
 ) -> (Sendable, Option<SecretString>) {
     let Some(account) = account else {
         let why = format!("ECSAccount {} does not exist", spec.account_name);

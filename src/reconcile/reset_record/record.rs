@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 
 use crate::api::reset_record::{Attempt, ResetRecord, ResetRecordStatus};
-use crate::decide::Timing;
+use crate::decide::ProtocolBounds;
 use crate::decide::progress::{NewAttempt, intend};
 use crate::decide::step::Call;
 use crate::reconcile::Context;
@@ -26,8 +26,8 @@ pub(super) struct Stored {
 
 impl Intent<Proposed> {
     /// The record as it is to be before the call.
-    pub(super) fn propose(mut record: ResetRecord, call: Call, attempt: NewAttempt, timing: Timing) -> Self {
-        record.status = Some(intend(&record, call, attempt, timing));
+    pub(super) fn propose(mut record: ResetRecord, call: Call, attempt: NewAttempt, bounds: ProtocolBounds) -> Self {
+        record.status = Some(intend(&record, call, attempt, bounds));
         Self { record, call, stage: Proposed }
     }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use ecs_password_reset::admin::Readiness;
 use ecs_password_reset::cli::{self, Settings};
 use ecs_password_reset::clock::Clock;
-use ecs_password_reset::ecs::Client as EcsClient;
+use ecs_password_reset::ecs::EcsClient;
 use ecs_password_reset::leader::Gate;
 use ecs_password_reset::metrics::Metrics;
-use ecs_password_reset::run::{self, Outside};
+use ecs_password_reset::run::{self, Dependencies};
 use ecs_simulator::api_server::Kind;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -87,7 +87,7 @@ impl World {
         let local = super::EPOCH + jiff::SignedDuration::from_secs(wrong.ahead_seconds) + elapsed;
         let seed = state.plan.dice().draw(&process.to_string());
         let clock = Clock::simulated(local, wrong.rate, seed);
-        let outside = Outside {
+        let outside = Dependencies {
             client: door.client(SYSTEM_NAMESPACE),
             ecs: EcsClient::new(door.clone(), door.clone(), door.clone()),
             process: clock.nonce(),
@@ -102,9 +102,9 @@ impl World {
         let task = tokio::spawn(async move {
             let ended = if settings.leader_elect {
                 let lease_client = door.client(SYSTEM_NAMESPACE);
-                run::operate_while_leading(settings, outside, lease_client, counted, ready, stop).await
+                run::run_while_leading(settings, outside, lease_client, counted, ready, stop).await
             } else {
-                run::operate(settings, outside, counted, ready, stop).await
+                run::run_controllers(settings, outside, counted, ready, stop).await
             };
             let mut state = world.state();
             state.end(process, &format!("ends by itself: {ended:?}"));

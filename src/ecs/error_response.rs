@@ -7,9 +7,9 @@ use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::answers::Lenient;
 use super::error::{ErrorAnswer, classify};
-use super::{Action, Class, Refusal};
+use super::responses::Lenient;
+use super::{ApiCall, Class, ErrorResponse};
 
 const CODE_CHARS_MAX: usize = 100;
 const REQUEST_ID_CHARS_MAX: usize = 64;
@@ -19,12 +19,12 @@ const ESCAPES: [(&str, &str); 6] =
 /// Reads an answer that is no success: not a 2xx, or one that does not say what a success says. `secrets`: what the call carried, or
 /// was signed with.
 pub(super) fn read(
-    action: Action,
+    action: ApiCall,
     status: http::StatusCode,
     headers: &HeaderMap,
     body: &[u8],
     secrets: &[SecretString],
-) -> Refusal {
+) -> ErrorResponse {
     let Envelope { code, request_id, message } = Envelope::read(body);
     // A word has no encoded form: no other one of a secret can be in it.
     let unspoken = |word: &String| !secrets.iter().any(|secret| word.contains(secret.expose_secret()));
@@ -34,18 +34,24 @@ pub(super) fn read(
     let names_instance_id = message.contains("InstanceId");
     let refusal = judge(action, status.as_u16(), code, request_id, &message);
     let retry_after = retry_after(headers).filter(|_| refusal.class == Class::Throttled);
-    Refusal { names_instance_id, retry_after, ..refusal }
+    ErrorResponse { names_instance_id, retry_after, ..refusal }
 }
 
 /// An answer of which only the beginning came; `why` says so in our own words.
-pub(super) fn cut_off(action: Action, http_status: u16, why: String) -> Refusal {
-    Refusal { unreadable: Some(why), ..judge(action, http_status, None, None, "") }
+pub(super) fn cut_off(action: ApiCall, http_status: u16, why: String) -> ErrorResponse {
+    ErrorResponse { unreadable: Some(why), ..judge(action, http_status, None, None, "") }
 }
 
-fn judge(action: Action, http_status: u16, code: Option<String>, request_id: Option<String>, message: &str) -> Refusal {
+fn judge(
+    action: ApiCall,
+    http_status: u16,
+    code: Option<String>,
+    request_id: Option<String>,
+    message: &str,
+) -> ErrorResponse {
     let answer = ErrorAnswer { http_status, code: code.as_deref(), request_id: request_id.as_deref(), message };
     let (class, executed) = classify(&answer);
-    Refusal {
+    ErrorResponse {
         action,
         unreadable: code.is_none().then(|| "the answer could not be read".to_owned()),
         code: code.unwrap_or_else(|| format!("HTTP {http_status}")),
@@ -124,8 +130,8 @@ mod tests {
     use super::*;
     use crate::ecs::Executed;
 
-    fn refusal(body: &str) -> Refusal {
-        read(Action::RebootInstance, StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes(), &[])
+    fn refusal(body: &str) -> ErrorResponse {
+        read(ApiCall::RebootInstance, StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes(), &[])
     }
 
     #[test]
@@ -172,7 +178,7 @@ mod tests {
     fn neither_code_nor_request_id_repeats_the_password() {
         let body = br#"{"Code":"Passw0rd-1","RequestId":"x.Passw0rd-1"}"#;
         let refusal = read(
-            Action::ModifyInstanceAttribute,
+            ApiCall::ModifyInstanceAttribute,
             StatusCode::BAD_REQUEST,
             &HeaderMap::new(),
             body,
@@ -185,7 +191,7 @@ mod tests {
     fn only_a_throttled_answer_says_when_to_come_back() {
         let headers = [("x-acs-retry-after".parse().unwrap(), "1500".parse().unwrap())].into_iter().collect();
         let retry_after = |body: &str| {
-            read(Action::DescribeInstances, StatusCode::BAD_REQUEST, &headers, body.as_bytes(), &[]).retry_after
+            read(ApiCall::DescribeInstances, StatusCode::BAD_REQUEST, &headers, body.as_bytes(), &[]).retry_after
         };
         assert_eq!(retry_after(r#"{"Code":"Throttling.User"}"#), Some(Duration::from_millis(1500)));
         assert_eq!(retry_after(r#"{"Code":"InternalError"}"#), None);
@@ -196,7 +202,7 @@ mod tests {
         for value in ["0", "00", "-5", "soon"] {
             let headers = [("x-acs-retry-after".parse().unwrap(), value.parse().unwrap())].into_iter().collect();
             let refusal =
-                read(Action::DescribeInstances, StatusCode::BAD_REQUEST, &headers, br#"{"Code":"Throttling"}"#, &[]);
+                read(ApiCall::DescribeInstances, StatusCode::BAD_REQUEST, &headers, br#"{"Code":"Throttling"}"#, &[]);
             assert_eq!(refusal.retry_after, None, "{value}");
         }
     }

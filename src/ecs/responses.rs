@@ -14,7 +14,7 @@ const TAGS_MAX: usize = 64;
 const TAG_BYTES_MAX: usize = 512;
 
 /// What a success of a call says.
-pub trait Answer: Sized + Send {
+pub trait ApiResponse: Sized + Send {
     /// Reads the body of a 2xx answer; `None` when it is not what the call answers.
     fn read(body: &[u8]) -> Option<Self>;
 
@@ -142,7 +142,7 @@ impl From<String> for InstanceStatus {
     }
 }
 
-impl Answer for Accepted {
+impl ApiResponse for Accepted {
     fn read(body: &[u8]) -> Option<Self> {
         let RawAccepted { request_id, code } = serde_json::from_slice(body).ok()?;
         // A success has no code. One that does is something that nobody documented: not a success.
@@ -151,7 +151,7 @@ impl Answer for Accepted {
     }
 }
 
-impl Answer for DryRunPassed {
+impl ApiResponse for DryRunPassed {
     fn read(body: &[u8]) -> Option<Self> {
         let RawAccepted { code, .. } = serde_json::from_slice(body).ok()?;
         Self::read_error_code(&code?.good()?)
@@ -162,7 +162,7 @@ impl Answer for DryRunPassed {
     }
 }
 
-impl Answer for InstancePage {
+impl ApiResponse for InstancePage {
     fn read(body: &[u8]) -> Option<Self> {
         let RawPage { instances, next_token } = serde_json::from_slice(body).ok()?;
         let instances = instances.instance.into_iter().filter_map(|raw| Instance::from_raw(raw.good()?)).collect();

@@ -7,21 +7,21 @@ use std::collections::BTreeMap;
 use crate::api::reset_record::Owner;
 use crate::decide::Reading;
 use crate::reconcile::Context;
-use crate::reconcile::accounts::Account;
+use crate::reconcile::accounts::UsableAccount;
 
 /// Why an instance is kept from an object, by the instance's id: what was logged last.
-pub type Refusals = BTreeMap<String, &'static str>;
+pub type LoggedDenials = BTreeMap<String, &'static str>;
 
 /// Logs what has changed since the last pass; an instance without a reading is as it was.
 pub(super) fn note<'a, T>(
     context: &Context<T>,
-    account: &Account,
+    account: &UsableAccount,
     owner: &Owner,
     may_describe: Option<bool>,
     readings: impl Iterator<Item = (&'a str, &'a Reading)>,
 ) {
     let key = super::key(&owner.namespace, &owner.name);
-    let before = context.refusals.take(&key).unwrap_or_default();
+    let before = context.denials.take(&key).unwrap_or_default();
     if account.spec.rules.is_none() {
         return;
     }
@@ -42,7 +42,7 @@ pub(super) fn note<'a, T>(
             "the account's rules keep an instance from the object"
         );
     }
-    context.refusals.set(&key, after);
+    context.denials.set(&key, after);
 }
 
 /// Why the instance is not permitted; `None`: it is.
