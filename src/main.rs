@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use ecs_password_reset::{cli, run, telemetry};
+use ecs_password_reset::{run, settings, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let settings = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let settings = settings::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Err(error) = telemetry::init(&settings) {
         eprintln!("ecs-password-reset: {error}");
         return ExitCode::FAILURE;

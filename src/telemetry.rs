@@ -23,8 +23,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry, Scope};
 
-use crate::cli::{LogFormat, Settings};
 use crate::clock::Clock;
+use crate::settings::{LogFormat, Settings};
 
 /// Logging cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{ProtocolBounds, later, needed, progress};
+use super::row::advance;
+use super::{ProtocolBounds, history, later};
 use crate::api::password_reset::{InstanceRow, PlannedAction, Requested, Run, State};
 use crate::api::reasons;
 use crate::api::reset_record::{
@@ -53,7 +54,7 @@ impl OwnMemory<'_> {
     /// Whether the row is the end of what is asked for now.
     fn has_ended(&self) -> bool {
         self.row.is_some_and(|row| row.state.has_ended())
-            && self.requested.is_some_and(|requested| needed::covers(&requested.tokens, self.tokens))
+            && self.requested.is_some_and(|requested| history::covers(&requested.tokens, self.tokens))
     }
 
     /// What the row answers; what it forgot, the present request.
@@ -70,7 +71,7 @@ impl OwnMemory<'_> {
 
     /// Whether the instance was claimed before, and the last run, which has ended, answers what is asked for now.
     fn was_run(&self) -> bool {
-        let is_of = |run: &&Run| run.completion_time.is_some() && needed::covers(&run.tokens, self.tokens);
+        let is_of = |run: &&Run| run.completion_time.is_some() && history::covers(&run.tokens, self.tokens);
         self.row.is_some_and(|row| row.claim.is_some()) && self.run.is_some_and(|run| is_of(&run))
     }
 }
@@ -88,8 +89,8 @@ pub fn is_incomplete(record: &ResetRecord) -> bool {
         Phase::RestartRequested => row.is_none() || !was_set || attempt.is_none() || start_time_before.is_none(),
         Phase::Restarting => row.is_none() || !was_set || accepted_at.is_none() || start_time_before.is_none(),
         Phase::InEffect | Phase::EffectiveAtNextStart | Phase::Failed | Phase::Unknown => {
-            let entry = needed::entry_of(&status.completed, &record.spec.owner);
-            row.is_none() || entry.is_none_or(|entry| !needed::covers(&entry.tokens, &record.spec.tokens))
+            let entry = history::entry_of(&status.completed, &record.spec.owner);
+            row.is_none() || entry.is_none_or(|entry| !history::covers(&entry.tokens, &record.spec.tokens))
         }
     }
 }
@@ -120,7 +121,7 @@ pub fn loss(record: Option<&ResetRecord>, own: OwnMemory) -> Option<Loss> {
         return Some(Loss::Incomplete);
     }
     let status = record.status.as_ref()?;
-    let entry = needed::entry_of(&status.completed, own.owner);
+    let entry = history::entry_of(&status.completed, own.owner);
     let is_own = record.spec.owner.is(own.owner);
     let is_older = own.claimed().is_some_and(|(claim, row)| {
         let forgets = |entry: &OwnerHistory| entry.row.claim.is_some_and(|known| known < claim);
@@ -161,7 +162,7 @@ pub fn row_of(
     // The annotation decides on the claim that the record holds.
     let is_decidable = loss != Loss::Forgotten && known.is_none_or(|spec| spec.owner.is(own.owner));
     let message = message(loss, own.owner, &row, is_decidable);
-    progress::advance(&mut row, State::Unknown, reasons::MEMORY_LOST, message, now);
+    advance(&mut row, State::Unknown, reasons::MEMORY_LOST, message, now);
     row
 }
 

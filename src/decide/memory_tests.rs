@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::decide::instance::tests::{at, bounds, claimed, owner, row};
+use crate::decide::fixtures::{at, bounds, claimed, owner, row};
 
 fn requested(run_id: &str) -> Requested {
     Requested { tokens: vec![format!("run:{run_id}")], retry: None }
@@ -27,7 +27,7 @@ fn ended(claim: i64) -> ResetRecord {
     status.unanswered_until = None;
     status.password_acknowledged_at = Some(Time(at(30)));
     status.row = Some(done.clone());
-    status.completed = needed::complete(&[], &record.spec, done);
+    status.completed = history::complete(&[], &record.spec, done);
     record
 }
 
@@ -91,7 +91,7 @@ fn a_claim_that_another_objects_record_forgot_is_a_loss() {
     let mut theirs = ended(2);
     theirs.spec.owner = owner("other");
     let status = theirs.status.as_mut().unwrap();
-    status.completed = needed::complete(&[], &theirs.spec, shown(2, State::InEffect, 2));
+    status.completed = history::complete(&[], &theirs.spec, shown(2, State::InEffect, 2));
     let of_web = |row: &InstanceRow| loss_of(Some(&theirs), "web", "1", Some(row));
     assert_eq!(of_web(&shown(3, State::Restarting, 2)), Some(Loss::Older), "its live claim is gone");
     assert_eq!(of_web(&shown(1, State::SettingPassword, 1)), None, "it was given back before theirs");
@@ -130,10 +130,10 @@ fn what_is_restored_is_whole_and_needs_a_new_request() {
         assert_eq!(status.unanswered_until, Some(Time(now + bounds().request_validity)));
         assert_eq!(loss(Some(&record), own), None, "{state:?}");
         for (owner, run_id, is_known) in [(&web, "1", true), (owner, run_id, true), (owner, "3", false)] {
-            let entry = needed::entry_of(&status.completed, owner).expect("remembered");
-            assert_eq!(needed::covers(&entry.tokens, &super::tests::tokens(run_id)), is_known, "{owner:?} {run_id}");
+            let entry = history::entry_of(&status.completed, owner).expect("remembered");
+            assert_eq!(history::covers(&entry.tokens, &super::tests::tokens(run_id)), is_known, "{owner:?} {run_id}");
         }
-        assert_eq!(needed::entry_of(&status.completed, owner).unwrap().row.state, state);
+        assert_eq!(history::entry_of(&status.completed, owner).unwrap().row.state, state);
     }
 }
 

@@ -11,9 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::Guarded;
 use super::watches::{Streams, Watched};
+use crate::cluster::wake::{Listeners, Waker};
+use crate::controllers::Context;
+use crate::controllers::ecs_account;
+use crate::controllers::password_reset;
+use crate::controllers::reset_record;
 use crate::ecs::Transport;
-use crate::reconcile::wake::{Listeners, Waker};
-use crate::reconcile::{Context, ecs_account, password_reset, reset_record};
 
 /// The three controllers, until all of them have stopped.
 pub(super) fn controllers<T: Transport>(

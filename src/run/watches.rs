@@ -13,8 +13,8 @@ use super::Guarded;
 use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::{Phase, ResetRecord};
-use crate::reconcile::ledger::OwnWrites;
-use crate::reconcile::wake::{Waiter, Waker};
+use crate::cluster::ledger::OwnWrites;
+use crate::cluster::wake::{Waiter, Waker};
 
 /// The watches, before they are given to the controllers.
 pub(super) struct Streams {
@@ -146,7 +146,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::decide::instance::tests::claimed;
+    use crate::decide::fixtures::claimed;
 
     #[test]
     fn an_end_is_told_to_whoever_names_the_instance_whether_or_not_its_record_remembers_them() {

@@ -78,7 +78,7 @@ fn decide_imports_api_itself_and_plain_values_only() {
         ("decide/a.rs", "fn f() { std::fs::read(p) }"),
         ("decide/a.rs", "use super::super::ecs::Client;"),
         ("decide/mod.rs", "use super::clock;"),
-        ("decide/a.rs", "use {std::fmt, crate::reconcile::Context};"),
+        ("decide/a.rs", "use {std::fmt, crate::controllers::Context};"),
         ("decide/a.rs", "use k8s_openapi::api::core::v1::Secret;"),
     ];
     enforce(decide_imports_only_plain_values, &broken);
@@ -145,12 +145,29 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("failpoint", &[]),
     ("version", &[]),
-    ("cli", &["leader", "version"]),
+    ("settings", &["leader", "version"]),
     ("metrics", &["version"]),
-    ("telemetry", &["cli", "clock"]),
+    ("telemetry", &["settings", "clock"]),
     ("admin", &["metrics"]),
-    ("reconcile", &["api", "decide", "credentials", "ecs", "leader", "clock", "cli", "failpoint", "metrics"]),
-    ("run", &["admin", "api", "cli", "clock", "credentials", "ecs", "leader", "metrics", "reconcile"]),
+    ("cluster", &["api", "decide", "clock", "failpoint", "metrics"]),
+    ("cloud", &["api", "decide", "ecs", "clock", "failpoint", "metrics"]),
+    (
+        "controllers",
+        &[
+            "api",
+            "decide",
+            "cluster",
+            "cloud",
+            "credentials",
+            "ecs",
+            "leader",
+            "clock",
+            "settings",
+            "failpoint",
+            "metrics",
+        ],
+    ),
+    ("run", &["admin", "api", "cloud", "cluster", "clock", "controllers", "ecs", "leader", "metrics", "settings"]),
 ];
 
 fn dependencies_point_inward(sources: &[Source]) -> Complaints {
@@ -179,16 +196,44 @@ fn dependencies_point_inward(sources: &[Source]) -> Complaints {
 #[test]
 fn modules_depend_inward_only() {
     let broken = [
-        ("api/a.rs", "use crate::decide::needed;"),
-        ("api/mod.rs", "fn f() { super::reconcile::run() }"),
+        ("api/a.rs", "use crate::decide::history;"),
+        ("api/mod.rs", "fn f() { super::controllers::run() }"),
         ("decide/a.rs", "use crate::{api::reasons, ecs::Client};"),
         ("ecs/a.rs", "use crate::api;"),
-        ("ecs/instances/poll.rs", "use super::super::super::reconcile::Context;"),
-        ("credentials/mod.rs", "use crate::reconcile;"),
+        ("ecs/instances/poll.rs", "use super::super::super::controllers::Context;"),
+        ("credentials/mod.rs", "use crate::controllers;"),
         ("leader/gate.rs", "use crate::run;"),
         ("a_new_module.rs", ""),
     ];
     enforce(dependencies_point_inward, &broken);
+}
+
+/// The two wings of `decide`: what both need is on the floor under them.
+fn wings_do_not_know_each_other(sources: &[Source]) -> Complaints {
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(|source| !source.name.ends_with("_tests.rs")) {
+        let other = match source.name.split('/').collect::<Vec<_>>().as_slice() {
+            ["decide", "reset", ..] => "claim",
+            ["decide", "claim", ..] => "reset",
+            _ => continue,
+        };
+        for path in source.paths() {
+            if matches!(path.as_slice(), [root, decide, wing, ..] if root == "crate" && decide == "decide" && wing == other)
+            {
+                complaints.push(complain(source, &format!("may not name {}", path.join("::"))));
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
+fn the_two_machines_do_not_know_each_other() {
+    let broken = [
+        ("decide/reset/a.rs", "use crate::decide::claim::step::Call;"),
+        ("decide/claim/a.rs", "use super::super::reset::plan;"),
+    ];
+    enforce(wings_do_not_know_each_other, &broken);
 }
 
 fn ecs_knows_no_kubernetes(sources: &[Source]) -> Complaints {
@@ -278,9 +323,9 @@ fn secrets_are_read_one_by_one(sources: &[Source]) -> Complaints {
 #[test]
 fn no_secret_is_listed_or_watched() {
     let broken = [
-        ("reconcile/a.rs", "fn f(api: Api<Secret>) { api.get(n); g(x, y, z); }"),
+        ("controllers/a.rs", "fn f(api: Api<Secret>) { api.get(n); g(x, y, z); }"),
         ("run.rs", "let api = Api::<Secret>::namespaced(client, n); f(x);"),
-        ("reconcile/a.rs", "use super::RawSecret; fn f() { api.list(&params); }"),
+        ("controllers/a.rs", "use super::RawSecret; fn f() { api.list(&params); }"),
         ("run.rs", "use k8s_openapi::api::core::v1::Secret; let s = watcher(api, config);"),
     ];
     enforce(secrets_are_read_one_by_one, &broken);
@@ -289,7 +334,7 @@ fn no_secret_is_listed_or_watched() {
 // === Reasons ===
 
 /// Where the condition, row and event texts are made; elsewhere a CamelCase word is no reason.
-const SAYS_REASONS: &[&str] = &["api", "decide", "reconcile"];
+const SAYS_REASONS: &[&str] = &["api", "decide", "cluster", "cloud", "controllers"];
 /// CamelCase words that are no reasons: kinds, labels of metrics, the start of codes of ECS.
 const NO_REASONS: &[&str] = &[
     "PasswordReset",
@@ -348,9 +393,9 @@ fn reasons_are_constants(sources: &[Source]) -> Complaints {
 fn every_reason_comes_from_the_one_list() {
     let broken = [
         ("decide/a.rs", "Block { reason: \"Throttled\", message }"),
-        ("reconcile/a.rs", "advance(&mut row, State::Failed, \"SecretNotFonud\", message, now);"),
+        ("controllers/a.rs", "advance(&mut row, State::Failed, \"SecretNotFonud\", message, now);"),
         ("api/a.rs", "extend(\"default\" = {\"reason\": \"Waiting\"})"),
-        ("reconcile/a.rs", "let x = json!({\"reason\": \"Pendig\"});"),
+        ("controllers/a.rs", "let x = json!({\"reason\": \"Pendig\"});"),
     ];
     enforce(reasons_are_constants, &broken);
 }

@@ -37,7 +37,7 @@ impl Source {
         Self { name: name.to_owned(), text: text.to_owned(), tokens: without_tests(&tokenize(text)) }
     }
 
-    /// The module that the file is part of, from the root: `decide/rollout.rs` is `["decide", "rollout"]`.
+    /// The module that the file is part of, from the root: `decide/memory.rs` is `["decide", "memory"]`.
     pub fn module(&self) -> Vec<&str> {
         let parts = self.name.trim_end_matches(".rs").split('/');
         parts.filter(|part| !["mod", "lib", "main"].contains(part)).collect()
@@ -300,6 +300,6 @@ fn paths_are_found_in_use_trees_and_in_expressions() {
 fn super_leads_out_of_a_folder_as_well_as_out_of_a_file() {
     let name = |file: &str, text: &str| Source::new(file, text).paths()[0].join("::");
     assert_eq!(name("decide/mod.rs", "use super::ecs;"), "crate::ecs");
-    assert_eq!(name("decide/rollout.rs", "use super::super::ecs;"), "crate::ecs");
-    assert_eq!(name("decide/rollout.rs", "use super::slots;"), "crate::decide::slots");
+    assert_eq!(name("decide/memory.rs", "use super::super::ecs;"), "crate::ecs");
+    assert_eq!(name("decide/memory.rs", "use super::budget;"), "crate::decide::budget");
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use ecs_password_reset::cluster::secrets::RawSecret;
 use ecs_password_reset::credentials::{CredentialsError, OidcRole, from_secret, imds, refresh};
 use ecs_password_reset::ecs::{
     CallError, EcsClient, Keys, RegionEndpoint, Reply, RetryRule, RoleRequest, SendError, SessionCredentials, Stamp,
     Transport, assume_role, assume_role_with_oidc,
 };
-use ecs_password_reset::reconcile::passwords::RawSecret;
 use futures::executor::block_on;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use ecs_password_reset::api::ecs_account::ECSAccount;
 use ecs_password_reset::api::password_reset::PasswordReset;
-use ecs_password_reset::decide::resolve::Resolution;
-use ecs_password_reset::decide::{needed, password};
-use ecs_password_reset::reconcile::accounts::endpoint;
-use ecs_password_reset::reconcile::passwords::RawSecret;
-use ecs_password_reset::reconcile::unreadable;
+use ecs_password_reset::cloud::accounts::endpoint;
+use ecs_password_reset::cluster::secrets::RawSecret;
+use ecs_password_reset::cluster::unreadable;
+use ecs_password_reset::decide::history;
+use ecs_password_reset::decide::reset::password_rules;
+use ecs_password_reset::decide::resolution::Resolution;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -147,7 +148,7 @@ fn secrets() {
         let Ok(secret) = serde_json::from_slice::<RawSecret>(input) else { return None };
         let Some(text) = secret.text("password") else { return Some(None) };
         let text = text.expose_secret();
-        let verdict = password::check(text);
+        let verdict = password_rules::check(text);
         let shown = format!("{:?} {}", verdict.map_err(|it| it.to_string()), secret.text("other").is_some());
         // Short words stand in the sentences by themselves.
         assert!(text.len() < 8 || !shown.contains(text), "the password is shown");
@@ -163,7 +164,7 @@ fn secrets() {
                 (8..=30).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic()),
                 "ECS would refuse it"
             );
-            assert_eq!(password::check_windows(text).is_err(), text.starts_with('/'));
+            assert_eq!(password_rules::check_windows(text).is_err(), text.starts_with('/'));
         }
         Some(Some(verdict.err().map(|it| it.to_string())))
     });
@@ -173,7 +174,7 @@ fn secrets() {
 fn annotations() {
     fuzz("annotations", &["i-bp1a0000", "/", "=", "Happened", "RestartAgain", "\n", " "], |input| {
         let text = String::from_utf8_lossy(input);
-        let tokens = needed::tokens(Some(&text), Some(&text));
+        let tokens = history::tokens(Some(&text), Some(&text));
         assert!(tokens.iter().all(|it| it.len() <= 22), "a token is a digest, whatever its value was");
         assert_eq!(tokens.len(), if text.is_empty() { 1 } else { 2 });
         let resolution = Resolution::parse(&text)?;

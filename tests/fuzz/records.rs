@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use ecs_password_reset::api::password_reset::PasswordReset;
 use ecs_password_reset::api::reset_record::{Owner, Phase, ResetRecord};
-use ecs_password_reset::decide::instance::next;
-use ecs_password_reset::decide::memory;
-use ecs_password_reset::decide::needed::{self, Request};
-use ecs_password_reset::decide::progress::{CallOutcome, NewAttempt, apply, fold, intend};
-use ecs_password_reset::decide::rollout::{self, ResetFacts, Target};
-use ecs_password_reset::decide::step::{Call, ClaimFacts, Sendable, Step};
-use ecs_password_reset::decide::{InstanceView, Power, ProtocolBounds, Reading, slots};
+use ecs_password_reset::cloud::readings::reading;
+use ecs_password_reset::decide::claim::next::next;
+use ecs_password_reset::decide::claim::step::{Call, ClaimFacts, Sendable, Step};
+use ecs_password_reset::decide::claim::transition::{CallOutcome, NewAttempt, apply, fold, intend};
+use ecs_password_reset::decide::history::{self, Request};
+use ecs_password_reset::decide::reset::eligibility::{self, ResetFacts, Target};
+use ecs_password_reset::decide::{InstanceView, Power, ProtocolBounds, Reading, budget, memory};
 use ecs_password_reset::ecs::{ApiResponse, InstancePage, InstanceStatus, Observation};
-use ecs_password_reset::reconcile::readings::reading;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -181,7 +180,7 @@ fn records() {
         }
         // Its neighbours count its slot, and its owner plans by it.
         let (owner, now) = (record.spec.owner.clone(), noon());
-        let away = slots::others_away(&[&record], &again, now);
+        let away = budget::others_away(&[&record], &again, now);
         let rows = plan(&owner, &record);
         assert_eq!(rows, 1, "the instance has lost its row");
         if memory::is_incomplete(&record) {
@@ -199,7 +198,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
     let object: PasswordReset = serde_json::from_value(object).unwrap();
     let request = Request {
         owner: owner.clone(),
-        tokens: needed::tokens(Some("again"), None),
+        tokens: history::tokens(Some("again"), None),
         retry: None,
         fingerprint: None,
         resolution: None,
@@ -210,7 +209,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         request: &request,
         run: None,
         requested: None,
-        block: None,
+        hold: None,
         broken: None,
         broken_on_windows: None,
         may_describe: None,
@@ -226,7 +225,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         before: row.as_ref(),
         reading: None,
     };
-    rollout::plan(&view, &[target], noon()).rows.len()
+    eligibility::plan(&view, &[target], noon()).rows.len()
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use ecs_password_reset::cli;
 use ecs_password_reset::clock::Clock;
 use ecs_password_reset::leader::{Candidate, ElectionTimes};
+use ecs_password_reset::settings;
 use kube::client::Body;
 use tower::service_fn;
 
@@ -43,7 +43,7 @@ fn command_lines() {
     fuzz("command_lines", &words, |input| {
         let text = String::from_utf8_lossy(input);
         let line = ["ecs-password-reset", "controller"].into_iter().chain(text.lines());
-        let settings = match cli::parse(line.map(str::to_owned)) {
+        let settings = match settings::parse(line.map(str::to_owned)) {
             Ok(settings) => settings,
             Err(error) => return format!("{:?}", error.kind()),
         };

@@ -1,6 +1,6 @@
 //! The controller's pod, by the profile *restricted* of the Pod Security Standards and somewhat beyond.
 
-use ecs_password_reset::cli;
+use ecs_password_reset::settings;
 use serde_json::{Value, json};
 
 use super::{objects, strings};
@@ -102,7 +102,7 @@ fn the_pod_is_given_time_to_finish_its_passes_and_to_release_the_lease() {
     let kubernetes_default = 30;
     let grace_period = pod["terminationGracePeriodSeconds"].as_u64().unwrap_or(kubernetes_default);
     let arguments = strings(&pod["containers"][0]["args"]);
-    let settings = cli::parse(["ecs-password-reset"].iter().chain(&arguments)).unwrap();
+    let settings = settings::parse(["ecs-password-reset"].iter().chain(&arguments)).unwrap();
     assert!(settings.leader_elect, "two replicas");
     // Three tries, each of which reads and writes: see `leader::lease`.
     let release = 3 * settings.election.renew_deadline.as_secs();

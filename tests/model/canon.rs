@@ -17,9 +17,9 @@ use ecs_password_reset::api::password_reset::InstanceRow;
 use ecs_password_reset::api::reset_record::{
     Attempt, OwnerHistory, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
-use ecs_password_reset::decide::progress::fold;
-use ecs_password_reset::decide::slots;
-use ecs_password_reset::decide::step::Call;
+use ecs_password_reset::decide::budget;
+use ecs_password_reset::decide::claim::step::Call;
+use ecs_password_reset::decide::claim::transition::fold;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::controller::not_sent;
@@ -276,7 +276,7 @@ impl Canon<'_> {
     }
 
     fn progress(&mut self, status: &ResetRecordStatus) {
-        let over = status.phase.has_ended() && !slots::awaits_availability(status);
+        let over = status.phase.has_ended() && !budget::awaits_availability(status);
         let ResetRecordStatus {
             phase,
             attempt,

@@ -6,15 +6,15 @@ use ecs_password_reset::api::reasons;
 use ecs_password_reset::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
+use ecs_password_reset::decide::budget::Holder;
+use ecs_password_reset::decide::claim::step::Change;
+use ecs_password_reset::decide::claim::transition::apply;
+use ecs_password_reset::decide::history::{self, Request};
 use ecs_password_reset::decide::memory::{OwnMemory, restored};
-use ecs_password_reset::decide::needed::{self, Request};
-use ecs_password_reset::decide::progress::apply;
-use ecs_password_reset::decide::rollout::{
-    Block, NewClaim, Plan, ResetFacts, Target, initial_row, loss, may_restore, plan,
+use ecs_password_reset::decide::reset::eligibility::{
+    NewClaim, Plan, ResetFacts, Target, initial_row, loss, may_restore, plan,
 };
-use ecs_password_reset::decide::slots::Holder;
-use ecs_password_reset::decide::step::Change;
-use ecs_password_reset::decide::{Reading, slots};
+use ecs_password_reset::decide::{Hold, Reading, budget};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 
@@ -45,18 +45,18 @@ pub fn planned(setup: &Setup, world: &World, request: &Request, readings: &[Read
         .map(|instance| target(instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
         .collect();
     let reading_of = |id: &str| readings.get(INSTANCES.iter().position(|it| *it == id)?).cloned();
-    let holders = slots::holders(&ledger(world), request, reading_of, setup.bounds, at(world.now));
+    let holders = budget::holders(&ledger(world), request, reading_of, setup.bounds, at(world.now));
     plan(&object(setup, world, request, &holders), &targets, at(world.now))
 }
 
 fn object<'a>(setup: &'a Setup, world: &World, request: &'a Request, slot_holders: &'a [Holder]) -> ResetFacts<'a> {
-    let no_secret = Block { reason: reasons::SECRET_NOT_FOUND, message: String::new() };
+    let no_secret = Hold { reason: reasons::SECRET_NOT_FOUND, message: String::new() };
     ResetFacts {
         spec: &setup.spec,
         request,
         run: None,
         requested: None,
-        block: world.secret.is_none().then_some(no_secret),
+        hold: world.secret.is_none().then_some(no_secret),
         broken: None,
         broken_on_windows: None,
         hides_unpermitted: false,
@@ -111,7 +111,7 @@ pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Readin
     Some(Pass::Store { base: found.cloned(), record, then: None })
 }
 
-/// The record with the claim, as `reconcile::password_reset::act` makes it.
+/// The record with the claim, as `controllers::password_reset::claim` makes it.
 fn claimed(
     setup: &Setup,
     world: &World,
@@ -154,7 +154,7 @@ fn claimed(
         last_restart_time: before.last_restart_time,
         memory_lost_time: before.memory_lost_time,
         row: Some(initial_row(claim, spec.claim, now)),
-        completed: needed::make_room(&before.completed, &request.owner, |_| true)?,
+        completed: history::make_room(&before.completed, &request.owner, |_| true)?,
         ..ResetRecordStatus::default()
     };
     Some(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) })

@@ -1,14 +1,15 @@
 //! A controller around the real decisions: it reads, asks `decide`, stores by compare-and-swap and sends, in the order in
-//! which `src/reconcile` does. It decides nothing; where the two differ, the model proves nothing about the real one.
+//! which `src/controllers` does. It decides nothing; where the two differ, the model proves nothing about the real one.
 
 use std::rc::Rc;
 
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, ResetRecordStatus};
-use ecs_password_reset::decide::instance::next;
-use ecs_password_reset::decide::progress::{CallOutcome, NewAttempt, apply, fold, intend};
-use ecs_password_reset::decide::step::{Call, ClaimFacts, Sendable, Step};
-use ecs_password_reset::decide::{Reading, SEND_WINDOW, slots, start_time};
+use ecs_password_reset::decide::claim::next::next;
+use ecs_password_reset::decide::claim::start_time;
+use ecs_password_reset::decide::claim::step::{Call, ClaimFacts, Sendable, Step};
+use ecs_password_reset::decide::claim::transition::{CallOutcome, NewAttempt, apply, fold, intend};
+use ecs_password_reset::decide::{Reading, SEND_WINDOW, budget};
 
 use crate::claims::fingerprint;
 use crate::setup::{ACCOUNT, REGION, Setup};
@@ -31,7 +32,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         sendable: sendable(world, version),
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
             && start_time::learn(setup.known, ACCOUNT, REGION, &ledger(world)) == StartTimeFollowsReboot::Observed,
-        others_away: slots::others_away(&ledger(world), version, now),
+        others_away: budget::others_away(&ledger(world), version, now),
         describable_since: world.machines[instance].describable_since(reading),
         is_listed: true,
         owner_row: None,
@@ -102,7 +103,7 @@ pub fn store(setup: &Setup, world: &mut World, process: usize, job: usize) -> Op
     if is_restart {
         let others = written_by(world, |writer| writer != world.processes[process].id);
         world.machines[instance].crowded =
-            slots::others_away(&others, &record, at(world.now)) >= record.spec.max_unavailable;
+            budget::others_away(&others, &record, at(world.now)) >= record.spec.max_unavailable;
     }
     world.records[instance] = Some(Rc::clone(&record));
     if let Some(sending) = then {
@@ -116,7 +117,7 @@ pub fn store(setup: &Setup, world: &mut World, process: usize, job: usize) -> Op
 fn has_slot(world: &World, process: usize, record: &ResetRecord) -> bool {
     let own = |writer: &str| writer == world.processes[process].id;
     let known = if process == world.lead { ledger(world) } else { written_by(world, own) };
-    slots::others_away(&known, record, at(world.now)) < record.spec.max_unavailable
+    budget::others_away(&known, record, at(world.now)) < record.spec.max_unavailable
 }
 
 /// The records whose attempt is of such a process.

@@ -8,10 +8,10 @@ use ecs_password_reset::api::conditions;
 use ecs_password_reset::api::password_reset::{PasswordResetStatus, State};
 use ecs_password_reset::api::reasons;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, StartTimeEvidence};
-use ecs_password_reset::decide::needed::Request;
-use ecs_password_reset::decide::rollout::Plan;
-use ecs_password_reset::decide::step::Call;
-use ecs_password_reset::decide::summary::{self, StatusFacts};
+use ecs_password_reset::decide::claim::step::Call;
+use ecs_password_reset::decide::history::Request;
+use ecs_password_reset::decide::reset::eligibility::Plan;
+use ecs_password_reset::decide::reset::status::{self, StatusFacts};
 use ecs_password_reset::decide::{SEND_WINDOW, is_drained};
 
 use crate::claims::{planned, request};
@@ -348,7 +348,7 @@ fn says_stalled(request: &Request, plan: &Plan, world: &World) -> bool {
         poll_trouble: None,
         plan,
     };
-    let status = summary::status(&situation, at(world.now));
+    let status = status::status(&situation, at(world.now));
     let stalled = conditions::find(&status.conditions, conditions::STALLED);
     stalled.is_some_and(|stalled| stalled.status == "True")
 }

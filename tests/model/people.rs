@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord};
-use ecs_password_reset::decide::resolve::{Decision, Resolution};
+use ecs_password_reset::decide::resolution::{Decision, Resolution};
 
 use crate::ecs::Status;
 use crate::invariants;

@@ -3,7 +3,7 @@
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::password_reset::{PasswordResetSpec, PasswordSecretRef, RestartSpec};
 use ecs_password_reset::api::reset_record::Phase;
-use ecs_password_reset::decide::{ProtocolBounds, needed};
+use ecs_password_reset::decide::{ProtocolBounds, history};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -78,7 +78,7 @@ impl Setup {
             compare_and_swap: true,
             consent_before_send: true,
             spec: spec(1),
-            tokens: [needed::tokens(Some("1"), None), needed::tokens(Some("2"), None)],
+            tokens: [history::tokens(Some("1"), None), history::tokens(Some("2"), None)],
             min_restart_interval_seconds: seconds(MIN_RESTART_INTERVAL),
         }
     }

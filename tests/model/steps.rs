@@ -2,7 +2,7 @@
 
 use ecs_password_reset::api::reasons;
 use ecs_password_reset::decide::Reading;
-use ecs_password_reset::decide::progress::CallOutcome;
+use ecs_password_reset::decide::claim::transition::CallOutcome;
 
 use crate::actions::{Fate, Reply};
 use crate::controller::{abandon, answered, not_sent, store};

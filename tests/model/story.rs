@@ -3,7 +3,7 @@
 
 use ecs_password_reset::api::reset_record::Phase;
 use ecs_password_reset::decide::Reading;
-use ecs_password_reset::decide::step::Call;
+use ecs_password_reset::decide::claim::step::Call;
 
 use crate::actions::{Action, Fate, Glance, Move, Reply, asked_at};
 use crate::ecs::{Machine, Status};

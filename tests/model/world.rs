@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use ecs_password_reset::api::reset_record::{Attempt, Phase, ResetRecord};
 use ecs_password_reset::decide::SEND_WINDOW;
-use ecs_password_reset::decide::resolve::Resolution;
-use ecs_password_reset::decide::step::Call;
+use ecs_password_reset::decide::claim::step::Call;
+use ecs_password_reset::decide::resolution::Resolution;
 use jiff::Timestamp;
 
 use crate::ecs::Machine;

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ecs_password_reset::{cli, telemetry};
+use ecs_password_reset::{settings, telemetry};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::places::not_searched;
@@ -24,7 +24,7 @@ fn dies() {
     std::io::stdin().read_to_string(&mut canary).unwrap();
     allow_core_files();
     if how.starts_with("careful") {
-        telemetry::init(&cli::parse(["ecs-password-reset", "controller", "--log-filter=trace"]).unwrap()).unwrap();
+        telemetry::init(&settings::parse(["ecs-password-reset", "controller", "--log-filter=trace"]).unwrap()).unwrap();
         telemetry::panic_hook();
         telemetry::harden_process().unwrap();
     }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use ecs_password_reset::decide::needed;
+use ecs_password_reset::decide::history;
 use ecs_simulator::Entry;
 use ecs_simulator::api_server::{Answer, Change};
 use http::Request;
@@ -235,7 +235,7 @@ impl State {
         let mut missed = Vec::new();
         for object in self.api.stored_all("passwordresets").filter(|object| !is_stalled(object)) {
             let owner = &object["metadata"]["name"];
-            let asked = needed::tokens(object["spec"]["runID"].as_str(), None);
+            let asked = history::tokens(object["spec"]["runID"].as_str(), None);
             let is_done = |entry: &Value| {
                 let run: Vec<&str> =
                     entry["tokens"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();

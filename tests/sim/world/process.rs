@@ -5,12 +5,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ecs_password_reset::admin::Readiness;
-use ecs_password_reset::cli::{self, Settings};
 use ecs_password_reset::clock::Clock;
 use ecs_password_reset::ecs::EcsClient;
 use ecs_password_reset::leader::Gate;
 use ecs_password_reset::metrics::Metrics;
 use ecs_password_reset::run::{self, Dependencies};
+use ecs_password_reset::settings::{self, Settings};
 use ecs_simulator::api_server::Kind;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,7 @@ pub fn kinds() -> Vec<Kind> {
 /// The defaults of production, but for the polls of ECS: half an hour of them is most of the work of a run with a lost restart.
 fn settings(plan: &Plan) -> Settings {
     static DEFAULTS: LazyLock<Settings> =
-        LazyLock::new(|| cli::parse(["ecs-password-reset", "controller"]).expect("the defaults are valid"));
+        LazyLock::new(|| settings::parse(["ecs-password-reset", "controller"]).expect("the defaults are valid"));
     Settings {
         namespace: SYSTEM_NAMESPACE.to_owned(),
         describe_interval: Duration::from_secs(10),

@@ -1,0 +1,170 @@
+//! One call to ECS with everything around it: the limiter before, the clock, the metrics and the cooling after.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::api::reasons;
+use crate::clock::Clock;
+use crate::cloud::accounts::{AccountObservations, UsableAccount, not_ready};
+use crate::decide::Hold;
+use crate::ecs::{
+    ApiCall, ApiResponse, CallError, Class, EcsClient, Keys, LimitKey, Limiter, RatePermit, RegionEndpoint, Reply,
+    ServerClock, Signed, Stamp, Transport,
+};
+use crate::failpoint;
+use crate::metrics::Metrics;
+use jiff::Timestamp;
+
+/// Calls per second of an account that names no rate; see `limits.requestsPerSecond`.
+const DEFAULT_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+/// Makes calls.
+pub struct Calls<T> {
+    client: EcsClient<T>,
+    limiter: Limiter,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    on_bad_credentials: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl<T: Transport> Calls<T> {
+    /// Calls through `client`. `on_bad_credentials` is called with the name of an account whose credentials ECS refuses.
+    #[must_use]
+    pub fn new(
+        client: EcsClient<T>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        on_bad_credentials: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        let on_bad_credentials = Box::new(on_bad_credentials);
+        Self { client, limiter: Limiter::new(DEFAULT_PER_SECOND), clock, metrics, on_bad_credentials }
+    }
+
+    /// The client, for what is no call to ECS or STS.
+    pub fn client(&self) -> &EcsClient<T> {
+        &self.client
+    }
+
+    /// ECS's clock for an account.
+    pub fn now(&self, account: &UsableAccount) -> Timestamp {
+        account.clock().now(self.clock.now())
+    }
+
+    /// A Timestamp on ECS's clock with a fresh nonce, for a call that is no step of the protocol.
+    pub fn stamp(&self, server_clock: &ServerClock) -> Stamp {
+        Stamp { timestamp: server_clock.now(self.clock.now()), nonce: self.clock.nonce() }
+    }
+
+    /// Sets the rate of an account.
+    pub fn set_rate(&self, account: &str, requests_per_second: u32) {
+        if let Some(rate) = NonZeroU32::new(requests_per_second) {
+            self.limiter.set_rate(account, rate);
+        }
+    }
+
+    /// Leave to make one call now, or when to come back.
+    ///
+    /// # Errors
+    /// The moment to come back at.
+    pub fn acquire_rate(&self, account: &str, region: &str, action: ApiCall) -> Result<RatePermit, Instant> {
+        self.limiter.try_acquire(&key(account, region, action))
+    }
+
+    /// Sends a signed call, once. `permit` was taken for it, before its attempt was stored.
+    pub async fn send<A: ApiResponse>(&self, to: Destination<'_>, _permit: RatePermit, signed: Signed<A>) -> Reply<A> {
+        let action = signed.action();
+        let sent = self.clock.now();
+        let reply = failpoint::around("call", action.as_str(), self.client.send(signed)).await;
+        let received = self.clock.now();
+        if let Some(server_time) = reply.server_time {
+            to.learnt.clock.observe(server_time, sent, received);
+        }
+        let took = Duration::try_from(received.duration_since(sent)).unwrap_or_default();
+        self.metrics.provider_call(action.as_str(), code(reply.result.as_ref().err()), took);
+        self.learn(to, action, &reply.result);
+        let key = key(to.account, to.region, action);
+        match &reply.result {
+            Err(CallError::Refused(refusal)) if refusal.class == Class::Throttled => {
+                self.metrics.provider_throttled(action.as_str());
+                self.limiter.throttled(&key, refusal.retry_after);
+            }
+            Ok(_) | Err(CallError::Refused(_)) => self.limiter.succeeded(&key),
+            Err(CallError::NotSent(_) | CallError::NoAnswer(_)) => {}
+        }
+        reply
+    }
+
+    /// Takes in what an answer of ECS says about the account. Credentials that ECS will not have are looked after at once.
+    fn learn<A: ApiResponse>(&self, to: Destination<'_>, action: ApiCall, result: &Result<A, CallError>) {
+        if !action.is_of_ecs() {
+            return;
+        }
+        match result {
+            Ok(answer) => {
+                to.learnt.accept();
+                if answer.shows_permission() {
+                    to.learnt.set_permitted(to.region, action, true);
+                }
+            }
+            Err(CallError::Refused(refusal)) if refusal.names_a_missing_permission() => {
+                to.learnt.set_permitted(to.region, action, false);
+            }
+            Err(CallError::Refused(refusal)) if refusal.names_bad_credentials() => {
+                to.learnt.reject(to.access_key_id, &refusal.code, to.learnt.clock.now(self.clock.now()));
+                (self.on_bad_credentials)(to.account);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Where a call goes and who makes it, for the limiter and for what its answer tells.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    /// The account's name.
+    pub account: &'a str,
+    /// The region.
+    pub region: &'a str,
+    /// The access key that signs.
+    pub access_key_id: &'a str,
+    /// What takes in the answer.
+    pub learnt: &'a AccountObservations,
+}
+
+/// What a call to a ready account needs at `now`, on its clock; `Err`: why there is none.
+///
+/// # Errors
+/// The account's trouble.
+pub fn prepare<'a>(
+    account: &'a UsableAccount,
+    region: &'a str,
+    now: Timestamp,
+) -> Result<(RegionEndpoint, &'a Keys, Destination<'a>), Hold> {
+    let hold = |message: String| Hold { reason: reasons::ACCOUNT_NOT_READY, message };
+    let principal = account.principal.as_ref().map_err(|hold| not_ready(&account.name, hold.reason))?;
+    if principal.has_expired(now) {
+        return Err(hold("the credentials have expired and new ones could not be had yet".to_owned()));
+    }
+    let credentials = &principal.credentials;
+    let endpoint = account.endpoint(region).map_err(|error| hold(error.to_string()))?;
+    let access_key_id = &credentials.access_key_id;
+    let destination = Destination { account: &account.name, region, access_key_id, learnt: &account.learnt };
+    Ok((endpoint, credentials, destination))
+}
+
+fn key(account: &str, region: &str, action: ApiCall) -> LimitKey {
+    LimitKey { account: account.to_owned(), region_id: region.to_owned(), action }
+}
+
+/// A label: the error code, or what stands for it.
+fn code(error: Option<&CallError>) -> &str {
+    match error {
+        None => "OK",
+        Some(CallError::Refused(refusal)) => &refusal.code,
+        Some(CallError::NotSent(_)) => "NotSent",
+        Some(CallError::NoAnswer(_)) => "NoAnswer",
+    }
+}

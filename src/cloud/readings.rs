@@ -1,0 +1,198 @@
+//! How instances are read: `DescribeInstances` for the poll tasks, and the translation of what it shows for `decide`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::api::reasons;
+use crate::clock::Clock;
+use crate::cloud::accounts::{Accounts, UsableAccount};
+use crate::cloud::calls::{Calls, prepare};
+use crate::decide::reset::eligibility::ReadHold;
+use crate::decide::{Hold, InstanceView, Power, Reading};
+use crate::ecs::{
+    ApiCall, CallError, Class, Describe, DescribeError, Described, ErrorResponse, Instance, InstanceStatus,
+    Observation, Scope, Transport, describe_instances, describe_instances_dry_run,
+};
+
+/// 100 ids fit one page; a gateway that keeps handing out tokens is not followed for ever.
+const PAGES_MAX: usize = 20;
+
+/// Reads instances for the poll tasks.
+pub struct Reader<T> {
+    /// The way to ECS.
+    pub calls: Arc<Calls<T>>,
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl<T: Transport + Send + Sync + 'static> Describe for Reader<T> {
+    async fn describe(&self, scope: &Scope, ids: Vec<String>) -> Described {
+        let Some(account) = self.accounts.get(&scope.account) else {
+            let error = DescribeError::NotReady(format!("ECSAccount {} does not exist", scope.account));
+            return Described { sent_at: self.clock.now(), result: Err(error) };
+        };
+        let local = self.clock.now();
+        let result = self.pages(&account, scope, &ids).await;
+        // By ECS's clock as this very answer shows it: since the last one a local clock that runs too fast was ahead.
+        Described { sent_at: account.clock().now(local), result }
+    }
+}
+
+impl<T: Transport> Reader<T> {
+    async fn pages(
+        &self,
+        account: &UsableAccount,
+        scope: &Scope,
+        ids: &[String],
+    ) -> Result<Vec<Instance>, DescribeError> {
+        let (endpoint, credentials, destination) = prepare(account, &scope.region_id, self.calls.now(account))
+            .map_err(|hold| DescribeError::NotReady(hold.message))?;
+        let mut instances = Vec::new();
+        let mut next_token: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let permit = self
+                .calls
+                .acquire_rate(&scope.account, &scope.region_id, ApiCall::DescribeInstances)
+                .map_err(DescribeError::NotBefore)?;
+            let stamp = self.calls.stamp(account.clock());
+            let signed = describe_instances(&endpoint, credentials, ids, next_token.as_deref(), &stamp);
+            let page = self.calls.send(destination, permit, signed).await.result?;
+            instances.extend(page.instances);
+            next_token = page.next_token;
+            if next_token.is_none() {
+                return Ok(instances);
+            }
+        }
+        Err(DescribeError::Endless(PAGES_MAX))
+    }
+}
+
+/// Asks ECS, with a dry run, whether the account may describe an instance: an answer without it does not tell. `None`: it did not
+/// say, or cannot be asked now.
+pub async fn may_describe<T: Transport>(
+    calls: &Calls<T>,
+    account: &UsableAccount,
+    region: &str,
+    instance_id: &str,
+    now: Timestamp,
+) -> Option<bool> {
+    let (endpoint, credentials, destination) = prepare(account, region, now).ok()?;
+    let permit = calls.acquire_rate(&account.name, region, ApiCall::DescribeInstances).ok()?;
+    let stamp = calls.stamp(account.clock());
+    let signed = describe_instances_dry_run(&endpoint, credentials, &[instance_id.to_owned()], &stamp);
+    match calls.send(destination, permit, signed).await.result {
+        Ok(_) => Some(true),
+        Err(error) if error.class() == Class::Denied => Some(false),
+        Err(_) => None,
+    }
+}
+
+/// What keeps instances of a region from being read, as their objects show it.
+#[must_use]
+pub fn hold_for(error: &DescribeError, region: &str) -> ReadHold {
+    let reason = match error {
+        DescribeError::NotReady(_) => reasons::ACCOUNT_NOT_READY,
+        DescribeError::NotBefore(_) => reasons::THROTTLED,
+        DescribeError::Endless(_) => reasons::ECS_UNAVAILABLE,
+        DescribeError::Call(call) => match call.class() {
+            Class::Throttled => reasons::THROTTLED,
+            Class::Denied => reasons::NOT_PERMITTED,
+            Class::Auth => reasons::ACCOUNT_NOT_READY,
+            _ if error.is_refused() => reasons::READ_REFUSED,
+            _ => reasons::ECS_UNAVAILABLE,
+        },
+    };
+    let is_for_a_person = error.is_for_a_person();
+    let message = match error {
+        DescribeError::Call(_) | DescribeError::Endless(_) => {
+            format!("instances in {region} cannot be read: {}", words(error))
+        }
+        DescribeError::NotReady(_) | DescribeError::NotBefore(_) => error.to_string(),
+    };
+    ReadHold { hold: Hold { reason, message }, is_for_a_person }
+}
+
+/// An error without its RequestId: with it every object would be written anew at each look, as long as ECS is out of order.
+fn words(error: &DescribeError) -> String {
+    match error {
+        DescribeError::Call(CallError::Refused(refusal)) => {
+            let refusal = ErrorResponse { request_id: None, ..refusal.clone() };
+            DescribeError::Call(CallError::Refused(refusal)).to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// An observation as the decisions take it, for an object of `namespace`. Without an account nothing is permitted.
+#[must_use]
+pub fn reading(observation: &Observation, account: Option<&UsableAccount>, namespace: &str) -> Reading {
+    let permitted =
+        |instance: &Instance| account.is_some_and(|account| account.spec.allows_instance(namespace, &instance.tags));
+    let seen = observation.instance.as_deref().map(|instance| seen(instance, permitted(instance)));
+    Reading { sent_at: observation.sent_at, since: observation.since, seen }
+}
+
+fn seen(instance: &Instance, permitted: bool) -> InstanceView {
+    let power = match &instance.status {
+        InstanceStatus::Running => Power::Running,
+        InstanceStatus::Stopped => Power::Stopped,
+        other => Power::Transitional(other.as_str().to_owned()),
+    };
+    InstanceView {
+        power,
+        start_time: instance.start_time,
+        name: instance.name.clone(),
+        os_type: instance.os_type.as_str().to_owned(),
+        key_pair_name: instance.key_pair_name.clone(),
+        locks: instance.locks.clone(),
+        expires: instance.expired_time,
+        permitted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecs::error::{ErrorAnswer, classify};
+
+    #[test]
+    fn what_keeps_instances_from_being_read_has_the_reason_of_its_own_kind() {
+        let refused = |code: &str| {
+            let answer = ErrorAnswer { http_status: 403, code: Some(code), request_id: Some("A-1"), message: "" };
+            let (class, executed) = classify(&answer);
+            let refusal = ErrorResponse {
+                action: ApiCall::DescribeInstances,
+                code: code.to_owned(),
+                http_status: 403,
+                request_id: None,
+                unreadable: None,
+                names_instance_id: false,
+                executed,
+                class,
+                retry_after: None,
+            };
+            let trouble = hold_for(&CallError::Refused(refusal).into(), "cn-hangzou");
+            assert!(trouble.hold.message.contains("cn-hangzou") && trouble.hold.message.contains(code));
+            (trouble.hold.reason, trouble.is_for_a_person)
+        };
+        assert_eq!(refused("Throttling.User"), (reasons::THROTTLED, false));
+        assert_eq!(refused("Forbidden.RAM"), (reasons::NOT_PERMITTED, true));
+        assert_eq!(refused("InvalidAccessKeyId.Inactive"), (reasons::ACCOUNT_NOT_READY, true));
+        assert_eq!(refused("InternalError"), (reasons::ECS_UNAVAILABLE, false));
+        for code in ["InvalidRegionId.NotFound", "InvalidOperation.NotSupportedEndpoint", "QuiteNew"] {
+            assert_eq!(refused(code), (reasons::READ_REFUSED, true), "{code}");
+        }
+        let reason = |error: DescribeError| {
+            let ReadHold { hold, is_for_a_person } = hold_for(&error, "cn-hangzou");
+            (hold.reason, is_for_a_person)
+        };
+        assert_eq!(reason(DescribeError::NotReady("no".to_owned())), (reasons::ACCOUNT_NOT_READY, false));
+        assert_eq!(reason(DescribeError::Endless(20)), (reasons::ECS_UNAVAILABLE, false));
+        assert_eq!(reason(CallError::NotSent("no name".to_owned()).into()), (reasons::ECS_UNAVAILABLE, true));
+        let lost = CallError::NoAnswer("no answer in time".to_owned());
+        assert_eq!(reason(lost.into()), (reasons::ECS_UNAVAILABLE, false));
+    }
+}

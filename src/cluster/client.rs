@@ -1,0 +1,449 @@
+//! The way to the API server: each request once, with a timeout, and with an error that holds no body.
+//!
+//! Records are written by `create` and by `replace` with resourceVersion, statuses by `replace` of the status of an object
+//! as just read: a write on a stale base is refused, and that ends the pass.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::DeserializeGuard;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::ecs_account::ECSAccount;
+use crate::api::password_reset::PasswordReset;
+use crate::api::reset_record::ResetRecord;
+use crate::clock::Clock;
+use crate::cluster::unreadable;
+use crate::failpoint;
+use crate::metrics::Metrics;
+
+/// The API server takes names of 253 bytes; what follows the head is a dot and a nonce.
+const EVENT_NAME_HEAD_BYTES_MAX: usize = 253 - 33;
+/// The kinds whose words of refusal are shown: no password is ever in one.
+const HOLD_NO_SECRET: [&str; 3] = ["PasswordReset", "ResetRecord", "ECSAccount"];
+/// How the words begin in which the API server passes on what its admission said.
+const REFUSALS_OF_ADMISSION: [&str; 3] = ["ValidatingAdmissionPolicy '", "admission webhook \"", "exceeded quota: "];
+/// As much of them as a row or an event has room for.
+const ADMISSION_WORDS_BYTES_MAX: usize = 512;
+/// The longest `note` of an event that the API server takes.
+const EVENT_NOTE_BYTES_MAX: usize = 1_024;
+
+/// Why a request to the API server brought nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// There is no such object.
+    #[error("{what} does not exist")]
+    NotFound {
+        /// The object.
+        what: String,
+    },
+    /// The object was changed in the meantime, or exists already.
+    #[error("{what} was changed in the meantime")]
+    Conflict {
+        /// The object.
+        what: String,
+    },
+    /// The controller may not do this.
+    #[error("the controller may not {verb} {what}; check its Role and RoleBindings")]
+    Forbidden {
+        /// The object.
+        what: String,
+        /// What was tried.
+        verb: &'static str,
+    },
+    /// The API server refused it.
+    #[error("the API server refused to {verb} {what} (HTTP {code}, {reason}){}", said(words.as_ref()))]
+    Refused {
+        /// The object.
+        what: String,
+        /// What was tried.
+        verb: &'static str,
+        /// The HTTP status.
+        code: u16,
+        /// The API server's one-word reason.
+        reason: String,
+        /// What an admission policy, a webhook or a quota said, for a kind that holds no secret.
+        words: Option<String>,
+    },
+    /// No usable answer; a write may have been made.
+    #[error("the API server did not answer the request to {verb} {what}; it is tried again")]
+    Unanswered {
+        /// The object.
+        what: String,
+        /// What was tried.
+        verb: &'static str,
+    },
+    /// The record claims another instance than the one that it is named after.
+    #[error("{what} names another instance in its spec than in its name; nothing is done by it until that is mended")]
+    Misnamed {
+        /// The record.
+        what: String,
+    },
+    /// The object is stored in a form that this version cannot read.
+    #[error("{what} is stored in a form that this version cannot read: {why}")]
+    Unreadable {
+        /// The object.
+        what: String,
+        /// Why, by field and type; never a value of a Secret.
+        why: String,
+        /// Its generation, where even that can be read.
+        generation: Option<i64>,
+    },
+}
+
+/// The API server, as one process sees it.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    namespace: String,
+    timeout: Duration,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Cluster {
+    /// `client` must not retry by itself; `namespace` is the controller's own.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, timeout: Duration, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self { client, namespace: namespace.to_owned(), timeout, clock, metrics }
+    }
+
+    /// The controller's own namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// A `PasswordReset` as it is now.
+    ///
+    /// # Errors
+    /// Among others `Unreadable`, for one stored under another version of its kind.
+    pub async fn password_reset(&self, namespace: &str, name: &str) -> Result<PasswordReset, ClusterError> {
+        self.read(Api::namespaced(self.client.clone(), namespace), name).await
+    }
+
+    /// An `ECSAccount` as it is now.
+    ///
+    /// # Errors
+    /// As [`Self::password_reset`].
+    pub async fn ecs_account(&self, name: &str) -> Result<ECSAccount, ClusterError> {
+        self.read(Api::all(self.client.clone()), name).await
+    }
+
+    /// The record of an instance as it is now; `None` where there is none. Whatever is claimed, driven or decided by a record
+    /// is so by one that was read here, and so by one of the instance in its name.
+    ///
+    /// # Errors
+    /// As [`Self::password_reset`], and `Misnamed` for one that claims another instance.
+    pub async fn record(&self, name: &str) -> Result<Option<ResetRecord>, ClusterError> {
+        match self.read::<ResetRecord>(self.own(), name).await {
+            Ok(record) if record.is_named_after_its_instance() => Ok(Some(record)),
+            Ok(_) => Err(ClusterError::Misnamed { what: describe::<ResetRecord>(name) }),
+            Err(ClusterError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a record: creates it when it has no resourceVersion yet, else replaces exactly the version that was read.
+    ///
+    /// # Errors
+    /// `Conflict` when somebody else was quicker; `Unanswered` when the write may have been made all the same.
+    pub async fn write_record(&self, record: &ResetRecord) -> Result<ResetRecord, ClusterError> {
+        if record.metadata.resource_version.is_some() {
+            return self.replace("ResetRecord", record).await;
+        }
+        let (api, post) = (self.own::<ResetRecord>(), PostParams::default());
+        let what = describe::<ResetRecord>(&record.name_any());
+        let written = self.timed("create", what, api.create(&post, record)).await;
+        self.counted("ResetRecord", "create", written)
+    }
+
+    /// Replaces the status of a `PasswordReset` exactly as it was read.
+    ///
+    /// # Errors
+    /// `Conflict` when the object was changed in the meantime.
+    pub async fn write_password_reset_status(&self, object: &PasswordReset) -> Result<PasswordReset, ClusterError> {
+        let namespace = object.namespace().unwrap_or_default();
+        self.write_status(Api::namespaced(self.client.clone(), &namespace), "PasswordReset", object).await
+    }
+
+    /// Merges into the status of a `PasswordReset` that cannot be read as one.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn merge_password_reset_status(
+        &self,
+        namespace: &str,
+        name: &str,
+        patch: &serde_json::Value,
+    ) -> Result<(), ClusterError> {
+        let api = Api::<DeserializeGuard<PasswordReset>>::namespaced(self.client.clone(), namespace);
+        self.merge_status(api, "PasswordReset", name, patch).await
+    }
+
+    /// Merges into the status of an `ECSAccount` that cannot be read as one.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn merge_ecs_account_status(&self, name: &str, patch: &serde_json::Value) -> Result<(), ClusterError> {
+        let api = Api::<DeserializeGuard<ECSAccount>>::all(self.client.clone());
+        self.merge_status(api, "ECSAccount", name, patch).await
+    }
+
+    /// Replaces the status of an `ECSAccount` exactly as it was read.
+    ///
+    /// # Errors
+    /// `Conflict` when the object was changed in the meantime.
+    pub async fn write_ecs_account_status(&self, object: &ECSAccount) -> Result<ECSAccount, ClusterError> {
+        self.write_status(Api::all(self.client.clone()), "ECSAccount", object).await
+    }
+
+    /// Reads any object of a namespaced kind, for example a view of a Secret.
+    ///
+    /// # Errors
+    /// As [`Self::password_reset`].
+    pub async fn get<K>(&self, namespace: &str, name: &str) -> Result<K, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        self.timed("get", describe::<K>(name), api.get(name)).await
+    }
+
+    /// Reads any object of a cluster-scoped kind.
+    ///
+    /// # Errors
+    /// As [`Self::password_reset`].
+    pub async fn get_cluster_scoped<K>(&self, name: &str) -> Result<K, ClusterError>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
+        self.timed("get", describe::<K>(name), api.get(name)).await
+    }
+
+    /// Replaces an object of the controller's own namespace exactly as it was read; `kind` is for the metric.
+    ///
+    /// # Errors
+    /// `Conflict` when it was changed in the meantime.
+    pub async fn replace<K>(&self, kind: &'static str, object: &K) -> Result<K, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+    {
+        let name = object.name_any();
+        let api: Api<K> = self.own();
+        let post = PostParams::default();
+        let write = api.replace(&name, &post, object);
+        let written = self.timed("replace", describe::<K>(&name), write).await;
+        self.counted(kind, "replace", written)
+    }
+
+    /// Publishes an event about an object. It is written as one object of its own, since a recorder that aggregates
+    /// by reason would repeat the first note for every later one.
+    ///
+    /// # Errors
+    /// As any write; an event that is lost stops nothing.
+    pub async fn publish(
+        &self,
+        object: &PasswordReset,
+        kind: &str,
+        reason: &str,
+        note: &str,
+    ) -> Result<(), ClusterError> {
+        let namespace = object.namespace().unwrap_or_default();
+        let name = object.name_any();
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(event_name(&name, &self.clock.nonce())),
+                namespace: Some(namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            action: Some("Reconcile".to_owned()),
+            event_time: Some(MicroTime(self.clock.now())),
+            note: Some(event_note(note).to_owned()),
+            reason: Some(reason.to_owned()),
+            regarding: Some(ObjectReference {
+                api_version: Some(PasswordReset::api_version(&()).into_owned()),
+                kind: Some(PasswordReset::kind(&()).into_owned()),
+                name: Some(name),
+                namespace: Some(namespace.clone()),
+                uid: object.uid(),
+                ..ObjectReference::default()
+            }),
+            reporting_controller: Some("ecs.password-reset.dev/controller".to_owned()),
+            reporting_instance: Some("ecs-password-reset".to_owned()),
+            type_: Some(kind.to_owned()),
+            ..Event::default()
+        };
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        let written = self.timed("create", "Event".to_owned(), api.create(&PostParams::default(), &event)).await;
+        self.counted("Event", "create", written).map(|_| ())
+    }
+
+    fn own<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    async fn read<K>(&self, api: Api<DeserializeGuard<K>>, name: &str) -> Result<K, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let what = describe::<K>(name);
+        let DeserializeGuard(object) = self.timed("get", what.clone(), api.get(name)).await?;
+        object.map_err(|invalid| {
+            let generation = invalid.metadata.generation;
+            ClusterError::Unreadable { what, why: unreadable::why(&invalid.error), generation }
+        })
+    }
+
+    async fn write_status<K>(&self, api: Api<K>, kind: &'static str, object: &K) -> Result<K, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Debug + Serialize + DeserializeOwned,
+    {
+        let name = object.name_any();
+        let post = PostParams::default();
+        let write = api.replace_status(&name, &post, object);
+        let written = self.timed("write the status of", describe::<K>(&name), write).await;
+        self.counted(kind, "status", written)
+    }
+
+    async fn merge_status<K>(
+        &self,
+        api: Api<K>,
+        kind: &'static str,
+        name: &str,
+        patch: &serde_json::Value,
+    ) -> Result<(), ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Debug + DeserializeOwned,
+    {
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        let write = api.patch_status(name, &params, &patch);
+        let written = self.timed("write the status of", describe::<K>(name), write).await;
+        self.counted(kind, "status", written).map(|_| ())
+    }
+
+    async fn timed<V>(
+        &self,
+        verb: &'static str,
+        what: String,
+        request: impl Future<Output = Result<V, kube::Error>>,
+    ) -> Result<V, ClusterError> {
+        let kind = what.split(' ').next().unwrap_or_default();
+        match tokio::time::timeout(self.timeout, failpoint::around(verb, kind, request)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(classify(&error, verb, what)),
+            Err(_) => Err(ClusterError::Unanswered { what, verb }),
+        }
+    }
+
+    fn counted<V>(&self, kind: &'static str, verb: &'static str, written: V) -> V {
+        self.metrics.kube_write(kind, verb);
+        written
+    }
+}
+
+fn describe<K: Resource<DynamicType = ()>>(name: &str) -> String {
+    format!("{} {name}", K::kind(&()))
+}
+
+/// Our own words: kube's errors may show what was sent or received.
+fn classify(error: &kube::Error, verb: &'static str, what: String) -> ClusterError {
+    match error {
+        kube::Error::Api(status) => match (status.code, admission_words(&what, &status.message)) {
+            (404, None) => ClusterError::NotFound { what },
+            (409, None) => ClusterError::Conflict { what },
+            (403, None) => ClusterError::Forbidden { what, verb },
+            (code, words) => ClusterError::Refused { what, verb, code, reason: status.reason.clone(), words },
+        },
+        kube::Error::SerdeError(_) => {
+            ClusterError::Unreadable { what, why: "it cannot be parsed".to_owned(), generation: None }
+        }
+        _ => ClusterError::Unanswered { what, verb },
+    }
+}
+
+/// What admission said when it refused to write an object of ours. Nothing else of an answer is copied: of a Secret it could hold
+/// a value.
+fn admission_words(what: &str, message: &str) -> Option<String> {
+    let kind = what.split(' ').next().unwrap_or_default();
+    if !HOLD_NO_SECRET.contains(&kind) {
+        return None;
+    }
+    let begin = REFUSALS_OF_ADMISSION.iter().filter_map(|sign| message.find(sign)).min()?;
+    let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+    let words: String = message.get(begin..)?.chars().map(plain).collect();
+    let end = words.floor_char_boundary(ADMISSION_WORDS_BYTES_MAX);
+    words.get(..end).map(str::to_owned)
+}
+
+fn said(words: Option<&String>) -> String {
+    words.map_or_else(String::new, |words| format!(": {words}"))
+}
+
+/// A name for an event about an object that is not longer than any may be.
+fn event_name(object: &str, nonce: &str) -> String {
+    let head = object.get(..object.floor_char_boundary(EVENT_NAME_HEAD_BYTES_MAX)).unwrap_or(object);
+    format!("{}.{nonce}", head.trim_end_matches(['-', '.']))
+}
+
+/// The beginning of an event's text that the API server takes.
+fn event_note(note: &str) -> &str {
+    note.get(..note.floor_char_boundary(EVENT_NOTE_BYTES_MAX)).unwrap_or(note)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn admission_is_quoted_for_kinds_without_secrets_alone() {
+        let refused = |what: &str, code, reason: &str, message: &str| {
+            let status = Status { code, message: message.to_owned(), reason: reason.to_owned(), ..Status::default() };
+            classify(&kube::Error::Api(status.boxed()), "create", what.to_owned())
+        };
+        let denied = "resetrecords \"x\" is forbidden: ValidatingAdmissionPolicy 'freeze' with binding 'freeze' denied \
+                      request: no changes\nbefore Monday";
+        let said = refused("ResetRecord x", 403, "Forbidden", denied).to_string();
+        assert_eq!(
+            said,
+            "the API server refused to create ResetRecord x (HTTP 403, Forbidden): ValidatingAdmissionPolicy 'freeze' \
+             with binding 'freeze' denied request: no changes before Monday"
+        );
+        let webhook = "admission webhook \"a.example\" denied the request: Passw0rd!";
+        assert!(
+            refused("ResetRecord x", 400, "BadRequest", webhook).to_string().ends_with("denied the request: Passw0rd!")
+        );
+        assert!(refused("ResetRecord x", 409, "Conflict", webhook).to_string().contains("a.example"));
+        for kind in ["Secret x", "Lease x", "Event", ""] {
+            assert!(!refused(kind, 422, "Invalid", webhook).to_string().contains("Passw0rd!"), "{kind}");
+        }
+        let rbac = "resetrecords is forbidden: User \"x\" cannot create resource \"resetrecords\"";
+        assert!(matches!(refused("ResetRecord x", 403, "Forbidden", rbac), ClusterError::Forbidden { .. }));
+        let invalid = refused("ResetRecord x", 422, "Invalid", "spec.claim: Invalid value: \"Passw0rd!\"");
+        assert!(!invalid.to_string().contains("Passw0rd!"));
+        let long = format!("ValidatingAdmissionPolicy 'p' {}", "é".repeat(2_000));
+        assert!(refused("ECSAccount x", 422, "Invalid", &long).to_string().len() < 700);
+    }
+
+    #[test]
+    fn no_event_is_too_long_for_the_api_server() {
+        let nonce = "0".repeat(32);
+        assert_eq!(event_name("web", &nonce), format!("web.{nonce}"));
+        let longest = event_name(&format!("{}.{}", "a".repeat(219), "b".repeat(33)), &nonce);
+        assert_eq!(longest, format!("{}.{nonce}", "a".repeat(219)), "a label does not end with a dot");
+        assert_eq!(event_note("short"), "short");
+        let note = event_note(&"密".repeat(400)).to_owned();
+        assert_eq!(note, "密".repeat(341), "counted in bytes, cut between characters");
+    }
+}

@@ -1,0 +1,12 @@
+//! The Kubernetes side: reading and writing objects, what this process knows of the records, Secrets read by name, and whom a change
+//! wakes. It knows nothing of Alibaba Cloud, and decides nothing.
+
+pub mod client;
+pub mod fingerprint;
+pub mod ledger;
+pub mod policies;
+pub mod secrets;
+pub mod unreadable;
+pub mod wake;
+
+pub use client::{Cluster, ClusterError};

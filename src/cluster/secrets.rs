@@ -1,0 +1,130 @@
+//! From a Secret to a password, without a trace.
+//!
+//! The Secret is read through a type of its own, since kube's client logs a body that it cannot parse: this one cannot
+//! fail on its data, and shows nothing of it. No Secret is ever listed or watched.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Resource;
+use kube::api::ObjectMeta;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::api::reasons;
+use crate::api::reset_record::ClaimedSecretRef;
+use crate::cluster::{Cluster, ClusterError};
+use crate::decide::Hold;
+
+/// No password is longer than 30 characters, and no security token than some thousand; what is much longer is not decoded.
+const MAX_BASE64_BYTES: usize = 24 << 10;
+
+/// A Secret whose values stay as they came, in base64, and are wiped.
+#[derive(Resource, Clone, Debug, Deserialize, Serialize)]
+#[resource(inherit = "Secret")]
+pub struct RawSecret {
+    metadata: ObjectMeta,
+    #[serde(default, skip_serializing)]
+    data: Option<BTreeMap<String, Encoded>>,
+}
+
+/// One value in base64.
+#[derive(Clone, Default, Deserialize)]
+struct Encoded(String);
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl RawSecret {
+    /// Whether there is such a key, whatever it holds.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.data.as_ref().is_some_and(|data| data.contains_key(key))
+    }
+
+    /// The value of a key as text; `None`: no such key, or no text.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<SecretString> {
+        let encoded = self.data.as_ref()?.get(key)?;
+        if encoded.0.len() > MAX_BASE64_BYTES {
+            return None;
+        }
+        let mut bytes = Zeroizing::new(STANDARD.decode(&encoded.0).ok()?);
+        let text = String::from_utf8(std::mem::take(&mut *bytes)).ok()?;
+        Some(SecretString::from(text))
+    }
+}
+
+/// Reads the password that `reference` names.
+///
+/// # Errors
+/// What is in the way, in words that say what to do; they hold nothing of the Secret.
+pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<SecretString, Hold> {
+    let ClaimedSecretRef { namespace, name, key } = reference;
+    let hold = |reason, message| Err(Hold { reason, message });
+    let secret: RawSecret = match cluster.get(namespace, name).await {
+        Ok(secret) => secret,
+        Err(ClusterError::NotFound { .. }) => {
+            return hold(reasons::SECRET_NOT_FOUND, format!("Secret {namespace}/{name} does not exist"));
+        }
+        Err(ClusterError::Forbidden { .. }) => {
+            let message = format!(
+                "the controller may not read Secrets in namespace {namespace}; allow it with: kubectl create rolebinding ecs-password-reset-secret-reader -n {namespace} --clusterrole=ecs-password-reset-secret-reader --serviceaccount={}:ecs-password-reset",
+                cluster.namespace()
+            );
+            return hold(reasons::SECRET_NOT_PERMITTED, message);
+        }
+        Err(error) => return hold(reasons::SECRET_UNAVAILABLE, error.to_string()),
+    };
+    match secret.text(key) {
+        Some(password) => Ok(password),
+        None if secret.has(key) => {
+            let message = format!(
+                "the value of key {key} in Secret {namespace}/{name} is not the text of a password: it is not UTF-8 (older PowerShell writes UTF-16), or far too long; it must be 8 to 30 letters, digits and specials"
+            );
+            hold(reasons::INVALID_PASSWORD, message)
+        }
+        None => hold(reasons::SECRET_KEY_NOT_FOUND, format!("Secret {namespace}/{name} has no key {key}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn secret(value: &str) -> RawSecret {
+        let document = serde_json::json!({"metadata": {"name": "pw"}, "data": {"password": value}});
+        serde_json::from_value(document).unwrap()
+    }
+
+    #[test]
+    fn a_value_is_decoded_and_nothing_of_it_is_shown() {
+        let secret = secret("UGFzc3cwcmQh");
+        assert_eq!(secret.text("password").unwrap().expose_secret(), "Passw0rd!");
+        let shown = format!("{secret:?} {}", serde_json::to_string(&secret).unwrap());
+        assert!(!shown.contains("UGFz") && !shown.contains("Passw"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_no_text_is_no_password() {
+        assert!(secret("not base64!").text("password").is_none());
+        assert!(secret("/w==").text("password").is_none());
+        assert!(secret(&"QUFB".repeat(7_000)).text("password").is_none());
+        assert!(secret("QUFB").text("other").is_none());
+    }
+}

@@ -1,0 +1,109 @@
+//! What every reconcile works with. It decides nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::Store;
+use tokio::sync::watch;
+
+use super::PerObject;
+use super::{password_reset, reset_record};
+use crate::api::ecs_account::ECSAccount;
+use crate::api::password_reset::PasswordReset;
+use crate::clock::Clock;
+use crate::cloud::accounts::Accounts;
+use crate::cloud::calls::Calls;
+use crate::cluster::Cluster;
+use crate::cluster::fingerprint::FingerprintKey;
+use crate::cluster::ledger::Ledger;
+use crate::cluster::policies::Policies;
+use crate::cluster::wake::Waiter;
+use crate::decide::ProtocolBounds;
+use crate::ecs::{Instances, RatePermit};
+use crate::leader::Gate;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// What every pass works with.
+pub struct Context<T> {
+    /// The settings.
+    pub settings: Settings,
+    /// The clock.
+    pub clock: Clock,
+    /// The random id of this process: an attempt is sent by the process that wrote it and by no other.
+    pub process: String,
+    /// The way to the API server.
+    pub cluster: Cluster,
+    /// Asked for leave immediately before each changing call.
+    pub gate: Gate,
+    /// The way to ECS.
+    pub calls: Arc<Calls<T>>,
+    /// The readings of instances.
+    pub instances: Instances<Waiter>,
+    /// The accounts as last checked.
+    pub accounts: Arc<Accounts>,
+    /// Whether the admission policies were there when last looked.
+    pub policies: Policies,
+    /// The records as far as this process knows them.
+    pub ledger: Ledger,
+    /// The `PasswordReset` objects as last watched.
+    pub password_resets: Store<DeserializeGuard<PasswordReset>>,
+    /// The `ECSAccount` objects as last watched.
+    pub ecs_accounts: Store<DeserializeGuard<ECSAccount>>,
+    /// Whether the caches hold full lists.
+    pub synced: Synced,
+    /// The key of the fingerprints.
+    pub fingerprint_key: FingerprintKey,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// When each object's status was last written: not more than once a second.
+    pub status_writes: PerObject<jiff::Timestamp>,
+    /// Which instances the rules of an account keep from each object, as logged last.
+    pub denials: PerObject<password_reset::LoggedDenials>,
+    /// The rate limiter's permit that a claim has taken, with the attempt that it stored, by the record.
+    pub claim_rate_permits: PerObject<(String, RatePermit)>,
+    /// Held from counting the slots of a restart until it is stored: two of one owner must not count past each other.
+    pub storing_restart: tokio::sync::Mutex<()>,
+    /// Since when the owner of each record's claim is missed, as far as this process has looked.
+    pub owner_missed_since: PerObject<jiff::Timestamp>,
+    /// Since when this process has seen a record as it is without knowing ECS's time, and the newest moment in it.
+    pub untimed_since: PerObject<(jiff::Timestamp, tokio::time::Instant)>,
+    /// What dry runs have said of the instances that readings do not show, by the record.
+    pub absent: PerObject<reset_record::Absent>,
+    /// The attempt that this process last sent for each record: an attempt is sent once.
+    pub sent: PerObject<String>,
+}
+
+impl<T> Context<T> {
+    /// The lengths of time that ECS's behaviour dictates, as set.
+    pub fn bounds(&self) -> ProtocolBounds {
+        let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        ProtocolBounds {
+            request_validity: signed(self.settings.request_validity),
+            restart_settle: signed(self.settings.restart_settle),
+        }
+    }
+}
+
+/// Whether the caches hold full lists: no slot may be counted, and no account called missing, before.
+///
+/// kube's own `Store::wait_until_ready` remembers one waiter only: of several, all but the last wait for ever.
+pub struct Synced([watch::Receiver<bool>; 3]);
+
+impl Synced {
+    /// One flag for each cache.
+    #[must_use]
+    pub fn new(caches: [watch::Receiver<bool>; 3]) -> Self {
+        Self(caches)
+    }
+
+    /// Returns once every cache holds a full list.
+    pub async fn wait(&self) {
+        for cache in &self.0 {
+            // The sender goes only when the process stops, and then nothing is started either.
+            let _ = cache.clone().wait_for(|synced| *synced).await;
+        }
+    }
+}

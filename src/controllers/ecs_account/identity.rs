@@ -1,0 +1,412 @@
+//! Whom an account's calls are made as: from what its spec names to credentials that STS has vouched for.
+//!
+//! Temporary credentials are kept until they are due, and while they last when new ones cannot be had. It signs nothing but
+//! calls to STS, and falls back to no other source than the one that is named.
+
+use jiff::SignedDuration;
+use kube::ResourceExt;
+use sha2::{Digest, Sha256};
+
+use crate::api::ecs_account::{AssumeRole, ECSAccount, ECSAccountSpec};
+use crate::api::reasons;
+use crate::cloud::accounts::{self, AccountObservations, Identity, Term, UsableAccount};
+use crate::cloud::calls::Destination;
+use crate::cluster::ClusterError;
+use crate::cluster::secrets::RawSecret;
+use crate::controllers::Context;
+use crate::credentials::{self, OidcRole, Source, imds, refresh};
+use crate::decide::Hold;
+use crate::ecs::{
+    ApiCall, ApiResponse, CallError, CallerIdentity, Class, EndpointError, Keys, RegionEndpoint, RoleRequest,
+    SessionCredentials, Signed, Stamp, Transport, assume_role, assume_role_with_oidc, get_caller_identity,
+};
+
+/// The region whose endpoints are asked where an account names none.
+const DEFAULT_REGION: &str = "cn-hangzhou";
+/// How long a role is taken for, where nothing is said.
+const SESSION_SECONDS: u32 = 3_600;
+/// The longest session name that STS takes.
+const SESSION_NAME_MAX: usize = 64;
+
+/// What the account signs with from now on; else what is in the way. `before`: the account as last looked at.
+pub(super) async fn principal<T: Transport>(
+    context: &Context<T>,
+    account: &ECSAccount,
+    learnt: &AccountObservations,
+    before: Option<&UsableAccount>,
+) -> Result<Identity, Hold> {
+    let (name, spec) = (account.name_any(), &account.spec);
+    let region = spec.regions.as_ref().and_then(|regions| regions.first()).map_or(DEFAULT_REGION, String::as_str);
+    let variable = |name: &str| std::env::var(name).ok();
+    let endpoint = endpoint(spec, region, variable, context.settings.allow_http_endpoints)?;
+    let check = IdentityCheck { context, name: &name, spec, region, endpoint, learnt };
+    let now = check.now();
+    let current = before
+        .filter(|before| is_same_source(&before.spec, spec))
+        .and_then(|before| before.principal.as_ref().ok())
+        .filter(|current| !current.has_expired(now) && !learnt.is_rejected(&current.credentials.access_key_id));
+    let principal = match (check.renew(current, now).await, current) {
+        (Ok(principal), _) => principal,
+        (Err(Failure { hold, withdraws: false }), Some(current)) => {
+            tracing::warn!(account = name, error = hold.message, "looking at the account failed; it goes on as it was");
+            Identity { failure: Some(hold.message), ..current.clone() }
+        }
+        (Err(Failure { hold, .. }), _) => return Err(hold),
+    };
+    if before
+        .and_then(|before| before.principal.as_ref().ok())
+        .is_some_and(|before| before.identity != principal.identity)
+    {
+        learnt.forget_permissions();
+    }
+    check_account_id(spec, &principal.identity)?;
+    check_clock(context, learnt)?;
+    if let Some(refusal) = learnt.why_rejected(check.now(), &principal.credentials.access_key_id) {
+        return Err(hold(reasons::CREDENTIALS_REFUSED, refusal));
+    }
+    Ok(principal)
+}
+
+/// Why there is nothing new to sign with.
+struct Failure {
+    hold: Hold,
+    /// Whether what one has is not meant any more either, or not taken. Where it is not so, that is used to its end.
+    withdraws: bool,
+}
+
+/// Credentials that STS was not yet asked about.
+struct Obtained {
+    credentials: Keys,
+    term: Option<Term>,
+    access_key_id: Option<String>,
+}
+
+impl From<&Identity> for Obtained {
+    fn from(principal: &Identity) -> Self {
+        let Identity { credentials, term, access_key_id, .. } = principal.clone();
+        Self { credentials, term, access_key_id }
+    }
+}
+
+fn hold(reason: &'static str, message: impl Into<String>) -> Hold {
+    Hold { reason, message: message.into() }
+}
+
+/// The endpoints of the calls to STS. What the pod's environment says of STS counts for an account that takes its
+/// credentials from there, and less than an address in its spec.
+fn endpoint(
+    spec: &ECSAccountSpec,
+    region: &str,
+    variable: impl Fn(&str) -> Option<String>,
+    allow_http: bool,
+) -> Result<RegionEndpoint, Hold> {
+    let refused = |error: EndpointError| hold(reasons::ENDPOINT_REFUSED, error.to_string());
+    let mut endpoint = accounts::endpoint(spec, region).map_err(refused)?;
+    let is_named = spec.endpoint.as_ref().is_some_and(|named| named.url.is_some() || named.sts_url.is_some());
+    if spec.credentials.environment.is_some()
+        && !is_named
+        && let Some(host) = credentials::sts_host(variable)
+    {
+        endpoint = endpoint.with_sts(&format!("https://{host}")).map_err(|error| {
+            let message = format!("the pod's ALIBABA_CLOUD_STS_ENDPOINT or ALIBABA_CLOUD_STS_REGION: {error}");
+            hold(reasons::ENDPOINT_REFUSED, message)
+        })?;
+    }
+    let plain = [&endpoint.ecs_url, &endpoint.sts_url].iter().any(|url| url.starts_with("http://"));
+    if plain && !allow_http {
+        let message = "endpoint.url must be https; http is for demos and tests, with --allow-http-endpoints";
+        return Err(hold(reasons::ENDPOINT_REFUSED, message));
+    }
+    Ok(endpoint)
+}
+
+/// What the account as last looked at may go on with under `spec`, until STS was asked again: what that forbids is forbidden at
+/// once.
+pub(super) fn carried_over(
+    before: &ECSAccountSpec,
+    principal: &Result<Identity, Hold>,
+    spec: &ECSAccountSpec,
+) -> Result<Identity, Hold> {
+    if !is_same_source(before, spec) {
+        return Err(hold(reasons::ACCOUNT_NOT_READY, "its credentials are being looked at"));
+    }
+    let principal = principal.clone()?;
+    check_account_id(spec, &principal.identity)?;
+    Ok(principal)
+}
+
+/// Whether credentials of the one spec are good for the other.
+fn is_same_source(before: &ECSAccountSpec, now: &ECSAccountSpec) -> bool {
+    before.credentials == now.credentials && before.assume_role == now.assume_role && before.endpoint == now.endpoint
+}
+
+/// Whether what one has need not be renewed. An access key that is named is taken as it is each time: that costs nothing, and
+/// an edited one takes effect at once, the roles that are assumed with it included.
+fn is_good(current: &Identity, source: &Source, now: jiff::Timestamp) -> bool {
+    current.term.is_some_and(|term| now < term.refresh_at) && current.access_key_id.as_ref() == named(source)
+}
+
+/// The access key that a source names, if it names one.
+fn named(source: &Source) -> Option<&String> {
+    if let Source::AccessKey(credentials) = source { Some(&credentials.access_key_id) } else { None }
+}
+
+fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<(), Hold> {
+    match &spec.expected_account_id {
+        Some(expected) if *expected != identity.account_id => {
+            let message = format!(
+                "the credentials belong to account {}, and expectedAccountID is {expected}; nothing is started until they agree",
+                identity.account_id
+            );
+            Err(hold(reasons::WRONG_ACCOUNT, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_clock<T>(context: &Context<T>, learnt: &AccountObservations) -> Result<(), Hold> {
+    let limit = SignedDuration::try_from(context.settings.clock_skew_limit).unwrap_or(SignedDuration::MAX);
+    match learnt.clock.skew() {
+        Some(skew) if skew.abs() > limit => {
+            let message = format!(
+                "this machine's clock is {} s off ECS's, more than {} s; nothing is started until it is set right",
+                skew.as_secs().abs(),
+                limit.as_secs()
+            );
+            Err(hold(reasons::CLOCK_SKEW, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Asks for one account.
+struct IdentityCheck<'a, T> {
+    context: &'a Context<T>,
+    name: &'a str,
+    spec: &'a ECSAccountSpec,
+    region: &'a str,
+    endpoint: RegionEndpoint,
+    learnt: &'a AccountObservations,
+}
+
+impl<T: Transport> IdentityCheck<'_, T> {
+    fn now(&self) -> jiff::Timestamp {
+        self.learnt.clock.now(self.context.clock.now())
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.context.calls.stamp(&self.learnt.clock)
+    }
+
+    /// What the spec names, the credentials that one has by it or can have, and whose they are. All of it or nothing: a
+    /// session that STS has not vouched for replaces none.
+    async fn renew(&self, current: Option<&Identity>, now: jiff::Timestamp) -> Result<Identity, Failure> {
+        let source = self.source().await?;
+        // What was had by another access key than the one that is named now is not meant any more.
+        let withdraws = current.is_some_and(|current| current.access_key_id.as_ref() != named(&source));
+        let Obtained { credentials, term, access_key_id } =
+            match current.filter(|current| is_good(current, &source, now)) {
+                Some(current) => current.into(),
+                None => self.obtain(source).await.map_err(|hold| Failure { hold, withdraws })?,
+            };
+        let identity = self
+            .identity(&credentials)
+            .await
+            .map_err(|failure| Failure { withdraws: failure.withdraws || withdraws, ..failure })?;
+        Ok(Identity { credentials, identity, term, access_key_id, failure: None })
+    }
+
+    /// What the spec names, as it is now.
+    async fn source(&self) -> Result<Source, Failure> {
+        let failure = |withdraws, why| Failure { hold: hold(reasons::CREDENTIALS_NOT_FOUND, why), withdraws };
+        let Self { context, spec, .. } = self;
+        let named = &spec.credentials;
+        if let Some(reference) = &named.secret_ref {
+            let namespace = context.cluster.namespace();
+            let secret: RawSecret = context.cluster.get(namespace, &reference.name).await.map_err(|error| {
+                let is_gone = matches!(error, ClusterError::NotFound { .. });
+                failure(is_gone, format!("{error} (namespace {namespace})"))
+            })?;
+            let key = credentials::from_secret(&reference.name, |key| secret.has(key), |key| secret.text(key));
+            return key.map(Source::AccessKey).map_err(|error| failure(true, error.to_string()));
+        }
+        if let Some(rrsa) = &named.rrsa {
+            return Ok(Source::Oidc(OidcRole {
+                role_arn: rrsa.role_arn.clone(),
+                oidc_provider_arn: rrsa.oidc_provider_arn.clone(),
+                token_file: context.settings.oidc_token_file.clone(),
+            }));
+        }
+        if let Some(role) = &named.ecs_ram_role {
+            return Ok(Source::InstanceRole(role.name.clone()));
+        }
+        if named.environment.is_some() {
+            let source = credentials::from_environment(|name| std::env::var(name).ok());
+            return source.map_err(|error| failure(true, error.to_string()));
+        }
+        Err(failure(true, "spec.credentials names no source that this version knows".to_owned()))
+    }
+
+    /// Credentials of a source, by way of the role to assume if there is one.
+    async fn obtain(&self, source: Source) -> Result<Obtained, Hold> {
+        let mut obtained = match source {
+            Source::AccessKey(credentials) => {
+                Obtained { access_key_id: Some(credentials.access_key_id.clone()), credentials, term: None }
+            }
+            Source::Oidc(role) => self.obtained(self.with_token(&role).await?),
+            Source::InstanceRole(role) => {
+                let address = &self.context.settings.ecs_metadata_address;
+                let session = imds::instance_role(self.context.calls.client(), address, role.as_deref()).await;
+                self.obtained(session.map_err(|why| hold(reasons::CREDENTIALS_NOT_FOUND, why))?)
+            }
+        };
+        if let Some(role) = &self.spec.assume_role {
+            let assumed = self.obtained(self.assume(&obtained.credentials, role).await?);
+            obtained = Obtained { access_key_id: obtained.access_key_id, ..assumed };
+        }
+        Ok(obtained)
+    }
+
+    fn obtained(&self, session: SessionCredentials) -> Obtained {
+        let SessionCredentials { credentials, expires_at } = session;
+        let [chance] = self.context.clock.random_bytes();
+        let refresh_at = refresh::refresh_at(self.now(), expires_at, chance);
+        Obtained { credentials, term: Some(Term { refresh_at, expires_at }), access_key_id: None }
+    }
+
+    async fn with_token(&self, role: &OidcRole) -> Result<SessionCredentials, Hold> {
+        let token = role.token().map_err(|why| hold(reasons::CREDENTIALS_NOT_FOUND, why))?;
+        let session_name = self.session_name();
+        let request =
+            RoleRequest { role_arn: &role.role_arn, session_name: &session_name, duration_seconds: SESSION_SECONDS };
+        let signed = assume_role_with_oidc(&self.endpoint, &role.oidc_provider_arn, &token, request, &self.stamp());
+        self.ask("", signed).await?.map_err(|error| refused(ApiCall::AssumeRoleWithOidc, &error))
+    }
+
+    async fn assume(&self, with: &Keys, role: &AssumeRole) -> Result<SessionCredentials, Hold> {
+        let session_name = self.session_name();
+        let duration_seconds = role.duration_seconds.unwrap_or(SESSION_SECONDS);
+        let request = RoleRequest { role_arn: &role.role_arn, session_name: &session_name, duration_seconds };
+        let signed = assume_role(&self.endpoint, with, request, role.external_id.as_deref(), &self.stamp());
+        self.ask(&with.access_key_id, signed).await?.map_err(|error| refused(ApiCall::AssumeRole, &error))
+    }
+
+    /// Whose the credentials are.
+    async fn identity(&self, credentials: &Keys) -> Result<CallerIdentity, Failure> {
+        let signed = get_caller_identity(&self.endpoint, credentials, &self.stamp());
+        let answer = self.ask(&credentials.access_key_id, signed).await;
+        answer.map_err(|hold| Failure { hold, withdraws: false })?.map_err(|error| Failure {
+            hold: refused(ApiCall::GetCallerIdentity, &error),
+            withdraws: matches!(error.class(), Class::Auth | Class::Denied) && !blames_the_clock(&error),
+        })
+    }
+
+    /// Makes one call to STS.
+    async fn ask<A: ApiResponse>(&self, access_key_id: &str, signed: Signed<A>) -> Result<Result<A, CallError>, Hold> {
+        let Self { context, name, region, learnt, .. } = self;
+        let permit = context
+            .calls
+            .acquire_rate(name, region, signed.action())
+            .map_err(|_| hold(reasons::THROTTLED, "waiting for the rate limit"))?;
+        let destination = Destination { account: name, region, access_key_id, learnt };
+        Ok(context.calls.send(destination, permit, signed).await.result)
+    }
+
+    /// The cluster and the account, by which the provider's audit trail shows who acted.
+    fn session_name(&self) -> String {
+        session_name(&self.context.settings.cluster_name, self.name)
+    }
+}
+
+/// Whether it was the Timestamp that STS refused and not the credentials.
+fn blames_the_clock(error: &CallError) -> bool {
+    matches!(error, CallError::Refused(refusal) if refusal.blames_the_clock())
+}
+
+fn refused(action: ApiCall, error: &CallError) -> Hold {
+    let reason = match error.class() {
+        Class::Auth | Class::Denied | Class::Invalid | Class::Refused => reasons::CREDENTIALS_REFUSED,
+        Class::Throttled => reasons::THROTTLED,
+        _ => reasons::ECS_UNAVAILABLE,
+    };
+    hold(reason, format!("{}: {error}", action.as_str()))
+}
+
+/// STS takes letters, digits and `.@-_`, 2 to 64 of them. A name that is too long ends in a digest of all of it, so that no two
+/// accounts have the same.
+fn session_name(cluster: &str, account: &str) -> String {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || ".@-_".contains(letter);
+    let whole = format!("{cluster}.{account}");
+    let name: String = whole.chars().map(|letter| if fits(letter) { letter } else { '-' }).collect();
+    if name.len() <= SESSION_NAME_MAX {
+        return name;
+    }
+    let digest = Sha256::digest(whole.as_bytes());
+    let tail = digest.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    let head: String = name.chars().take(SESSION_NAME_MAX - 9).collect();
+    format!("{head}-{tail:08x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(change: &serde_json::Value) -> ECSAccountSpec {
+        let mut spec = json!({"credentials": {"environment": {}}, "allowedNamespaces": {"names": ["prod"]}});
+        for (field, value) in change.as_object().unwrap() {
+            spec[field] = value.clone();
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn until_sts_was_asked_again_nothing_is_done_with_credentials_that_a_new_spec_does_not_mean() {
+        let credentials =
+            Keys { access_key_id: "id".to_owned(), access_key_secret: "secret".into(), security_token: None };
+        let identity = CallerIdentity { account_id: "123456".to_owned(), identity_arn: String::new() };
+        let principal = Ok(Identity { credentials, identity, term: None, access_key_id: None, failure: None });
+        let reason = |change| carried_over(&spec(&json!({})), &principal, &spec(&change)).err().map(|hold| hold.reason);
+        assert_eq!(reason(json!({"regions": ["cn-hangzhou"], "expectedAccountID": "123456"})), None);
+        assert_eq!(reason(json!({"expectedAccountID": "654321"})), Some(reasons::WRONG_ACCOUNT));
+        let other = json!({"credentials": {"secretRef": {"name": "keys"}}});
+        assert_eq!(reason(other), Some(reasons::ACCOUNT_NOT_READY));
+    }
+
+    #[test]
+    fn sts_address_comes_from_spec_then_environment() {
+        let sts = |change: &serde_json::Value, host: Option<&str>| {
+            let variable = |name: &str| host.filter(|_| name == "ALIBABA_CLOUD_STS_ENDPOINT").map(str::to_owned);
+            endpoint(&spec(change), "cn-beijing", variable, false).map(|endpoint| endpoint.sts_url)
+        };
+        let central = Ok("https://sts.aliyuncs.com".to_owned());
+        let of_pod = Some("sts-vpc.cn-hangzhou.aliyuncs.com");
+        let from_pod = Ok("https://sts-vpc.cn-hangzhou.aliyuncs.com".to_owned());
+        let vpc = json!({"endpoint": {"network": "VPC"}});
+        assert_eq!(sts(&json!({}), None), central);
+        assert_eq!(sts(&json!({}), of_pod), from_pod);
+        assert_eq!(sts(&vpc, None), Ok("https://sts-vpc.cn-beijing.aliyuncs.com".to_owned()));
+        assert_eq!(sts(&vpc, of_pod), from_pod);
+        let named = json!({"endpoint": {"network": "VPC", "stsURL": "https://sts.gateway.internal"}});
+        assert_eq!(sts(&named, of_pod), Ok("https://sts.gateway.internal".to_owned()));
+        let gateway = json!({"endpoint": {"url": "https://gateway.internal"}});
+        assert_eq!(sts(&gateway, of_pod), Ok("https://gateway.internal".to_owned()));
+        let secret = json!({"credentials": {"secretRef": {"name": "keys"}}});
+        assert_eq!(sts(&secret, of_pod), central, "another source asks the environment nothing");
+        for host in ["100.100.100.200", "sts.example/path", "user@sts.example", ""] {
+            let refused = sts(&json!({}), Some(host));
+            assert!(host.is_empty() || refused.as_ref().err().is_some_and(|it| it.reason == reasons::ENDPOINT_REFUSED));
+        }
+    }
+
+    #[test]
+    fn a_session_is_named_after_cluster_and_account_in_letters_that_sts_takes() {
+        assert_eq!(session_name("prod-1", "team.a"), "prod-1.team.a");
+        assert_eq!(session_name("a/b c", "x"), "a-b-c.x");
+        assert_eq!(session_name("", "x"), ".x");
+        let long = |end: &str| session_name(&"c".repeat(70), &format!("account{end}"));
+        assert_eq!(long("").len(), SESSION_NAME_MAX);
+        assert_ne!(long("1"), long("2"));
+    }
+}

@@ -1,0 +1,122 @@
+//! One account: gets its credentials, asks STS who they speak for, and says in status whether it can be used.
+//!
+//! ```text
+//! identity (source ─▶ credentials ─▶ whose are they) ─▶ accounts (what passes sign with) ─▶ record (status)
+//! ```
+//! A pass is the only one that gets credentials for its account, so nobody gets them twice at the same time. It changes
+//! nothing at the provider. Credentials go into [`crate::cloud::accounts`] and nowhere else.
+
+mod identity;
+mod publish;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+
+use crate::api::conditions::ready;
+use crate::api::password_reset::PasswordReset;
+use crate::clock;
+use crate::cloud::accounts::Term;
+use crate::cluster::ClusterError;
+use crate::cluster::policies;
+use crate::cluster::unreadable;
+use crate::cluster::wake::{Waiter, Waker};
+use crate::controllers::Context;
+use crate::controllers::pass::{self, Subject};
+use crate::decide::claim::next::is_done;
+use crate::ecs::Transport;
+
+const KIND: &str = "ECSAccount";
+/// How soon an account that is not ready is looked at again.
+const RETRY: Duration = Duration::from_secs(15);
+/// How soon to look again after new credentials could not be had: the old ones are still good.
+const AFTER_REFRESH: Duration = Duration::from_secs(5);
+
+/// One pass over an account.
+pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, waker: Waker, name: String) -> Action {
+    let subject = Subject { controller: "ecs_account", kind: KIND, namespace: "", name: &name };
+    pass::run(&context, subject, check(&context, &waker, &name)).await
+}
+
+/// Nothing is done with an account any more that is gone, or cannot be read.
+pub fn forget<T>(context: &Context<T>, waker: &Waker, name: &str) {
+    context.accounts.forget(name);
+    context.metrics.forget(KIND, name);
+    wake_all_of(context, waker, name);
+}
+
+async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) -> Result<Action, ClusterError> {
+    let account = match context.cluster.ecs_account(name).await {
+        Ok(account) => account,
+        Err(ClusterError::NotFound { .. }) => {
+            forget(context, waker, name);
+            return Ok(Action::await_change());
+        }
+        Err(ClusterError::Unreadable { why, generation, .. }) => {
+            forget(context, waker, name);
+            let conditions = unreadable::conditions(&why, generation, context.clock.now());
+            context.metrics.set_object(KIND, name, ready(&conditions), BTreeMap::new());
+            let patch = unreadable::status_patch(&conditions, generation);
+            context.cluster.merge_ecs_account_status(name, &patch).await?;
+            return Ok(Action::await_change());
+        }
+        Err(error) => return Err(error),
+    };
+    context.calls.set_rate(name, account.spec.requests_per_second());
+    let before = context.accounts.get(name);
+    let learnt = before.as_ref().map_or_else(Arc::default, |account| Arc::clone(&account.learnt));
+    let mut changed = false;
+    if let Some(before) = before.as_ref().filter(|before| before.spec != account.spec) {
+        let principal = identity::carried_over(&before.spec, &before.principal, &account.spec);
+        changed = context.accounts.set(name, account.spec.clone(), principal, Arc::clone(&learnt));
+    }
+    let principal = identity::principal(context, &account, &learnt, before.as_deref()).await;
+    // The credentials stay usable without the policies, for what has begun: the start of work asks `policies` itself.
+    let Context { settings, policies, cluster, clock, .. } = context;
+    if !settings.allow_missing_policy && policies::refresh(policies, cluster, settings.policy_check, clock.now()).await
+    {
+        wake_all_objects(context, waker);
+    }
+    let hold = principal.as_ref().err().cloned().or_else(|| context.policies.hold_all());
+    let checks = context.settings.account_check.min(context.settings.policy_check);
+    let mut pause = if hold.is_none() { checks } else { RETRY.min(checks) };
+    let known = principal.as_ref().ok().cloned();
+    if let Some(Term { refresh_at, .. }) = known.as_ref().and_then(|principal| principal.term) {
+        let now = learnt.clock.now(context.clock.now());
+        pause = pause.min(clock::until(now, refresh_at).max(AFTER_REFRESH));
+    }
+    let missing_permissions = learnt.missing_permissions();
+    changed |= context.accounts.set(name, account.spec.clone(), principal, learnt);
+    if changed {
+        wake_all_of(context, waker, name);
+    }
+    publish::write(context, account, known, missing_permissions, hold).await?;
+    Ok(Action::requeue(pause))
+}
+
+/// Has everything looked at again that the account is for: objects, and claims that have not ended.
+fn wake_all_of<T>(context: &Context<T>, waker: &Waker, account: &str) {
+    wake_objects_that(context, waker, |object| object.spec.account_name() == account);
+    context.ledger.with_records(|records| {
+        for record in records.iter().filter(|record| record.spec.account_name == account && !is_done(record)) {
+            waker.wake(&Waiter::Record(record.name_any()));
+        }
+    });
+}
+
+fn wake_all_objects<T>(context: &Context<T>, waker: &Waker) {
+    wake_objects_that(context, waker, |_| true);
+}
+
+fn wake_objects_that<T>(context: &Context<T>, waker: &Waker, concerned: impl Fn(&PasswordReset) -> bool) {
+    for guard in context.password_resets.state() {
+        if let Ok(object) = &guard.0
+            && concerned(object)
+        {
+            waker.wake(&Waiter::Object { namespace: object.namespace().unwrap_or_default(), name: object.name_any() });
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The status of an account. Writes it, and decides nothing about the account.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::KIND;
+use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
+use crate::api::ecs_account::{ECSAccount, ECSAccountStatus, RegionStatus};
+use crate::api::reasons;
+use crate::cloud::accounts::Identity;
+use crate::cluster::ClusterError;
+use crate::controllers::Context;
+use crate::decide::Hold;
+use crate::decide::claim::start_time;
+
+/// Writes the status, if it has changed.
+pub(super) async fn write<T>(
+    context: &Context<T>,
+    mut account: ECSAccount,
+    principal: Option<Identity>,
+    missing_permissions: Vec<String>,
+    hold: Option<Hold>,
+) -> Result<(), ClusterError> {
+    let before = account.status.clone().unwrap_or_default();
+    let update = |kind, status, reason, message: String| ConditionUpdate { kind, status, reason, message };
+    let updates = match hold {
+        None => {
+            let failure = principal.as_ref().and_then(|principal| principal.failure.as_ref());
+            let message = failure.map_or_else(
+                || "the credentials are accepted".to_owned(),
+                |why| format!("the credentials are accepted, but the last look at them failed: {why}"),
+            );
+            vec![update(conditions::READY, ConditionStatus::True, reasons::ACCOUNT_READY, message)]
+        }
+        Some(Hold { reason, message }) if is_for_a_person(reason) => vec![
+            update(conditions::READY, ConditionStatus::False, reason, message.clone()),
+            update(conditions::STALLED, ConditionStatus::True, reason, message),
+        ],
+        Some(Hold { reason, message }) => vec![
+            update(conditions::READY, ConditionStatus::Unknown, reason, message.clone()),
+            update(conditions::RECONCILING, ConditionStatus::True, reasons::PROGRESSING_WITH_RETRY, message),
+        ],
+    };
+    let generation = account.metadata.generation;
+    let term = principal.as_ref().and_then(|principal| principal.term);
+    // Of credentials that are not accepted, the last ones that were are shown.
+    let (account_id, identity_arn) = match principal {
+        Some(Identity { identity, .. }) => (Some(identity.account_id), Some(identity.identity_arn)),
+        None => (before.account_id.clone(), before.identity_arn.clone()),
+    };
+    let status = ECSAccountStatus {
+        observed_generation: generation,
+        conditions: conditions::set(&before.conditions, updates, generation, &Time(context.clock.now())),
+        account_id,
+        identity_arn,
+        credentials_expire_time: term.map(|term| Time(term.expires_at)),
+        missing_permissions,
+        regions: regions(context, &account.name_any(), &before),
+    };
+    context.metrics.set_object(KIND, &account.name_any(), conditions::ready(&status.conditions), BTreeMap::new());
+    if status == before {
+        return Ok(());
+    }
+    account.status = Some(status);
+    context.cluster.write_ecs_account_status(&account).await.map(|_| ())
+}
+
+/// What was learnt about each region, from the records and from what was known before.
+fn regions<T>(context: &Context<T>, account_name: &str, before: &ECSAccountStatus) -> Vec<RegionStatus> {
+    context.ledger.with_records(|records| {
+        let of_account = records.iter().filter(|record| record.spec.account_name == account_name);
+        let known = before.regions.iter().map(|region| &region.region_id);
+        let ids: BTreeSet<&String> = of_account.map(|record| &record.spec.region_id).chain(known).collect();
+        let learnt = |region_id: &String| {
+            let known = before.start_time_follows_reboot(region_id);
+            let start_time_follows_reboot = start_time::learn(known, account_name, region_id, records);
+            RegionStatus { region_id: region_id.clone(), start_time_follows_reboot }
+        };
+        ids.into_iter().map(learnt).collect()
+    })
+}
+
+/// Whether a person has to see to it: nothing that the controller retries will mend it.
+fn is_for_a_person(reason: &str) -> bool {
+    [
+        reasons::CREDENTIALS_REFUSED,
+        reasons::WRONG_ACCOUNT,
+        reasons::ENDPOINT_REFUSED,
+        reasons::CLOCK_SKEW,
+        reasons::POLICY_MISSING,
+    ]
+    .contains(&reason)
+}

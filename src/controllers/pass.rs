@@ -1,0 +1,77 @@
+//! One pass of any controller: its span, its measurements, and what follows from its end.
+//!
+//! A panic in a pass would stop the whole controller's stream; here it is that object's problem and nobody else's.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use kube::runtime::controller::Action;
+use tracing::Instrument;
+
+use crate::api::GROUP;
+use crate::cluster::ClusterError;
+use crate::controllers::Context;
+use crate::metrics::PassResult;
+
+/// How soon a pass that lost a race looks again.
+const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+/// How soon a pass that met trouble with the API server looks again.
+const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// How soon an object whose pass panicked is looked at again.
+const AFTER_PANIC: Duration = Duration::from_mins(1);
+
+/// What a pass is about.
+pub struct Subject<'a> {
+    /// The controller, for logs and metrics.
+    pub controller: &'static str,
+    /// The kind.
+    pub kind: &'static str,
+    /// The object's namespace; empty for a cluster-scoped one.
+    pub namespace: &'a str,
+    /// The object's name.
+    pub name: &'a str,
+}
+
+/// Runs one pass and says when the next is due. It cannot fail: whatever happens stays with this object.
+pub async fn run<T>(
+    context: &Context<T>,
+    subject: Subject<'_>,
+    pass: impl Future<Output = Result<Action, ClusterError>>,
+) -> Action {
+    let Subject { controller, kind, namespace, name } = subject;
+    let span = tracing::info_span!(
+        "pass",
+        controller,
+        controllerGroup = GROUP,
+        controllerKind = kind,
+        namespace,
+        name,
+        reconcileID = context.clock.nonce(),
+    );
+    let _worker = context.metrics.reconciling(controller);
+    let began = context.clock.now();
+    let (action, outcome) = AssertUnwindSafe(pass)
+        .catch_unwind()
+        .map(|ended| match ended {
+            Ok(Ok(action)) if action == Action::await_change() => (action, PassResult::Success),
+            Ok(Ok(action)) => (action, PassResult::RequeueAfter),
+            Ok(Err(ClusterError::Conflict { what })) => {
+                tracing::debug!("{what} was changed in the meantime; looking again");
+                (Action::requeue(AFTER_CONFLICT), PassResult::Requeue)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the pass ended early");
+                (Action::requeue(AFTER_ERROR), PassResult::Error)
+            }
+            Err(_) => {
+                tracing::error!("the pass panicked; this object is looked at again in {} s", AFTER_PANIC.as_secs());
+                (Action::requeue(AFTER_PANIC), PassResult::Panic)
+            }
+        })
+        .instrument(span)
+        .await;
+    let took = Duration::try_from(context.clock.now().duration_since(began)).unwrap_or_default();
+    context.metrics.reconciled(controller, outcome, took);
+    action
+}

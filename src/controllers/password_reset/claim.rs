@@ -1,0 +1,275 @@
+//! The act step of an object: it writes claims, and a person's decision on an Unknown, each by compare-and-swap on the record
+//! as just read.
+//!
+//! The claim is also the first attempt: it stores the Timestamp under which the password is going to be sent. The call
+//! itself is made by the record's reconciler.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ObjectMeta;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+
+use super::observe::Observed;
+use crate::api::password_reset::{PasswordReset, State};
+use crate::api::reasons;
+use crate::api::reset_record::{Attempt, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
+use crate::clock;
+use crate::cluster::ClusterError;
+use crate::controllers::Context;
+use crate::decide::claim::step::Change;
+use crate::decide::claim::transition;
+use crate::decide::reset::eligibility::{self, NewClaim, Plan, ResetFacts};
+use crate::decide::{history, memory};
+use crate::ecs::{ApiCall, Transport};
+
+/// How soon to look again after a claim that somebody else was quicker to make, or that was not answered.
+const AFTER_LOST_CLAIM: Duration = Duration::from_millis(500);
+/// How soon to look again after a claim that the API server refused.
+const AFTER_REFUSED_CLAIM: Duration = Duration::from_secs(10);
+
+/// What became of a claim.
+enum ClaimResult {
+    /// It is made.
+    Written(Box<ResetRecord>),
+    /// It is not needed, or not possible, by the record as it is now: the watch will show why.
+    NotNow,
+    /// The record remembers as many owners as it can hold.
+    Full,
+}
+
+/// Makes the plan's claims, and shows them in its rows. Returns when to look again if not all could be made.
+pub(super) async fn make_claims<T: Transport>(
+    context: &Context<T>,
+    observed: &Observed,
+    plan: &mut Plan,
+) -> Option<Duration> {
+    let fingerprint = observed.request.fingerprint.as_ref()?;
+    let mut again = None;
+    for claim in std::mem::take(&mut plan.claims) {
+        let action = ApiCall::ModifyInstanceAttribute;
+        let permit = match context.calls.acquire_rate(&observed.scope.account, &observed.scope.region_id, action) {
+            Ok(permit) => permit,
+            Err(at) => return Some(clock::until_instant(at)),
+        };
+        let (name, attempt_id) =
+            (ResetRecord::name_of(&observed.scope.region_id, &claim.instance_id), context.clock.nonce());
+        context.claim_rate_permits.set(&name, (attempt_id.clone(), permit));
+        let row = plan.rows.iter_mut().find(|row| row.instance_id == claim.instance_id);
+        let claimed = make_claim(context, observed, &claim, fingerprint, &attempt_id).await;
+        if !matches!(claimed, Ok(ClaimResult::Written(_))) {
+            context.claim_rate_permits.take(&name);
+        }
+        let (reason, message) = match claimed {
+            Ok(ClaimResult::Written(record)) => {
+                plan.begun = observed.begins_run(&record).map(|begun| begun.and(plan.begun)).or(plan.begun);
+                if let (Some(row), Some(claimed)) = (row, record.row()) {
+                    row.clone_from(claimed);
+                }
+                continue;
+            }
+            Ok(ClaimResult::NotNow) => continue,
+            Err(error @ (ClusterError::Conflict { .. } | ClusterError::Unanswered { .. })) => {
+                tracing::info!(instanceID = claim.instance_id, %error, "the claim was not made; looking again");
+                return Some(AFTER_LOST_CLAIM);
+            }
+            Ok(ClaimResult::Full) => {
+                let message = "its ResetRecord remembers as many PasswordResets as it can hold; a cluster admin can remove entries of its status.completed that nobody needs";
+                (reasons::TOO_MANY_OWNERS, message.to_owned())
+            }
+            Err(error) => (reasons::PENDING, format!("it could not be claimed: {error}")),
+        };
+        tracing::warn!(instanceID = claim.instance_id, reason, error = message, "the claim was refused");
+        again = Some(AFTER_REFUSED_CLAIM);
+        if let Some(row) = row {
+            *row = eligibility::unclaimed_row(&claim, reason, message, observed.now);
+        }
+    }
+    again
+}
+
+/// Writes down that a person has decided that an Unknown restart happened, and shows it in the plan's rows.
+pub(super) async fn resolve<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> Result<(), ClusterError> {
+    let (Some(instance_id), Some(resolution)) = (&plan.happened, &observed.request.resolution) else { return Ok(()) };
+    let name = ResetRecord::name_of(&observed.scope.region_id, instance_id);
+    let Some(mut record) = context.cluster.record(&name).await? else { return Ok(()) };
+    if !resolution.counts(&record, &observed.request.owner, observed.now) {
+        return Ok(());
+    }
+    record.status = Some(transition::apply(&record, Change::Happened, None, observed.now));
+    let written = context.cluster.write_record(&record).await?;
+    tracing::info!(instanceID = instance_id.as_str(), claim = resolution.claim, "a person has decided on the Unknown");
+    // Of an instance that another run was asked for meanwhile, the row says that one.
+    let row = plan.rows.iter_mut().find(|row| row.instance_id == *instance_id && row.state == State::Unknown);
+    if let (Some(row), Some(resolved)) = (row, written.row()) {
+        row.clone_from(resolved);
+    }
+    context.ledger.put(written);
+    Ok(())
+}
+
+/// Writes down of each instance whose memory is lost that it is, so that the ordinary rules go on from there. Nothing is sent.
+/// Returns when to look again if not all of it could be.
+pub(super) async fn restore<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> Option<Duration> {
+    let mut again = None;
+    for instance_id in std::mem::take(&mut plan.lost) {
+        let written = restore_one(context, observed, &instance_id).await;
+        match written {
+            Ok(true) => {}
+            Ok(false) => {
+                // The cache was behind: there is no loss, and nothing to show that was not shown before.
+                again = Some(AFTER_LOST_CLAIM);
+                let row = plan.rows.iter_mut().find(|row| row.instance_id == instance_id);
+                if let (Some(row), Some(before)) = (row, observed.before.row(&instance_id)) {
+                    row.clone_from(before);
+                }
+            }
+            Err(error) => {
+                again = Some(AFTER_LOST_CLAIM);
+                tracing::warn!(instanceID = instance_id, %error, "a loss of memory could not be written down");
+            }
+        }
+    }
+    again
+}
+
+/// Returns whether there was something to write.
+async fn restore_one<T>(context: &Context<T>, observed: &Observed, instance_id: &str) -> Result<bool, ClusterError> {
+    let name = ResetRecord::name_of(&observed.scope.region_id, instance_id);
+    let found = context.cluster.record(&name).await?;
+    match &found {
+        Some(record) => context.ledger.put(record.clone()),
+        None => context.ledger.forget(&name),
+    }
+    let Some(target) = observed.target_again(instance_id, found.as_ref()) else { return Ok(false) };
+    let object = observed.facts();
+    let loss = eligibility::loss(&object, &target, observed.now)
+        .filter(|loss| eligibility::may_restore(&object, &target, *loss));
+    let Some(loss) = loss else { return Ok(false) };
+    let own = eligibility::own_memory(&object, &target);
+    let spec = match &found {
+        Some(record) => record.spec.clone(),
+        None => spec(observed, target.before.and_then(|row| row.claim).unwrap_or(1), instance_id, observed.now),
+    };
+    let (spec, status) = memory::restored(found.as_ref(), spec, loss, own, context.bounds(), observed.now);
+    let metadata = metadata(context, found.as_ref(), &spec);
+    let written = context.cluster.write_record(&ResetRecord { metadata, spec, status: Some(status) }).await?;
+    tracing::warn!(instanceID = instance_id, ?loss, "the memory of the instance is lost; a person decides");
+    context.ledger.put(written);
+    Ok(true)
+}
+
+/// Claims one instance, if the record as it is now allows it.
+async fn make_claim<T: Transport>(
+    context: &Context<T>,
+    observed: &Observed,
+    claim: &NewClaim,
+    fingerprint: &Fingerprint,
+    attempt_id: &str,
+) -> Result<ClaimResult, ClusterError> {
+    let name = ResetRecord::name_of(&observed.scope.region_id, &claim.instance_id);
+    let found = context.cluster.record(&name).await?;
+    match &found {
+        Some(record) => context.ledger.put(record.clone()),
+        None => context.ledger.forget(&name),
+    }
+    let Some(target) = observed.target_again(&claim.instance_id, found.as_ref()) else {
+        return Ok(ClaimResult::NotNow);
+    };
+    // The caches may lag behind: what they allowed is judged again. The slot was counted for this claim already.
+    let again = eligibility::plan(&ResetFacts { slot_holders: &[], ..observed.facts() }, &[target], observed.now);
+    if again.claims.is_empty() {
+        return Ok(ClaimResult::NotNow);
+    }
+    let Some(record) = build_claim(context, observed, claim, fingerprint, attempt_id, found.as_ref()) else {
+        return Ok(ClaimResult::Full);
+    };
+    let written = context.cluster.write_record(&record).await?;
+    context.ledger.put(written.clone());
+    tracing::info!(instanceID = claim.instance_id, claim = written.spec.claim, "claimed the instance");
+    Ok(ClaimResult::Written(Box::new(written)))
+}
+
+/// The record with the claim: one document, so that claim and attempt are one atomic step. `None`: it has no room for another
+/// owner.
+fn build_claim<T: Transport>(
+    context: &Context<T>,
+    observed: &Observed,
+    claim: &NewClaim,
+    fingerprint: &Fingerprint,
+    attempt_id: &str,
+    found: Option<&ResetRecord>,
+) -> Option<ResetRecord> {
+    let exists = |owner: &Owner| {
+        let object = ObjectRef::<DeserializeGuard<PasswordReset>>::new(&owner.name).within(&owner.namespace);
+        context.password_resets.get(&object).is_some()
+    };
+    let before = found.map(ResetRecord::progress).unwrap_or_default();
+    let completed = history::make_room(&before.completed, &observed.request.owner, exists)?;
+    // The present moment, not the pass's: earlier claims of this pass have taken their time.
+    let now = observed.account.as_ref().map_or(observed.now, |account| context.calls.now(account));
+    // A record that was made again goes on counting where the object's status left off.
+    let last = found.map(|record| record.spec.claim).max(claim.row.claim).unwrap_or(0);
+    let number = last.saturating_add(1);
+    let spec = ResetRecordSpec {
+        fingerprint: fingerprint.clone(),
+        state_seen: claim.state_seen.clone(),
+        ..spec(observed, number, &claim.instance_id, now)
+    };
+    let status = ResetRecordStatus {
+        phase: Phase::SettingPassword,
+        attempt: Some(Attempt {
+            id: attempt_id.to_owned(),
+            process: context.process.clone(),
+            number: 1,
+            timestamp: Time(now),
+            found_unanswered_until: None,
+        }),
+        unanswered_until: Some(Time(now + context.bounds().request_validity)),
+        start_time_evidence: before
+            .start_time_evidence
+            .filter(|_| found.is_some_and(|record| record.spec.account_name == observed.scope.account)),
+        last_restart_time: before.last_restart_time,
+        row: Some(eligibility::initial_row(claim, number, now)),
+        memory_lost_time: before.memory_lost_time,
+        completed,
+        ..ResetRecordStatus::default()
+    };
+    debug_assert!(status.row.as_ref().is_some_and(|row| row.state == State::SettingPassword));
+    Some(ResetRecord { metadata: metadata(context, found, &spec), spec, status: Some(status) })
+}
+
+/// A claim as the object asks for it.
+fn spec(observed: &Observed, claim: i64, instance_id: &str, now: Timestamp) -> ResetRecordSpec {
+    let object = &observed.object.spec;
+    let unknown = Fingerprint { key_id: String::new(), value: String::new() };
+    ResetRecordSpec {
+        claim,
+        claim_time: Time(now),
+        owner: observed.request.owner.clone(),
+        account_name: observed.scope.account.clone(),
+        region_id: observed.scope.region_id.clone(),
+        instance_id: instance_id.to_owned(),
+        tokens: observed.request.tokens.clone(),
+        retry: observed.request.retry.clone(),
+        fingerprint: observed.request.fingerprint.clone().unwrap_or(unknown),
+        password_secret_ref: observed.secret.clone(),
+        restart_policy: object.restart_policy(),
+        max_unavailable: object.max_unavailable(),
+        min_ready_seconds: object.min_ready_seconds(),
+        timeout_seconds: object.timeout_seconds(),
+        stable_state_timeout_seconds: object.stable_state_timeout_seconds(),
+        state_seen: String::new(),
+    }
+}
+
+fn metadata<T>(context: &Context<T>, found: Option<&ResetRecord>, spec: &ResetRecordSpec) -> ObjectMeta {
+    let new = || ObjectMeta {
+        name: Some(ResetRecord::name_of(&spec.region_id, &spec.instance_id)),
+        namespace: Some(context.settings.namespace.clone()),
+        ..ObjectMeta::default()
+    };
+    found.map_or_else(new, |record| record.metadata.clone())
+}

@@ -1,0 +1,120 @@
+//! One object: resolves its instances, claims those that may start now, and shows where all of them stand.
+//!
+//! ```text
+//! observe (reads) ─▶ decide::rollout::plan (pure) ─▶ act (claims, CAS) ─▶ decide::summary (pure) ─▶ record (status)
+//! ```
+//! It never calls ECS with a change: a claim is a write of a record, and the record's reconciler takes it from there.
+
+mod claim;
+mod denials;
+mod observe;
+mod publish;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+
+use crate::api::conditions::ready;
+use crate::api::password_reset::State;
+use crate::clock;
+use crate::cluster::ClusterError;
+use crate::cluster::unreadable;
+use crate::cluster::wake::Waiter;
+use crate::controllers::Context;
+use crate::controllers::pass::{self, Subject};
+use crate::decide::reset::eligibility;
+use crate::decide::reset::eligibility::Plan;
+use crate::decide::reset::status;
+use crate::ecs::Transport;
+use observe::Observed;
+
+pub use denials::LoggedDenials;
+
+const KIND: &str = "PasswordReset";
+/// How soon to look again while the account is being looked at for the first time, which wakes its objects.
+const AFTER_START: Duration = Duration::from_secs(5);
+/// How long an interest in readings outlives the next pass that is due anyway.
+const TTL_GRACE: Duration = Duration::from_mins(1);
+
+/// One pass over an object.
+pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String, name: String) -> Action {
+    let subject = Subject { controller: "password_reset", kind: KIND, namespace: &namespace, name: &name };
+    pass::run(&context, subject, reconcile_once(&context, &namespace, &name)).await
+}
+
+/// What is to be forgotten about an object that is gone. Its claims in flight are driven to their ends all the same.
+pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
+    context.instances.unsubscribe(&waiter(namespace, name));
+    context.status_writes.take(&key(namespace, name));
+    context.denials.take(&key(namespace, name));
+    context.metrics.forget(KIND, &key(namespace, name));
+}
+
+fn key(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+fn waiter(namespace: &str, name: &str) -> Waiter {
+    Waiter::Object { namespace: namespace.to_owned(), name: name.to_owned() }
+}
+
+async fn reconcile_once<T: Transport>(
+    context: &Context<T>,
+    namespace: &str,
+    name: &str,
+) -> Result<Action, ClusterError> {
+    context.synced.wait().await;
+    let object = match context.cluster.password_reset(namespace, name).await {
+        Ok(object) if object.metadata.deletion_timestamp.is_none() => object,
+        Ok(_) | Err(ClusterError::NotFound { .. }) => {
+            forget(context, namespace, name);
+            return Ok(Action::await_change());
+        }
+        Err(ClusterError::Unreadable { why, generation, .. }) => {
+            let conditions = unreadable::conditions(&why, generation, context.clock.now());
+            context.metrics.set_object(KIND, &key(namespace, name), ready(&conditions), BTreeMap::new());
+            let patch = unreadable::status_patch(&conditions, generation);
+            context.cluster.merge_password_reset_status(namespace, name, &patch).await?;
+            return Ok(Action::await_change());
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(observed) = observe::observe(context, object).await else {
+        return Ok(Action::requeue(AFTER_START));
+    };
+    let mut plan = eligibility::plan(&observed.facts(), &observed.targets(), observed.now);
+    claim::resolve(context, &observed, &mut plan).await?;
+    let restored = claim::restore(context, &observed, &mut plan).await;
+    let claimed = claim::make_claims(context, &observed, &mut plan).await;
+    if let Some(account) = observed.account_out_of_use() {
+        eligibility::hold_up(&mut plan.rows, account);
+    }
+    let status = status::status(&observed.status_facts(&plan), observed.now);
+    let written = publish::write(context, &observed, status).await?;
+    let pause = [restored, claimed, written, next_requeue(context, &observed, &plan)].into_iter().flatten().min();
+    ask(context, &observed, &plan, pause);
+    Ok(pause.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// When to look again by itself: at the next deadline, and while work is open for the sake of the Secret.
+fn next_requeue<T>(context: &Context<T>, observed: &Observed, plan: &Plan) -> Option<Duration> {
+    // A failure counts: another password in the Secret is a reason to try again.
+    let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.state == State::Failed);
+    let deadline = plan.wake.map(|wake: Timestamp| clock::until(observed.now, wake) + Duration::from_millis(50));
+    let secret = is_open.then_some(context.settings.secret_poll);
+    [deadline, secret].into_iter().flatten().min()
+}
+
+/// Asks for readings of the instances that wait for one.
+fn ask<T>(context: &Context<T>, observed: &Observed, plan: &Plan, pause: Option<Duration>) {
+    let waiter = waiter(&observed.request.owner.namespace, &observed.request.owner.name);
+    if plan.watch.is_empty() {
+        context.instances.unsubscribe(&waiter);
+        return;
+    }
+    let ttl = pause.unwrap_or_default() + context.settings.secret_poll + TTL_GRACE;
+    context.instances.subscribe(waiter, &observed.scope, &plan.watch, None, ttl);
+}

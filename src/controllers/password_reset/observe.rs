@@ -1,0 +1,324 @@
+//! The observe step: everything that the plan of one object rests on. Reads only.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+use secrecy::ExposeSecret;
+
+use super::denials;
+use crate::api::password_reset::{PasswordReset, PasswordResetStatus, Requested};
+use crate::api::reset_record::{ClaimedSecretRef, Owner, OwnerHistory, ResetRecord};
+use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, reasons};
+use crate::cloud::accounts::{UsableAccount, not_ready};
+use crate::cloud::readings;
+use crate::cluster::secrets;
+use crate::controllers::Context;
+use crate::decide::history::{self, Request};
+use crate::decide::reset::eligibility::{BadRecord, Plan, ReadHold, ResetFacts, Target};
+use crate::decide::reset::password_rules::{self, Broken};
+use crate::decide::reset::runs::{self, Begun};
+use crate::decide::reset::status::StatusFacts;
+use crate::decide::resolution::Resolution;
+use crate::decide::{Hold, Reading, budget};
+use crate::ecs::{Scope, Transport};
+
+/// What was seen of one object. It holds no password: only its fingerprint and what is wrong with it.
+pub(super) struct Observed {
+    /// The object, just read.
+    pub(super) object: PasswordReset,
+    /// Its status as it stands.
+    pub(super) before: PasswordResetStatus,
+    /// What that status answers.
+    requested: Option<Requested>,
+    /// What it asks for.
+    pub(super) request: Request,
+    /// The moment, on ECS's clock.
+    pub(super) now: Timestamp,
+    /// The account, where it can be used.
+    pub(super) account: Option<Arc<UsableAccount>>,
+    /// Where its instances are read.
+    pub(super) scope: Scope,
+    /// Where its password is.
+    pub(super) secret: ClaimedSecretRef,
+    /// One for each instance, in the order of their ids.
+    instances: Vec<OwnedTarget>,
+    account_trouble: Option<Hold>,
+    secret_trouble: Option<Hold>,
+    broken: Option<Broken>,
+    broken_on_windows: Option<Broken>,
+    may_describe: Option<bool>,
+    slot_holders: Vec<budget::Holder>,
+    out_of_sync: Vec<String>,
+    uncompared: bool,
+    poll_trouble: Option<ReadHold>,
+    account_is_for_a_person: bool,
+}
+
+struct OwnedTarget {
+    instance_id: String,
+    record: Option<Arc<ResetRecord>>,
+    bad_record: Option<BadRecord>,
+    reading: Option<Reading>,
+}
+
+impl OwnedTarget {
+    /// What its record remembers of an owner.
+    fn entry(&self, owner: &Owner) -> Option<&OwnerHistory> {
+        history::entry_of(&self.record.as_ref()?.status.as_ref()?.completed, owner)
+    }
+
+    /// From here on nothing is known of an instance that the account's rules do not cover.
+    fn redacted(self) -> Self {
+        Self { reading: self.reading.map(Reading::redacted), ..self }
+    }
+}
+
+/// Reads the records that were deleted, as it seems, while there was no watch: nothing tells of that, and slots would stay taken.
+async fn read_doubted<T>(context: &Context<T>) {
+    for name in context.ledger.doubted() {
+        match context.cluster.record(&name).await {
+            Ok(Some(record)) => context.ledger.put(record),
+            Ok(None) => {
+                tracing::warn!(record = name, "the record was deleted; what was done to its instance is forgotten");
+                context.ledger.forget(&name);
+            }
+            // It stays in doubt, and the next pass asks again.
+            Err(error) => tracing::debug!(record = name, %error, "the record could not be read"),
+        }
+    }
+}
+
+/// `None`: the account exists but was not looked at yet, which happens at the start only.
+pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Observed> {
+    read_doubted(context).await;
+    let namespace = object.namespace().unwrap_or_default();
+    let account_name = object.spec.account_name().to_owned();
+    let account = account(context, &account_name).ok()?;
+    let account_is_for_a_person = account.as_ref().map_or(true, |account| account.is_for_a_person());
+    let region = &object.spec.region_id;
+    let account = account.and_then(|account| match account.hold_for(&namespace, region) {
+        Some(hold) => Err(hold),
+        None => Ok(account),
+    });
+    let (account, account_trouble) = match account {
+        Ok(account) => (Some(account), None),
+        Err(hold) => (None, Some(hold)),
+    };
+    // Only starting is held back, so the account stays: what has begun is still looked at.
+    let account_trouble =
+        account_trouble.or_else(|| context.policies.hold_all().map(|hold| not_ready(&account_name, hold.reason)));
+    let local = context.clock.now();
+    let now = account.as_ref().map_or(local, |account| account.clock().now(local));
+
+    let owner = Owner { namespace, name: object.name_any(), uid: object.uid().unwrap_or_default() };
+    let reference = &object.spec.password_secret_ref;
+    let secret = ClaimedSecretRef {
+        namespace: owner.namespace.clone(),
+        name: reference.name.clone(),
+        key: reference.key().to_owned(),
+    };
+    let password = secrets::read(&context.cluster, &secret).await;
+    let before = object.status.clone().unwrap_or_default();
+    let requested = before.requested();
+    let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
+    let request = Request {
+        tokens: history::tokens(object.spec.run_id.as_deref(), annotation(RERUN_REQUESTED_AT)),
+        retry: history::retry(annotation(RETRY_REQUESTED_AT), requested.as_ref()),
+        fingerprint: password.as_ref().ok().map(|password| context.fingerprint_key.of(&owner, password)),
+        resolution: annotation(RESOLVE_UNKNOWN).and_then(Resolution::parse),
+        owner,
+    };
+    let text = password.as_ref().ok().map(ExposeSecret::expose_secret);
+
+    let scope = Scope { account: account_name, region_id: region.clone() };
+    let mut ids = object.spec.instance_ids.clone();
+    ids.sort_unstable();
+    let instances: Vec<OwnedTarget> = ids
+        .into_iter()
+        .map(|instance_id| OwnedTarget {
+            record: context.ledger.get(&ResetRecord::name_of(region, &instance_id)),
+            bad_record: context.ledger.record_problem(&ResetRecord::name_of(region, &instance_id)),
+            reading: context
+                .instances
+                .latest(&scope, &instance_id)
+                .map(|observation| readings::reading(&observation, account.as_deref(), &request.owner.namespace)),
+            instance_id,
+        })
+        .collect();
+    let missing = instances.iter().find(|seen| seen.reading.as_ref().is_some_and(|reading| reading.seen.is_none()));
+    let trouble = context.instances.poll_error(&scope);
+    let may_describe = match (missing, &account) {
+        // Where ECS does not answer it would hold up this pass, and those of others.
+        (Some(missing), Some(account)) if trouble.is_none() => {
+            may_describe(context, account, region, &missing.instance_id, now).await
+        }
+        _ => None,
+    };
+    if let Some(account) = &account {
+        let readings = instances.iter().filter_map(|seen| Some((seen.instance_id.as_str(), seen.reading.as_ref()?)));
+        denials::note(context, account, &request.owner, may_describe, readings);
+    }
+    let reading_of = |id: &str| instances.iter().find(|seen| seen.instance_id == id)?.reading.clone();
+    let slot_holders =
+        context.ledger.with_records(|records| budget::holders(records, &request, reading_of, context.bounds(), now));
+    let instances = instances.into_iter().map(OwnedTarget::redacted).collect::<Vec<_>>();
+    Some(Observed {
+        slot_holders,
+        out_of_sync: out_of_sync(&instances, &request),
+        uncompared: instances.iter().any(|seen| !can_be_compared(seen, &request, &before)),
+        poll_trouble: trouble.map(|error| readings::hold_for(&error, region)),
+        account_is_for_a_person,
+        broken: text.and_then(|text| password_rules::check(text).err()),
+        broken_on_windows: text.and_then(|text| password_rules::check_windows(text).err()),
+        secret_trouble: password.err(),
+        before,
+        requested,
+        object,
+        request,
+        now,
+        account,
+        scope,
+        secret,
+        instances,
+        account_trouble,
+        may_describe,
+    })
+}
+
+/// The account exists, but this process has not looked at it yet.
+struct NotCheckedYet;
+
+/// The account as last checked; else why an object cannot have one.
+fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<UsableAccount>, Hold>, NotCheckedYet> {
+    let hold = |reason, message| Ok(Err(Hold { reason, message }));
+    match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
+        None => hold(reasons::ACCOUNT_NOT_FOUND, format!("there is no ECSAccount {name}")),
+        Some(DeserializeGuard(Err(_))) => Ok(Err(not_ready(name, reasons::INVALID_SPEC))),
+        Some(DeserializeGuard(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
+    }
+}
+
+/// Asks ECS, with a dry run, whether the identity may describe instances: an empty answer does not tell.
+async fn may_describe<T: Transport>(
+    context: &Context<T>,
+    account: &UsableAccount,
+    region: &str,
+    instance_id: &str,
+    now: Timestamp,
+) -> Option<bool> {
+    if let Some(known) = account.may_describe(region, now) {
+        return Some(known);
+    }
+    let may = readings::may_describe(&context.calls, account, region, instance_id, now).await?;
+    account.set_may_describe(region, may, now);
+    Some(may)
+}
+
+/// The instances that were reset with another password than the Secret holds now.
+fn out_of_sync(instances: &[OwnedTarget], request: &Request) -> Vec<String> {
+    let Some(fingerprint) = &request.fingerprint else { return Vec::new() };
+    let differs = |seen: &&OwnedTarget| {
+        seen.entry(&request.owner).is_some_and(|entry| {
+            entry.row.password_set_time.is_some() && history::differs(fingerprint, &entry.fingerprint)
+        })
+    };
+    instances.iter().filter(differs).map(|seen| seen.instance_id.clone()).collect()
+}
+
+/// Whether it can be known if the instance has the password that the Secret holds. Not so of one whose record was lost, or whose
+/// password was compared by a key that is gone.
+fn can_be_compared(seen: &OwnedTarget, request: &Request, before: &PasswordResetStatus) -> bool {
+    let row = || before.row(&seen.instance_id);
+    match (seen.entry(&request.owner), &request.fingerprint) {
+        (Some(entry), Some(fingerprint)) => {
+            entry.row.password_set_time.is_none() || entry.fingerprint.key_id == fingerprint.key_id
+        }
+        (None, _) => row().is_none_or(|row| !row.state.has_ended() || row.password_set_time.is_none()),
+        (Some(_), None) => false,
+    }
+}
+
+impl Observed {
+    /// What the plan takes.
+    pub(super) fn facts(&self) -> ResetFacts<'_> {
+        let suspended = self
+            .object
+            .spec
+            .suspended()
+            .then(|| Hold { reason: reasons::SUSPENDED, message: "suspended; nothing new is started".to_owned() });
+        let hold = suspended.or_else(|| self.account_trouble.clone()).or_else(|| self.secret_trouble.clone());
+        let account = self.account.as_ref();
+        ResetFacts {
+            spec: &self.object.spec,
+            request: &self.request,
+            run: self.before.run.as_ref(),
+            requested: self.requested.as_ref(),
+            hold,
+            broken: self.broken,
+            broken_on_windows: self.broken_on_windows,
+            hides_unpermitted: account.is_none_or(|account| account.spec.rules.is_some()),
+            may_describe: self.may_describe,
+            read_trouble: self.poll_trouble.as_ref(),
+            slot_holders: &self.slot_holders,
+            min_restart_interval_seconds: account.map_or(0, |account| account.spec.min_restart_interval_seconds()),
+        }
+    }
+
+    /// What is wrong with the account, where that holds up what has begun too.
+    pub(super) fn account_out_of_use(&self) -> Option<&Hold> {
+        self.account_trouble.as_ref().filter(|_| self.account.is_none())
+    }
+
+    /// The instances, for the plan.
+    pub(super) fn targets(&self) -> Vec<Target<'_>> {
+        self.instances.iter().map(|seen| self.target(seen, seen.record.as_deref())).collect()
+    }
+
+    /// One instance with its record as it was just read, for a second judgement before its claim.
+    pub(super) fn target_again<'a>(&'a self, instance_id: &str, record: Option<&'a ResetRecord>) -> Option<Target<'a>> {
+        let seen = self.instances.iter().find(|seen| seen.instance_id == instance_id)?;
+        Some(self.target(seen, record))
+    }
+
+    fn target<'a>(&'a self, seen: &'a OwnedTarget, record: Option<&'a ResetRecord>) -> Target<'a> {
+        Target {
+            instance_id: &seen.instance_id,
+            record,
+            bad_record: seen.bad_record,
+            before: self.before.row(&seen.instance_id),
+            reading: seen.reading.as_ref(),
+        }
+    }
+
+    /// The run that a claim which was just made has begun, if it has.
+    pub(super) fn begins_run(&self, record: &ResetRecord) -> Option<Begun> {
+        let target = self.target_again(&record.spec.instance_id, Some(record))?;
+        runs::begun(&self.facts(), &[target])
+    }
+
+    /// What the status is made of.
+    pub(super) fn status_facts<'a>(&'a self, plan: &'a Plan) -> StatusFacts<'a> {
+        let patience = SignedDuration::from_secs(i64::from(self.object.spec.stable_state_timeout_seconds()));
+        StatusFacts {
+            generation: self.object.metadata.generation,
+            before: &self.before,
+            request: &self.request,
+            rerun_requested_at: self.object.annotations().get(RERUN_REQUESTED_AT).map(String::as_str),
+            asks_to_resolve: self.object.annotations().contains_key(RESOLVE_UNKNOWN),
+            account_name: self.object.spec.account_name(),
+            account_trouble: self.account_trouble.as_ref(),
+            account_patience: self.account_is_for_a_person.then_some(patience),
+            secret_trouble: self.secret_trouble.as_ref(),
+            broken: self.broken,
+            suspended: self.object.spec.suspended(),
+            out_of_sync: &self.out_of_sync,
+            uncompared: self.uncompared,
+            poll_trouble: self.poll_trouble.as_ref(),
+            patience,
+            plan,
+        }
+    }
+}

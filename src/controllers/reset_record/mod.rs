@@ -1,0 +1,181 @@
+//! One claimed instance: a pass takes one step of the protocol.
+//!
+//! ```text
+//! observe (reads) ─▶ decide::instance::next (pure) ─▶ record (CAS) ─▶ act (one call) ─▶ fold (pure) ─▶ record (CAS)
+//! ```
+//! Each pass begins with a GET of the record; the watch and the readings only wake it. A pass makes at most one changing
+//! call, under an attempt that was stored first; whatever goes wrong afterwards, the record says what may have happened.
+
+mod absent;
+mod observe;
+mod send;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+
+use crate::api::reset_record::ResetRecord;
+use crate::clock;
+use crate::cluster::ClusterError;
+use crate::cluster::wake::Waiter;
+use crate::controllers::Context;
+use crate::controllers::pass::{self, Subject};
+use crate::decide::claim::next::{is_done, next};
+use crate::decide::claim::step::{Call, Step};
+use crate::decide::claim::transition;
+use crate::ecs::{ApiCall, RatePermit, Transport};
+use observe::Observed;
+use store::Intent;
+
+pub use absent::Absent;
+
+/// How long an interest in readings outlives the moment at which the pass comes back by itself.
+const TTL_GRACE: Duration = Duration::from_mins(1);
+/// How soon to look again while ECS's time is not known. The account's first look wakes its records.
+const WITHOUT_TIME: Duration = Duration::from_secs(5);
+/// How soon to look again for a slot that another instance was quicker to take.
+const WITHOUT_SLOT: Duration = Duration::from_secs(1);
+/// A pass that has written is woken by the watch; this is for the case that the watch is behind.
+const AFTER_WRITE: Duration = Duration::from_secs(5);
+
+/// One pass over a record.
+pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Context<T>>, name: String) -> Action {
+    let subject = Subject {
+        controller: "reset_record",
+        kind: "ResetRecord",
+        namespace: &context.settings.namespace,
+        name: &name,
+    };
+    pass::run(&context, subject, reconcile_once(&context, &name)).await
+}
+
+/// The watch does not show a record. One that this process has written is not gone: it is shown later.
+pub fn unseen<T>(context: &Context<T>, name: &str) {
+    if context.ledger.get(name).is_none() {
+        forget(context, name);
+    }
+}
+
+/// What is to be forgotten about a record that is gone. Never that its attempt was sent: a cache that is behind must not
+/// make a sent restart look unsent.
+fn forget<T>(context: &Context<T>, name: &str) {
+    context.instances.unsubscribe(&Waiter::Record(name.to_owned()));
+    context.claim_rate_permits.take(name);
+    context.owner_missed_since.take(name);
+    context.untimed_since.take(name);
+    context.absent.take(name);
+    context.ledger.forget(name);
+}
+
+async fn reconcile_once<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, ClusterError> {
+    context.synced.wait().await;
+    let record = match context.cluster.record(name).await {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            forget(context, name);
+            return Ok(Action::await_change());
+        }
+        // Its owner's row says so too. Whoever mends it changes it, and the watch wakes.
+        Err(error @ (ClusterError::Misnamed { .. } | ClusterError::Unreadable { .. })) => {
+            tracing::warn!(%error, "the record is unusable, and ignored until a cluster admin repairs it");
+            return Ok(Action::await_change());
+        }
+        Err(error) => return Err(error),
+    };
+    context.ledger.put(record.clone());
+    if is_done(&record) {
+        context.instances.unsubscribe(&Waiter::Record(name.to_owned()));
+        return Ok(Action::await_change());
+    }
+    let observed = observe::observe(context, &record).await;
+    match next(&observed.observed(context, &record), observed.now) {
+        Step::Done => Ok(Action::await_change()),
+        Step::Wait { until, fresh_after } => {
+            let pause = clock::until(observed.now, until).max(Duration::from_millis(100));
+            if !observed.is_timed {
+                return Ok(Action::requeue(pause.min(WITHOUT_TIME)));
+            }
+            Ok(wait(context, &record, &observed, fresh_after, pause))
+        }
+        Step::Write(change) => {
+            let status = transition::apply(&record, change, observed.reading.as_ref(), observed.now);
+            store::write(context, record, status).await?;
+            Ok(Action::requeue(AFTER_WRITE))
+        }
+        // Never so by design: without a reading nothing is due.
+        Step::Call(_) if !observed.is_timed => Ok(Action::requeue(WITHOUT_TIME)),
+        Step::Call(call) => execute(context, record, &observed, call).await,
+    }
+}
+
+/// Waits for a reading, a change or the time. What is known already wakes nobody, so it is looked at once more.
+fn wait<T>(
+    context: &Context<T>,
+    record: &ResetRecord,
+    observed: &Observed,
+    fresh_after: Option<jiff::Timestamp>,
+    pause: Duration,
+) -> Action {
+    let spec = &record.spec;
+    let scope = observe::scope(spec);
+    let waiter = Waiter::Record(ResetRecord::name_of(&spec.region_id, &spec.instance_id));
+    let ids = std::slice::from_ref(&spec.instance_id);
+    context.instances.subscribe(waiter, &scope, ids, fresh_after, pause + TTL_GRACE);
+    let seen = observed.reading.as_ref().map(|reading| reading.sent_at);
+    let latest = context.instances.latest(&scope, &spec.instance_id).map(|observation| observation.sent_at);
+    if latest > seen { Action::requeue(Duration::from_millis(10)) } else { Action::requeue(pause) }
+}
+
+/// Stores the attempt unless it is stored already, makes the call, and writes down what became of it.
+async fn execute<T: Transport>(
+    context: &Context<T>,
+    record: ResetRecord,
+    observed: &Observed,
+    call: Call,
+) -> Result<Action, ClusterError> {
+    let permit = match permit(context, &record, call) {
+        Ok(permit) => permit,
+        Err(pause) => return Ok(Action::requeue(pause)),
+    };
+    let replaces_unsent = observed.observed(context, &record).unsent;
+    let propose = |record| {
+        let (id, process) = (context.clock.nonce(), context.process.clone());
+        let attempt = transition::NewAttempt { id, process, timestamp: observed.now, replaces_unsent };
+        Intent::propose(record, call, attempt, context.bounds())
+    };
+    let intent = match call {
+        Call::SetPasswordAsStored => Intent::as_stored(record, call),
+        Call::SetPassword => propose(record).store(context).await?,
+        Call::Restart { .. } => {
+            // A restart has its slot from when it is stored, so no other one may be stored since the slots were counted.
+            let _turn = context.storing_restart.lock().await;
+            if !observe::has_slot(context, &record, observed.now) {
+                return Ok(Action::requeue(WITHOUT_SLOT));
+            }
+            propose(record).store(context).await?
+        }
+    };
+    let (record, outcome) = send::perform(context, observed, intent, permit).await;
+    let status = transition::fold(&record, call, &outcome, observed.later(context));
+    store::write(context, record, status).await?;
+    Ok(Action::requeue(AFTER_WRITE))
+}
+
+/// The rate limiter's permit, taken before an attempt is stored. The claim took it for the attempt that it stored.
+fn permit<T: Transport>(context: &Context<T>, record: &ResetRecord, call: Call) -> Result<RatePermit, Duration> {
+    let action = match call {
+        Call::Restart { .. } => ApiCall::RebootInstance,
+        Call::SetPassword | Call::SetPasswordAsStored => ApiCall::ModifyInstanceAttribute,
+    };
+    let stored = record.status.as_ref().and_then(|status| status.attempt.as_ref());
+    match context.claim_rate_permits.take(&record.name_any()) {
+        Some((id, permit)) if call == Call::SetPasswordAsStored && stored.is_some_and(|it| it.id == id) => Ok(permit),
+        _ => context
+            .calls
+            .acquire_rate(&record.spec.account_name, &record.spec.region_id, action)
+            .map_err(clock::until_instant),
+    }
+}

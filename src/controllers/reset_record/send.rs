@@ -1,0 +1,171 @@
+//! The act step: one changing call, for an attempt that is stored. Decides nothing.
+//!
+//! In this order: note that the attempt is being sent, sign under the stored Timestamp, look whether the account still
+//! consents, ask for leadership, send once.
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use secrecy::SecretString;
+
+use super::observe::{Observed, may_send_now, not_known};
+use super::store::{Intent, Stored};
+use crate::api::reasons;
+use crate::api::reset_record::{Attempt, ResetRecord};
+use crate::cloud::calls::prepare;
+use crate::controllers::Context;
+use crate::decide::claim::step::Call;
+use crate::decide::claim::transition::CallOutcome;
+use crate::decide::{Hold, SEND_WINDOW, later};
+use crate::ecs::{Accepted, CallError, Class, ErrorResponse, RatePermit, Reply, RetryRule, Signed, Stamp, Transport};
+use crate::ecs::{ApiCall, modify_password, reboot_instance};
+
+/// Makes the call, and says what became of it.
+pub(super) async fn perform<T: Transport>(
+    context: &Context<T>,
+    observed: &Observed,
+    intent: Intent<Stored>,
+    permit: RatePermit,
+) -> (ResetRecord, CallOutcome) {
+    let (record, call, attempt) = intent.spend();
+    // From here on it counts as sent, whether it leaves or not: if it does not, the record soon says that nothing is unanswered, and
+    // then it may not be sent any more.
+    context.sent.set(&record.name_any(), attempt.id.clone());
+    if attempt.process != context.process {
+        // Never so by design. If it were, the other process might have sent it.
+        return (record, CallOutcome::Unknown("the attempt is another process's".to_owned()));
+    }
+    let outcome = match send(context, observed, &record, call, &attempt, permit).await {
+        Ok(reply) => outcome(reply, call, observed.later(context)),
+        Err(Hold { reason, message }) => CallOutcome::NotSent { reason, message },
+    };
+    log(&record, call, &outcome);
+    (record, outcome)
+}
+
+async fn send<T: Transport>(
+    context: &Context<T>,
+    observed: &Observed,
+    record: &ResetRecord,
+    call: Call,
+    attempt: &Attempt,
+    permit: RatePermit,
+) -> Result<Reply<Accepted>, Hold> {
+    let spec = &record.spec;
+    let account = observed.account.as_deref().ok_or_else(|| not_known(&spec.account_name))?;
+    // What is no trouble of ECS or the account leaves the row where it was.
+    let (reason, sent) = match call {
+        Call::Restart { .. } => (reasons::PASSWORD_SET, "the restart"),
+        Call::SetPassword | Call::SetPasswordAsStored => (reasons::SETTING_PASSWORD, "the password"),
+    };
+    let held = |why: &str| Hold { reason, message: format!("{sent} was not sent: {why}; it is tried again") };
+    let (endpoint, credentials, destination) = prepare(account, &spec.region_id, observed.later(context))?;
+    let stamp = Stamp { timestamp: attempt.timestamp.0, nonce: context.clock.nonce() };
+    let signed: Signed<Accepted> = match call {
+        Call::Restart { .. } => reboot_instance(&endpoint, credentials, &spec.instance_id, &stamp),
+        Call::SetPassword | Call::SetPasswordAsStored => {
+            let password: &SecretString = observed.password.as_ref().ok_or_else(|| held("it was not read"))?;
+            modify_password(&endpoint, credentials, &spec.instance_id, password, &stamp)
+        }
+    };
+    if observed.later(context) > later(attempt.timestamp.0, SEND_WINDOW) {
+        return Err(held("the attempt is too old"));
+    }
+    may_send_now(context, observed, spec)?;
+    // A request that has not left when connecting is given up never leaves.
+    let needed = context.settings.ecs_connect_timeout;
+    let Some(leave) = context.gate.permit(needed) else { return Err(held("this process does not lead")) };
+    leave.spend();
+    Ok(context.calls.send(destination, permit, signed).await)
+}
+
+/// What an answer means for the protocol.
+fn outcome(reply: Reply<Accepted>, call: Call, now: Timestamp) -> CallOutcome {
+    let error = match reply.result {
+        Ok(Accepted { request_id }) => {
+            return CallOutcome::Accepted { request_id: Some(request_id), at: whole_second_after(now) };
+        }
+        Err(error) => error,
+    };
+    match (error.verdict(), &error) {
+        (RetryRule::Unknown, _) => CallOutcome::Unknown(error.to_string()),
+        (_, CallError::NotSent(_)) => {
+            CallOutcome::NotSent { reason: reasons::ECS_UNAVAILABLE, message: error.to_string() }
+        }
+        (verdict, _) => {
+            let message = format!("{error}{}", missing_permission(&error, call));
+            CallOutcome::Refused { later: verdict == RetryRule::Later, reason: reason(&error), message }
+        }
+    }
+}
+
+/// Which permission the refusal is about, where it is about one.
+fn missing_permission(error: &CallError, call: Call) -> &'static str {
+    match (error, call) {
+        (CallError::Refused(refusal), _) if !refusal.names_a_missing_permission() => "",
+        (CallError::Refused(_), Call::Restart { .. }) => "; the identity needs ecs:RebootInstance on the instance",
+        (CallError::Refused(_), Call::SetPassword | Call::SetPasswordAsStored) => {
+            "; the identity needs ecs:ModifyInstanceAttribute on the instance, and no policy may deny it by the condition ecs:PasswordCustomized"
+        }
+        _ => "",
+    }
+}
+
+/// The first whole second that `time` is not after: records hold whole seconds, and a reading that was sent in the second of
+/// an answer, but before it, must not count as one after it. For the same reason the answer's own `Date` will not do.
+fn whole_second_after(time: Timestamp) -> Timestamp {
+    let second = time.as_second() + i64::from(time.subsec_nanosecond() > 0);
+    Timestamp::from_second(second).unwrap_or(time)
+}
+
+/// The reason that a row shows for a refusal.
+fn reason(error: &CallError) -> &'static str {
+    let code = if let CallError::Refused(ErrorResponse { code, .. }) = error { code.as_str() } else { "" };
+    match error.class() {
+        Class::Throttled => reasons::THROTTLED,
+        Class::WaitState => reasons::WAITING_FOR_STABLE_STATE,
+        Class::Transient => reasons::ECS_UNAVAILABLE,
+        Class::Auth => reasons::ACCOUNT_NOT_READY,
+        Class::Gone => reasons::INSTANCE_NOT_FOUND,
+        Class::Denied if code.starts_with("InstanceLocked") => reasons::INSTANCE_LOCKED,
+        Class::Denied if code.starts_with("InstanceExpired") => reasons::INSTANCE_EXPIRED,
+        Class::Denied => reasons::NOT_PERMITTED,
+        Class::Invalid | Class::Refused | Class::Unknown => reasons::PASSWORD_REFUSED,
+    }
+}
+
+fn log(record: &ResetRecord, call: Call, outcome: &CallOutcome) {
+    let api = match call {
+        Call::Restart { .. } => ApiCall::RebootInstance.as_str(),
+        Call::SetPassword | Call::SetPasswordAsStored => ApiCall::ModifyInstanceAttribute.as_str(),
+    };
+    let instance_id = record.spec.instance_id.as_str();
+    match outcome {
+        CallOutcome::Accepted { request_id, .. } => {
+            tracing::info!(api, instanceID = instance_id, requestID = request_id.as_deref(), "ECS accepted the call");
+        }
+        CallOutcome::Refused { later, message, .. } => {
+            tracing::warn!(api, instanceID = instance_id, later, error = message.as_str(), "ECS refused the call");
+        }
+        CallOutcome::NotSent { reason, message } => {
+            tracing::warn!(api, instanceID = instance_id, reason, error = message.as_str(), "the call was not sent");
+        }
+        CallOutcome::Unknown(why) => {
+            tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the outcome of the call is not known");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_second_after;
+
+    #[test]
+    fn an_acknowledgement_is_never_before_its_answer() {
+        for (answered, noted) in
+            [("10:00:00Z", "10:00:00Z"), ("10:00:00.000001Z", "10:00:01Z"), ("10:00:59.9Z", "10:01:00Z")]
+        {
+            let at = |time: &str| format!("2026-11-29T{time}").parse().unwrap();
+            assert_eq!(whole_second_after(at(answered)), at(noted));
+        }
+    }
+}

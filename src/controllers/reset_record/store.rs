@@ -1,0 +1,95 @@
+//! The record step: every write of a record after its claim, and the proof that an attempt was stored before it is sent.
+
+use kube::ResourceExt;
+
+use crate::api::reset_record::{Attempt, ResetRecord, ResetRecordStatus};
+use crate::cluster::ClusterError;
+use crate::controllers::Context;
+use crate::decide::ProtocolBounds;
+use crate::decide::claim::step::Call;
+use crate::decide::claim::transition::{NewAttempt, intend};
+
+/// A call that is about to be made; the stage is in the type.
+pub(super) struct Intent<S> {
+    record: ResetRecord,
+    call: Call,
+    stage: S,
+}
+
+/// Not written yet.
+pub(super) struct Proposed;
+
+/// Written: the API server holds the attempt. Only this can be acted on.
+pub(super) struct Stored {
+    attempt: Attempt,
+}
+
+impl Intent<Proposed> {
+    /// The record as it is to be before the call.
+    pub(super) fn propose(mut record: ResetRecord, call: Call, attempt: NewAttempt, bounds: ProtocolBounds) -> Self {
+        record.status = Some(intend(&record, call, attempt, bounds));
+        Self { record, call, stage: Proposed }
+    }
+
+    /// Writes it. A conflict or an unanswered write ends the pass: the next one sees what the record says.
+    pub(super) async fn store<T>(self, context: &Context<T>) -> Result<Intent<Stored>, ClusterError> {
+        let Self { record, call, stage: Proposed } = self;
+        let record = context.cluster.write_record(&record).await?;
+        context.ledger.put(record.clone());
+        Ok(Intent::as_stored(record, call))
+    }
+}
+
+impl Intent<Stored> {
+    /// The attempt that a record holds, as it was just read from or written to the API server.
+    pub(super) fn as_stored(record: ResetRecord, call: Call) -> Self {
+        let attempt = record.progress().attempt.unwrap_or_else(|| Attempt {
+            // A hand-edited record without an attempt: one of nobody's, which the sender refuses.
+            id: String::new(),
+            process: String::new(),
+            number: 0,
+            timestamp: record.spec.claim_time.clone(),
+            found_unanswered_until: None,
+        });
+        Self { record, call, stage: Stored { attempt } }
+    }
+
+    /// Takes the intent apart: it is used up by being acted on.
+    pub(super) fn spend(self) -> (ResetRecord, Call, Attempt) {
+        let Self { record, call, stage: Stored { attempt } } = self;
+        (record, call, attempt)
+    }
+}
+
+/// Writes a record's progress, if there is any.
+pub(super) async fn write<T>(
+    context: &Context<T>,
+    mut record: ResetRecord,
+    status: ResetRecordStatus,
+) -> Result<(), ClusterError> {
+    if record.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    log(&record, &status);
+    record.status = Some(status);
+    let written = context.cluster.write_record(&record).await?;
+    context.ledger.put(written);
+    Ok(())
+}
+
+/// One line for each change of phase.
+fn log(record: &ResetRecord, status: &ResetRecordStatus) {
+    if record.phase() == status.phase {
+        return;
+    }
+    let row = status.row.as_ref();
+    tracing::info!(
+        record = record.name_any(),
+        instanceID = record.spec.instance_id,
+        claim = record.spec.claim,
+        phase = ?status.phase,
+        reason = row.map_or("", |row| row.reason.as_str()),
+        "{}",
+        row.map_or("the claim was given back", |row| row.message.as_str())
+    );
+}

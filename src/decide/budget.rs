@@ -1,0 +1,136 @@
+//! Who holds a slot of an owner's `maxUnavailable`.
+//!
+//! Every claim holds one until the record has ended, is drained and, after a restart request, the instance was Running for
+//! `minReadySeconds`, ended Stopped, or was taken off its owner's list. Slots are refilled one by one as they free up, never in
+//! waves.
+
+use jiff::Timestamp;
+
+use crate::api::reset_record::{Owner, Phase, ResetRecord, ResetRecordStatus};
+use crate::decide::history::Request;
+use crate::decide::{Power, ProtocolBounds, Reading, is_drained, later, settled};
+
+/// An instance whose claim holds a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its id.
+    pub instance_id: String,
+    /// What is known of when the slot will be free.
+    pub outlook: Outlook,
+}
+
+/// What is known of when a slot will be free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// By itself, by the steps of the claim or once the instance is Running.
+    Frees,
+    /// The same, as far as is known before this moment.
+    FreesUntil(Timestamp),
+    /// Not by itself: why, and what a person can do.
+    Stays(String),
+}
+
+/// Whether the claim in `status` holds one of its owner's slots.
+#[must_use]
+pub fn holds_slot(status: &ResetRecordStatus, now: Timestamp) -> bool {
+    match status.phase {
+        Phase::SettingPassword
+        | Phase::PasswordSet
+        | Phase::RestartRequested
+        | Phase::Restarting
+        | Phase::Unrecognized => true,
+        Phase::Idle | Phase::EffectiveAtNextStart => !is_drained(status, now),
+        Phase::InEffect | Phase::Failed | Phase::Unknown => !is_drained(status, now) || awaits_availability(status),
+    }
+}
+
+/// Whether an ended claim requested a restart after which the instance has not been Running for `minReadySeconds` yet.
+#[must_use]
+pub fn awaits_availability(status: &ResetRecordStatus) -> bool {
+    match status.phase {
+        Phase::InEffect | Phase::Failed | Phase::Unknown => {
+            status.start_time_before.is_some() && status.available_time.is_none()
+        }
+        _ => false,
+    }
+}
+
+/// Whether the instance is away, or may be, because a restart was requested: what bounds further restarts, as two
+/// processes may each have claimed.
+fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
+    match status.phase {
+        Phase::RestartRequested | Phase::Restarting => true,
+        phase => phase.has_ended() && status.start_time_before.is_some() && holds_slot(status, now),
+    }
+}
+
+/// The instances that hold a slot of the owner of `request`, in the order of their ids. The slot of an Unknown is free once a person
+/// has decided. `reading_of`: the latest reading of an instance, whether the account's rules cover it or not.
+#[must_use]
+pub fn holders(
+    records: &[&ResetRecord],
+    request: &Request,
+    reading_of: impl Fn(&str) -> Option<Reading>,
+    bounds: ProtocolBounds,
+    now: Timestamp,
+) -> Vec<Holder> {
+    let resolved = |record: &ResetRecord| {
+        request.resolution.as_ref().is_some_and(|decided| decided.counts(record, &request.owner, now))
+    };
+    let holds = |record: &ResetRecord| {
+        record.status.as_ref().is_some_and(|status| holds_slot(status, now)) && !resolved(record)
+    };
+    let holder = |record: &ResetRecord| {
+        let instance_id = record.spec.instance_id.clone();
+        let outlook = outlook(&record.progress(), reading_of(&instance_id).as_ref(), bounds);
+        Holder { instance_id, outlook }
+    };
+    let mut holders: Vec<Holder> = of(records, &request.owner).filter(|record| holds(record)).map(holder).collect();
+    holders.sort_unstable_by(|a, b| a.instance_id.cmp(&b.instance_id));
+    holders
+}
+
+/// When the slot that `status` holds will be free. A claim that has ended waits for the instance to be Running; one that readings
+/// M apart show otherwise is not on its way there.
+fn outlook(status: &ResetRecordStatus, reading: Option<&Reading>, bounds: ProtocolBounds) -> Outlook {
+    if status.phase == Phase::Unrecognized {
+        let why = "its ResetRecord is in a phase that this version of the controller does not know; install the version that wrote it";
+        return Outlook::Stays(why.to_owned());
+    }
+    let Some(reading) = reading.filter(|reading| awaits_availability(status) && !reading.shows(&Power::Running)) else {
+        return Outlook::Frees;
+    };
+    let ended = status.row.as_ref().and_then(|row| row.state_time.as_ref()).map(|time| time.0);
+    let last_copy = status.unanswered_until.as_ref().map(|until| later(until.0, bounds.restart_settle));
+    let from = ended.max(last_copy).unwrap_or(reading.since);
+    match settled(reading, from, bounds) {
+        Err(then) => Outlook::FreesUntil(then),
+        Ok(()) => Outlook::Stays(ways_out(status, reading)),
+    }
+}
+
+/// How many instances of the owner of `record`, other than its own, are away or may be.
+#[must_use]
+pub fn others_away(records: &[&ResetRecord], record: &ResetRecord, now: Timestamp) -> u32 {
+    let away = of(records, &record.spec.owner).filter(|other| {
+        other.spec.instance_id != record.spec.instance_id
+            && other.status.as_ref().is_some_and(|status| may_be_away(status, now))
+    });
+    u32::try_from(away.count()).unwrap_or(u32::MAX)
+}
+
+/// What a person sees of an instance that does not come back, and what they can do.
+fn ways_out(status: &ResetRecordStatus, reading: &Reading) -> String {
+    let what = match reading.seen.as_ref().filter(|seen| seen.permitted).map(|seen| &seen.power) {
+        Some(Power::Stopped) => "ECS shows it Stopped; start it".to_owned(),
+        Some(power) => format!("ECS shows it {}; bring it back to Running", power.as_str()),
+        // An instance that is not permitted is not told from one that is not shown.
+        None => "it cannot be seen, and whether it was released is not known; have the account's administrator check ecs:DescribeInstances and the rules".to_owned(),
+    };
+    let decide = if status.phase == Phase::Unknown { ", or decide as its row says" } else { "" };
+    format!("{what}{decide}, or take it off spec.instanceIDs")
+}
+
+fn of<'a>(records: &[&'a ResetRecord], owner: &Owner) -> impl Iterator<Item = &'a ResetRecord> {
+    records.iter().copied().filter(|record| record.spec.owner.is(owner))
+}

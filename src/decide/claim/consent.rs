@@ -1,0 +1,69 @@
+//! What is asked before either call is sent: may it be, is the reading fresh enough, and when may it be tried again.
+
+use jiff::Timestamp;
+
+use super::backoff;
+use super::step::{ClaimFacts, Sendable};
+use crate::api::reasons;
+use crate::api::reset_record::{Attempt, ResetRecordSpec};
+use crate::decide::{Hold, InstanceView, Reading, later};
+
+/// Whether the claim's next call can be made, the account's rules included. A reading that is too old to sign by does not
+/// end a claim either: tags may have been put right since.
+pub(super) fn may_send(o: &ClaimFacts, now: Timestamp) -> Sendable {
+    let is_refused = fresh(o.reading, now).is_some_and(|seen| !seen.permitted);
+    match &o.sendable {
+        Sendable::Yes | Sendable::NotNow(_) if is_refused => {
+            let ResetRecordSpec { account_name, owner, .. } = &o.record.spec;
+            Sendable::Never(format!(
+                "no rule of ECSAccount {account_name} covers the instance for namespace {} any more",
+                owner.namespace
+            ))
+        }
+        sendable => sendable.clone(),
+    }
+}
+
+/// The instance of a reading that is fresh enough to sign a changing call by.
+pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&InstanceView> {
+    reading.filter(|reading| reading.is_fresh(now))?.seen.as_ref()
+}
+
+/// The last look at the instance before a call is sent, by the latest reading there is: consent may have been taken back since
+/// the call was decided.
+///
+/// # Errors
+/// Why it may not be sent.
+pub fn consent_before_send(reading: Option<&Reading>, now: Timestamp) -> Result<(), Hold> {
+    let held = |reason, message: &str| Err(Hold { reason, message: message.to_owned() });
+    match reading.filter(|reading| reading.is_fresh(now)).map(|reading| &reading.seen) {
+        Some(Some(seen)) if seen.permitted => Ok(()),
+        Some(Some(_)) => held(reasons::INSTANCE_NOT_ALLOWED, "the account's rules do not cover the instance any more"),
+        Some(None) => held(reasons::INSTANCE_NOT_FOUND, "ECS does not show the instance any more"),
+        None => held(reasons::ECS_UNAVAILABLE, "the instance was not seen for too long"),
+    }
+}
+
+/// When a call may be tried again after `attempt`.
+pub(super) fn retry_time(attempt: &Attempt, spec: &ResetRecordSpec) -> Timestamp {
+    later(attempt.timestamp.0, backoff::delay(attempt.number, &spec.instance_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Power;
+    use crate::decide::fixtures::{at, reading};
+
+    #[test]
+    fn a_call_is_sent_by_a_fresh_reading_that_shows_the_instance_permitted_and_by_no_other() {
+        let running = reading(0, 0, Power::Running, -600);
+        assert_eq!(consent_before_send(Some(&running), at(60)), Ok(()));
+        let held = |reading: &Reading, second| consent_before_send(Some(reading), at(second)).unwrap_err().reason;
+        assert_eq!(held(&running, 61), reasons::ECS_UNAVAILABLE);
+        assert!(consent_before_send(None, at(0)).is_err());
+        let forbidden = running.seen.clone().map(|seen| InstanceView { permitted: false, ..seen });
+        assert_eq!(held(&Reading { seen: forbidden, ..running.clone() }, 1), reasons::INSTANCE_NOT_ALLOWED);
+        assert_eq!(held(&Reading { seen: None, ..running }, 1), reasons::INSTANCE_NOT_FOUND);
+    }
+}

@@ -1,0 +1,631 @@
+//! The restart rules, state by state.
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::*;
+use crate::api::password_reset::{RestartPolicy, State};
+use crate::api::reset_record::{ResetRecord, StartTimeEvidence};
+use crate::decide::claim::transition;
+use crate::decide::fixtures::{at, bounds, claimed, reading, row};
+use crate::decide::{Reading, history, newest_moment, reckoned};
+
+/// The record in a later phase of an instance whose StartTime was `at(-600)` before.
+fn in_phase(phase: Phase) -> ResetRecord {
+    let mut record = claimed();
+    let status = record.status.as_mut().unwrap();
+    status.phase = phase;
+    status.unanswered_until = None;
+    status.password_acknowledged_at = Some(Time(at(30)));
+    if matches!(phase, Phase::RestartRequested | Phase::Restarting) || phase.has_ended() {
+        status.start_time_before = Some(Time(at(-600)));
+        status.attempt.as_mut().unwrap().timestamp = Time(at(40));
+    }
+    if phase == Phase::RestartRequested {
+        status.unanswered_until = Some(Time(at(40) + bounds().request_validity));
+    }
+    if phase == Phase::Restarting || phase.has_ended() {
+        status.accepted_at = Some(Time(at(41)));
+    }
+    if phase.has_ended() {
+        status.completed = history::complete(&[], &record.spec, row(State::InEffect));
+    }
+    record
+}
+
+fn starting() -> Power {
+    Power::Transitional("Starting".to_owned())
+}
+
+fn look<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> ClaimFacts<'a> {
+    ClaimFacts {
+        record,
+        process: "p1",
+        unsent: false,
+        reading,
+        sendable: Sendable::Yes,
+        start_time_follows_reboot: false,
+        others_away: 0,
+        describable_since: None,
+        is_listed: true,
+        owner_row: None,
+        bounds: bounds(),
+    }
+}
+
+fn is_wait(step: &Step) -> bool {
+    matches!(step, Step::Wait { .. })
+}
+
+#[test]
+fn the_claims_own_attempt_is_sent_once_as_it_is_stored() {
+    let record = claimed();
+    let running = reading(0, -10, Power::Running, -600);
+    let observed = ClaimFacts { unsent: true, ..look(&record, Some(&running)) };
+    assert_eq!(next(&observed, at(1)), Step::Call(Call::SetPasswordAsStored));
+    assert!(is_wait(&next(&look(&record, Some(&running)), at(0))), "sent already: not again at once");
+    assert_eq!(next(&look(&record, Some(&running)), at(2)), Step::Call(Call::SetPassword), "then under a new attempt");
+}
+
+#[test]
+fn an_attempt_of_another_process_is_never_sent() {
+    let record = claimed();
+    let running = reading(0, -10, Power::Running, -600);
+    let observed = ClaimFacts { process: "p2", ..look(&record, Some(&running)) };
+    assert_eq!(next(&observed, at(1)), Step::Call(Call::SetPassword));
+}
+
+#[test]
+fn no_password_is_sent_without_a_fresh_reading_of_a_stable_unlocked_instance() {
+    let record = claimed();
+    let stale = reading(0, -10, Power::Running, -600);
+    let starting = reading(0, 0, starting(), -600);
+    let observed = |reading| ClaimFacts { unsent: true, ..look(&record, reading) };
+    assert!(is_wait(&next(&observed(None), at(1))));
+    assert!(is_wait(&next(&observed(Some(&stale)), at(61))));
+    assert!(is_wait(&next(&observed(Some(&starting)), at(1))));
+    let mut locked = stale.clone();
+    locked.seen.as_mut().unwrap().locks = vec!["security".to_owned()];
+    assert!(is_wait(&next(&observed(Some(&locked)), at(1))));
+}
+
+#[test]
+fn a_claim_whose_password_cannot_be_sent_is_given_back_or_becomes_unknown_once_drained() {
+    let record = claimed();
+    let never = || Sendable::Never("the Secret is gone".to_owned());
+    let unsent = ClaimFacts { unsent: true, sendable: never(), ..look(&record, None) };
+    assert_eq!(next(&unsent, at(1)), Step::Write(Change::Withdrawn));
+    let sent = ClaimFacts { sendable: never(), ..look(&record, None) };
+    assert_eq!(next(&sent, at(1)), Step::Wait { until: at(1_920), fresh_after: None });
+    assert!(matches!(next(&sent, at(1_920)), Step::Write(Change::Unknown(reasons::PASSWORD_OUTCOME_UNKNOWN, _))));
+}
+
+/// The reading of an instance that the account's rules do not cover.
+fn withdrawn(sent: i64, power: Power) -> Reading {
+    let mut reading = reading(sent, 0, power, -600);
+    reading.seen.as_mut().unwrap().permitted = false;
+    reading
+}
+
+#[test]
+fn no_password_is_sent_to_an_instance_that_the_rules_do_not_cover_any_more() {
+    let record = claimed();
+    for power in [Power::Running, Power::Stopped, starting()] {
+        let refused = withdrawn(1, power);
+        let unsent = ClaimFacts { unsent: true, ..look(&record, Some(&refused)) };
+        assert_eq!(next(&unsent, at(1)), Step::Write(Change::Withdrawn));
+        let not_ready = ClaimFacts { sendable: Sendable::NotNow(String::new()), ..unsent };
+        assert_eq!(next(&not_ready, at(1)), Step::Write(Change::Withdrawn));
+        // One copy may have been carried out while the rules covered it.
+        assert_eq!(next(&look(&record, Some(&refused)), at(1)), Step::Wait { until: at(1_920), fresh_after: None });
+    }
+    let old = withdrawn(0, Power::Running);
+    let unsent = ClaimFacts { unsent: true, ..look(&record, Some(&old)) };
+    assert!(is_wait(&next(&unsent, at(61))), "tags may have been put right since");
+}
+
+#[test]
+fn no_restart_is_requested_of_an_instance_that_the_rules_do_not_cover_any_more() {
+    let record = in_phase(Phase::PasswordSet);
+    let refused = withdrawn(31, Power::Running);
+    let Step::Write(Change::Failed(reason, message)) = next(&look(&record, Some(&refused)), at(32)) else {
+        panic!("not failed")
+    };
+    assert_eq!(reason, reasons::RESTART_REFUSED);
+    assert!(message.contains("no rule") && message.contains("takes effect at the next start"), "{message}");
+    assert!(is_wait(&next(&look(&record, Some(&withdrawn(31, Power::Running))), at(92))), "by a fresh reading only");
+    let stopped = withdrawn(151, Power::Stopped);
+    assert!(matches!(next(&look(&record, Some(&stopped)), at(152)), Step::Write(Change::EffectiveAtNextStart(_))));
+
+    let record = in_phase(Phase::RestartRequested);
+    let late = withdrawn(2_081, Power::Running);
+    let observed = ClaimFacts { start_time_follows_reboot: true, ..look(&record, Some(&late)) };
+    assert!(matches!(next(&observed, at(2_081)), Step::Write(Change::Unknown(..))), "nor is it requested again");
+}
+
+#[test]
+fn what_the_rules_say_later_does_not_hide_that_a_restart_happened() {
+    let record = in_phase(Phase::Restarting);
+    let mut started = withdrawn(90, Power::Running);
+    started.seen.as_mut().unwrap().start_time = Some(at(60));
+    let in_effect = Step::Write(Change::InEffect { start_time: Some(at(60)) });
+    assert_eq!(next(&look(&record, Some(&started)), at(91)), in_effect);
+}
+
+#[test]
+fn a_password_that_is_refused_for_the_moment_fails_at_the_deadline() {
+    let mut record = claimed();
+    record.status.as_mut().unwrap().unanswered_until = None;
+    let running = reading(600, 0, Power::Running, -600);
+    assert!(matches!(next(&look(&record, Some(&running)), at(599)), Step::Call(Call::SetPassword)));
+    assert!(matches!(next(&look(&record, Some(&running)), at(601)), Step::Write(Change::Failed(..))));
+}
+
+#[test]
+fn a_running_instance_is_restarted_only_by_a_reading_sent_after_the_acknowledgement() {
+    let record = in_phase(Phase::PasswordSet);
+    let before = reading(30, 0, Power::Running, -600);
+    assert!(is_wait(&next(&look(&record, Some(&before)), at(31))));
+    let after = reading(31, 0, Power::Running, -600);
+    let restart = Step::Call(Call::Restart { start_time_before: at(-600) });
+    assert_eq!(next(&look(&record, Some(&after)), at(32)), restart);
+    assert!(is_wait(&next(&look(&record, Some(&after)), at(92))), "an old reading is not good enough");
+}
+
+#[test]
+fn a_restart_waits_until_the_minute_of_the_start_time_has_passed() {
+    let mut record = in_phase(Phase::PasswordSet);
+    record.status.as_mut().unwrap().password_acknowledged_at = Some(Time(at(5)));
+    let just_started = reading(20, 0, Power::Running, 0);
+    assert_eq!(next(&look(&record, Some(&just_started)), at(21)), Step::Wait { until: at(60), fresh_after: None });
+    assert!(matches!(next(&look(&record, Some(&just_started)), at(60)), Step::Call(Call::Restart { .. })));
+}
+
+#[test]
+fn somebody_elses_start_after_the_acknowledgement_spares_the_restart() {
+    let record = in_phase(Phase::PasswordSet);
+    let started = reading(125, 121, Power::Running, 60);
+    let in_effect = Step::Write(Change::InEffect { start_time: Some(at(60)) });
+    assert_eq!(next(&look(&record, Some(&started)), at(126)), in_effect);
+    let same_minute = reading(125, 121, Power::Running, 0);
+    assert!(matches!(next(&look(&record, Some(&same_minute)), at(126)), Step::Call(Call::Restart { .. })));
+}
+
+/// A reading that lags may show what was before: that the instance was Stopped by then proves nothing.
+#[test]
+fn stopped_counts_from_the_acknowledgement_on() {
+    let record = in_phase(Phase::PasswordSet);
+    let stopped_before = reading(151, -600, Power::Stopped, -600);
+    let early = Reading { sent_at: at(149), ..stopped_before.clone() };
+    assert!(is_wait(&next(&look(&record, Some(&early)), at(150))), "M has not passed since the acknowledgement");
+    let set_while_away = Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART));
+    assert_eq!(next(&look(&record, Some(&stopped_before)), at(152)), set_while_away);
+    let record = in_phase(Phase::Restarting);
+    let left = |record: &ResetRecord| {
+        let mut record = record.clone();
+        record.status.as_mut().unwrap().left_running = true;
+        record.status.as_mut().unwrap().start_time_evidence = Some(StartTimeEvidence::Inconclusive);
+        record
+    };
+    let early = Reading { sent_at: at(160), ..stopped_before.clone() };
+    assert!(is_wait(&next(&look(&left(&record), Some(&early)), at(161))), "nor since the acceptance");
+    let late = Reading { sent_at: at(162), ..stopped_before };
+    let after_restart = Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART));
+    assert_eq!(next(&look(&left(&record), Some(&late)), at(163)), after_restart);
+}
+
+#[test]
+fn stopped_instances_and_policy_never_end_effective_at_next_start() {
+    let mut record = in_phase(Phase::PasswordSet);
+    let stopped = reading(31, 31, Power::Stopped, -600);
+    assert!(is_wait(&next(&look(&record, Some(&stopped)), at(32))), "it was Running at the claim: look twice");
+    let still = reading(151, 31, Power::Stopped, -600);
+    assert_eq!(
+        next(&look(&record, Some(&still)), at(152)),
+        Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART))
+    );
+    record.spec.state_seen = "Stopped".to_owned();
+    assert_eq!(
+        next(&look(&record, Some(&stopped)), at(32)),
+        Step::Write(Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED))
+    );
+    record.spec.restart_policy = RestartPolicy::Never;
+    let running = reading(31, 0, Power::Running, -600);
+    assert_eq!(
+        next(&look(&record, Some(&running)), at(32)),
+        Step::Write(Change::EffectiveAtNextStart(reasons::RESTART_POLICY_NEVER))
+    );
+    record.spec.restart_policy = RestartPolicy::Unrecognized;
+    assert!(
+        !matches!(next(&look(&record, Some(&running)), at(32)), Step::Call(_)),
+        "an unknown policy restarts nothing"
+    );
+}
+
+#[test]
+fn a_restart_waits_while_the_owners_slots_are_taken_by_others() {
+    let record = in_phase(Phase::PasswordSet);
+    let running = reading(31, 0, Power::Running, -600);
+    let observed = ClaimFacts { others_away: 1, ..look(&record, Some(&running)) };
+    assert!(is_wait(&next(&observed, at(32))));
+}
+
+#[test]
+fn a_restart_that_cannot_begin_in_time_fails_and_says_that_the_password_is_set() {
+    let record = in_phase(Phase::PasswordSet);
+    let running = reading(931, 0, Power::Running, -600);
+    for reading in [None, Some(&running)] {
+        let Step::Write(Change::Failed(reason, message)) = next(&look(&record, reading), at(931)) else {
+            panic!("not failed")
+        };
+        assert_eq!(reason, reasons::RESTART_REFUSED);
+        assert!(message.contains("takes effect at the next start"), "{message}");
+    }
+}
+
+#[test]
+fn an_unanswered_restart_is_not_sent_again_where_nothing_can_tell_whether_it_happened() {
+    let record = in_phase(Phase::RestartRequested);
+    for second in [41, 100, 1_000, 2_079, 5_000] {
+        let running = reading(second, 0, Power::Running, -600);
+        let step = next(&look(&record, Some(&running)), at(second));
+        assert!(!matches!(step, Step::Call(_)), "{second}: {step:?}");
+    }
+    let late = reading(2_081, 0, Power::Running, -600);
+    assert!(matches!(
+        next(&look(&record, Some(&late)), at(2_082)),
+        Step::Write(Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, _))
+    ));
+}
+
+#[test]
+fn an_unanswered_restart_is_sent_again_once_a_start_time_that_follows_reboots_shows_that_it_did_not_happen() {
+    let mut record = in_phase(Phase::RestartRequested);
+    let again = Step::Call(Call::Restart { start_time_before: at(-600) });
+    let step = |record: &ResetRecord, second: i64, sendable| {
+        let running = reading(second, 0, Power::Running, -600);
+        let observed = ClaimFacts { start_time_follows_reboot: true, sendable, ..look(record, Some(&running)) };
+        next(&observed, at(second))
+    };
+    // Sent at 40, dead at 1960; what it did shows by 2080.
+    for second in [41, 1_000, 1_961, 2_080] {
+        assert!(is_wait(&step(&record, second, Sendable::Yes)), "{second}");
+    }
+    assert_eq!(step(&record, 2_081, Sendable::Yes), again);
+    assert!(is_wait(&step(&record, 2_081, Sendable::NotNow(String::new()))));
+    let is_unknown = |step| matches!(step, Step::Write(Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, _)));
+    assert!(is_unknown(step(&record, 2_081, Sendable::Never(String::new()))));
+    record.status.as_mut().unwrap().attempt.as_mut().unwrap().number = 3;
+    assert!(is_unknown(step(&record, 2_081, Sendable::Yes)), "three times is enough");
+}
+
+#[test]
+fn another_attempt_at_a_restart_waits_for_a_slot_too() {
+    let record = in_phase(Phase::RestartRequested);
+    let running = reading(2_081, 0, Power::Running, -600);
+    let observed = ClaimFacts { start_time_follows_reboot: true, others_away: 1, ..look(&record, Some(&running)) };
+    assert!(is_wait(&next(&observed, at(2_081))));
+    assert!(matches!(next(&observed, at(2_981)), Step::Write(Change::Unknown(..))), "but not for ever");
+}
+
+#[test]
+fn an_unanswered_restart_of_an_instance_in_transition_or_out_of_sight_is_waited_for_but_not_for_ever() {
+    let record = in_phase(Phase::RestartRequested);
+    let gone = Reading { seen: None, ..reading(2_081, 0, Power::Running, 0) };
+    for reading in [None, Some(&reading(2_081, 2_081, starting(), -600)), Some(&gone)] {
+        assert!(is_wait(&next(&look(&record, reading), at(2_980))));
+        assert!(matches!(next(&look(&record, reading), at(2_981)), Step::Write(Change::Unknown(..))));
+    }
+}
+
+#[test]
+fn an_unknown_outcome_says_how_a_person_decides() {
+    let record = in_phase(Phase::RestartRequested);
+    let late = reading(2_081, 0, Power::Running, -600);
+    let Step::Write(Change::Unknown(_, message)) = next(&look(&record, Some(&late)), at(2_082)) else { panic!() };
+    let command = "-n prod passwordreset web ecs.password-reset.dev/resolve-unknown=i-bp1a0000/1=Happened";
+    assert!(message.contains(command), "{message}");
+}
+
+#[test]
+fn a_restart_is_not_requested_for_an_account_that_no_longer_allows_it() {
+    let record = in_phase(Phase::PasswordSet);
+    let running = reading(31, 0, Power::Running, -600);
+    let with = |sendable| ClaimFacts { sendable, ..look(&record, Some(&running)) };
+    assert!(is_wait(&next(&with(Sendable::NotNow(String::new())), at(32))));
+    let step = next(&with(Sendable::Never("namespace".to_owned())), at(32));
+    assert!(matches!(step, Step::Write(Change::Failed(reasons::RESTART_REFUSED, _))), "{step:?}");
+}
+
+#[test]
+fn a_restart_that_this_process_knows_was_never_sent_is_due_again() {
+    let record = in_phase(Phase::RestartRequested);
+    let running = reading(45, 0, Power::Running, -600);
+    let observed = ClaimFacts { unsent: true, ..look(&record, Some(&running)) };
+    let step = next(&observed, at(46));
+    assert_eq!(step, Step::Write(Change::RestartNotSent));
+    let status = transition::apply(&record, Change::RestartNotSent, Some(&running), at(46));
+    assert_eq!((status.phase, status.unanswered_until), (Phase::PasswordSet, None));
+    let another = ClaimFacts { process: "p2", unsent: false, ..look(&record, Some(&running)) };
+    assert!(is_wait(&next(&another, at(46))), "another process cannot know");
+}
+
+#[test]
+fn an_unanswered_restart_is_proven_by_a_start_time_that_moved() {
+    let record = in_phase(Phase::RestartRequested);
+    let moved = reading(90, 88, Power::Running, 60);
+    assert_eq!(next(&look(&record, Some(&moved)), at(91)), Step::Write(Change::InEffect { start_time: Some(at(60)) }));
+}
+
+#[test]
+fn an_unanswered_restart_that_left_the_instance_stopped_ends_after_two_readings_far_apart() {
+    let record = in_phase(Phase::RestartRequested);
+    let once = reading(2_081, 2_081, Power::Stopped, -600);
+    assert!(is_wait(&next(&look(&record, Some(&once)), at(2_082))));
+    let twice = reading(2_201, 2_081, Power::Stopped, -600);
+    assert_eq!(
+        next(&look(&record, Some(&twice)), at(2_202)),
+        Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART))
+    );
+}
+
+#[test]
+fn a_start_time_before_the_minute_of_the_acknowledgement_proves_nothing() {
+    let record = in_phase(Phase::Restarting);
+    let stale_base = reading(50, 45, Power::Running, -60);
+    assert!(is_wait(&next(&look(&record, Some(&stale_base)), at(51))), "later than the stored one, yet too early");
+    let same_minute = reading(50, 45, Power::Running, 0);
+    assert!(matches!(next(&look(&record, Some(&same_minute)), at(51)), Step::Write(Change::InEffect { .. })));
+}
+
+#[test]
+fn still_running_after_the_acceptance_proves_nothing() {
+    let record = in_phase(Phase::Restarting);
+    let running = reading(42, 0, Power::Running, -600);
+    assert!(is_wait(&next(&look(&record, Some(&running)), at(43))));
+}
+
+#[test]
+fn leaving_running_and_returning_proves_a_restart_where_the_start_time_stands_still() {
+    let mut record = in_phase(Phase::Restarting);
+    let away = reading(45, 45, starting(), -600);
+    assert_eq!(next(&look(&record, Some(&away)), at(46)), Step::Write(Change::LeftRunning));
+    let early = reading(41, 41, starting(), -600);
+    let Step::Wait { fresh_after, .. } = next(&look(&record, Some(&early)), at(46)) else {
+        panic!("it proves nothing")
+    };
+    assert!(
+        fresh_after.is_some_and(|after| after > at(41)),
+        "the next reading shows no change, and must wake all the same"
+    );
+    record.status.as_mut().unwrap().left_running = true;
+    let back = |sent| reading(sent, 50, Power::Running, -600);
+    assert!(is_wait(&next(&look(&record, Some(&back(160))), at(160))), "it may show what was before the restart");
+    assert_eq!(next(&look(&record, Some(&back(161))), at(162)), Step::Write(Change::InEffect { start_time: None }));
+}
+
+#[test]
+fn where_the_start_time_follows_reboots_only_that_proves_one_until_an_instance_speaks_against_it() {
+    let mut record = in_phase(Phase::Restarting);
+    record.status.as_mut().unwrap().left_running = true;
+    let step = |reading: &Reading| {
+        let observed = ClaimFacts { start_time_follows_reboot: true, ..look(&record, Some(reading)) };
+        next(&observed, reading.sent_at)
+    };
+    assert!(is_wait(&step(&reading(160, 50, Power::Running, -600))));
+    assert!(matches!(step(&reading(65, 50, Power::Running, 60)), Step::Write(Change::InEffect { .. })));
+    let telling = step(&reading(161, 50, Power::Running, -600));
+    assert_eq!(telling, Step::Write(Change::Learnt(StartTimeEvidence::NotMoved)));
+}
+
+#[test]
+fn a_restart_tells_whether_the_start_time_follows_it() {
+    let mut record = in_phase(Phase::Restarting);
+    let evidence = |record: &ResetRecord, start_time| {
+        let change = Change::InEffect { start_time };
+        transition::apply(record, change, None, at(65)).start_time_evidence
+    };
+    assert_eq!(evidence(&record, Some(at(60))), Some(StartTimeEvidence::Moved));
+    assert_eq!(evidence(&record, Some(at(-60))), Some(StartTimeEvidence::Inconclusive), "from before the send");
+    assert_eq!(evidence(&record, None), Some(StartTimeEvidence::NotMoved));
+    let stopped = reading(50, 50, Power::Stopped, -600);
+    record.status = Some(transition::apply(&record, Change::LeftRunning, Some(&stopped), at(51)));
+    assert_eq!(evidence(&record, Some(at(60))), Some(StartTimeEvidence::Inconclusive), "somebody may have started it");
+}
+
+#[test]
+fn a_restart_that_does_not_finish_in_time_is_stuck_and_not_forced() {
+    let mut record = in_phase(Phase::Restarting);
+    record.status.as_mut().unwrap().left_running = true;
+    let away = reading(941, 45, starting(), -600);
+    assert!(is_wait(&next(&look(&record, Some(&away)), at(941))));
+    assert!(matches!(
+        next(&look(&record, Some(&away)), at(942)),
+        Step::Write(Change::Unknown(reasons::RESTART_STUCK, _))
+    ));
+}
+
+#[test]
+fn a_slot_is_free_once_the_instance_was_running_for_min_ready_seconds() {
+    let mut record = in_phase(Phase::InEffect);
+    record.status.as_mut().unwrap().row.as_mut().unwrap().state_time = Some(Time(at(60)));
+    let soon = reading(89, 50, Power::Running, 0);
+    assert!(is_wait(&next(&look(&record, Some(&soon)), at(89))));
+    let available = reading(90, 50, Power::Running, 0);
+    assert_eq!(next(&look(&record, Some(&available)), at(90)), Step::Write(Change::Available));
+    let flapped = reading(90, 80, Power::Running, 0);
+    assert!(is_wait(&next(&look(&record, Some(&flapped)), at(90))), "counted from when it was last seen to return");
+    let gone = reading(500, 70, Power::Stopped, 0);
+    assert!(is_wait(&next(&look(&record, Some(&gone)), at(500))));
+    let status = record.status.as_mut().unwrap();
+    status.unanswered_until = Some(Time(at(400)));
+    let late = |sent| reading(sent, 50, Power::Running, 0);
+    assert!(is_wait(&next(&look(&record, Some(&late(519))), at(519))), "the last copy may have taken it away");
+    assert_eq!(next(&look(&record, Some(&late(520))), at(520)), Step::Write(Change::Available));
+    record.status.as_mut().unwrap().available_time = Some(Time(at(90)));
+    assert_eq!(next(&look(&record, Some(&gone)), at(500)), Step::Done);
+}
+
+#[test]
+fn an_end_without_a_restart_holds_nothing() {
+    let mut record = in_phase(Phase::Failed);
+    record.status.as_mut().unwrap().start_time_before = None;
+    assert_eq!(next(&look(&record, None), at(100)), Step::Done);
+}
+
+#[test]
+fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
+    let times = [Timestamp::MIN, Timestamp::MAX, at(0)];
+    let phases =
+        [Phase::SettingPassword, Phase::PasswordSet, Phase::RestartRequested, Phase::Restarting, Phase::InEffect];
+    for (phase, time) in phases.into_iter().flat_map(|phase| times.map(|time| (phase, time))) {
+        let mut record = claimed();
+        record.spec.claim_time = Time(time);
+        let status = record.status.as_mut().unwrap();
+        let moment = Some(Time(time));
+        status.phase = phase;
+        status.unanswered_until.clone_from(&moment);
+        status.password_acknowledged_at.clone_from(&moment);
+        status.start_time_before.clone_from(&moment);
+        status.accepted_at.clone_from(&moment);
+        status.attempt.as_mut().unwrap().timestamp = Time(time);
+        status.attempt.as_mut().unwrap().number = u32::MAX;
+        for unsent in [false, true] {
+            let observed = ClaimFacts {
+                record: &record,
+                process: "p1",
+                unsent,
+                reading: None,
+                sendable: Sendable::Yes,
+                start_time_follows_reboot: true,
+                others_away: 0,
+                describable_since: Some(at(0)),
+                is_listed: true,
+                owner_row: None,
+                bounds: bounds(),
+            };
+            let _: Step = next(&observed, at(10));
+        }
+        let new = transition::NewAttempt {
+            id: "a".to_owned(),
+            process: "p1".to_owned(),
+            timestamp: at(10),
+            replaces_unsent: false,
+        };
+        assert_eq!(transition::intend(&record, Call::SetPassword, new, bounds()).attempt.unwrap().number, u32::MAX);
+    }
+}
+
+#[test]
+fn an_instance_that_is_taken_off_the_list_holds_no_slot_any_more_once_it_is_drained() {
+    let mut record = in_phase(Phase::InEffect);
+    record.status.as_mut().unwrap().unanswered_until = Some(Time(at(500)));
+    let released = Reading { seen: None, ..reading(900, 0, Power::Running, 0) };
+    let observed = |is_listed| ClaimFacts { is_listed, ..look(&record, Some(&released)) };
+    assert!(is_wait(&next(&observed(true), at(901))), "nobody knows that it will not come back");
+    assert!(is_wait(&next(&observed(false), at(499))), "a copy may restart it");
+    assert_eq!(next(&observed(false), at(500)), Step::Write(Change::Available));
+}
+
+#[test]
+fn what_is_reckoned_is_never_ahead_of_what_the_record_holds_and_the_time_seen() {
+    let mut record = claimed();
+    assert_eq!(newest_moment(&record), at(0));
+    let status = record.status.as_mut().unwrap();
+    status.password_acknowledged_at = Some(Time(at(7)));
+    status.accepted_at = Some(Time(at(9)));
+    assert_eq!(newest_moment(&record), at(9));
+    assert_eq!(reckoned(at(9), SignedDuration::from_secs(3)), at(12));
+    assert_eq!(reckoned(Timestamp::MAX, SignedDuration::from_secs(3)), Timestamp::MAX, "a record edited by hand");
+}
+
+#[test]
+fn without_a_reading_nothing_is_sent_or_proven_in_any_phase() {
+    let phases = [Phase::SettingPassword, Phase::PasswordSet, Phase::RestartRequested, Phase::Restarting];
+    for (phase, hours) in phases.into_iter().flat_map(|phase| (0..48).map(move |hours| (phase, hours))) {
+        let mut record = claimed();
+        let status = record.status.as_mut().unwrap();
+        status.phase = phase;
+        status.password_acknowledged_at = Some(Time(at(7)));
+        status.start_time_before = Some(Time(at(-600)));
+        status.accepted_at = (phase == Phase::Restarting).then(|| Time(at(9)));
+        let step = next(&look(&record, None), at(hours * 1_800));
+        let is_harmless = matches!(step, Step::Wait { .. } | Step::Write(Change::Failed(..) | Change::Unknown(..)));
+        assert!(is_harmless, "{phase:?} after {hours} half hours: {step:?}");
+    }
+}
+
+/// What an absence comes to: first seen at `since`, last at `sent`, and describable since `dry_run`.
+fn absent(record: &ResetRecord, (since, sent): (i64, i64), dry_run: Option<i64>, now: i64) -> Step {
+    let absent = Reading { seen: None, ..reading(sent, since, Power::Running, 0) };
+    let observed = ClaimFacts { describable_since: dry_run.map(at), ..look(record, Some(&absent)) };
+    next(&observed, at(now))
+}
+
+#[test]
+fn an_absent_instance_is_released_after_m_and_a_dry_run() {
+    let released = Step::Write(Change::Released);
+    for phase in [Phase::PasswordSet, Phase::Restarting, Phase::Unknown, Phase::Failed] {
+        let record = in_phase(phase);
+        assert_eq!(absent(&record, (100, 220), Some(101), 221), released_at(221), "{phase:?}: M from the dry run on");
+        assert_eq!(absent(&record, (100, 221), Some(101), 222), released, "{phase:?}");
+        assert_ne!(absent(&record, (100, 900), None, 900), released, "{phase:?}: the account may not describe it");
+        assert_ne!(absent(&record, (200, 310), Some(101), 311), released, "{phase:?}: not M long");
+        // Readings from before the claim's last step count for nothing.
+        assert_ne!(absent(&record, (-600, 119), Some(-600), 120), released, "{phase:?}");
+    }
+    assert_eq!(absent(&in_phase(Phase::InEffect), (100, 221), Some(101), 222), Step::Write(Change::Available));
+}
+
+/// The wait for the reading that decides.
+fn released_at(second: i64) -> Step {
+    Step::Wait { until: at(second) + SOON, fresh_after: Some(at(221)) }
+}
+
+#[test]
+fn a_released_instance_waits_until_no_copy_of_a_call_is_alive() {
+    let is_released = |record: &ResetRecord, now| {
+        let step = absent(record, (100, now), Some(101), now);
+        assert!(is_wait(&step) || step == Step::Write(Change::Released), "{step:?}");
+        !is_wait(&step)
+    };
+    // The password, and whatever became of it: a refusal too.
+    let (claimed, restart) = (claimed(), in_phase(Phase::RestartRequested));
+    let mut refused = claimed.clone();
+    refused.status.as_mut().unwrap().refusal = Some("refused".to_owned());
+    for record in [&claimed, &refused] {
+        assert!(!is_released(record, 1_919) && is_released(record, 1_920));
+    }
+    assert!(!is_released(&restart, 1_959) && is_released(&restart, 1_960));
+    // An attempt that was never sent has no copy.
+    let gone = Reading { seen: None, ..reading(300, 100, Power::Running, 0) };
+    let unsent = ClaimFacts { unsent: true, describable_since: Some(at(101)), ..look(&claimed, Some(&gone)) };
+    assert_eq!(next(&unsent, at(300)), Step::Write(Change::Released));
+}
+
+#[test]
+fn a_deadline_that_comes_before_m_does_not_end_a_claim_on_an_absent_instance() {
+    let mut record = in_phase(Phase::Restarting);
+    record.spec.timeout_seconds = 60;
+    assert!(is_wait(&absent(&record, (100, 200), Some(101), 200)));
+    assert_eq!(absent(&record, (100, 221), Some(101), 221), Step::Write(Change::Released));
+    let stuck = absent(&record, (100, 200), None, 200);
+    assert!(matches!(stuck, Step::Write(Change::Unknown(reasons::RESTART_STUCK, _))), "{stuck:?}");
+}
+
+#[test]
+fn a_released_instance_has_failed_and_holds_no_slot() {
+    for phase in
+        [Phase::SettingPassword, Phase::PasswordSet, Phase::RestartRequested, Phase::Restarting, Phase::Unknown]
+    {
+        let record = in_phase(phase);
+        let gone = Reading { seen: None, ..reading(5_000, 4_000, Power::Running, 0) };
+        let status = transition::apply(&record, Change::Released, Some(&gone), at(5_000));
+        let row = status.row.as_ref().unwrap();
+        assert_eq!((status.phase, row.reason.as_str()), (Phase::Failed, reasons::INSTANCE_RELEASED));
+        assert!(row.message.contains("take it off spec.instanceIDs"), "{}", row.message);
+        assert!(!budget::holds_slot(&status, at(5_000)), "{phase:?}");
+        assert_eq!(status.completed.last().map(|entry| entry.row.state), Some(State::Failed));
+        assert!(is_done(&ResetRecord { status: Some(status), ..record }));
+    }
+}

@@ -1,0 +1,266 @@
+//! The restart rules: when a restart may be requested, what proves that it happened, and what follows when its outcome is
+//! not known. Part of [`crate::decide::claim::next`], and as pure.
+//!
+//! An accepted restart is never requested again. One whose outcome is not known is requested again only after a reading that
+//! shows, from after the death of its last copy, that it cannot have happened.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::consent::{may_send, retry_time};
+use super::next::heard;
+use super::release;
+use super::step::{Call, Change, ClaimFacts, Sendable, Step};
+use crate::api::password_reset::RestartPolicy;
+use crate::api::reset_record::{Phase, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
+use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
+use crate::decide::bounds::SOON;
+use crate::decide::{InstanceView, MINUTE, Power, Reading, SEND_WINDOW, after, is_drained, later, minute, settled};
+
+/// How often a restart is requested in one claim before its outcome is left to a person.
+const RESTART_ATTEMPTS: u32 = 3;
+
+/// The password is acknowledged: requests the restart, if the instance is Running and nothing forbids it.
+pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
+    let Some(acknowledged) = status.password_acknowledged_at.as_ref().map(|time| time.0) else { return Step::Done };
+    if let Some(step) = release::next(o, acknowledged, drained_at(status), now, Change::Released) {
+        return step;
+    }
+    let deadline = after(acknowledged, i64::from(spec.timeout_seconds));
+    let wait = |fresh_after| {
+        if now > deadline {
+            let row = || status.row.as_ref().map_or("the instance was not seen Running", |row| &row.message);
+            let why = if let Sendable::NotNow(why) = &o.sendable { why } else { row() };
+            let seconds = spec.timeout_seconds;
+            Step::Write(Change::Failed(
+                reasons::RESTART_REFUSED,
+                format!(
+                    "no restart could be requested within {seconds} s ({why}); the password takes effect at the next start"
+                ),
+            ))
+        } else {
+            Step::Wait { until: after(deadline, 1), fresh_after }
+        }
+    };
+    let reading = o.reading.filter(|reading| reading.sent_at > acknowledged);
+    let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) else {
+        return wait(Some(later(acknowledged, SignedDuration::from_millis(1))));
+    };
+    if seen.power == Power::Running
+        && let Some(start_time) = seen.start_time.filter(|start_time| minute(*start_time) > minute(acknowledged))
+    {
+        return Step::Write(Change::InEffect { start_time: Some(start_time) });
+    }
+    if spec.restart_policy != RestartPolicy::IfRunning {
+        return Step::Write(Change::EffectiveAtNextStart(reasons::RESTART_POLICY_NEVER));
+    }
+    match &seen.power {
+        Power::Transitional(_) => wait(None),
+        Power::Stopped if spec.state_seen == Power::Stopped.as_str() => {
+            Step::Write(Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED))
+        }
+        Power::Stopped => match settled(reading, acknowledged, o.bounds) {
+            Ok(()) => Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART)),
+            Err(then) => wait(Some(then)),
+        },
+        Power::Running => match may_send(o, now) {
+            Sendable::Never(why) => Step::Write(Change::Failed(
+                reasons::RESTART_REFUSED,
+                format!(
+                    "the restart may not be requested any more ({why}); the password takes effect at the next start"
+                ),
+            )),
+            Sendable::Yes if now <= deadline => due(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None)),
+            Sendable::Yes | Sendable::NotNow(_) => wait(None),
+        },
+    }
+}
+
+/// The request of a restart of an instance that is Running, or what it still waits for.
+fn due(
+    o: &ClaimFacts,
+    spec: &ResetRecordSpec,
+    status: &ResetRecordStatus,
+    reading: &Reading,
+    seen: &InstanceView,
+    now: Timestamp,
+) -> Option<Step> {
+    let start_time = seen.start_time?;
+    if !reading.is_fresh(now) {
+        return Some(Step::Wait { until: now + SEND_WINDOW, fresh_after: Some(now - SEND_WINDOW / 2) });
+    }
+    // A StartTime has minute precision: one in the present minute could not be told from that of our own restart.
+    let next_minute = later(minute(start_time), MINUTE);
+    if now < next_minute {
+        return Some(Step::Wait { until: next_minute, fresh_after: None });
+    }
+    if let Some(attempt) = status.attempt.as_ref().filter(|_| status.start_time_before.is_some())
+        && now < retry_time(attempt, spec)
+    {
+        return Some(Step::Wait { until: retry_time(attempt, spec), fresh_after: None });
+    }
+    if o.others_away >= spec.max_unavailable {
+        return Some(Step::Wait { until: now + SOON, fresh_after: None });
+    }
+    Some(Step::Call(Call::Restart { start_time_before: start_time }))
+}
+
+/// A restart whose outcome is not known. Nothing is sent until a reading can tell: one that was sent after the last copy
+/// has died and whatever it did has become visible.
+pub(super) fn prove_unanswered(
+    o: &ClaimFacts,
+    spec: &ResetRecordSpec,
+    status: &ResetRecordStatus,
+    now: Timestamp,
+) -> Step {
+    if o.unsent {
+        // The write was not answered but made, so the send that follows it never was.
+        return Step::Write(Change::RestartNotSent);
+    }
+    if let Some(start_time) = moved(o.reading, status) {
+        return Step::Write(Change::InEffect { start_time: Some(start_time) });
+    }
+    let sent = status.attempt.as_ref().map_or(now, |attempt| attempt.timestamp.0);
+    let settled_at = later(sent, o.bounds.request_validity + o.bounds.restart_settle);
+    if let Some(step) = release::next(o, sent, drained_at(status), now, Change::Released) {
+        return step;
+    }
+    let deadline = after(settled_at, i64::from(spec.timeout_seconds));
+    let unknown = || {
+        let why = format!(
+            "a restart was requested ({}), and no start was observed since; it is not requested again",
+            heard(status)
+        );
+        Step::Write(Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, format!("{why}. {}", ways_out(spec))))
+    };
+    let wait = |until: Timestamp, fresh_after| {
+        if now > deadline { unknown() } else { Step::Wait { until: until.max(now + SOON), fresh_after } }
+    };
+    let late = o.reading.filter(|reading| reading.sent_at > settled_at);
+    let Some((reading, seen)) = late.and_then(|reading| Some((reading, reading.seen.as_ref()?))) else {
+        return wait(settled_at, Some(settled_at.max(now)));
+    };
+    match &seen.power {
+        Power::Transitional(_) => wait(deadline, None),
+        Power::Stopped => match settled(reading, settled_at, o.bounds) {
+            Ok(()) => Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART)),
+            Err(then) => wait(then, Some(then)),
+        },
+        Power::Running => {
+            let attempts = status.attempt.as_ref().map_or(0, |attempt| attempt.number);
+            match may_send(o, now) {
+                _ if !o.start_time_follows_reboot || attempts >= RESTART_ATTEMPTS => unknown(),
+                Sendable::Yes => match due(o, spec, status, reading, seen, now) {
+                    Some(Step::Wait { until, fresh_after }) => wait(until, fresh_after),
+                    Some(step) => step,
+                    None => wait(deadline, None),
+                },
+                Sendable::NotNow(_) => wait(now, None),
+                Sendable::Never(_) => unknown(),
+            }
+        }
+    }
+}
+
+/// What a person can do about an outcome that cannot be proven.
+fn ways_out(spec: &ResetRecordSpec) -> String {
+    let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
+    format!(
+        "Look at the instance's start time in the console, then say what is so: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED} (or ={RESTART_AGAIN})",
+        owner.namespace, owner.name
+    )
+}
+
+/// An accepted restart: waits for the proof that the instance has started since.
+pub(super) fn prove(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
+    if let Some(start_time) = moved(o.reading, status) {
+        return Step::Write(Change::InEffect { start_time: Some(start_time) });
+    }
+    let accepted = status.accepted_at.as_ref().map_or(spec.claim_time.0, |time| time.0);
+    if let Some(step) = release::next(o, accepted, drained_at(status), now, Change::Released) {
+        return step;
+    }
+    let deadline = after(accepted, i64::from(spec.timeout_seconds));
+    let reading = o.reading.filter(|reading| reading.sent_at > accepted);
+    // A change that was seen just before does not wake again: the first reading that counts is asked for.
+    let mut fresh_after = reading.is_none().then(|| later(accepted, SignedDuration::from_millis(1)));
+    if let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) {
+        match &seen.power {
+            Power::Running if status.left_running => {
+                // A reading may lag, and show once more what was before the restart; one that was sent so late cannot.
+                let telling = later(accepted, o.bounds.restart_settle);
+                if reading.sent_at < telling {
+                    fresh_after = Some(telling);
+                } else if o.start_time_follows_reboot {
+                    return Step::Write(Change::Learnt(StartTimeEvidence::NotMoved));
+                } else {
+                    return Step::Write(Change::InEffect { start_time: None });
+                }
+            }
+            Power::Stopped | Power::Transitional(_) if !status.left_running => {
+                return Step::Write(Change::LeftRunning);
+            }
+            Power::Running | Power::Transitional(_) => {}
+            Power::Stopped => {
+                if status.start_time_evidence.is_none() {
+                    return Step::Write(Change::Learnt(StartTimeEvidence::Inconclusive));
+                }
+                match settled(reading, accepted, o.bounds) {
+                    Ok(()) => return Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART)),
+                    Err(then) => fresh_after = Some(then),
+                }
+            }
+        }
+    }
+    if now > deadline {
+        let why = format!(
+            "the restart was accepted but not seen to finish within {} s; it is never forced",
+            spec.timeout_seconds
+        );
+        return Step::Write(Change::Unknown(reasons::RESTART_STUCK, format!("{why}. {}", ways_out(spec))));
+    }
+    Step::Wait { until: after(deadline, 1), fresh_after }
+}
+
+/// An ended claim whose restart still holds a slot: until the instance was Running for `minReadySeconds`, also after the
+/// last moment at which a copy that is unanswered can have taken it away, was released, or has left its owner's list.
+pub(super) fn await_availability(
+    o: &ClaimFacts,
+    spec: &ResetRecordSpec,
+    status: &ResetRecordStatus,
+    now: Timestamp,
+) -> Step {
+    // A machine that somebody has stopped would hold up the others for ever; who takes it off the list has decided that.
+    if !o.is_listed && is_drained(status, now) {
+        return Step::Write(Change::Available);
+    }
+    let ended = status.row.as_ref().and_then(|row| row.state_time.as_ref()).map_or(spec.claim_time.0, |time| time.0);
+    // What the claim came to stays, where that is known.
+    let released = if status.phase == Phase::InEffect { Change::Available } else { Change::Released };
+    if let Some(step) = release::next(o, ended, drained_at(status), now, released) {
+        return step;
+    }
+    let running = o.reading.filter(|reading| reading.shows(&Power::Running));
+    let from = running.map_or(now, |reading| reading.since).max(ended);
+    let last_copy = status.unanswered_until.as_ref().map_or(from, |until| later(until.0, o.bounds.restart_settle));
+    let available = after(from, i64::from(spec.min_ready_seconds)).max(last_copy);
+    if running.is_some_and(|reading| reading.sent_at >= available) {
+        return Step::Write(Change::Available);
+    }
+    // Each minute, since the owner's list tells nobody here that it has changed.
+    Step::Wait { until: later(now, MINUTE), fresh_after: Some(available) }
+}
+
+/// The StartTime that proves a start after the acknowledgement: later than the one stored before the restart, *and* not
+/// before the minute of the acknowledgement, since the stored one may come from a reading that lagged.
+fn moved(reading: Option<&Reading>, status: &ResetRecordStatus) -> Option<Timestamp> {
+    let seen = reading?.seen.as_ref().filter(|seen| seen.power == Power::Running)?;
+    let start_time = seen.start_time?;
+    let before = status.start_time_before.as_ref()?.0;
+    let acknowledged = status.password_acknowledged_at.as_ref()?.0;
+    (start_time > before && minute(start_time) >= minute(acknowledged)).then_some(start_time)
+}
+
+/// When the last unanswered copy is dead, if there is one.
+fn drained_at(status: &ResetRecordStatus) -> Option<Timestamp> {
+    status.unanswered_until.as_ref().map(|until| until.0)
+}

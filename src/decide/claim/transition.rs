@@ -1,0 +1,440 @@
+//! What a record is after a step: the only place where progress is computed.
+//!
+//! Three functions, one for each moment: [`intend`] before a call is sent, [`fold`] after its outcome is known, and
+//! [`apply`] for what was only observed. Each returns the whole status, so one write is one step.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::start_time;
+use super::step::{Call, Change};
+use crate::api::password_reset::{PlannedAction, State};
+use crate::api::reasons;
+use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
+use crate::decide::row::advance;
+use crate::decide::{Power, ProtocolBounds, Reading, history};
+
+/// Who makes an attempt, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAttempt {
+    /// A random id.
+    pub id: String,
+    /// The id of this process.
+    pub process: String,
+    /// The Timestamp to be signed, on ECS's clock.
+    pub timestamp: Timestamp,
+    /// Whether the attempt whose place it takes was never sent, as this process knows of its own: see [`super::step::Observed::unsent`].
+    pub replaces_unsent: bool,
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// ECS answered with success.
+    Accepted {
+        /// The answer's RequestId.
+        request_id: Option<String>,
+        /// When, on ECS's clock.
+        at: Timestamp,
+    },
+    /// ECS refused it before anything was carried out.
+    Refused {
+        /// Whether the same call may succeed later: a state in transition, throttling, credentials, the clock.
+        later: bool,
+        /// The reason for the row.
+        reason: &'static str,
+        /// What happened, in our own words with ECS's code and RequestId.
+        message: String,
+    },
+    /// It never left: as if refused for the moment.
+    NotSent {
+        /// The reason for the row: what held it up, which may have nothing to do with ECS.
+        reason: &'static str,
+        /// What held it up, for people.
+        message: String,
+    },
+    /// It may have been carried out. What was heard of it: the answer, which does not tell, or why there was none.
+    Unknown(String),
+}
+
+/// The status with a new attempt stored, before the call is sent.
+#[must_use]
+pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, bounds: ProtocolBounds) -> ResetRecordStatus {
+    let mut status = record.progress();
+    let NewAttempt { id, process, timestamp, replaces_unsent } = attempt;
+    let unanswered_until = match &status.attempt {
+        Some(unsent) if replaces_unsent => unsent.found_unanswered_until.clone(),
+        _ => status.unanswered_until.clone(),
+    };
+    let same_kind = match call {
+        Call::SetPassword | Call::SetPasswordAsStored => status.attempt.as_ref(),
+        Call::Restart { .. } => status.attempt.as_ref().filter(|_| status.start_time_before.is_some()),
+    };
+    status.attempt = Some(Attempt {
+        id,
+        process,
+        number: same_kind.map_or(0, |attempt| attempt.number).saturating_add(1),
+        timestamp: Time(timestamp),
+        found_unanswered_until: unanswered_until,
+    });
+    status.unanswered_until = Some(Time(timestamp + bounds.request_validity));
+    if let Call::Restart { start_time_before } = call {
+        status.phase = Phase::RestartRequested;
+        status.start_time_before = Some(Time(start_time_before));
+        status.left_running = false;
+        // Without an answer nothing is written until then, so the row says it beforehand.
+        let known = short(timestamp + bounds.request_validity + bounds.restart_settle);
+        let message = format!("a restart is requested; if ECS does not answer, its outcome is known after {known}");
+        show(&mut status, State::Restarting, reasons::RESTARTING, message, timestamp);
+    }
+    if let Some(row) = &mut status.row {
+        row.attempts = row.attempts.saturating_add(1);
+    }
+    status
+}
+
+/// The status after the outcome of a call is known.
+#[must_use]
+pub fn fold(record: &ResetRecord, call: Call, outcome: &CallOutcome, now: Timestamp) -> ResetRecordStatus {
+    let mut status = record.progress();
+    if let CallOutcome::Unknown(heard) = outcome {
+        // That it may be carried out is in the record since before the send.
+        outcome_unknown(&mut status, call, heard, now);
+        return status;
+    }
+    // Answered, or never sent: no copy of this attempt is alive.
+    let found = status.attempt.as_ref().and_then(|attempt| attempt.found_unanswered_until.clone());
+    status.unanswered_until.clone_from(&found);
+    if found.is_none() {
+        status.unknown_outcome = None;
+    }
+    match call {
+        Call::SetPassword | Call::SetPasswordAsStored => {
+            password_answered(&mut status, &record.spec, outcome, found.is_some(), now);
+        }
+        Call::Restart { .. } => restart_answered(&mut status, &record.spec, outcome, now),
+    }
+    status
+}
+
+/// What was heard of a call whose outcome is not known is for people: nothing is decided by it.
+fn outcome_unknown(status: &mut ResetRecordStatus, call: Call, heard: &str, now: Timestamp) {
+    status.unknown_outcome = Some(heard.to_owned());
+    let until = status.unanswered_until.as_ref().map_or(now, |until| until.0);
+    match call {
+        Call::SetPassword | Call::SetPasswordAsStored => {
+            let message = format!("setting the password: {heard}; it is sent again");
+            show(status, State::SettingPassword, reasons::SETTING_PASSWORD, message, now);
+        }
+        Call::Restart { .. } => {
+            let message = format!(
+                "a restart is requested: {heard}; the request may be carried out until {}, and its outcome is known soon after",
+                short(until)
+            );
+            show(status, State::Restarting, reasons::RESTARTING, message, now);
+        }
+    }
+}
+
+fn password_answered(
+    status: &mut ResetRecordStatus,
+    spec: &ResetRecordSpec,
+    outcome: &CallOutcome,
+    other_copies: bool,
+    now: Timestamp,
+) {
+    match outcome {
+        CallOutcome::Accepted { request_id, at } => {
+            status.phase = Phase::PasswordSet;
+            status.password_acknowledged_at = Some(Time(*at));
+            let message = format!("ECS acknowledged the password at {}", short(*at));
+            show(status, State::PasswordSet, reasons::PASSWORD_SET, message, now);
+            if let Some(row) = &mut status.row {
+                row.password_set_time = Some(Time(*at));
+                row.password_request_id.clone_from(request_id);
+            }
+        }
+        CallOutcome::Refused { later: true, reason, message } | CallOutcome::NotSent { reason, message } => {
+            show(status, State::SettingPassword, reason, message.clone(), now);
+        }
+        CallOutcome::Refused { later: false, message, .. } if other_copies => status.refusal = Some(message.clone()),
+        CallOutcome::Refused { later: false, reason, message } => {
+            end(status, spec, Phase::Failed, reason, message.clone(), now);
+        }
+        CallOutcome::Unknown(_) => {}
+    }
+}
+
+fn restart_answered(status: &mut ResetRecordStatus, spec: &ResetRecordSpec, outcome: &CallOutcome, now: Timestamp) {
+    match outcome {
+        CallOutcome::Accepted { request_id, at } => {
+            status.phase = Phase::Restarting;
+            status.accepted_at = Some(Time(*at));
+            let message = format!("ECS accepted the restart at {}", short(*at));
+            show(status, State::Restarting, reasons::RESTARTING, message, now);
+            if let Some(row) = &mut status.row {
+                row.restart_request_id.clone_from(request_id);
+            }
+        }
+        CallOutcome::Refused { later: true, reason, message } | CallOutcome::NotSent { reason, message } => {
+            status.phase = Phase::PasswordSet;
+            show(status, State::PasswordSet, reason, message.clone(), now);
+        }
+        CallOutcome::Refused { later: false, message, .. } => {
+            let message = format!("{message}; the password takes effect at the next start");
+            end(status, spec, Phase::Failed, reasons::RESTART_REFUSED, message, now);
+        }
+        CallOutcome::Unknown(_) => {}
+    }
+}
+
+/// The status after something was observed.
+#[must_use]
+pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, now: Timestamp) -> ResetRecordStatus {
+    let mut status = record.progress();
+    let spec = &record.spec;
+    match change {
+        Change::InEffect { start_time } => {
+            let message = match start_time {
+                Some(start) => format!("password in effect since the start at {}", short(start)),
+                None => "password in effect: the instance was seen to leave Running and to return".to_owned(),
+            };
+            status.start_time_evidence = start_time::evidence(&status, start_time);
+            // A readiness of zero seconds is reached by the very reading that proves the start, unless a copy is still alive.
+            let requested = status.start_time_before.is_some() && status.unanswered_until.is_none();
+            if requested && spec.min_ready_seconds == 0 {
+                status.available_time = Some(Time(reading.map_or(now, |reading| reading.sent_at)));
+            }
+            end(&mut status, spec, Phase::InEffect, reasons::RESTART_PROVEN, message, now);
+        }
+        Change::EffectiveAtNextStart(reason) => {
+            let why = match reason {
+                reasons::SET_WHILE_STOPPED => "the instance is Stopped",
+                reasons::RESTART_POLICY_NEVER => "restart.policy is Never",
+                _ => "the instance was found Stopped",
+            };
+            let message = format!("password set; it takes effect at the next start through ECS, since {why}");
+            end(&mut status, spec, Phase::EffectiveAtNextStart, reason, message, now);
+        }
+        Change::Released => {
+            let since = reading.map_or(now, |reading| reading.since);
+            let message = format!(
+                "the instance was released: ECS has not shown it since {}, although the account may describe it; take it off spec.instanceIDs",
+                short(since)
+            );
+            if status.start_time_before.is_some() {
+                status.available_time = Some(Time(now));
+            }
+            end(&mut status, spec, Phase::Failed, reasons::INSTANCE_RELEASED, message, now);
+        }
+        Change::Failed(reason, message) => end(&mut status, spec, Phase::Failed, reason, message, now),
+        Change::Unknown(reason, message) => end(&mut status, spec, Phase::Unknown, reason, message, now),
+        Change::LeftRunning => {
+            status.left_running = true;
+            if reading.is_some_and(|reading| reading.shows(&Power::Stopped)) && status.start_time_evidence.is_none() {
+                status.start_time_evidence = Some(StartTimeEvidence::Inconclusive);
+            }
+            show(&mut status, State::Restarting, reasons::RESTARTING, "the instance has left Running".to_owned(), now);
+        }
+        Change::Learnt(evidence) => status.start_time_evidence = Some(evidence),
+        Change::Happened => {
+            status.available_time = Some(Time(now));
+            let message = "a person has decided that the restart happened (annotation resolve-unknown)".to_owned();
+            end(&mut status, spec, Phase::InEffect, reasons::RESOLVED_BY_PERSON, message, now);
+        }
+        Change::Available => status.available_time = Some(Time(now)),
+        Change::RestartNotSent => {
+            let call = Call::Restart { start_time_before: status.start_time_before.map_or(now, |time| time.0) };
+            let message = "the restart was not sent".to_owned();
+            return fold(record, call, &CallOutcome::NotSent { reason: reasons::PASSWORD_SET, message }, now);
+        }
+        Change::Withdrawn => {
+            status = ResetRecordStatus {
+                phase: Phase::Idle,
+                start_time_evidence: status.start_time_evidence,
+                last_restart_time: status.last_restart_time,
+                memory_lost_time: status.memory_lost_time,
+                completed: status.completed,
+                ..ResetRecordStatus::default()
+            };
+        }
+    }
+    status
+}
+
+fn end(
+    status: &mut ResetRecordStatus,
+    spec: &ResetRecordSpec,
+    phase: Phase,
+    reason: &str,
+    message: String,
+    now: Timestamp,
+) {
+    let state = match phase {
+        Phase::InEffect => State::InEffect,
+        Phase::EffectiveAtNextStart => State::EffectiveAtNextStart,
+        Phase::Failed => State::Failed,
+        _ => State::Unknown,
+    };
+    status.phase = phase;
+    show(status, state, reason, message, now);
+    if let Some(row) = &mut status.row {
+        row.planned_action = Some(PlannedAction::Nothing);
+        status.completed = history::complete(&status.completed, spec, row.clone());
+    }
+    // A restart that was refused, or never sent, is none.
+    if status.start_time_before.is_some() && (status.accepted_at.is_some() || status.unanswered_until.is_some()) {
+        let sent = status.attempt.as_ref().map(|attempt| attempt.timestamp.clone());
+        status.last_restart_time = status.accepted_at.clone().or(sent);
+    }
+}
+
+fn show(status: &mut ResetRecordStatus, state: State, reason: &str, message: String, now: Timestamp) {
+    if let Some(row) = &mut status.row {
+        advance(row, state, reason, message, now);
+    }
+}
+
+/// A time for people: to the minute where that is all there is.
+fn short(time: Timestamp) -> String {
+    let format = if time.as_second() % 60 == 0 { "%H:%MZ" } else { "%H:%M:%SZ" };
+    time.strftime(format).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::password_reset::State;
+    use crate::decide::fixtures::{at, bounds, claimed};
+
+    fn attempt(second: i64) -> NewAttempt {
+        NewAttempt { id: format!("a{second}"), process: "p1".to_owned(), timestamp: at(second), replaces_unsent: false }
+    }
+
+    fn refused(later: bool) -> CallOutcome {
+        CallOutcome::Refused { later, reason: reasons::PASSWORD_REFUSED, message: "refused".to_owned() }
+    }
+
+    #[test]
+    fn a_call_that_was_not_sent_says_what_held_it_up() {
+        let message = "ECSAccount default is not ready (CredentialsRefused)".to_owned();
+        let held = CallOutcome::NotSent { reason: reasons::ACCOUNT_NOT_READY, message };
+        let mut record = claimed();
+        for (call, state) in [
+            (Call::SetPassword, State::SettingPassword),
+            (Call::Restart { start_time_before: at(-600) }, State::PasswordSet),
+        ] {
+            record.status = Some(intend(&record, call, attempt(40), bounds()));
+            let row = fold(&record, call, &held, at(41)).row.unwrap();
+            assert_eq!((row.state, row.reason.as_str()), (state, reasons::ACCOUNT_NOT_READY));
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_was_never_sent_leaves_nothing_unanswered_to_the_next() {
+        let record = claimed();
+        let next = |replaces_unsent| {
+            let attempt = NewAttempt { replaces_unsent, ..attempt(40) };
+            intend(&record, Call::SetPassword, attempt, bounds()).attempt.unwrap().found_unanswered_until
+        };
+        assert_eq!(next(true), None);
+        assert_eq!(next(false), record.progress().unanswered_until);
+    }
+
+    #[test]
+    fn what_was_heard_of_an_unknown_outcome_is_shown_and_ends_nothing() {
+        let record = claimed();
+        let heard = "answered with HTTP 500, code InternalError, request A-1, outcome not known";
+        let status = fold(&record, Call::SetPasswordAsStored, &CallOutcome::Unknown(heard.to_owned()), at(1));
+        assert_eq!(status.unknown_outcome.as_deref(), Some(heard));
+        assert!(status.row.as_ref().unwrap().message.contains(heard));
+        let before = record.progress();
+        let silent = ResetRecordStatus { unknown_outcome: None, row: before.row.clone(), ..status };
+        assert_eq!(silent, before);
+    }
+
+    #[test]
+    fn an_answered_attempt_leaves_nothing_unanswered() {
+        let mut record = claimed();
+        assert!(record.progress().unanswered_until.is_some());
+        record.status.as_mut().unwrap().unknown_outcome = Some("heard".to_owned());
+        record.status = Some(fold(&record, Call::SetPasswordAsStored, &refused(true), at(1)));
+        let status = record.progress();
+        assert_eq!((status.phase, status.unanswered_until), (Phase::SettingPassword, None));
+        assert_eq!(status.unknown_outcome, None);
+    }
+
+    #[test]
+    fn a_later_answer_does_not_make_an_earlier_unanswered_copy_harmless() {
+        let mut record = claimed();
+        let unanswered = record.progress().unanswered_until;
+        record.status =
+            Some(fold(&record, Call::SetPasswordAsStored, &CallOutcome::Unknown("heard".to_owned()), at(1)));
+        record.status = Some(intend(&record, Call::SetPassword, attempt(5), bounds()));
+        let accepted = CallOutcome::Accepted { request_id: Some("R".to_owned()), at: at(6) };
+        let status = fold(&record, Call::SetPassword, &accepted, at(6));
+        assert_eq!(status.phase, Phase::PasswordSet);
+        assert_eq!((status.unanswered_until, status.unknown_outcome.as_deref()), (unanswered, Some("heard")));
+    }
+
+    #[test]
+    fn a_refusal_fails_only_when_nothing_is_unanswered() {
+        let record = claimed();
+        assert_eq!(fold(&record, Call::SetPasswordAsStored, &refused(false), at(1)).phase, Phase::Failed);
+        let mut again = claimed();
+        again.status = Some(intend(&again, Call::SetPassword, attempt(5), bounds()));
+        let status = fold(&again, Call::SetPassword, &refused(false), at(6));
+        assert_eq!((status.phase, status.refusal.as_deref()), (Phase::SettingPassword, Some("refused")));
+    }
+
+    #[test]
+    fn the_number_of_restart_attempts_never_falls() {
+        let mut record = claimed();
+        let accepted = CallOutcome::Accepted { request_id: None, at: at(1) };
+        record.status = Some(fold(&record, Call::SetPasswordAsStored, &accepted, at(1)));
+        let restart = Call::Restart { start_time_before: at(-600) };
+        for number in 1..=3 {
+            record.status = Some(intend(&record, restart, attempt(number), bounds()));
+            assert_eq!(record.progress().attempt.unwrap().number, u32::try_from(number).unwrap());
+            record.status = Some(fold(&record, restart, &refused(true), at(number)));
+            assert_eq!(record.progress().phase, Phase::PasswordSet);
+        }
+    }
+
+    #[test]
+    fn a_restart_that_was_refused_is_none_and_one_without_an_answer_may_be_one() {
+        let restart = Call::Restart { start_time_before: at(-600) };
+        let last_restart_time = |outcome: &CallOutcome| {
+            let mut record = claimed();
+            let accepted = CallOutcome::Accepted { request_id: None, at: at(1) };
+            record.status = Some(fold(&record, Call::SetPasswordAsStored, &accepted, at(1)));
+            record.status = Some(intend(&record, restart, attempt(2), bounds()));
+            record.status = Some(fold(&record, restart, outcome, at(3)));
+            let end = Change::Failed(reasons::RESTART_REFUSED, String::new());
+            apply(&record, end, None, at(4)).last_restart_time
+        };
+        assert_eq!(last_restart_time(&refused(false)), None);
+        assert_eq!(last_restart_time(&CallOutcome::Unknown("heard".to_owned())), Some(Time(at(2))));
+        assert_eq!(last_restart_time(&CallOutcome::Accepted { request_id: None, at: at(3) }), Some(Time(at(3))));
+    }
+
+    #[test]
+    fn an_end_is_remembered_with_its_row() {
+        let record = claimed();
+        let status = apply(&record, Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED), None, at(9));
+        assert_eq!(status.completed.len(), 1);
+        assert_eq!(status.completed[0].row.state, State::EffectiveAtNextStart);
+        assert_eq!(status.completed[0].tokens, record.spec.tokens);
+        assert_eq!(status.last_restart_time, None, "nothing was restarted");
+    }
+
+    #[test]
+    fn what_is_given_back_is_as_if_never_claimed() {
+        let mut record = claimed();
+        let done = apply(&record, Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED), None, at(9));
+        record.status = Some(done.clone());
+        let status = apply(&record, Change::Withdrawn, None, at(10));
+        assert_eq!((status.phase, status.attempt, status.row), (Phase::Idle, None, None));
+        assert_eq!(status.completed, done.completed);
+    }
+}

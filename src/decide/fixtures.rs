@@ -1,0 +1,109 @@
+//! What unit tests decide on: one record, one row, one reading, and moments counted from an arbitrary full minute.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::password_reset::{InstanceRow, RestartPolicy, State};
+use crate::api::reasons;
+use crate::api::reset_record::{
+    Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
+};
+use crate::decide::{InstanceView, Power, ProtocolBounds, Reading};
+
+/// A moment, in seconds from an arbitrary full minute.
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+pub(crate) fn bounds() -> ProtocolBounds {
+    ProtocolBounds {
+        request_validity: SignedDuration::from_secs(1_920),
+        restart_settle: SignedDuration::from_secs(120),
+    }
+}
+
+pub(crate) fn owner(name: &str) -> Owner {
+    Owner { namespace: "prod".to_owned(), name: name.to_owned(), uid: format!("uid-{name}") }
+}
+
+pub(crate) fn row(state: State) -> InstanceRow {
+    InstanceRow {
+        instance_id: "i-bp1a0000".to_owned(),
+        name: None,
+        os_type: None,
+        key_pair_name: None,
+        initial_status: None,
+        planned_action: None,
+        state,
+        reason: reasons::PENDING.to_owned(),
+        message: String::new(),
+        state_time: Some(Time(at(0))),
+        password_set_time: None,
+        password_request_id: None,
+        restart_request_id: None,
+        claim: Some(1),
+        attempts: 1,
+    }
+}
+
+pub(crate) fn spec(owner_name: &str, instance_id: &str) -> ResetRecordSpec {
+    ResetRecordSpec {
+        claim: 1,
+        claim_time: Time(at(0)),
+        owner: owner(owner_name),
+        account_name: "default".to_owned(),
+        region_id: "cn-hangzhou".to_owned(),
+        instance_id: instance_id.to_owned(),
+        tokens: vec!["run:1".to_owned()],
+        retry: None,
+        fingerprint: Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() },
+        password_secret_ref: ClaimedSecretRef {
+            namespace: "prod".to_owned(),
+            name: "pw".to_owned(),
+            key: "password".to_owned(),
+        },
+        restart_policy: RestartPolicy::IfRunning,
+        max_unavailable: 1,
+        min_ready_seconds: 30,
+        timeout_seconds: 900,
+        stable_state_timeout_seconds: 600,
+        state_seen: "Running".to_owned(),
+    }
+}
+
+/// A record as the claim leaves it, at second 0 by process p1.
+pub(crate) fn claimed() -> ResetRecord {
+    ResetRecord {
+        status: Some(ResetRecordStatus {
+            phase: Phase::SettingPassword,
+            attempt: Some(Attempt {
+                id: "a0".to_owned(),
+                process: "p1".to_owned(),
+                number: 1,
+                timestamp: Time(at(0)),
+                found_unanswered_until: None,
+            }),
+            unanswered_until: Some(Time(at(0) + bounds().request_validity)),
+            row: Some(row(State::SettingPassword)),
+            ..ResetRecordStatus::default()
+        }),
+        ..ResetRecord::new("cn-hangzhou.i-bp1a0000", spec("web", "i-bp1a0000"))
+    }
+}
+
+pub(crate) fn reading(sent: i64, since: i64, power: Power, start: i64) -> Reading {
+    Reading {
+        sent_at: at(sent),
+        since: at(since),
+        seen: Some(InstanceView {
+            power,
+            start_time: Some(at(start)),
+            name: "web-1".to_owned(),
+            os_type: "linux".to_owned(),
+            key_pair_name: None,
+            locks: Vec::new(),
+            expires: None,
+            permitted: true,
+        }),
+    }
+}

@@ -1,0 +1,782 @@
+//! Which instances may be claimed, and what the others wait for.
+
+use std::sync::LazyLock;
+
+use super::*;
+use crate::api::password_reset::{PasswordSecretRef, RestartSpec, Trigger};
+use crate::api::reset_record::{Fingerprint, Phase, ResetRecordStatus};
+use crate::decide::budget;
+use crate::decide::claim::step::Change;
+use crate::decide::claim::transition;
+use crate::decide::fixtures::{at, bounds, claimed, owner, row};
+use crate::decide::reset::password_rules::LineBreak;
+use crate::decide::resolution::Resolution;
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+fn spec(instances: usize) -> PasswordResetSpec {
+    PasswordResetSpec {
+        account_ref: None,
+        region_id: "cn-hangzhou".to_owned(),
+        instance_ids: (0..instances).map(|n| format!("i-bp1a{n:04}")).collect(),
+        password_secret_ref: PasswordSecretRef { name: "pw".to_owned(), key: None },
+        run_id: None,
+        suspend: None,
+        restart: Some(RestartSpec { max_unavailable: Some(IntOrString::Int(2)), ..RestartSpec::default() }),
+        max_failures: None,
+        stable_state_timeout_seconds: Some(60),
+    }
+}
+
+fn request() -> Request {
+    Request {
+        owner: owner("web"),
+        tokens: vec!["run:1".to_owned()],
+        retry: None,
+        fingerprint: Some(Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() }),
+        resolution: None,
+    }
+}
+
+fn run() -> Run {
+    Run {
+        number: 1,
+        trigger: Trigger::Created,
+        tokens: vec!["run:1".to_owned()],
+        retry: None,
+        fingerprint: None,
+        start_time: Time(at(0)),
+        completion_time: None,
+    }
+}
+
+/// What the status of before answers.
+fn requested() -> &'static Requested {
+    static REQUESTED: LazyLock<Requested> =
+        LazyLock::new(|| Requested { tokens: vec!["run:1".to_owned()], retry: None });
+    &REQUESTED
+}
+
+fn object<'a>(spec: &'a PasswordResetSpec, request: &'a Request) -> ResetFacts<'a> {
+    ResetFacts {
+        spec,
+        request,
+        run: None,
+        requested: None,
+        hold: None,
+        broken: None,
+        broken_on_windows: None,
+        hides_unpermitted: false,
+        may_describe: None,
+        read_trouble: None,
+        slot_holders: &[],
+        min_restart_interval_seconds: 600,
+    }
+}
+
+fn holder(instance_id: &str, outlook: Outlook) -> Holder {
+    Holder { instance_id: instance_id.to_owned(), outlook }
+}
+
+fn reading(power: Power) -> Reading {
+    Reading {
+        sent_at: at(0),
+        since: at(0),
+        seen: Some(InstanceView {
+            power,
+            start_time: Some(at(-600)),
+            name: "web".to_owned(),
+            os_type: "linux".to_owned(),
+            key_pair_name: None,
+            locks: Vec::new(),
+            expires: None,
+            permitted: true,
+        }),
+    }
+}
+
+fn targets<'a>(spec: &'a PasswordResetSpec, reading: Option<&'a Reading>) -> Vec<Target<'a>> {
+    let target = |instance_id| Target { instance_id, record: None, bad_record: None, before: None, reading };
+    spec.instance_ids.iter().map(|instance_id| target(instance_id.as_str())).collect()
+}
+
+fn claims(plan: &Plan) -> Vec<&str> {
+    plan.claims.iter().map(|claim| claim.instance_id.as_str()).collect()
+}
+
+#[test]
+fn an_account_out_of_use_is_shown_where_its_call_is_next() {
+    let account = Hold { reason: reasons::ACCOUNT_NOT_READY, message: "not ready (CredentialsRefused)".to_owned() };
+    let row_in = |state| InstanceRow { state, reason: reasons::ECS_UNAVAILABLE.to_owned(), ..row(state) };
+    let states =
+        [State::Pending, State::SettingPassword, State::PasswordSet, State::Restarting, State::InEffect, State::Failed];
+    let mut rows: Vec<InstanceRow> = states.map(row_in).into();
+    hold_up(&mut rows, &account);
+    let held: Vec<State> = rows.iter().filter(|row| row.reason == account.reason).map(|row| row.state).collect();
+    assert_eq!(held, [State::SettingPassword, State::PasswordSet]);
+    assert_eq!(rows[1].message, account.message);
+}
+
+#[test]
+fn as_many_are_claimed_as_there_are_free_slots() {
+    let (spec, request, running) = (spec(4), request(), reading(Power::Running));
+    let all_free = plan(&object(&spec, &request), &targets(&spec, Some(&running)), at(1));
+    assert_eq!(claims(&all_free), ["i-bp1a0000", "i-bp1a0001"]);
+    assert_eq!(all_free.rows[2].reason, reasons::WAITING_FOR_SLOT);
+    let holders = [holder("i-x", Outlook::Frees), holder("i-y", Outlook::Frees)];
+    let one_free = ResetFacts { slot_holders: &holders[..1], ..object(&spec, &request) };
+    assert_eq!(claims(&plan(&one_free, &targets(&spec, Some(&running)), at(1))), ["i-bp1a0000"]);
+    let none_free = ResetFacts { slot_holders: &holders, ..object(&spec, &request) };
+    let plan = plan(&none_free, &targets(&spec, Some(&running)), at(1));
+    assert!(plan.claims.is_empty());
+    assert_eq!(plan.rows[0].message, "waiting for a slot; maxUnavailable allows 2, held by i-x, i-y");
+}
+
+#[test]
+fn a_percentage_rounds_down_but_not_to_nothing() {
+    let mut spec = spec(7);
+    let mut with = |text: &str| {
+        spec.restart =
+            Some(RestartSpec { max_unavailable: Some(IntOrString::String(text.to_owned())), ..RestartSpec::default() });
+        spec.max_unavailable()
+    };
+    assert_eq!((with("50%"), with("1%"), with("100%")), (3, 1, 7));
+}
+
+#[test]
+fn nothing_is_claimed_without_a_fresh_reading() {
+    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
+    for (reading, now) in [(None, 1), (Some(&running), 61)] {
+        let plan = plan(&object(&spec, &request), &targets(&spec, reading), at(now));
+        assert!(plan.claims.is_empty());
+        assert_eq!(plan.watch, ["i-bp1a0000"]);
+    }
+}
+
+#[test]
+fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
+    let (spec, request, run) = (spec(1), request(), run());
+    let starting = reading(Power::Transitional("Starting".to_owned()));
+    let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
+    let first = plan(&object, &targets(&spec, Some(&starting)), at(1));
+    let waits = (State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE);
+    assert_eq!((first.rows[0].state, first.rows[0].reason.as_str()), waits);
+    assert_eq!(first.wake, Some(at(61)));
+    let mut target = targets(&spec, Some(&starting));
+    target[0].before = Some(&first.rows[0]);
+    let late = Reading { sent_at: at(60), ..starting.clone() };
+    target[0].reading = Some(&late);
+    assert_eq!(plan(&object, &target, at(60)).rows[0].state, State::WaitingForStableState);
+    let failed = plan(&object, &target, at(61)).rows.remove(0);
+    assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::STABLE_STATE_TIMEOUT));
+    target[0].before = Some(&failed);
+    let running = reading(Power::Running);
+    target[0].reading = Some(&running);
+    assert_eq!(plan(&object, &target, at(70)).rows[0].state, State::Failed, "it stays failed in this run");
+    let retry = Request { retry: Some("retry:1".to_owned()), ..request.clone() };
+    let again = ResetFacts { request: &retry, ..object };
+    assert_eq!(claims(&plan(&again, &target, at(59))), ["i-bp1a0000"]);
+}
+
+#[test]
+fn what_ecs_does_not_show_is_told_apart_by_what_the_identity_may() {
+    let (spec, request, run) = (spec(1), request(), run());
+    let nothing = Reading { seen: None, ..reading(Power::Running) };
+    for (may_describe, reason) in [
+        (None, reasons::INSTANCE_NOT_FOUND),
+        (Some(true), reasons::INSTANCE_NOT_FOUND),
+        (Some(false), reasons::NOT_PERMITTED),
+    ] {
+        let object =
+            ResetFacts { run: Some(&run), requested: Some(requested()), may_describe, ..object(&spec, &request) };
+        let row = plan(&object, &targets(&spec, Some(&nothing)), at(1)).rows.remove(0);
+        assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reason));
+        assert!(row.message.contains("cn-hangzhou"), "{}", row.message);
+    }
+}
+
+/// Machines of others, each of which would say something of itself.
+fn not_permitted() -> Vec<Reading> {
+    let mut all = vec![reading(Power::Running), reading(Power::Transitional("Stopping".to_owned()))];
+    let mut locked = reading(Power::Stopped);
+    let seen = locked.seen.as_mut().unwrap();
+    (seen.locks, seen.expires) = (vec!["security".to_owned()], Some(at(-60)));
+    (seen.key_pair_name, seen.os_type) = (Some("ops".to_owned()), "windows".to_owned());
+    all.push(locked);
+    for reading in &mut all {
+        reading.seen.as_mut().unwrap().permitted = false;
+    }
+    all
+}
+
+#[test]
+fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exist() {
+    let (spec, request, run) = (spec(1), request(), run());
+    let bad = Some(BadRecord::OfAnotherInstance);
+    let busy = claimed();
+    let mut restarted = claimed();
+    restarted.spec.owner = owner("other");
+    let status = restarted.status.as_mut().unwrap();
+    (status.phase, status.last_restart_time) = (Phase::InEffect, Some(Time(at(0))));
+    let mut foreign = busy.clone();
+    foreign.spec.owner = owner("other");
+    let records = [None, Some(&restarted), Some(&foreign)];
+    let rows = |now| {
+        let mut rows = Vec::new();
+        for reading in not_permitted()
+            .into_iter()
+            .map(Reading::redacted)
+            .chain([Reading { seen: None, ..reading(Power::Running) }])
+        {
+            for record in records {
+                for (bad_record, may_describe) in [(None, None), (None, Some(true)), (bad, Some(false))] {
+                    let object = ResetFacts {
+                        hides_unpermitted: true,
+                        may_describe,
+                        run: Some(&run),
+                        requested: Some(requested()),
+                        ..object(&spec, &request)
+                    };
+                    let mut target = targets(&spec, Some(&reading));
+                    (target[0].record, target[0].bad_record) = (record, bad_record);
+                    let plan = plan(&object, &target, at(now));
+                    assert!(plan.claims.is_empty());
+                    assert_eq!(plan.watch, ["i-bp1a0000"]);
+                    rows.push((plan.rows, plan.wake));
+                }
+            }
+        }
+        rows
+    };
+    let seen = rows(1);
+    assert!(seen.iter().all(|one| *one == seen[0]), "{seen:#?}");
+    let row = &seen[0].0[0];
+    assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reasons::INSTANCE_NOT_ALLOWED));
+    for named in ["i-bp1a0000", "cn-hangzhou", "ECSAccount default", "namespace prod", "owner"] {
+        assert!(row.message.contains(named), "{named} is missing: {}", row.message);
+    }
+    assert_eq!((&row.name, &row.os_type, &row.key_pair_name, &row.initial_status), (&None, &None, &None, &None));
+    let unread = rows(61);
+    assert!(unread.iter().all(|one| *one == unread[0]), "nor before a fresh reading: {unread:#?}");
+}
+
+#[test]
+fn an_instance_that_is_not_permitted_is_not_claimed_even_unveiled() {
+    let (spec, request) = (spec(1), request());
+    for reading in not_permitted() {
+        let object = ResetFacts { hides_unpermitted: true, ..object(&spec, &request) };
+        assert!(plan(&object, &targets(&spec, Some(&reading)), at(1)).claims.is_empty());
+    }
+}
+
+#[test]
+fn an_instance_that_is_not_permitted_fails_at_the_deadline_and_is_tried_again_when_asked() {
+    let (spec, request, run) = (spec(1), request(), run());
+    let guarded = ResetFacts {
+        hides_unpermitted: true,
+        run: Some(&run),
+        requested: Some(requested()),
+        ..object(&spec, &request)
+    };
+    let redacted = not_permitted().remove(0).redacted();
+    let mut idle = claimed();
+    idle.spec.owner = owner("other");
+    idle.status = Some(ResetRecordStatus::default());
+    let first = plan(&guarded, &targets(&spec, Some(&redacted)), at(1)).rows.remove(0);
+    let (late, running) = (Reading { sent_at: at(61), ..redacted }, reading(Power::Running));
+    let mut target = targets(&spec, Some(&running));
+    target[0].before = Some(&first);
+    assert_eq!(claims(&plan(&guarded, &target, at(59))), ["i-bp1a0000"], "a tag or a rule may come in time");
+    target[0].reading = Some(&late);
+    let failed = plan(&guarded, &target, at(61)).rows.remove(0);
+    assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::INSTANCE_NOT_ALLOWED));
+    // With the record of another owner in place the object's own status is no second memory.
+    (target[0].before, target[0].reading, target[0].record) = (Some(&failed), Some(&running), Some(&idle));
+    assert!(plan(&guarded, &target, at(59)).claims.is_empty(), "it stays failed in this run");
+    let retry = Request { retry: Some("retry:1".to_owned()), ..request.clone() };
+    assert_eq!(claims(&plan(&ResetFacts { request: &retry, ..guarded }, &target, at(59))), ["i-bp1a0000"]);
+}
+
+#[test]
+fn a_permitted_instance_that_waits_stays_in_sight_where_the_account_has_rules() {
+    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
+    let mut foreign = claimed();
+    foreign.spec.owner = owner("other");
+    let mut target = targets(&spec, Some(&running));
+    target[0].record = Some(&foreign);
+    let guarded = ResetFacts { hides_unpermitted: true, ..object(&spec, &request) };
+    let busy = plan(&guarded, &target, at(1));
+    assert_eq!((busy.rows[0].reason.as_str(), busy.watch.len()), (reasons::INSTANCE_BUSY, 1));
+    let hold = Some(Hold { reason: reasons::SUSPENDED, message: "suspended".to_owned() });
+    target[0].reading = None;
+    let blocked = plan(&ResetFacts { hold, ..guarded }, &target, at(1));
+    assert_eq!(
+        (blocked.rows[0].reason.as_str(), blocked.watch.len()),
+        (reasons::SUSPENDED, 0),
+        "nor is ECS asked then"
+    );
+}
+
+#[test]
+fn locked_and_expired_instances_are_named_and_not_claimed() {
+    let (spec, request) = (spec(1), request());
+    let mut locked = reading(Power::Running);
+    locked.seen.as_mut().unwrap().locks = vec!["security".to_owned()];
+    let mut expired = reading(Power::Stopped);
+    expired.seen.as_mut().unwrap().expires = Some(at(-60));
+    for (reading, reason) in [(locked, reasons::INSTANCE_LOCKED), (expired, reasons::INSTANCE_EXPIRED)] {
+        let plan = plan(&object(&spec, &request), &targets(&spec, Some(&reading)), at(1));
+        assert!(plan.claims.is_empty());
+        assert_eq!(plan.rows[0].reason, reason);
+    }
+}
+
+#[test]
+fn more_failures_than_allowed_pause_the_rest() {
+    let (mut spec, request, running, run) = (spec(3), request(), reading(Power::Running), run());
+    let failed = InstanceRow { reason: reasons::INSTANCE_NOT_FOUND.to_owned(), attempts: 0, ..row(State::Failed) };
+    let paused = |spec: &PasswordResetSpec| {
+        let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(spec, &request) };
+        let mut targets = targets(spec, Some(&running));
+        targets[0].before = Some(&failed);
+        plan(&object, &targets, at(1))
+    };
+    let plan = paused(&spec);
+    assert!(plan.paused && plan.claims.is_empty());
+    assert_eq!(plan.rows[1].reason, reasons::PAUSED_ON_FAILURE);
+    spec.max_failures = Some(1);
+    let plan = paused(&spec);
+    assert_eq!(claims(&plan), ["i-bp1a0001", "i-bp1a0002"]);
+}
+
+#[test]
+fn an_unknown_outcome_pauses_the_rest_until_the_retry_annotation() {
+    let (spec, request, running, mut record) = (spec(2), request(), reading(Power::Running), completed());
+    record.status.as_mut().unwrap().completed[0].row = row(State::Unknown);
+    let paused = |request: &Request| {
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        plan(&object(&spec, request), &targets, at(1))
+    };
+    assert!(paused(&request).paused);
+    let retry = Request { retry: Some("retry:1".to_owned()), ..request };
+    let plan = paused(&retry);
+    assert_eq!((plan.paused, claims(&plan)), (false, vec!["i-bp1a0001"]));
+    assert_eq!(plan.rows[0].state, State::Unknown, "nothing is done about it");
+}
+
+#[test]
+fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
+    let (spec, request, running, run) = (spec(1), request(), reading(Power::Running), run());
+    let bad = ResetFacts {
+        broken: Some(Broken::TrailingNewline(LineBreak::Lf)),
+        run: Some(&run),
+        requested: Some(requested()),
+        ..object(&spec, &request)
+    };
+    let failed = plan(&bad, &targets(&spec, Some(&running)), at(1)).rows.remove(0);
+    assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::INVALID_PASSWORD));
+    let good = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
+    let mut mended = targets(&spec, Some(&running));
+    mended[0].before = Some(&failed);
+    assert_eq!(claims(&plan(&good, &mended, at(2))), ["i-bp1a0000"]);
+}
+
+#[test]
+fn the_rule_for_windows_holds_for_windows_alone() {
+    let (spec, request, linux) = (spec(1), request(), reading(Power::Running));
+    let mut windows = linux.clone();
+    windows.seen.as_mut().unwrap().os_type = "windows".to_owned();
+    let object = ResetFacts { broken_on_windows: Some(Broken::LeadingSlash), ..object(&spec, &request) };
+    assert_eq!(claims(&plan(&object, &targets(&spec, Some(&linux)), at(1))), ["i-bp1a0000"]);
+    let mut targets = targets(&spec, Some(&windows));
+    let failed = plan(&object, &targets, at(1)).rows.remove(0);
+    assert_eq!(failed.reason, reasons::INVALID_PASSWORD);
+    targets[0].reading = None;
+    targets[0].before = Some(&failed);
+    assert_eq!(plan(&object, &targets, at(100)).rows[0].reason, reasons::INVALID_PASSWORD, "nobody asks any more");
+}
+
+#[test]
+fn objects_that_name_one_instance_take_turns() {
+    let (spec, running, record) = (spec(1), reading(Power::Running), claimed());
+    let other = Request { owner: owner("other"), ..request() };
+    let mut targets = targets(&spec, Some(&running));
+    targets[0].record = Some(&record);
+    let waits = plan(&object(&spec, &other), &targets, at(1));
+    assert_eq!(waits.rows[0].reason, reasons::INSTANCE_BUSY);
+    let own = request();
+    let works = plan(&object(&spec, &own), &targets, at(1));
+    assert_eq!(works.rows[0].state, State::SettingPassword);
+    assert!(works.claims.is_empty() && waits.claims.is_empty());
+}
+
+/// The record of an instance that `web` has had reset, last restarted at second 0.
+fn completed() -> ResetRecord {
+    let mut record = claimed();
+    let done = InstanceRow { password_set_time: Some(Time(at(0))), ..row(State::InEffect) };
+    let status = record.status.as_mut().unwrap();
+    status.phase = Phase::InEffect;
+    status.unanswered_until = None;
+    status.last_restart_time = Some(Time(at(0)));
+    status.row = Some(done.clone());
+    status.completed = history::complete(&[], &record.spec, done);
+    record
+}
+
+#[test]
+fn a_second_run_waits_for_the_accounts_pause_between_restarts() {
+    let (spec, running, record) = (spec(1), reading(Power::Running), completed());
+    let second = Request { tokens: vec!["run:2".to_owned()], ..request() };
+    let mut targets = targets(&spec, Some(&running));
+    targets[0].record = Some(&record);
+    let early = plan(&object(&spec, &second), &targets, at(30));
+    assert_eq!((early.rows[0].reason.as_str(), early.wake), (reasons::MIN_RESTART_INTERVAL, Some(at(600))));
+    let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &second) };
+    assert_eq!(claims(&plan(&no_pause, &targets, at(30))), ["i-bp1a0000"]);
+}
+
+#[test]
+fn an_unanswered_request_holds_back_the_next_claim() {
+    let (spec, running, mut record) = (spec(1), reading(Power::Running), completed());
+    record.status.as_mut().unwrap().unanswered_until = Some(Time(at(1_920)));
+    let second = Request { tokens: vec!["run:2".to_owned()], ..request() };
+    let mut targets = targets(&spec, Some(&running));
+    targets[0].record = Some(&record);
+    let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &second) };
+    let plan = plan(&no_pause, &targets, at(30));
+    assert_eq!((plan.rows[0].reason.as_str(), plan.wake), (reasons::ANSWER_OUTSTANDING, Some(at(1_920))));
+}
+
+#[test]
+fn what_is_done_is_left_alone_and_shows_when_another_has_since_reset_it() {
+    let (spec, request, running, mut record) = (spec(1), request(), reading(Power::Running), completed());
+    let state = |record: &ResetRecord| {
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(record);
+        let plan = plan(&object(&spec, &request), &targets, at(1));
+        assert!(plan.claims.is_empty() && plan.watch.is_empty());
+        plan.rows[0].state
+    };
+    assert_eq!(state(&record), State::InEffect);
+    record.spec.owner = owner("other");
+    record.status.as_mut().unwrap().phase = Phase::SettingPassword;
+    assert_eq!(state(&record), State::InEffect, "the other has not set a password yet");
+    let status = record.status.as_mut().unwrap();
+    status.phase = Phase::PasswordSet;
+    status.password_acknowledged_at = Some(Time(at(1)));
+    assert_eq!(state(&record), State::Superseded);
+    let status = record.status.as_mut().unwrap();
+    status.phase = Phase::Failed;
+    status.completed = history::complete(&status.completed, &record.spec, row(State::Failed));
+    assert_eq!(state(&record), State::InEffect, "it failed, with nothing set in its entry");
+    let done = InstanceRow { password_set_time: Some(Time(at(2))), ..row(State::InEffect) };
+    record.status.as_mut().unwrap().completed = history::complete(&record.progress().completed, &record.spec, done);
+    assert_eq!(state(&record), State::Superseded);
+}
+
+#[test]
+fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
+    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
+    let done = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
+    let state = |ends: &[(&str, InstanceRow)]| {
+        let mut record = completed();
+        let completed = ends.iter().fold(Vec::new(), |before, (name, row)| {
+            record.spec.owner = owner(name);
+            history::complete(&before, &record.spec, row.clone())
+        });
+        record.status.as_mut().unwrap().completed = completed;
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        plan(&object(&spec, &request), &targets, at(9)).rows[0].state
+    };
+    let (failed, other) = (row(State::Failed), "other");
+    assert_eq!(state(&[("web", done(1)), (other, done(2)), (other, failed.clone())]), State::Superseded);
+    assert_eq!(state(&[(other, done(1)), ("web", done(2)), (other, failed)]), State::InEffect);
+}
+
+#[test]
+fn an_unknown_is_not_superseded_by_a_password_that_was_set_before_it() {
+    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
+    let unknown = InstanceRow { state_time: Some(Time(at(2))), ..row(State::Unknown) };
+    let set = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
+    let state = |later: InstanceRow| {
+        let mut record = completed();
+        let completed = [("other", set(1)), ("web", unknown.clone()), ("other", later)].into_iter();
+        record.status.as_mut().unwrap().completed = completed.fold(Vec::new(), |before, (name, row)| {
+            record.spec.owner = owner(name);
+            history::complete(&before, &record.spec, row)
+        });
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        plan(&object(&spec, &request), &targets, at(9)).rows[0].state
+    };
+    assert_eq!(state(row(State::Failed)), State::Unknown, "a person decides");
+    assert_eq!(state(set(3)), State::Superseded);
+}
+
+#[test]
+fn a_claim_that_failed_is_tried_again_with_another_password_whatever_it_failed_of() {
+    let (spec, request, running, run, mut record) = (spec(1), request(), reading(Power::Running), run(), completed());
+    for reason in [reasons::NOT_PERMITTED, reasons::STABLE_STATE_TIMEOUT, reasons::PASSWORD_REFUSED] {
+        let failed = InstanceRow { reason: reason.to_owned(), ..row(State::Failed) };
+        let status = record.status.as_mut().unwrap();
+        status.row = Some(failed.clone());
+        status.completed = history::complete(&[], &record.spec, failed.clone());
+        let claims = |fingerprint: &str| {
+            let fingerprint = Some(Fingerprint { key_id: "k1".to_owned(), value: fingerprint.to_owned() });
+            let request = Request { fingerprint, ..request.clone() };
+            let mut targets = targets(&spec, Some(&running));
+            (targets[0].record, targets[0].before) = (Some(&record), Some(&failed));
+            let object = ResetFacts {
+                run: Some(&run),
+                requested: Some(requested()),
+                min_restart_interval_seconds: 0,
+                ..object(&spec, &request)
+            };
+            plan(&object, &targets, at(9)).claims.len()
+        };
+        assert_eq!((claims("f"), claims("g")), (0, 1), "{reason}");
+    }
+}
+
+#[test]
+fn a_record_that_was_lost_and_made_for_another_owner_starts_nothing_for_those_who_were_done() {
+    let (spec, request, running, run, done) =
+        (spec(1), request(), reading(Power::Running), run(), row(State::InEffect));
+    let mut record = completed();
+    record.spec.owner = owner("other");
+    let state = |record: &ResetRecord, request: &Request| {
+        let mut targets = targets(&spec, Some(&running));
+        (targets[0].before, targets[0].record) = (Some(&done), Some(record));
+        let object = ResetFacts {
+            run: Some(&run),
+            requested: Some(requested()),
+            min_restart_interval_seconds: 0,
+            ..object(&spec, request)
+        };
+        let plan = plan(&object, &targets, at(9));
+        (plan.rows[0].state, plan.claims.len())
+    };
+    let status = record.status.as_mut().unwrap();
+    (status.phase, status.completed) = (Phase::SettingPassword, Vec::new());
+    assert_eq!(state(&record, &request), (State::InEffect, 0), "the other has set nothing");
+    record.status.as_mut().unwrap().phase = Phase::InEffect;
+    let set = InstanceRow { password_set_time: Some(Time(at(5))), ..row(State::InEffect) };
+    record.status.as_mut().unwrap().completed = history::complete(&[], &record.spec, set);
+    assert_eq!(state(&record, &request), (State::Superseded, 0));
+    let second = Request { tokens: vec!["run:2".to_owned()], ..request };
+    assert_eq!(state(&record, &second), (State::Pending, 1), "a new run is a new run");
+}
+
+#[test]
+fn a_retry_annotation_that_is_removed_ends_no_pause() {
+    let (spec, running, mut record) = (spec(2), reading(Power::Running), completed());
+    record.spec.retry = Some("retry:a".to_owned());
+    record.status.as_mut().unwrap().completed = history::complete(&[], &record.spec, row(State::Failed));
+    let is_paused = |retry: Option<&str>| {
+        let request = Request { retry: retry.map(str::to_owned), ..request() };
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &request) };
+        let plan = plan(&no_pause, &targets, at(9));
+        (plan.paused, plan.claims.len())
+    };
+    assert_eq!(is_paused(Some("retry:a")), (true, 0));
+    assert_eq!(is_paused(None), (true, 0), "that it is gone asks for nothing");
+    assert_eq!(is_paused(Some("retry:b")), (false, 2));
+}
+
+#[test]
+fn the_objects_own_status_remembers_when_the_record_is_lost() {
+    let (spec, request, running, run, done) =
+        (spec(1), request(), reading(Power::Running), run(), row(State::EffectiveAtNextStart));
+    let mut targets = targets(&spec, Some(&running));
+    targets[0].before = Some(&done);
+    let remembered = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
+    assert!(plan(&remembered, &targets, at(1)).claims.is_empty());
+    let second = Request { tokens: vec!["run:2".to_owned()], ..request.clone() };
+    let asked_anew = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &second) };
+    assert_eq!(claims(&plan(&asked_anew, &targets, at(1))), ["i-bp1a0000"]);
+}
+
+#[test]
+fn a_block_holds_back_what_has_not_begun() {
+    let (spec, request, running) = (spec(2), request(), reading(Power::Running));
+    let hold = Hold { reason: reasons::SUSPENDED, message: "suspended".to_owned() };
+    let object = ResetFacts { hold: Some(hold), ..object(&spec, &request) };
+    let plan = plan(&object, &targets(&spec, Some(&running)), at(1));
+    assert!(plan.claims.is_empty());
+    assert!(plan.rows.iter().all(|row| row.reason == reasons::SUSPENDED));
+    assert_eq!(plan.rows[0].planned_action, Some(PlannedAction::Blocked));
+}
+
+#[test]
+fn an_instance_whose_record_cannot_be_gone_by_takes_no_slot_from_the_others() {
+    let (spec, request, reading) = (spec(4), request(), reading(Power::Running));
+    for (bad, says) in [(BadRecord::Unreadable, "cannot read"), (BadRecord::OfAnotherInstance, "another instance")] {
+        let mut targets = targets(&spec, Some(&reading));
+        targets[0].bad_record = Some(bad);
+        let plan = plan(&object(&spec, &request), &targets, at(0));
+        let row = &plan.rows[0];
+        assert_eq!((row.state, row.reason.as_str()), (State::Pending, reasons::INVALID_SPEC));
+        assert!(row.message.contains("ResetRecord") && row.message.contains(says), "{}", row.message);
+        assert_eq!(plan.claims.len(), 2);
+    }
+}
+
+/// The record of an instance whose restart ended as Unknown, drained.
+fn unknown_record() -> ResetRecord {
+    let mut record = claimed();
+    let before = record.progress();
+    let mut status = ResetRecordStatus { start_time_before: Some(Time(at(-600))), unanswered_until: None, ..before };
+    status.phase = Phase::RestartRequested;
+    record.status = Some(status);
+    let change = Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, String::new());
+    record.status = Some(transition::apply(&record, change, None, at(-1_000)));
+    record
+}
+
+fn decided(text: &str) -> Request {
+    Request { resolution: Resolution::parse(text), ..request() }
+}
+
+#[test]
+fn an_unknown_is_claimed_again_only_when_a_person_has_it_restarted_and_only_once() {
+    let (spec, running, mut record) = (spec(1), reading(Power::Running), unknown_record());
+    let plan_for = |record: &ResetRecord, request: &Request| {
+        let target = Target { record: Some(record), ..targets(&spec, Some(&running)).remove(0) };
+        plan(&ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, request) }, &[target], at(1))
+    };
+    assert!(plan_for(&record, &request()).claims.is_empty());
+    assert!(plan_for(&record, &decided("i-bp1a0000/2=RestartAgain")).claims.is_empty());
+    assert_eq!(claims(&plan_for(&record, &decided("i-bp1a0000/1=RestartAgain"))), ["i-bp1a0000"]);
+    record.spec.claim = 2;
+    assert!(plan_for(&record, &decided("i-bp1a0000/1=RestartAgain")).claims.is_empty(), "that was another claim");
+}
+
+#[test]
+fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
+    let (spec, running, record) = (spec(1), reading(Power::Running), unknown_record());
+    let request = decided("i-bp1a0000/1=Happened");
+    let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
+    let plan = plan(&object(&spec, &request), &[target], at(1));
+    assert_eq!((plan.happened.as_deref(), plan.claims.len()), (Some("i-bp1a0000"), 0));
+    let status = transition::apply(&record, Change::Happened, None, at(1));
+    assert_eq!((status.phase, status.completed[0].row.state), (Phase::InEffect, State::InEffect));
+    assert_eq!(status.completed[0].row.reason, reasons::RESOLVED_BY_PERSON);
+    assert!(!budget::holds_slot(&status, at(1)));
+    let holders = |request| budget::holders(&[&record], request, |_| None, bounds(), at(1));
+    assert_eq!(holders(&request).len(), 0);
+    assert_eq!(holders(&self::request()), [holder("i-bp1a0000", Outlook::Frees)]);
+}
+
+#[test]
+fn slots_that_do_not_become_free_hold_up_the_object_and_say_whose_they_are() {
+    let (spec, request, running) = (spec(3), request(), reading(Power::Running));
+    let plan_with = |holders: &[Holder]| {
+        plan(&ResetFacts { slot_holders: holders, ..object(&spec, &request) }, &targets(&spec, Some(&running)), at(1))
+    };
+    let stays = |id| holder(id, Outlook::Stays("it is Stopped; start it".to_owned()));
+    let held = plan_with(&[stays("i-bp1a0000"), stays("i-y")]).held_up.unwrap();
+    assert_eq!(held.reason, reasons::SLOT_HELD);
+    let message =
+        "no slot becomes free, maxUnavailable is 2; i-bp1a0000: it is Stopped; start it; i-y: it is Stopped; start it";
+    assert_eq!(held.message, message);
+    // One of two goes on.
+    let until = holder("i-y", Outlook::FreesUntil(at(77)));
+    let goes_on = plan_with(&[stays("i-bp1a0000"), until]);
+    assert_eq!((&goes_on.held_up, goes_on.wake), (&None, Some(at(77) + SOON)));
+    assert!(goes_on.watch.contains(&"i-bp1a0000".to_owned()), "a change of it is looked at");
+    assert_eq!(plan_with(&[stays("i-bp1a0000"), holder("i-y", Outlook::Frees)]).held_up, None);
+    assert_eq!(plan_with(&[stays("i-bp1a0000")]).held_up, None, "there is a free slot");
+}
+
+#[test]
+fn a_slot_stays_held_once_readings_m_apart_do_not_show_the_instance_running() {
+    let mut record = unknown_record();
+    record.status.as_mut().unwrap().unanswered_until = None;
+    record.status.as_mut().unwrap().row.as_mut().unwrap().state_time = Some(Time(at(100)));
+    let outlook = |record: &ResetRecord, reading: Option<Reading>| {
+        budget::holders(&[record], &request(), |_| reading.clone(), bounds(), at(1_000)).remove(0).outlook
+    };
+    let shown = |sent, power| Some(Reading { sent_at: at(sent), since: at(50), ..reading(power) });
+    assert_eq!(outlook(&record, None), Outlook::Frees, "nothing is known");
+    assert_eq!(outlook(&record, shown(900, Power::Running)), Outlook::Frees);
+    assert_eq!(outlook(&record, shown(219, Power::Stopped)), Outlook::FreesUntil(at(220)));
+    let why = |outlook| if let Outlook::Stays(why) = outlook { why } else { panic!("{outlook:?}") };
+    assert!(why(outlook(&record, shown(220, Power::Stopped))).contains("Stopped; start it"));
+    let absent = shown(220, Power::Stopped).map(|reading| Reading { seen: None, ..reading });
+    assert!(why(outlook(&record, absent)).contains("ecs:DescribeInstances"));
+    let forbidden = shown(220, Power::Stopped).map(|mut reading| {
+        reading.seen.as_mut().unwrap().permitted = false;
+        reading
+    });
+    assert!(!why(outlook(&record, forbidden)).contains("Stopped"), "it is not the user's to know");
+    // A copy may restart it, and be seen only later.
+    record.status.as_mut().unwrap().unanswered_until = Some(Time(at(500)));
+    assert_eq!(outlook(&record, shown(700, Power::Stopped)), Outlook::FreesUntil(at(740)));
+    record.status.as_mut().unwrap().phase = Phase::Unrecognized;
+    assert!(why(outlook(&record, shown(900, Power::Running))).contains("phase"));
+}
+
+#[test]
+fn a_record_in_a_phase_of_another_version_is_waited_for_by_name() {
+    let (spec, request, running, mut record) = (spec(1), request(), reading(Power::Running), claimed());
+    record.status.as_mut().unwrap().phase = Phase::Unrecognized;
+    let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
+    let plan = plan(&object(&spec, &request), &[target], at(1));
+    assert_eq!((plan.rows[0].state, plan.rows[0].reason.as_str()), (State::Pending, reasons::INVALID_SPEC));
+    assert!(plan.claims.is_empty());
+}
+
+// === Reads ===
+
+fn refused() -> ReadHold {
+    let message = "instances in cn-hangzou cannot be read: refused with InvalidRegionId.NotFound".to_owned();
+    ReadHold { hold: Hold { reason: reasons::READ_REFUSED, message }, is_for_a_person: true }
+}
+
+/// The plan for one instance without a reading, whose row was `before`.
+fn unread_plan(trouble: Option<&ReadHold>, before: Option<&InstanceRow>, reading: Option<&Reading>, now: i64) -> Plan {
+    let (spec, request, run) = (spec(1), request(), run());
+    let object =
+        ResetFacts { read_trouble: trouble, run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
+    let target = Target { instance_id: "i-bp1a0000", record: None, bad_record: None, before, reading };
+    plan(&object, &[target], at(now))
+}
+
+#[test]
+fn a_read_refused_for_good_has_a_deadline_and_stays_open() {
+    let trouble = refused();
+    let first = unread_plan(Some(&trouble), None, None, 0);
+    let row = &first.rows[0];
+    assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reasons::READ_REFUSED));
+    assert!(row.message.contains("InvalidRegionId.NotFound"), "{row:?}");
+    assert_eq!((first.wake, first.unread_for_too_long), (Some(at(60)), false));
+    assert_eq!(first.watch, ["i-bp1a0000"], "nobody would notice that the answer has changed");
+
+    // The next process does not know of the trouble yet, or ECS does not answer: the time goes on.
+    let second = unread_plan(None, Some(row), None, 30);
+    assert_eq!((second.rows[0].state_time.clone(), &second.rows[0].message), (Some(Time(at(0))), &row.message));
+    let last = unread_plan(Some(&trouble), Some(&second.rows[0]), None, 60);
+    assert!(last.unread_for_too_long && !last.rows[0].state.has_ended(), "{:?}", last.rows);
+}
+
+#[test]
+fn what_ecs_shows_after_a_refused_read_has_time_of_its_own() {
+    let row = unread_plan(Some(&refused()), None, None, -900).rows.remove(0);
+    let shown = unread_plan(None, Some(&row), Some(&reading(Power::Running)), 1);
+    assert_eq!(shown.claims.len(), 1, "{:?}", shown.rows);
+    let starting = reading(Power::Transitional("Starting".to_owned()));
+    let shown = unread_plan(None, Some(&row), Some(&starting), 1);
+    assert_eq!((shown.rows[0].state, shown.wake), (State::WaitingForStableState, Some(at(61))), "{:?}", shown.rows);
+}
+
+#[test]
+fn trouble_that_passes_has_no_deadline() {
+    let hold = Hold { reason: reasons::ECS_UNAVAILABLE, message: "no answer in time".to_owned() };
+    let trouble = ReadHold { hold, is_for_a_person: false };
+    let plan = unread_plan(Some(&trouble), None, None, 0);
+    assert_eq!((plan.rows[0].state, plan.wake, plan.unread_for_too_long), (State::Pending, None, false));
+}

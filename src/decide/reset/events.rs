@@ -1,0 +1,120 @@
+//! Events, as the differences between two statuses: one for each turn of the object, never one for each instance.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::api::conditions::{self, find};
+use crate::api::password_reset::{InstanceRow, PasswordResetStatus};
+use crate::api::reasons;
+
+/// What is to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusEvent {
+    /// `Normal` or `Warning`.
+    pub kind: &'static str,
+    /// One of [`reasons`].
+    pub reason: &'static str,
+    /// The text.
+    pub note: String,
+}
+
+/// The events between two statuses of an object.
+#[must_use]
+pub fn between(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Vec<StatusEvent> {
+    [run_started(before, after), turn(before, after), password_logon(before, after)].into_iter().flatten().collect()
+}
+
+fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
+    let number = |status: &PasswordResetStatus| status.run.as_ref().map(|run| run.number);
+    let run = after.run.as_ref().filter(|_| number(before) != number(after))?;
+    let note = format!("run {} has begun, on {} instances: {:?}", run.number, after.instances.len(), run.trigger);
+    Some(StatusEvent { kind: "Normal", reason: reasons::RESET_RUN_STARTED, note })
+}
+
+/// The object has ended, or has met trouble. Progress is for the status: it would be an event for each instance.
+fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
+    let ready = find(&after.conditions, conditions::READY)?;
+    let is_told = |before: &Condition| {
+        before.reason == ready.reason && (before.status == ready.status || ready.status == "Unknown")
+    };
+    if find(&before.conditions, conditions::READY).is_some_and(is_told) {
+        return None;
+    }
+    let reason = reasons::ALL.iter().find(|reason| **reason == ready.reason)?;
+    let is_retried = find(&after.conditions, conditions::RECONCILING)
+        .is_some_and(|reconciling| reconciling.reason == reasons::PROGRESSING_WITH_RETRY);
+    match ready.status.as_str() {
+        "True" => Some(StatusEvent { kind: "Normal", reason, note: ready.message.clone() }),
+        "Unknown" if !is_retried => None,
+        _ => Some(StatusEvent { kind: "Warning", reason, note: ready.message.clone() }),
+    }
+}
+
+/// Passwords were set on instances with a key pair, which re-enables password logon beside it.
+fn password_logon(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
+    let was_set = |row: &InstanceRow| {
+        let earlier = before.instances.iter().find(|earlier| earlier.instance_id == row.instance_id);
+        row.password_set_time.is_some()
+            && earlier.is_none_or(|earlier| earlier.password_set_time != row.password_set_time)
+    };
+    let keyed: Vec<String> = after
+        .instances
+        .iter()
+        .filter(|row| was_set(row))
+        .filter_map(|row| Some(format!("{} ({})", row.instance_id, row.key_pair_name.as_ref()?)))
+        .collect();
+    (!keyed.is_empty()).then(|| StatusEvent {
+        kind: "Normal",
+        reason: reasons::PASSWORD_LOGON_ENABLED,
+        note: format!("setting a password re-enables password logon beside the key pair on {}", keyed.join(", ")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::api::conditions::{ConditionStatus, ConditionUpdate, set};
+    use crate::api::password_reset::State;
+    use crate::decide::fixtures::{at, row};
+
+    fn status(status: ConditionStatus, reason: &'static str) -> PasswordResetStatus {
+        let update =
+            ConditionUpdate { kind: conditions::READY, status, reason, message: format!("because of {reason}") };
+        let conditions = set(&[], vec![update], Some(1), &Time(at(0)));
+        PasswordResetStatus { conditions, ..PasswordResetStatus::default() }
+    }
+
+    #[test]
+    fn a_turn_is_told_once() {
+        let (working, failed) =
+            (status(ConditionStatus::Unknown, "Restarting"), status(ConditionStatus::False, "PartiallyFailed"));
+        assert!(between(&working, &working).is_empty());
+        let events = between(&working, &failed);
+        assert_eq!((events.len(), events[0].kind, events[0].reason), (1, "Warning", "PartiallyFailed"));
+        assert!(between(&failed, &working).is_empty(), "progress is not an event");
+        let done = status(ConditionStatus::True, "Succeeded");
+        assert_eq!(between(&working, &done)[0].kind, "Normal");
+    }
+
+    #[test]
+    fn that_a_person_is_asked_is_told_although_the_reason_stays() {
+        let (retried, stalled) =
+            (status(ConditionStatus::Unknown, "ReadRefused"), status(ConditionStatus::False, "ReadRefused"));
+        assert_eq!(between(&retried, &stalled).len(), 1);
+        assert!(between(&stalled, &stalled).is_empty() && between(&stalled, &retried).is_empty());
+    }
+
+    #[test]
+    fn a_password_beside_a_key_pair_is_told() {
+        let before = status(ConditionStatus::Unknown, "Restarting");
+        let mut after = before.clone();
+        let mut keyed = row(State::PasswordSet);
+        keyed.key_pair_name = Some("ops".to_owned());
+        keyed.password_set_time = Some(Time(at(0)));
+        after.instances = vec![keyed, row(State::PasswordSet)];
+        let events = between(&before, &after);
+        assert_eq!((events.len(), events[0].reason), (1, reasons::PASSWORD_LOGON_ENABLED));
+        assert!(between(&after, &after).is_empty());
+    }
+}

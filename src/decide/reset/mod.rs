@@ -1,0 +1,9 @@
+//! The machine of a `PasswordReset`: which of its instances may be claimed now, what its run is, and what its status says.
+//!
+//! It knows nothing of the machine that drives a claim.
+
+pub mod eligibility;
+pub mod events;
+pub mod password_rules;
+pub mod runs;
+pub mod status;

@@ -1,0 +1,374 @@
+//! The status of an object as a projection of its rows: the one table from situations to conditions.
+//!
+//! | situation | Ready | Reconciling | Stalled | Succeeded |
+//! |---|---|---|---|---|
+//! | working, waiting, suspended, or trouble that is retried | Unknown | True | – | Unknown |
+//! | done | True | – | – | True |
+//! | a person must act | False | – | True | False |
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::eligibility::{self, Plan, ReadHold, is_unread};
+use super::password_rules::Broken;
+use super::runs;
+use crate::api::conditions::{self, ConditionStatus, ConditionUpdate, find};
+use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, State};
+use crate::api::reasons;
+use crate::decide::history::Request;
+use crate::decide::{Hold, later};
+
+/// What the status is made of.
+#[derive(Debug)]
+pub struct StatusFacts<'a> {
+    /// The object's generation.
+    pub generation: Option<i64>,
+    /// The status as it stands.
+    pub before: &'a PasswordResetStatus,
+    /// What the object asks for.
+    pub request: &'a Request,
+    /// The rerun annotation.
+    pub rerun_requested_at: Option<&'a str>,
+    /// Whether it has an annotation `resolve-unknown`, of whatever form.
+    pub asks_to_resolve: bool,
+    /// The account's name, the default applied.
+    pub account_name: &'a str,
+    /// What is wrong with the account, if anything.
+    pub account_trouble: Option<&'a Hold>,
+    /// How long the account's trouble may last before a person is asked; `None`: it passes by itself.
+    pub account_patience: Option<SignedDuration>,
+    /// What is wrong with the Secret, if anything.
+    pub secret_trouble: Option<&'a Hold>,
+    /// What is wrong with the password for every instance.
+    pub broken: Option<Broken>,
+    /// Whether `suspend` is set.
+    pub suspended: bool,
+    /// Instances that were reset with another password than the Secret holds now.
+    pub out_of_sync: &'a [String],
+    /// Whether the password of some instance cannot be compared with what the Secret holds.
+    pub uncompared: bool,
+    /// Trouble with looking at instances, in our own words.
+    pub poll_trouble: Option<&'a ReadHold>,
+    /// How long what is for a person may last before one is asked.
+    pub patience: SignedDuration,
+    /// What was decided about the instances.
+    pub plan: &'a Plan,
+}
+
+/// The summary line, before it is spread over conditions.
+struct Summary {
+    status: ConditionStatus,
+    reason: &'static str,
+    message: String,
+    retrying: bool,
+}
+
+/// The whole status.
+#[must_use]
+pub fn status(facts: &StatusFacts, now: Timestamp) -> PasswordResetStatus {
+    let rows = &facts.plan.rows;
+    let counts = count(rows);
+    let summary = summarize(facts, &counts, now);
+    let updates = conditions_of(facts, &summary);
+    let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
+    let ended = rows.iter().all(|row| row.state.has_ended());
+    let run = runs::run(facts.before.run.as_ref(), facts.request, facts.plan.begun, &facts.plan.password, ended, now);
+    let requested = runs::requested(facts.before.requested(), facts.request, ended);
+    PasswordResetStatus {
+        observed_generation: facts.generation,
+        conditions: conditions::set(&facts.before.conditions, updates, facts.generation, &Time(now)),
+        last_handled_rerun: facts
+            .rerun_requested_at
+            .map(str::to_owned)
+            .or_else(|| facts.before.last_handled_rerun.clone()),
+        run,
+        requested: Some(requested),
+        account_name: Some(facts.account_name.to_owned()),
+        progress: Some(format!("{done}/{}", counts.total)),
+        counts: Some(counts),
+        instances: rows.clone(),
+    }
+}
+
+/// Counts the rows by state.
+#[must_use]
+pub fn count(rows: &[InstanceRow]) -> Counts {
+    let mut counts = Counts::default();
+    for row in rows {
+        counts.total += 1;
+        *match row.state {
+            State::Pending | State::Unrecognized => &mut counts.pending,
+            State::WaitingForStableState | State::SettingPassword | State::PasswordSet | State::Restarting => {
+                &mut counts.in_progress
+            }
+            State::InEffect => &mut counts.in_effect,
+            State::EffectiveAtNextStart => &mut counts.effective_at_next_start,
+            State::Superseded => &mut counts.superseded,
+            State::Failed => &mut counts.failed,
+            State::Unknown => &mut counts.unknown,
+        } += 1;
+    }
+    counts
+}
+
+fn summarize(facts: &StatusFacts, counts: &Counts, now: Timestamp) -> Summary {
+    let rows = &facts.plan.rows;
+    let open: Vec<&InstanceRow> = rows.iter().filter(|row| !row.state.has_ended()).collect();
+    if open.is_empty() {
+        return ended(facts, counts);
+    }
+    let is_pending = |row: &&InstanceRow| row.state == State::Pending;
+    if open.iter().all(is_pending)
+        && let Some(row) = open.iter().find(|row| row.reason == reasons::SECRET_CHANGED_DURING_RUN)
+    {
+        let reason = reasons::SECRET_CHANGED_DURING_RUN;
+        return Summary { status: ConditionStatus::False, reason, message: row.message.clone(), retrying: false };
+    }
+    if facts.plan.paused && open.iter().all(is_pending) {
+        let message = format!(
+            "{}; the other {} are left alone (maxFailures). Mend the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
+            failures(rows),
+            open.len()
+        );
+        return Summary {
+            status: ConditionStatus::False,
+            reason: reasons::PAUSED_ON_FAILURE,
+            message,
+            retrying: false,
+        };
+    }
+    if facts.suspended && open.iter().all(is_pending) {
+        let message = format!("suspended; instances not begun: {}", open.len());
+        return Summary { status: ConditionStatus::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
+    }
+    if open.iter().all(|row| row.reason == reasons::INVALID_SPEC)
+        && let Some(row) = open.first()
+    {
+        let message = format!("{}: {}", row.instance_id, row.message);
+        return Summary { status: ConditionStatus::False, reason: reasons::INVALID_SPEC, message, retrying: false };
+    }
+    if let Some(Hold { reason, message }) = first_hold(facts) {
+        let human = [
+            reasons::NAMESPACE_NOT_ALLOWED,
+            reasons::REGION_NOT_ALLOWED,
+            reasons::INVALID_PASSWORD,
+            reasons::NOT_PERMITTED,
+        ]
+        .contains(&reason);
+        let lasts = facts.plan.unread_for_too_long || account_lasts(facts, now);
+        let stalled = (human || lasts) && open.iter().all(|row| is_pending(row) || is_unread(row));
+        let message = if stalled && !human {
+            let seconds = facts.patience.as_secs();
+            format!("{message}; it has been so for {seconds} s, and is tried again by itself")
+        } else {
+            message
+        };
+        let status = if stalled { ConditionStatus::False } else { ConditionStatus::Unknown };
+        return Summary { status, reason, message, retrying: !stalled };
+    }
+    if let Some(Hold { reason, message }) = facts.plan.held_up.as_ref().filter(|_| open.iter().all(is_pending)) {
+        return Summary { status: ConditionStatus::False, reason, message: message.clone(), retrying: false };
+    }
+    let at_work = |state| open.iter().find(|row| row.state == state);
+    let (reason, row) = if let Some(row) = at_work(State::Restarting) {
+        (reasons::RESTARTING, row)
+    } else if let Some(row) = at_work(State::SettingPassword).or_else(|| at_work(State::PasswordSet)) {
+        (reasons::SETTING_PASSWORDS, row)
+    } else if let Some(row) = at_work(State::WaitingForStableState) {
+        (reasons::WAITING_FOR_STABLE_STATE, row)
+    } else {
+        match open.first() {
+            Some(row) => (reasons::PENDING, row),
+            None => return ended(facts, counts),
+        }
+    };
+    let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
+    let message = format!("{done} of {} instances done; {}: {}", counts.total, row.instance_id, row.message);
+    Summary { status: ConditionStatus::Unknown, reason, message, retrying: false }
+}
+
+/// What is in the way of an object that is not done, whoever it may be.
+fn first_hold(facts: &StatusFacts) -> Option<Hold> {
+    let of_row = |reason| {
+        let row = facts.plan.rows.iter().find(|row| !row.state.has_ended() && row.reason == reason)?;
+        Some(Hold { reason, message: format!("{}: {}", row.instance_id, row.message) })
+    };
+    facts
+        .account_trouble
+        .or(facts.secret_trouble)
+        .cloned()
+        .or_else(|| of_row(reasons::THROTTLED))
+        .or_else(|| Some(facts.poll_trouble.filter(|trouble| trouble.is_for_a_person)?.hold.clone()))
+        .or_else(|| of_row(reasons::READ_REFUSED))
+        .or_else(|| of_row(reasons::ECS_UNAVAILABLE))
+        .or_else(|| Some(facts.poll_trouble?.hold.clone()))
+}
+
+/// Whether the account has not been usable for so long that a person is asked.
+fn account_lasts(facts: &StatusFacts, now: Timestamp) -> bool {
+    let before = find(&facts.before.conditions, conditions::ACCOUNT_READY);
+    let since =
+        before.filter(|condition| condition.status == "False").map(|condition| condition.last_transition_time.0);
+    let deadline = since.zip(facts.account_patience).map(|(since, patience)| later(since, patience));
+    facts.account_trouble.is_some() && deadline.is_some_and(|deadline| now >= deadline)
+}
+
+/// The summary line of an object all of whose instances have ended.
+fn ended(facts: &StatusFacts, counts: &Counts) -> Summary {
+    let rows = &facts.plan.rows;
+    if facts.plan.password.is_mixed {
+        let message = eligibility::secret_changed(facts.plan.password.instances, rows.len());
+        let reason = reasons::SECRET_CHANGED_DURING_RUN;
+        return Summary { status: ConditionStatus::False, reason, message, retrying: false };
+    }
+    if counts.unknown == 0 && counts.failed == 0 {
+        let parts = [
+            (counts.in_effect, "in effect"),
+            (counts.effective_at_next_start, "effective at the next start"),
+            (counts.superseded, "superseded"),
+        ];
+        let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        let message = format!("{} of {} instances done: {}", counts.total, counts.total, parts.join(", "));
+        return Summary { status: ConditionStatus::True, reason: reasons::SUCCEEDED, message, retrying: false };
+    }
+    let failed_reasons: BTreeSet<&str> =
+        rows.iter().filter(|row| row.state == State::Failed).map(|row| row.reason.as_str()).collect();
+    let only = (failed_reasons.len() == 1).then(|| failed_reasons.first().copied()).flatten();
+    let known = only.and_then(|reason| reasons::ALL.iter().find(|known| **known == reason).copied());
+    let reason = if counts.unknown > 0 {
+        reasons::OUTCOME_UNKNOWN
+    } else if only == Some(reasons::INVALID_PASSWORD) {
+        reasons::INVALID_PASSWORD
+    } else if counts.failed < counts.total {
+        reasons::PARTIALLY_FAILED
+    } else {
+        known.unwrap_or(reasons::FAILED)
+    };
+    let message = failures(rows) + unresolved(facts, counts);
+    Summary { status: ConditionStatus::False, reason, message, retrying: false }
+}
+
+/// Why a person's decision does not count, if there is one and an instance that is still Unknown.
+fn unresolved(facts: &StatusFacts, counts: &Counts) -> &'static str {
+    if !facts.asks_to_resolve || counts.unknown == 0 || facts.plan.happened.is_some() {
+        return "";
+    }
+    if facts.request.resolution.is_none() {
+        return ". The annotation resolve-unknown must be <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain";
+    }
+    ". The annotation resolve-unknown counts only for a claim that is Unknown after a restart request and of which no copy can be carried out any more"
+}
+
+/// The instances that failed or whose outcome is unknown, by name; not more than three in full.
+fn failures(rows: &[InstanceRow]) -> String {
+    let bad: Vec<&InstanceRow> =
+        rows.iter().filter(|row| matches!(row.state, State::Failed | State::Unknown)).collect();
+    let mut parts: Vec<String> =
+        bad.iter().take(3).map(|row| format!("{}: {}", row.instance_id, row.message)).collect();
+    if bad.len() > parts.len() {
+        parts.push(format!("and {} more", bad.len() - parts.len()));
+    }
+    if parts.is_empty() { "instances were found Stopped after their restart".to_owned() } else { parts.join("; ") }
+}
+
+/// The conditions in the order in which kstatus should find them.
+fn conditions_of(facts: &StatusFacts, summary: &Summary) -> Vec<ConditionUpdate> {
+    let update =
+        |kind, status, reason, message: &str| ConditionUpdate { kind, status, reason, message: message.to_owned() };
+    let Summary { status, reason, message, retrying } = summary;
+    let mut updates = vec![update(conditions::READY, *status, reason, message)];
+    match status {
+        ConditionStatus::Unknown => {
+            let why = if *retrying { reasons::PROGRESSING_WITH_RETRY } else { reason };
+            updates.push(update(conditions::RECONCILING, ConditionStatus::True, why, message));
+        }
+        ConditionStatus::False => updates.push(update(conditions::STALLED, ConditionStatus::True, reason, message)),
+        ConditionStatus::True => {}
+    }
+    updates.push(update(conditions::SUCCEEDED, *status, reason, message));
+    updates.push(match facts.account_trouble {
+        None => {
+            update(conditions::ACCOUNT_READY, ConditionStatus::True, reasons::ACCOUNT_READY, "the account can be used")
+        }
+        Some(hold) => update(conditions::ACCOUNT_READY, ConditionStatus::False, hold.reason, &hold.message),
+    });
+    updates.push(match (facts.secret_trouble, facts.broken) {
+        (Some(hold), _) => update(conditions::PASSWORD_READY, ConditionStatus::False, hold.reason, &hold.message),
+        (None, Some(broken)) => {
+            update(conditions::PASSWORD_READY, ConditionStatus::False, reasons::INVALID_PASSWORD, &broken.to_string())
+        }
+        (None, None) => update(
+            conditions::PASSWORD_READY,
+            ConditionStatus::True,
+            reasons::PASSWORD_READY,
+            "the password fits ECS's rules",
+        ),
+    });
+    updates.push(targets_resolved(&facts.plan.rows));
+    updates.push(secret_in_sync(facts));
+    updates
+}
+
+fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
+    let missing: Vec<&str> = rows
+        .iter()
+        .filter(|row| {
+            [
+                reasons::INSTANCE_NOT_FOUND,
+                reasons::INSTANCE_RELEASED,
+                reasons::NOT_PERMITTED,
+                reasons::INSTANCE_NOT_ALLOWED,
+            ]
+            .contains(&row.reason.as_str())
+        })
+        .map(|row| row.instance_id.as_str())
+        .collect();
+    let unseen = rows.iter().any(|row| (row.state == State::Pending || is_unread(row)) && row.name.is_none());
+    let (status, reason, message) = if !missing.is_empty() {
+        (
+            ConditionStatus::False,
+            reasons::TARGETS_NOT_FOUND,
+            format!("not found, or not allowed: {}", missing.join(", ")),
+        )
+    } else if unseen {
+        (ConditionStatus::Unknown, reasons::NOT_CHECKED, "not all instances were looked at yet".to_owned())
+    } else {
+        (ConditionStatus::True, reasons::TARGETS_RESOLVED, format!("{} instances", rows.len()))
+    };
+    ConditionUpdate { kind: conditions::TARGETS_RESOLVED, status, reason, message }
+}
+
+fn secret_in_sync(facts: &StatusFacts) -> ConditionUpdate {
+    let rows = &facts.plan.rows;
+    let is_open = |id: &String| rows.iter().any(|row| row.instance_id == *id && !row.state.has_ended());
+    let (status, reason, message) = if !facts.out_of_sync.is_empty() {
+        let ids = facts.out_of_sync.join(", ");
+        let next = if facts.out_of_sync.iter().all(is_open) {
+            "the run in progress resets them"
+        } else {
+            "set a new runID to reset them"
+        };
+        let message = format!("the Secret was changed since these were reset: {ids}; {next}");
+        (ConditionStatus::False, reasons::SECRET_CHANGED, message)
+    } else if !rows.iter().any(|row| row.state.has_ended() && row.password_set_time.is_some()) {
+        let message = "no instance has a password of this object yet".to_owned();
+        (ConditionStatus::Unknown, reasons::NOT_CHECKED, message)
+    } else if facts.request.fingerprint.is_none() || facts.uncompared || has_superseded(facts) {
+        (ConditionStatus::Unknown, reasons::NOT_CHECKED, "the Secret could not be compared".to_owned())
+    } else {
+        let message = "instances that are done have the password that the Secret holds".to_owned();
+        (ConditionStatus::True, reasons::SECRET_IN_SYNC, message)
+    };
+    ConditionUpdate { kind: conditions::SECRET_IN_SYNC, status, reason, message }
+}
+
+/// Whether some instance has the password of another object.
+fn has_superseded(facts: &StatusFacts) -> bool {
+    facts.plan.rows.iter().any(|row| row.state == State::Superseded)
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,250 @@
+//! The table from situations to conditions, and the bookkeeping of runs.
+
+use jiff::SignedDuration;
+
+use super::runs::Begun;
+use super::*;
+use crate::api::password_reset::Trigger;
+use crate::api::reset_record::Fingerprint;
+use crate::decide::fixtures::{at, owner, row};
+
+fn request(run: &str) -> Request {
+    Request {
+        owner: owner("web"),
+        tokens: vec![format!("run:{run}")],
+        retry: None,
+        fingerprint: None,
+        resolution: None,
+    }
+}
+
+fn plan(rows: Vec<InstanceRow>) -> Plan {
+    Plan { rows, ..Plan::default() }
+}
+
+fn facts<'a>(before: &'a PasswordResetStatus, request: &'a Request, plan: &'a Plan) -> StatusFacts<'a> {
+    StatusFacts {
+        generation: Some(1),
+        before,
+        request,
+        rerun_requested_at: None,
+        asks_to_resolve: false,
+        account_name: "default",
+        account_trouble: None,
+        account_patience: None,
+        secret_trouble: None,
+        broken: None,
+        suspended: false,
+        out_of_sync: &[],
+        uncompared: false,
+        poll_trouble: None,
+        patience: SignedDuration::from_secs(600),
+        plan,
+    }
+}
+
+fn with(state: State, reason: &str) -> InstanceRow {
+    InstanceRow { reason: reason.to_owned(), ..row(state) }
+}
+
+/// Ready, Reconciling, Stalled, Succeeded (empty: absent) and the reason of Ready.
+fn table(status: &PasswordResetStatus) -> [&str; 5] {
+    let truth = |kind| find(&status.conditions, kind).map_or("", |condition| condition.status.as_str());
+    [
+        truth(conditions::READY),
+        truth(conditions::RECONCILING),
+        truth(conditions::STALLED),
+        truth(conditions::SUCCEEDED),
+        find(&status.conditions, conditions::READY).map_or("", |condition| condition.reason.as_str()),
+    ]
+}
+
+#[test]
+fn every_situation_has_its_conditions() {
+    let before = PasswordResetStatus::default();
+    let request = request("1");
+    let show = |rows: Vec<InstanceRow>, change: &dyn Fn(&mut StatusFacts)| {
+        let mut plan = plan(rows);
+        plan.paused = plan.rows.iter().any(|row| row.reason == reasons::PAUSED_ON_FAILURE);
+        let mut facts = facts(&before, &request, &plan);
+        change(&mut facts);
+        table(&status(&facts, at(0))).map(str::to_owned)
+    };
+    let nothing = |_: &mut StatusFacts| {};
+    let working = ["Unknown", "True", "", "Unknown"];
+    for (state, reason) in [
+        (State::Pending, reasons::PENDING),
+        (State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE),
+        (State::SettingPassword, reasons::SETTING_PASSWORDS),
+        (State::PasswordSet, reasons::SETTING_PASSWORDS),
+        (State::Restarting, reasons::RESTARTING),
+    ] {
+        let shown = show(vec![row(State::InEffect), row(state)], &nothing);
+        assert_eq!((&shown[..4], shown[4].as_str()), (&working.map(str::to_owned)[..], reason));
+    }
+    let done = show(vec![row(State::InEffect), row(State::EffectiveAtNextStart), row(State::Superseded)], &nothing);
+    assert_eq!(done, ["True", "", "", "True", "Succeeded"]);
+    let failed = |reason| with(State::Failed, reason);
+    let human = |rows, reason: &str| {
+        assert_eq!(show(rows, &nothing), ["False", "", "True", "False", reason]);
+    };
+    human(vec![failed(reasons::INSTANCE_NOT_FOUND)], "InstanceNotFound");
+    human(vec![row(State::InEffect), failed(reasons::INSTANCE_NOT_FOUND)], "PartiallyFailed");
+    human(vec![failed(reasons::NOT_PERMITTED), failed(reasons::INSTANCE_LOCKED)], "Failed");
+    human(vec![row(State::InEffect), failed(reasons::INVALID_PASSWORD)], "InvalidPassword");
+    human(vec![row(State::InEffect), row(State::Unknown)], "OutcomeUnknown");
+    human(vec![failed(reasons::RESTART_REFUSED), with(State::Pending, reasons::PAUSED_ON_FAILURE)], "PausedOnFailure");
+    let suspended = show(vec![row(State::Pending)], &|facts| facts.suspended = true);
+    assert_eq!(suspended, ["Unknown", "True", "", "Unknown", "Suspended"]);
+}
+
+#[test]
+fn trouble_that_is_retried_is_named_by_ready_and_flagged_by_reconciling() {
+    let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
+    let hold = Hold { reason: reasons::SECRET_NOT_FOUND, message: "no Secret".to_owned() };
+    let facts = StatusFacts { secret_trouble: Some(&hold), ..facts(&before, &request, &plan) };
+    let status = status(&facts, at(0));
+    assert_eq!(table(&status), ["Unknown", "True", "", "Unknown", "SecretNotFound"]);
+    let reconciling = find(&status.conditions, conditions::RECONCILING).unwrap();
+    assert_eq!(reconciling.reason, reasons::PROGRESSING_WITH_RETRY);
+}
+
+#[test]
+fn a_namespace_that_is_not_allowed_needs_a_person() {
+    let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
+    let hold = Hold { reason: reasons::NAMESPACE_NOT_ALLOWED, message: "not allowed".to_owned() };
+    let facts = StatusFacts { account_trouble: Some(&hold), ..facts(&before, &request, &plan) };
+    assert_eq!(table(&status(&facts, at(0))), ["False", "", "True", "False", "NamespaceNotAllowed"]);
+}
+
+#[test]
+fn instances_that_may_not_be_read_need_a_person_and_those_that_cannot_be_do_not() {
+    let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
+    let show = |reason| {
+        let hold = Hold { reason, message: "refused".to_owned() };
+        let trouble = ReadHold { hold, is_for_a_person: reason == reasons::NOT_PERMITTED };
+        let facts = StatusFacts { poll_trouble: Some(&trouble), ..facts(&before, &request, &plan) };
+        table(&status(&facts, at(0))).map(str::to_owned)
+    };
+    assert_eq!(show(reasons::NOT_PERMITTED), ["False", "", "True", "False", "NotPermitted"]);
+    assert_eq!(show(reasons::THROTTLED), ["Unknown", "True", "", "Unknown", "Throttled"]);
+}
+
+#[test]
+fn a_run_is_counted_when_something_new_is_needed_and_not_otherwise() {
+    let mut before = PasswordResetStatus::default();
+    let mut see = |request: &Request, state: State, is_claimed: bool| {
+        let begun = is_claimed.then_some(Begun { time: at(0), adds_instances: false });
+        let plan = Plan { begun, ..plan(vec![row(state)]) };
+        before = status(&facts(&before, request, &plan), at(0));
+        before.run.as_ref().map(|run| (run.number, run.trigger, run.completion_time.is_some()))
+    };
+    assert_eq!(see(&request("1"), State::Pending, false), None, "a run begins with its first claim");
+    assert_eq!(see(&request("1"), State::SettingPassword, true), Some((1, Trigger::Created, false)));
+    assert_eq!(see(&request("1"), State::InEffect, false), Some((1, Trigger::Created, true)));
+    assert_eq!(see(&request("2"), State::Pending, false), Some((1, Trigger::Created, true)), "nothing is claimed yet");
+    assert_eq!(see(&request("2"), State::SettingPassword, true), Some((2, Trigger::RunID, false)));
+    assert_eq!(see(&request("2"), State::InEffect, false), Some((2, Trigger::RunID, true)));
+    assert_eq!(
+        see(&request("1"), State::InEffect, false),
+        Some((2, Trigger::RunID, true)),
+        "an earlier runID needs nothing"
+    );
+    let rerun = Request { tokens: vec!["run:1".to_owned(), "rerun:a".to_owned()], ..request("1") };
+    assert_eq!(see(&rerun, State::SettingPassword, true), Some((3, Trigger::RerunRequested, false)));
+    let removed = see(&request("1"), State::SettingPassword, false);
+    assert_eq!(removed, Some((3, Trigger::RerunRequested, false)), "the annotation was removed");
+    assert_eq!(see(&request("1"), State::Failed, false), Some((3, Trigger::RerunRequested, true)));
+    assert_eq!(
+        see(&request("1"), State::Pending, false),
+        Some((3, Trigger::RerunRequested, true)),
+        "another object is at work"
+    );
+    let retry = Request { retry: Some("retry:a".to_owned()), ..request("1") };
+    assert_eq!(see(&retry, State::SettingPassword, true), Some((4, Trigger::Retry, false)));
+}
+
+#[test]
+fn the_secret_is_in_sync_only_where_every_password_can_be_compared() {
+    let (before, fingerprint) =
+        (PasswordResetStatus::default(), Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() });
+    let request = Request { fingerprint: Some(fingerprint), ..request("1") };
+    let show = |state, uncompared| {
+        let set = InstanceRow { password_set_time: Some(Time(at(0))), ..row(State::InEffect) };
+        let plan = plan(vec![row(state), set]);
+        let status = status(&StatusFacts { uncompared, ..facts(&before, &request, &plan) }, at(0));
+        find(&status.conditions, conditions::SECRET_IN_SYNC).unwrap().status.clone()
+    };
+    assert_eq!(show(State::InEffect, false), "True");
+    assert_eq!(show(State::InEffect, true), "Unknown");
+    assert_eq!(show(State::Superseded, false), "Unknown", "it has the password of another object");
+}
+
+#[test]
+fn nothing_new_means_the_very_same_status() {
+    let (request, plan) = (request("1"), plan(vec![row(State::Restarting)]));
+    let first = status(&facts(&PasswordResetStatus::default(), &request, &plan), at(0));
+    assert_eq!(status(&facts(&first, &request, &plan), at(50)), first);
+}
+
+#[test]
+fn counts_and_progress_follow_the_rows() {
+    let (before, request) = (PasswordResetStatus::default(), request("1"));
+    let plan = plan(vec![row(State::InEffect), row(State::Superseded), row(State::Failed), row(State::Restarting)]);
+    let status = status(&facts(&before, &request, &plan), at(0));
+    assert_eq!(status.progress.as_deref(), Some("2/4"));
+    let counts = status.counts.unwrap();
+    assert_eq!((counts.total, counts.failed, counts.in_progress), (4, 1, 1));
+}
+
+#[test]
+fn a_read_refused_for_long_asks_a_person_once_nothing_is_at_work() {
+    let (before, request) = (PasswordResetStatus::default(), request("1"));
+    let hold = Hold { reason: reasons::READ_REFUSED, message: "cn-hangzou: InvalidRegionId.NotFound".to_owned() };
+    let trouble = ReadHold { hold, is_for_a_person: true };
+    let show = |rows: Vec<InstanceRow>, unread_for_too_long, poll_trouble| {
+        let plan = Plan { unread_for_too_long, ..plan(rows) };
+        let status = status(&StatusFacts { poll_trouble, ..facts(&before, &request, &plan) }, at(0));
+        (table(&status).map(str::to_owned), find(&status.conditions, conditions::READY).unwrap().message.clone())
+    };
+    let refused = || with(State::WaitingForStableState, reasons::READ_REFUSED);
+    let retried = ["Unknown", "True", "", "Unknown", "ReadRefused"];
+    assert_eq!(show(vec![refused()], false, Some(&trouble)).0, retried);
+    let (stalled, message) = show(vec![refused()], true, Some(&trouble));
+    assert_eq!(stalled, ["False", "", "True", "False", "ReadRefused"]);
+    assert!(message.contains("InvalidRegionId.NotFound") && message.contains("600 s"), "{message}");
+    assert_eq!(show(vec![refused()], true, None).0, stalled, "the next process has not asked yet");
+    assert_eq!(show(vec![refused(), row(State::Restarting)], true, Some(&trouble)).0, retried);
+}
+
+#[test]
+fn an_account_that_stays_unusable_asks_a_person() {
+    let (request, plan) = (request("1"), plan(vec![row(State::Pending)]));
+    let hold = Hold { reason: reasons::ACCOUNT_NOT_READY, message: "CredentialsRefused".to_owned() };
+    let see = |before: &PasswordResetStatus, is_for_a_person: bool, now| {
+        let account_patience = is_for_a_person.then_some(SignedDuration::from_secs(600));
+        let facts = StatusFacts { account_trouble: Some(&hold), account_patience, ..facts(before, &request, &plan) };
+        status(&facts, at(now))
+    };
+    let first = see(&PasswordResetStatus::default(), true, 0);
+    assert_eq!(table(&first), ["Unknown", "True", "", "Unknown", "AccountNotReady"]);
+    assert_eq!(table(&see(&first, true, 599))[0], "Unknown");
+    assert_eq!(table(&see(&first, true, 600)), ["False", "", "True", "False", "AccountNotReady"]);
+    assert_eq!(table(&see(&first, false, 600))[0], "Unknown", "what passes by itself asks nobody");
+    let works = status(&facts(&first, &request, &plan), at(601));
+    assert_eq!(table(&works)[0], "Unknown", "it goes on");
+}
+
+#[test]
+fn an_object_whose_slots_do_not_become_free_is_stalled_once_nothing_else_goes_on() {
+    let (before, request) = (PasswordResetStatus::default(), request("1"));
+    let hold = Hold { reason: reasons::SLOT_HELD, message: "no slot".to_owned() };
+    let show = |rows| {
+        let plan = Plan { held_up: Some(hold.clone()), ..plan(rows) };
+        table(&status(&facts(&before, &request, &plan), at(0))).map(str::to_owned)
+    };
+    let waits = with(State::Pending, reasons::WAITING_FOR_SLOT);
+    assert_eq!(show(vec![row(State::InEffect), waits.clone()]), ["False", "", "True", "False", "SlotHeld"]);
+    let first = with(State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE);
+    assert_eq!(show(vec![first, waits])[0], "Unknown", "that one ends by itself");
+}

@@ -1,0 +1,313 @@
+//! Wiring only: clients, leadership, streams, controllers, the admin server, and the order of shutdown. Decides nothing.
+//!
+//! ```text
+//! run ─▶ run_while_leading: stand by, then hold the Lease ─▶ run_controllers: watches and controllers ─▶ release the Lease
+//! ```
+
+mod controllers;
+mod watches;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future;
+use kube::Client;
+use kube::core::DeserializeGuard;
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Readiness};
+use crate::clock::Clock;
+use crate::cloud::accounts::Accounts;
+use crate::cloud::calls::Calls;
+use crate::cloud::readings::Reader;
+use crate::cluster::fingerprint::{FingerprintKey, KeyError};
+use crate::cluster::ledger::{Ledger, OwnWrites};
+use crate::cluster::policies::Policies;
+use crate::cluster::wake::{Waiter, Waker};
+use crate::cluster::{Cluster, ClusterError};
+use crate::controllers::Context;
+use crate::controllers::PerObject;
+use crate::controllers::Synced;
+use crate::ecs::{self, EcsClient, HttpOptions, HttpTransport, Instances, Transport, TransportError};
+use crate::leader::{Candidate, Gate, LEASE_NAME, Loss};
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use controllers::controllers;
+use watches::{Streams, streams};
+
+/// Wake-ups of the poll tasks that may be under way at once.
+const WAKE_CAPACITY: usize = 1_024;
+/// How soon a start that met trouble is tried again.
+const START_RETRY: Duration = Duration::from_secs(2);
+
+type Guarded<K> = DeserializeGuard<K>;
+
+/// Why the controller could not start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no usable kubeconfig or in-cluster configuration.
+    #[error("no way to the API server: {0}; run in a cluster, or set KUBECONFIG")]
+    Kubeconfig(String),
+    /// The client for ECS cannot be built.
+    #[error("the client for ECS cannot be built: {0}")]
+    Ecs(#[from] TransportError),
+    /// The file with further certificate authorities cannot be read.
+    #[error("--ecs-ca-file {0} cannot be read: {1}")]
+    Authorities(String, std::io::Error),
+    /// The admin address cannot be bound.
+    #[error(transparent)]
+    Admin(#[from] admin::BindError),
+    /// There is no fingerprint key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Another process may lead by now.
+    #[error("leadership is lost: {0}")]
+    Lost(#[from] Loss),
+}
+
+/// What the controller works against: the real thing, or in tests a double of it.
+pub struct Dependencies<T> {
+    /// The way to the API server; it must not retry by itself.
+    pub client: Client,
+    /// The way to ECS.
+    pub ecs: EcsClient<T>,
+    /// This machine's clock.
+    pub clock: Clock,
+    /// The random id of this process: a part of its name in the Lease, and of each attempt that it stores.
+    pub process: String,
+    /// Whether this process leads.
+    pub gate: Gate,
+}
+
+impl Dependencies<HttpTransport> {
+    fn connect(settings: &Settings, client: Client) -> Result<Self, RunError> {
+        let authorities = match &settings.ecs_ca_file {
+            None => Vec::new(),
+            Some(file) => {
+                let name = file.display().to_string();
+                let pem = std::fs::read(file).map_err(|error| RunError::Authorities(name.clone(), error))?;
+                ecs::authorities(&name, &pem)?
+            }
+        };
+        let ecs = EcsClient::connect(&HttpOptions {
+            allow_http: settings.allow_http_endpoints,
+            connect_timeout: settings.ecs_connect_timeout,
+            authorities,
+            use_proxy_variables: settings.ecs_use_proxy_variables,
+        })?;
+        let clock = Clock::System;
+        Ok(Self { client, ecs, process: clock.nonce(), clock, gate: Gate::always() })
+    }
+}
+
+async fn kube_config(settings: &Settings) -> Result<kube::Config, RunError> {
+    let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(error.to_string()))?;
+    // A write that is repeated behind our back is a write whose outcome we do not know.
+    config.default_retry = false;
+    config.connect_timeout = Some(settings.kube_request_timeout);
+    // Taken from the kubeconfig or from HTTPS_PROXY, which is for others: kube would refuse to start for want of a proxy client.
+    if config.proxy_url.take().is_some() {
+        tracing::warn!("the API server is asked without the proxy that the kubeconfig or HTTPS_PROXY names");
+    }
+    Ok(config)
+}
+
+/// A client with connections of its own.
+fn kube_client(config: &kube::Config) -> Result<Client, RunError> {
+    Client::try_from(config.clone()).map_err(|error| RunError::Kubeconfig(error.to_string()))
+}
+
+/// Runs the controller with its admin server until `stop` is cancelled, and lets passes in flight finish.
+///
+/// # Errors
+/// When it cannot start, and when it has lost its leadership.
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunError> {
+    let (metrics, readiness) = (Arc::new(Metrics::new()), Arc::new(Readiness::default()));
+    let listener = admin::bind(settings.listen_address).await?;
+    if settings.allow_short_safety_times {
+        tracing::warn!(
+            "--allow-short-safety-times is set: an instance of ECS may be restarted twice; it is for tests against the simulator only"
+        );
+    }
+    let server = tokio::spawn(admin::serve(listener, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
+    let config = kube_config(&settings).await?;
+    let dependencies = Dependencies::connect(&settings, kube_client(&config)?)?;
+    if settings.leader_elect {
+        let lease_client = kube_client(&config)?;
+        run_while_leading(settings, dependencies, lease_client, metrics, readiness, stop).await?;
+    } else {
+        run_controllers(settings, dependencies, metrics, readiness, stop).await?;
+    }
+    let _ = server.await;
+    Ok(())
+}
+
+/// Stands by until this process leads, then [`run_controllers`]s, and gives the Lease back at the end. The gate of `dependencies` is
+/// replaced by one that is open while this process leads. `lease_client` is a client of its own: see [`Candidate::new`].
+///
+/// # Errors
+/// Those of [`run_controllers`], and the loss of leadership. What was begun under it is dropped then, in the middle, and this
+/// process ends instead of standing by again: its caches, its notes of what it wrote and sent, and its calls in flight are
+/// of a time in which it led. A new process has none of them, and begins with the records.
+pub async fn run_while_leading<T: Transport>(
+    settings: Settings,
+    mut dependencies: Dependencies<T>,
+    lease_client: Client,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let identity = format!("{}_{}", settings.leader_elect_identity, dependencies.process);
+    let clock = dependencies.clock.clone();
+    let mut candidate = Candidate::new(lease_client, &settings.namespace, identity, settings.election, clock);
+    dependencies.gate = candidate.gate();
+    metrics.set_leader(LEASE_NAME, false);
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            // It may have been stopped in the middle of a claim.
+            candidate.release().await;
+            return Ok(());
+        }
+        () = candidate.acquire(|| readiness.standing_by()) => {}
+    }
+    metrics.set_leader(LEASE_NAME, true);
+    readiness.leads();
+    let ended = tokio::select! {
+        biased;
+        loss = candidate.hold() => return Err(loss.into()),
+        ended = run_controllers(settings, dependencies, Arc::clone(&metrics), readiness, stop) => ended,
+    };
+    metrics.set_leader(LEASE_NAME, false);
+    candidate.release().await;
+    ended
+}
+
+/// Runs the three controllers until `stop` is cancelled, and lets passes in flight finish. Dropped, it ends like a
+/// process that is killed: nothing of it sends anything any more.
+///
+/// # Errors
+/// When there is no fingerprint key.
+pub async fn run_controllers<T: Transport>(
+    settings: Settings,
+    dependencies: Dependencies<T>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let (client, clock) = (dependencies.client.clone(), dependencies.clock.clone());
+    let cluster =
+        Cluster::new(client, &settings.namespace, settings.kube_request_timeout, clock.clone(), Arc::clone(&metrics));
+    let Some(fingerprint_key) = fingerprint_key(&cluster, &clock, &stop).await? else { return Ok(()) };
+    readiness.fingerprint_key_present();
+
+    let (waker, listeners) = Waker::new(&settings.namespace);
+    let (wake, woken) = tokio::sync::mpsc::channel(WAKE_CAPACITY);
+    let (context, streams) = build(settings, dependencies, cluster, fingerprint_key, metrics, &waker, wake);
+    let controllers = controllers(&context, streams, listeners, &waker, &stop);
+    let deadline = async {
+        stop.cancelled().await;
+        timer(context.settings.shutdown_timeout).await;
+    };
+    tokio::select! {
+        biased;
+        () = controllers => tracing::info!("stopped"),
+        () = deadline => tracing::warn!("stopped although passes were still in flight; their records say how far they came"),
+        () = forward(woken, waker.clone()) => {}
+        () = announce_sync(&context, &readiness) => {}
+    }
+    Ok(())
+}
+
+/// The key; `None`: stopped before there was one. An API server that is not there yet is waited for.
+async fn fingerprint_key(
+    cluster: &Cluster,
+    clock: &Clock,
+    stop: &CancellationToken,
+) -> Result<Option<FingerprintKey>, KeyError> {
+    loop {
+        match FingerprintKey::load(cluster, clock).await {
+            Ok(key) => return Ok(Some(key)),
+            Err(error @ (KeyError::Malformed | KeyError::Cluster(ClusterError::Unreadable { .. }))) => {
+                return Err(error);
+            }
+            Err(error) => tracing::warn!(%error, "waiting for the fingerprint key"),
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(None),
+            () = timer(START_RETRY) => {}
+        }
+    }
+}
+
+fn build<T: Transport>(
+    settings: Settings,
+    dependencies: Dependencies<T>,
+    cluster: Cluster,
+    fingerprint_key: FingerprintKey,
+    metrics: Arc<Metrics>,
+    waker: &Waker,
+    wake: Sender<Waiter>,
+) -> (Arc<Context<T>>, Streams) {
+    let Dependencies { client, ecs, clock, process, gate } = dependencies;
+    let own_writes = OwnWrites::default();
+    let streams = streams(&client, &settings.namespace, own_writes.clone(), waker);
+    let waker = waker.clone();
+    let on_bad_credentials = move |account: &str| waker.wake(&Waiter::Account(account.to_owned()));
+    let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics), on_bad_credentials));
+    let accounts = Arc::new(Accounts::default());
+    let reader = Reader { calls: Arc::clone(&calls), accounts: Arc::clone(&accounts), clock: clock.clone() };
+    let context = Context {
+        instances: Instances::new(reader, wake, settings.describe_interval),
+        ledger: Ledger::new(&settings.namespace, streams.reset_records.reader.clone(), own_writes),
+        password_resets: streams.password_resets.reader.clone(),
+        ecs_accounts: streams.ecs_accounts.reader.clone(),
+        synced: Synced::new([
+            streams.password_resets.synced.clone(),
+            streams.reset_records.synced.clone(),
+            streams.ecs_accounts.synced.clone(),
+        ]),
+        process,
+        gate,
+        status_writes: PerObject::default(),
+        denials: PerObject::default(),
+        claim_rate_permits: PerObject::default(),
+        storing_restart: tokio::sync::Mutex::default(),
+        owner_missed_since: PerObject::default(),
+        untimed_since: PerObject::default(),
+        absent: PerObject::default(),
+        sent: PerObject::default(),
+        policies: Policies::default(),
+        settings,
+        clock,
+        cluster,
+        calls,
+        accounts,
+        fingerprint_key,
+        metrics,
+    };
+    (Arc::new(context), streams)
+}
+
+/// Carries the wake-ups of the poll tasks to the controllers, for as long as it is polled.
+async fn forward(mut woken: Receiver<Waiter>, waker: Waker) {
+    while let Some(waiter) = woken.recv().await {
+        waker.wake(&waiter);
+    }
+    future::pending::<()>().await;
+}
+
+/// Says on `/readyz` when the three caches hold a full list.
+async fn announce_sync<T>(context: &Context<T>, readiness: &Readiness) {
+    context.synced.wait().await;
+    readiness.caches_synced();
+    tracing::info!(process = context.process, "ready");
+    future::pending::<()>().await;
+}
+
+#[allow(clippy::disallowed_methods)] // the timers of start and stop
+async fn timer(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
