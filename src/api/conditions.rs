@@ -5,7 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::reasons;
+use super::Reason;
 
 /// The object's bottom line; what `kubectl wait --for=condition=Ready` waits for.
 pub const READY: &str = "Ready";
@@ -31,7 +31,7 @@ pub fn unseen_status() -> serde_json::Value {
     serde_json::json!({
         "observedGeneration": -1,
         "conditions": [{
-            "type": READY, "status": "Unknown", "reason": reasons::PENDING,
+            "type": READY, "status": "Unknown", "reason": Reason::Pending.as_str(),
             "message": "waiting for the controller", "lastTransitionTime": "1970-01-01T00:00:00Z"
         }]
     })
@@ -65,8 +65,8 @@ pub struct ConditionUpdate {
     pub kind: &'static str,
     /// Its status.
     pub status: ConditionStatus,
-    /// Its reason, one of [`super::reasons`].
-    pub reason: &'static str,
+    /// Its reason.
+    pub reason: Reason,
     /// Its message for people.
     pub message: String,
 }
@@ -87,7 +87,7 @@ pub fn set(before: &[Condition], updates: Vec<ConditionUpdate>, generation: Opti
             Condition {
                 type_: kind.to_owned(),
                 status: status.as_str().to_owned(),
-                reason: reason.to_owned(),
+                reason: reason.to_string(),
                 message,
                 last_transition_time,
                 observed_generation: generation,
@@ -99,9 +99,15 @@ pub fn set(before: &[Condition], updates: Vec<ConditionUpdate>, generation: Opti
 /// Status and reason of Ready, for a metric: in words of closed sets, whoever wrote the conditions.
 #[must_use]
 pub fn ready(conditions: &[Condition]) -> (&'static str, &'static str) {
-    let Some(condition) = find(conditions, READY) else { return ("Unknown", reasons::PENDING) };
+    let Some(condition) = find(conditions, READY) else { return ("Unknown", Reason::Pending.as_str()) };
     let status = ["True", "False"].into_iter().find(|status| *status == condition.status).unwrap_or("Unknown");
-    (status, reasons::ALL.iter().find(|reason| **reason == condition.reason).copied().unwrap_or("other"))
+    (status, Reason::parse(&condition.reason).map_or("other", Reason::as_str))
+}
+
+/// Whether something in the way is being retried.
+#[must_use]
+pub fn is_retried(conditions: &[Condition]) -> bool {
+    find(conditions, RECONCILING).is_some_and(|condition| condition.reason == Reason::ProgressingWithRetry)
 }
 
 /// The condition of a type, if the list has it.
@@ -119,7 +125,7 @@ mod tests {
     }
 
     fn ready(status: ConditionStatus, message: &str) -> ConditionUpdate {
-        ConditionUpdate { kind: READY, status, reason: "Pending", message: message.to_owned() }
+        ConditionUpdate { kind: READY, status, reason: Reason::Pending, message: message.to_owned() }
     }
 
     #[test]
@@ -137,8 +143,10 @@ mod tests {
         let told = |status, reason| {
             super::ready(&set(&[], vec![ConditionUpdate { reason, ..ready(status, "") }], None, &time(1)))
         };
-        assert_eq!(told(ConditionStatus::False, reasons::PAUSED_ON_FAILURE), ("False", "PausedOnFailure"));
-        assert_eq!(told(ConditionStatus::True, "TypedByHand"), ("True", "other"));
+        assert_eq!(told(ConditionStatus::False, Reason::PausedOnFailure), ("False", "PausedOnFailure"));
+        let mut by_hand = set(&[], vec![ready(ConditionStatus::True, "")], None, &time(1));
+        by_hand[0].reason = "TypedByHand".to_owned();
+        assert_eq!(super::ready(&by_hand), ("True", "other"));
         assert_eq!(super::ready(&[]), ("Unknown", "Pending"));
     }
 

@@ -6,8 +6,10 @@
 pub mod conditions;
 pub mod ecs_account;
 pub mod password_reset;
-pub mod reasons;
+mod reason;
 pub mod reset_record;
+
+pub use reason::Reason;
 
 /// The API group of all three kinds.
 pub const GROUP: &str = "ecs.password-reset.dev";

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::reset_record::Fingerprint;
-use super::{DEFAULT_ACCOUNT, DEFAULT_PASSWORD_KEY};
+use super::{DEFAULT_ACCOUNT, DEFAULT_PASSWORD_KEY, Reason};
 
 /// What a `PasswordReset` asks for.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -488,6 +488,14 @@ impl PasswordResetSpec {
     #[must_use]
     pub fn suspended(&self) -> bool {
         self.suspend.unwrap_or(false)
+    }
+}
+
+impl InstanceRow {
+    /// The row's reason; `None`: one that this version does not know.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        Reason::parse(&self.reason)
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::api::Reason;
 use crate::api::ecs_account::{ECSAccountSpec, Network};
-use crate::api::reasons;
 use crate::clock;
 use crate::decide::Hold;
 use crate::ecs::{ApiCall, CallerIdentity, EndpointError, Keys, RegionEndpoint, ServerClock};
@@ -186,21 +186,20 @@ impl UsableAccount {
             let message = format!(
                 "ECSAccount {name} does not allow namespace {namespace}; its administrator can add it to allowedNamespaces"
             );
-            return Some(Hold { reason: reasons::NAMESPACE_NOT_ALLOWED, message });
+            return Some(Hold { reason: Reason::NamespaceNotAllowed, message });
         }
         if !self.spec.allows_region(region) {
             let message =
                 format!("ECSAccount {name} does not allow region {region}; its administrator can add it to regions");
-            return Some(Hold { reason: reasons::REGION_NOT_ALLOWED, message });
+            return Some(Hold { reason: Reason::RegionNotAllowed, message });
         }
         self.principal.as_ref().err().map(|hold| not_ready(name, hold.reason))
     }
 
-    /// Whether what is in its way is for a person: nothing that is tried again mends it.
+    /// Whether what is in its way is for a person: trying again does not help.
     #[must_use]
     pub fn is_for_a_person(&self) -> bool {
-        let passes = [reasons::ECS_UNAVAILABLE, reasons::THROTTLED, reasons::ACCOUNT_NOT_READY];
-        !self.principal.as_ref().is_err_and(|hold| passes.contains(&hold.reason))
+        !self.principal.as_ref().is_err_and(|hold| hold.reason.passes_by_itself())
     }
 
     /// The endpoints of a region.
@@ -229,11 +228,11 @@ impl UsableAccount {
 /// What an object is told of an account that is not ready. No more than the reason: whose account it is, and where its credentials
 /// come from, is for those who may read it.
 #[must_use]
-pub fn not_ready(account: &str, reason: &str) -> Hold {
+pub fn not_ready(account: &str, reason: Reason) -> Hold {
     let message = format!(
         "ECSAccount {account} is not ready ({reason}); its administrator sees why: kubectl describe ecsaccount {account}"
     );
-    Hold { reason: reasons::ACCOUNT_NOT_READY, message }
+    Hold { reason: Reason::AccountNotReady, message }
 }
 
 /// The endpoints of a region of an account.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::api::reasons;
+use crate::api::Reason;
 use crate::clock::Clock;
 use crate::cloud::accounts::{AccountObservations, UsableAccount, not_ready};
 use crate::decide::Hold;
@@ -143,7 +143,7 @@ pub fn prepare<'a>(
     region: &'a str,
     now: Timestamp,
 ) -> Result<(RegionEndpoint, &'a Keys, Destination<'a>), Hold> {
-    let hold = |message: String| Hold { reason: reasons::ACCOUNT_NOT_READY, message };
+    let hold = |message: String| Hold { reason: Reason::AccountNotReady, message };
     let principal = account.principal.as_ref().map_err(|hold| not_ready(&account.name, hold.reason))?;
     if principal.has_expired(now) {
         return Err(hold("the credentials have expired and new ones could not be had yet".to_owned()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::api::reasons;
+use crate::api::Reason;
 use crate::clock::Clock;
 use crate::cloud::accounts::{Accounts, UsableAccount};
 use crate::cloud::calls::{Calls, prepare};
@@ -94,15 +94,15 @@ pub async fn may_describe<T: Transport>(
 #[must_use]
 pub fn hold_for(error: &DescribeError, region: &str) -> ReadHold {
     let reason = match error {
-        DescribeError::NotReady(_) => reasons::ACCOUNT_NOT_READY,
-        DescribeError::NotBefore(_) => reasons::THROTTLED,
-        DescribeError::Endless(_) => reasons::ECS_UNAVAILABLE,
+        DescribeError::NotReady(_) => Reason::AccountNotReady,
+        DescribeError::NotBefore(_) => Reason::Throttled,
+        DescribeError::Endless(_) => Reason::ECSUnavailable,
         DescribeError::Call(call) => match call.class() {
-            Class::Throttled => reasons::THROTTLED,
-            Class::Denied => reasons::NOT_PERMITTED,
-            Class::Auth => reasons::ACCOUNT_NOT_READY,
-            _ if error.is_refused() => reasons::READ_REFUSED,
-            _ => reasons::ECS_UNAVAILABLE,
+            Class::Throttled => Reason::Throttled,
+            Class::Denied => Reason::NotPermitted,
+            Class::Auth => Reason::AccountNotReady,
+            _ if error.is_refused() => Reason::ReadRefused,
+            _ => Reason::ECSUnavailable,
         },
     };
     let is_for_a_person = error.is_for_a_person();
@@ -178,21 +178,21 @@ mod tests {
             assert!(trouble.hold.message.contains("cn-hangzou") && trouble.hold.message.contains(code));
             (trouble.hold.reason, trouble.is_for_a_person)
         };
-        assert_eq!(refused("Throttling.User"), (reasons::THROTTLED, false));
-        assert_eq!(refused("Forbidden.RAM"), (reasons::NOT_PERMITTED, true));
-        assert_eq!(refused("InvalidAccessKeyId.Inactive"), (reasons::ACCOUNT_NOT_READY, true));
-        assert_eq!(refused("InternalError"), (reasons::ECS_UNAVAILABLE, false));
+        assert_eq!(refused("Throttling.User"), (Reason::Throttled, false));
+        assert_eq!(refused("Forbidden.RAM"), (Reason::NotPermitted, true));
+        assert_eq!(refused("InvalidAccessKeyId.Inactive"), (Reason::AccountNotReady, true));
+        assert_eq!(refused("InternalError"), (Reason::ECSUnavailable, false));
         for code in ["InvalidRegionId.NotFound", "InvalidOperation.NotSupportedEndpoint", "QuiteNew"] {
-            assert_eq!(refused(code), (reasons::READ_REFUSED, true), "{code}");
+            assert_eq!(refused(code), (Reason::ReadRefused, true), "{code}");
         }
         let reason = |error: DescribeError| {
             let ReadHold { hold, is_for_a_person } = hold_for(&error, "cn-hangzou");
             (hold.reason, is_for_a_person)
         };
-        assert_eq!(reason(DescribeError::NotReady("no".to_owned())), (reasons::ACCOUNT_NOT_READY, false));
-        assert_eq!(reason(DescribeError::Endless(20)), (reasons::ECS_UNAVAILABLE, false));
-        assert_eq!(reason(CallError::NotSent("no name".to_owned()).into()), (reasons::ECS_UNAVAILABLE, true));
+        assert_eq!(reason(DescribeError::NotReady("no".to_owned())), (Reason::AccountNotReady, false));
+        assert_eq!(reason(DescribeError::Endless(20)), (Reason::ECSUnavailable, false));
+        assert_eq!(reason(CallError::NotSent("no name".to_owned()).into()), (Reason::ECSUnavailable, true));
         let lost = CallError::NoAnswer("no answer in time".to_owned());
-        assert_eq!(reason(lost.into()), (reasons::ECS_UNAVAILABLE, false));
+        assert_eq!(reason(lost.into()), (Reason::ECSUnavailable, false));
     }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::reasons;
+use crate::api::Reason;
 use crate::clock;
 use crate::cluster::{Cluster, ClusterError};
 use crate::decide::Hold;
@@ -38,7 +38,7 @@ impl Policies {
     /// Why nothing may be started; `None`: all is there, as far as is known.
     pub fn hold_all(&self) -> Option<Hold> {
         let message = self.last()?.found.err()?;
-        Some(Hold { reason: reasons::POLICY_MISSING, message })
+        Some(Hold { reason: Reason::PolicyMissing, message })
     }
 
     fn last(&self) -> Option<PolicyCheck> {

@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::api::reasons;
+use crate::api::Reason;
 use crate::api::reset_record::ClaimedSecretRef;
 use crate::cluster::{Cluster, ClusterError};
 use crate::decide::Hold;
@@ -78,16 +78,16 @@ pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Sec
     let secret: RawSecret = match cluster.get(namespace, name).await {
         Ok(secret) => secret,
         Err(ClusterError::NotFound { .. }) => {
-            return hold(reasons::SECRET_NOT_FOUND, format!("Secret {namespace}/{name} does not exist"));
+            return hold(Reason::SecretNotFound, format!("Secret {namespace}/{name} does not exist"));
         }
         Err(ClusterError::Forbidden { .. }) => {
             let message = format!(
                 "the controller may not read Secrets in namespace {namespace}; allow it with: kubectl create rolebinding ecs-password-reset-secret-reader -n {namespace} --clusterrole=ecs-password-reset-secret-reader --serviceaccount={}:ecs-password-reset",
                 cluster.namespace()
             );
-            return hold(reasons::SECRET_NOT_PERMITTED, message);
+            return hold(Reason::SecretNotPermitted, message);
         }
-        Err(error) => return hold(reasons::SECRET_UNAVAILABLE, error.to_string()),
+        Err(error) => return hold(Reason::SecretUnavailable, error.to_string()),
     };
     match secret.text(key) {
         Some(password) => Ok(password),
@@ -95,9 +95,9 @@ pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Sec
             let message = format!(
                 "the value of key {key} in Secret {namespace}/{name} is not the text of a password: it is not UTF-8 (older PowerShell writes UTF-16), or far too long; it must be 8 to 30 letters, digits and specials"
             );
-            hold(reasons::INVALID_PASSWORD, message)
+            hold(Reason::InvalidPassword, message)
         }
-        None => hold(reasons::SECRET_KEY_NOT_FOUND, format!("Secret {namespace}/{name} has no key {key}")),
+        None => hold(Reason::SecretKeyNotFound, format!("Secret {namespace}/{name} has no key {key}")),
     }
 }
 

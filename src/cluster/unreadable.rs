@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::{Value, json};
 
+use crate::api::Reason;
 use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
-use crate::api::reasons;
 
 /// The longest text about what cannot be read, in characters.
 const WHY_CHARS_MAX: usize = 300;
@@ -21,8 +21,7 @@ pub fn why(error: &str) -> String {
 #[must_use]
 pub fn conditions(why: &str, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let message = format!("this version of the controller cannot read the object: {why}; apply it again");
-    let update =
-        |kind, status| ConditionUpdate { kind, status, reason: reasons::INVALID_SPEC, message: message.clone() };
+    let update = |kind, status| ConditionUpdate { kind, status, reason: Reason::InvalidSpec, message: message.clone() };
     let updates = vec![
         update(conditions::READY, ConditionStatus::False),
         update(conditions::STALLED, ConditionStatus::True),

@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, RestartPolicy, State};
-use crate::api::reasons;
 use crate::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
@@ -35,7 +35,7 @@ pub(crate) fn row(state: State) -> InstanceRow {
         initial_status: None,
         planned_action: None,
         state,
-        reason: reasons::PENDING.to_owned(),
+        reason: Reason::Pending.to_string(),
         message: String::new(),
         state_time: Some(Time(at(0))),
         password_set_time: None,

@@ -9,8 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::row::advance;
 use super::{ProtocolBounds, history, later};
+use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PlannedAction, Requested, Run, State};
-use crate::api::reasons;
 use crate::api::reset_record::{
     Fingerprint, Owner, OwnerHistory, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
@@ -162,7 +162,7 @@ pub fn row_of(
     // The annotation decides on the claim that the record holds.
     let is_decidable = loss != Loss::Forgotten && known.is_none_or(|spec| spec.owner.is(own.owner));
     let message = message(loss, own.owner, &row, is_decidable);
-    advance(&mut row, State::Unknown, reasons::MEMORY_LOST, message, now);
+    advance(&mut row, State::Unknown, Reason::MemoryLost, message, now);
     row
 }
 

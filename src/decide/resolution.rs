@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use crate::api::reset_record::{Owner, Phase, ResetRecord};
-use crate::api::{HAPPENED, RESTART_AGAIN, reasons};
+use crate::api::{HAPPENED, RESTART_AGAIN, Reason};
 use crate::decide::is_drained;
 
 /// What was decided, and on which claim.
@@ -50,7 +50,7 @@ impl Resolution {
         let names_it = spec.instance_id == self.instance_id && spec.claim == self.claim && spec.owner.is(owner);
         names_it
             && record.status.as_ref().is_some_and(|status| {
-                let is_lost = status.row.as_ref().is_some_and(|row| row.reason == reasons::MEMORY_LOST);
+                let is_lost = status.row.as_ref().is_some_and(|row| row.reason().is_some_and(Reason::is_decidable));
                 let is_decidable = status.start_time_before.is_some() || is_lost;
                 status.phase == Phase::Unknown && is_decidable && is_drained(status, now)
             })

@@ -11,7 +11,7 @@ mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ecs_password_reset::api::reasons;
+use ecs_password_reset::api::Reason;
 use source::{Source, Token, sources};
 
 /// What a rule found: file and what is wrong with it.
@@ -44,7 +44,7 @@ fn decide_imports_only_plain_values(sources: &[Source]) -> Complaints {
     let mut complaints = Vec::new();
     for source in sources.iter().filter(|source| source.top() == "decide") {
         let paths = source.paths();
-        // A path may also begin with a name that another path has brought in, such as `reasons::PENDING`.
+        // A path may also begin with a name that another path has brought in, such as `Reason::Pending`.
         let mut local: BTreeSet<&str> = paths.iter().filter_map(|path| path.last()).map(String::as_str).collect();
         local.extend(primitives());
         for path in &paths {
@@ -211,7 +211,7 @@ fn modules_depend_inward_only() {
 /// The two wings of `decide`: what both need is on the floor under them.
 fn wings_do_not_know_each_other(sources: &[Source]) -> Complaints {
     let mut complaints = Vec::new();
-    for source in sources.iter().filter(|source| !source.name.ends_with("_tests.rs")) {
+    for source in sources {
         let other = match source.name.split('/').collect::<Vec<_>>().as_slice() {
             ["decide", "reset", ..] => "claim",
             ["decide", "claim", ..] => "reset",
@@ -333,56 +333,26 @@ fn no_secret_is_listed_or_watched() {
 
 // === Reasons ===
 
-/// Where the condition, row and event texts are made; elsewhere a CamelCase word is no reason.
-const SAYS_REASONS: &[&str] = &["api", "decide", "cluster", "cloud", "controllers"];
-/// CamelCase words that are no reasons: kinds, labels of metrics, the start of codes of ECS.
-const NO_REASONS: &[&str] = &[
-    "PasswordReset",
-    "ECSAccount",
-    "ResetRecord",
-    "NotSent",
-    "NoAnswer",
-    "InProgress",
-    "InEffect",
-    "EffectiveAtNextStart",
-    "InstanceLocked",
-    "InstanceExpired",
-];
-
-/// Two humps or more: one-word texts such as `Running` are mostly ECS's.
-fn is_camel_case(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_uppercase())
-        && text.chars().all(|c| c.is_ascii_alphanumeric())
-        && text.chars().filter(char::is_ascii_uppercase).count() > 1
-        && text.chars().any(|c| c.is_ascii_lowercase())
-}
-
-fn reasons_are_constants(sources: &[Source]) -> Complaints {
+/// What follows from a reason is a property of it, in `api`: a list kept elsewhere would miss the next reason in silence.
+fn reasons_are_not_compared(sources: &[Source]) -> Complaints {
     let mut complaints = Vec::new();
-    let said = |source: &&Source| SAYS_REASONS.contains(&source.top());
-    for source in sources
-        .iter()
-        .filter(said)
-        .filter(|source| !["api/reasons.rs", "api/conditions.rs"].contains(&source.name.as_str()))
-    {
-        for window in source.tokens.windows(3) {
-            match window {
-                // Schema texts can hold no constant; what they say must be a reason all the same.
-                [Token::Text(field), Token::Mark(':'), Token::Text(reason)]
-                    if field == "reason" && !reasons::ALL.contains(&reason.as_str()) =>
-                {
-                    complaints.push(complain(source, &format!("\"{reason}\" is not in api::reasons")));
-                }
-                [Token::Word(field), Token::Mark(':' | '='), Token::Text(reason)] if field == "reason" => {
-                    complaints
-                        .push(complain(source, &format!("the reason \"{reason}\" is written out; use api::reasons")));
-                }
-                [_, _, Token::Text(text)]
-                    if source.top() != "api" && is_camel_case(text) && !NO_REASONS.contains(&text.as_str()) =>
-                {
-                    complaints.push(complain(source, &format!("\"{text}\" looks like a reason; use api::reasons")));
-                }
-                _ => {}
+    for source in sources.iter().filter(|source| source.top() != "api") {
+        for window in source.tokens.windows(5) {
+            let [a, b, Token::Word(reason), Token::PathSeparator, Token::Word(name)] = window else { continue };
+            let is_compared = *b == Token::Mark('=') && [Token::Mark('='), Token::Mark('!')].contains(a);
+            let is_listed = *b == Token::Mark('[') && *a != Token::Mark('!');
+            if reason == "Reason" && (is_compared || is_listed) {
+                complaints.push(complain(source, &format!("compares with {name}; ask a property of Reason")));
+            }
+        }
+        for window in source.tokens.windows(5) {
+            let [Token::Word(reason), Token::PathSeparator, Token::Word(name), Token::Mark('='), Token::Mark('>')] =
+                window
+            else {
+                continue;
+            };
+            if reason == "Reason" {
+                complaints.push(complain(source, &format!("matches on {name}; ask a property of Reason")));
             }
         }
     }
@@ -390,43 +360,29 @@ fn reasons_are_constants(sources: &[Source]) -> Complaints {
 }
 
 #[test]
-fn every_reason_comes_from_the_one_list() {
+fn no_reason_is_compared_outside_api() {
     let broken = [
-        ("decide/a.rs", "Block { reason: \"Throttled\", message }"),
-        ("controllers/a.rs", "advance(&mut row, State::Failed, \"SecretNotFonud\", message, now);"),
-        ("api/a.rs", "extend(\"default\" = {\"reason\": \"Waiting\"})"),
-        ("controllers/a.rs", "let x = json!({\"reason\": \"Pendig\"});"),
+        ("decide/a.rs", "fn f() { if reason == Reason::Throttled {} }"),
+        ("controllers/a.rs", "fn f() { let list = [Reason::Throttled, Reason::Failed]; }"),
+        ("cloud/a.rs", "fn f() { match reason { Reason::Throttled => 1, _ => 2 } }"),
     ];
-    enforce(reasons_are_constants, &broken);
-}
-
-/// The names of the constants in `api::reasons`.
-fn reason_constants(source: &Source) -> Vec<String> {
-    let tokens = &source.tokens;
-    let names = tokens.windows(3).filter_map(|window| match window {
-        [Token::Word(name), Token::Mark('='), Token::Text(_)] => Some(name.clone()),
-        _ => None,
-    });
-    names.filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_')).collect()
+    enforce(reasons_are_not_compared, &broken);
 }
 
 #[test]
 fn every_reason_is_given_somewhere() {
     fn rule(sources: &[Source]) -> Complaints {
-        let Some(list) = sources.iter().find(|source| source.name == "api/reasons.rs") else { return Vec::new() };
-        let mut complaints = Vec::new();
-        for name in reason_constants(list) {
-            let others = sources.iter().filter(|source| source.name != list.name);
-            let given = others
-                .flat_map(Source::paths)
-                .any(|path| path.last() == Some(&name) && path.iter().any(|segment| segment == "reasons"));
-            if !given {
-                complaints.push(complain(list, &format!("{name} is documented and never given")));
-            }
-        }
-        complaints
+        let given: BTreeSet<String> = sources
+            .iter()
+            .filter(|source| source.name != "api/reason.rs")
+            .flat_map(Source::paths)
+            .filter_map(|path| match path.as_slice() {
+                [.., reason, name] if reason == "Reason" => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
+        let never = Reason::ALL.iter().filter(|reason| !given.contains(reason.as_str()));
+        never.map(|reason| format!("{reason} is documented and never given")).collect()
     }
-    let list = sources().into_iter().find(|source| source.name == "api/reasons.rs").unwrap();
-    assert_eq!(reason_constants(&list).len(), reasons::ALL.len());
-    enforce(rule, &[("api/reasons.rs", "reasons! { LOST = \"Lost\"; }")]);
+    enforce(rule, &[("decide/a.rs", "fn f() -> Reason { Reason::Pending }")]);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::password_reset::PasswordReset;
 use ecs_password_reset::api::reset_record::{Owner, Phase, ResetRecord};
 use ecs_password_reset::cloud::readings::reading;
@@ -158,7 +159,11 @@ fn drive(mut record: ResetRecord, reading: Option<&Reading>, unsent: bool, accep
                 let outcome = if accept {
                     CallOutcome::Accepted { request_id: None, at: now }
                 } else {
-                    CallOutcome::Refused { later: false, reason: "PasswordRefused", message: "refused".to_owned() }
+                    CallOutcome::Refused {
+                        later: false,
+                        reason: Reason::PasswordRefused,
+                        message: "refused".to_owned(),
+                    }
                 };
                 Some(fold(&record, call, &outcome, now))
             }

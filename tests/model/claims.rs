@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecs_password_reset::api::reasons;
+use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
@@ -50,7 +50,7 @@ pub fn planned(setup: &Setup, world: &World, request: &Request, readings: &[Read
 }
 
 fn object<'a>(setup: &'a Setup, world: &World, request: &'a Request, slot_holders: &'a [Holder]) -> ResetFacts<'a> {
-    let no_secret = Hold { reason: reasons::SECRET_NOT_FOUND, message: String::new() };
+    let no_secret = Hold { reason: Reason::SecretNotFound, message: String::new() };
     ResetFacts {
         spec: &setup.spec,
         request,

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, ResetRecordStatus};
 use ecs_password_reset::decide::claim::next::next;
@@ -140,7 +141,7 @@ pub fn send(setup: &Setup, world: &mut World, process: usize, job: usize) {
 
 /// What becomes of a request that does not leave.
 pub fn not_sent() -> CallOutcome {
-    CallOutcome::NotSent { reason: "PasswordSet", message: "not sent".to_owned() }
+    CallOutcome::NotSent { reason: Reason::PasswordSet, message: "not sent".to_owned() }
 }
 
 /// The last look before a send.

@@ -4,9 +4,9 @@
 //! I6 (every record reaches an end) is a property of paths: [`settled`] says what an end is, the search finds the paths.
 //! I7 (where a password may appear) has no place in a model without passwords.
 
+use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::conditions;
 use ecs_password_reset::api::password_reset::{PasswordResetStatus, State};
-use ecs_password_reset::api::reasons;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, StartTimeEvidence};
 use ecs_password_reset::decide::claim::step::Call;
 use ecs_password_reset::decide::history::Request;
@@ -69,15 +69,15 @@ fn is_the_allowed_error(record: &ResetRecord, machine: &Machine) -> bool {
 /// No password is left half set without saying so: what a record says of the stored one is so.
 fn half_set(record: &ResetRecord, machine: &Machine) -> Verdict {
     let stored = machine.stored == record.spec.claim;
-    let reason = record.status.as_ref().and_then(|status| status.row.as_ref()).map(|row| row.reason.as_str());
+    let reason = record.status.as_ref().and_then(|status| status.row.as_ref()).map(|row| row.reason().unwrap());
     match phase(record) {
         Phase::PasswordSet | Phase::RestartRequested | Phase::Restarting | Phase::EffectiveAtNextStart => {
             must(stored, || format!("{:?}, but the password is not stored", phase(record)))
         }
-        Phase::Failed if reason == Some(reasons::RESTART_REFUSED) => {
+        Phase::Failed if reason == Some(Reason::RestartRefused) => {
             must(stored, || "said to take effect at the next start, but the password is not stored".to_owned())
         }
-        Phase::Failed if reason == Some(reasons::INSTANCE_RELEASED) => {
+        Phase::Failed if reason == Some(Reason::InstanceReleased) => {
             must(machine.view.status == Status::Gone, || "said to be released, but the instance is there".to_owned())
         }
         Phase::Idle | Phase::Failed => must(!stored, || format!("{:?}, but the password was set", phase(record))),
@@ -101,7 +101,7 @@ fn was_started_meanwhile(record: &ResetRecord, machine: &Machine) -> bool {
     machine.touched
         && machine.view.status != Status::Stopped
         && machine.in_effect != record.spec.claim
-        && row.is_some_and(|row| row.state == State::EffectiveAtNextStart && row.reason == reasons::SET_WHILE_STOPPED)
+        && row.is_some_and(|row| row.state == State::EffectiveAtNextStart && row.reason == Reason::SetWhileStopped)
 }
 
 /// I4: at most one claim with undrained mutations per instance, and drained means that nothing more can arrive.
@@ -121,9 +121,9 @@ fn unknown(setup: &Setup, world: &World, record: &ResetRecord) -> Verdict {
     must(setup.unknown.contains(&reason), || {
         format!("Unknown ({reason}), for which there is no reason in this world")
     })?;
-    let has_cause = if reason == reasons::MEMORY_LOST {
+    let has_cause = if reason == Reason::MemoryLost.as_str() {
         spent(setup, world, &[|it| it.restores])
-    } else if reason == reasons::RESTART_STUCK {
+    } else if reason == Reason::RestartStuck.as_str() {
         spent(setup, world, &[|it| it.lags, |it| it.outsiders, |it| it.freezes, |it| it.releases, |it| it.hides])
     } else {
         may_be_unanswered(setup, world)

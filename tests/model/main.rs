@@ -25,7 +25,7 @@ mod steps;
 mod story;
 mod world;
 
-use ecs_password_reset::api::reasons;
+use ecs_password_reset::api::Reason;
 
 use ecs::Status::{Running, Stopped};
 use search::{Report, search};
@@ -51,10 +51,10 @@ const NONE: Budget = Budget {
 /// More states than any search here has, but for those that say so.
 const ALL: usize = 5_000_000;
 /// Why a claim may end Unknown: a restart of which nothing was heard, one that does not finish, a password likewise.
-const RESTART: &str = reasons::RESTART_OUTCOME_UNKNOWN;
-const STUCK: &str = reasons::RESTART_STUCK;
-const PASSWORD: &str = reasons::PASSWORD_OUTCOME_UNKNOWN;
-const MEMORY: &str = reasons::MEMORY_LOST;
+const RESTART: &str = Reason::RestartOutcomeUnknown.as_str();
+const STUCK: &str = Reason::RestartStuck.as_str();
+const PASSWORD: &str = Reason::PasswordOutcomeUnknown.as_str();
+const MEMORY: &str = Reason::MemoryLost.as_str();
 const ANY: &[&str] = &[PASSWORD, RESTART, STUCK];
 
 /// Searches, reports in one line, and fails with the story of what it has found, or if it has not come to what it is for.

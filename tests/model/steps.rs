@@ -1,6 +1,6 @@
 //! What an action does to a state, where that takes more than a line.
 
-use ecs_password_reset::api::reasons;
+use ecs_password_reset::api::Reason;
 use ecs_password_reset::decide::Reading;
 use ecs_password_reset::decide::claim::transition::CallOutcome;
 
@@ -89,13 +89,13 @@ pub fn answer(next: &mut World, process: usize, job: usize, reply: Reply) {
             if machine.carry_out(&request, next.now) {
                 CallOutcome::Accepted { request_id: None, at: at(next.now) }
             } else if machine.view.status == Status::Gone {
-                refused(false, reasons::INSTANCE_NOT_FOUND)
+                refused(false, Reason::InstanceNotFound)
             } else {
-                refused(true, reasons::WAITING_FOR_STABLE_STATE)
+                refused(true, Reason::WaitingForStableState)
             }
         }
-        Reply::Later => refused(true, reasons::THROTTLED),
-        Reply::Never => refused(false, reasons::PASSWORD_REFUSED),
+        Reply::Later => refused(true, Reason::Throttled),
+        Reply::Never => refused(false, Reason::PasswordRefused),
         Reply::NotSent => not_sent(),
     };
     answered(next, process, job, &record, sending, &outcome);

@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
+use crate::api::Reason;
 use crate::api::ecs_account::{AssumeRole, ECSAccount, ECSAccountSpec};
-use crate::api::reasons;
 use crate::cloud::accounts::{self, AccountObservations, Identity, Term, UsableAccount};
 use crate::cloud::calls::Destination;
 use crate::cluster::ClusterError;
@@ -62,7 +62,7 @@ pub(super) async fn principal<T: Transport>(
     check_account_id(spec, &principal.identity)?;
     check_clock(context, learnt)?;
     if let Some(refusal) = learnt.why_rejected(check.now(), &principal.credentials.access_key_id) {
-        return Err(hold(reasons::CREDENTIALS_REFUSED, refusal));
+        return Err(hold(Reason::CredentialsRefused, refusal));
     }
     Ok(principal)
 }
@@ -88,7 +88,7 @@ impl From<&Identity> for Obtained {
     }
 }
 
-fn hold(reason: &'static str, message: impl Into<String>) -> Hold {
+fn hold(reason: Reason, message: impl Into<String>) -> Hold {
     Hold { reason, message: message.into() }
 }
 
@@ -100,7 +100,7 @@ fn endpoint(
     variable: impl Fn(&str) -> Option<String>,
     allow_http: bool,
 ) -> Result<RegionEndpoint, Hold> {
-    let refused = |error: EndpointError| hold(reasons::ENDPOINT_REFUSED, error.to_string());
+    let refused = |error: EndpointError| hold(Reason::EndpointRefused, error.to_string());
     let mut endpoint = accounts::endpoint(spec, region).map_err(refused)?;
     let is_named = spec.endpoint.as_ref().is_some_and(|named| named.url.is_some() || named.sts_url.is_some());
     if spec.credentials.environment.is_some()
@@ -109,13 +109,13 @@ fn endpoint(
     {
         endpoint = endpoint.with_sts(&format!("https://{host}")).map_err(|error| {
             let message = format!("the pod's ALIBABA_CLOUD_STS_ENDPOINT or ALIBABA_CLOUD_STS_REGION: {error}");
-            hold(reasons::ENDPOINT_REFUSED, message)
+            hold(Reason::EndpointRefused, message)
         })?;
     }
     let plain = [&endpoint.ecs_url, &endpoint.sts_url].iter().any(|url| url.starts_with("http://"));
     if plain && !allow_http {
         let message = "endpoint.url must be https; http is for demos and tests, with --allow-http-endpoints";
-        return Err(hold(reasons::ENDPOINT_REFUSED, message));
+        return Err(hold(Reason::EndpointRefused, message));
     }
     Ok(endpoint)
 }
@@ -128,7 +128,7 @@ pub(super) fn carried_over(
     spec: &ECSAccountSpec,
 ) -> Result<Identity, Hold> {
     if !is_same_source(before, spec) {
-        return Err(hold(reasons::ACCOUNT_NOT_READY, "its credentials are being looked at"));
+        return Err(hold(Reason::AccountNotReady, "its credentials are being looked at"));
     }
     let principal = principal.clone()?;
     check_account_id(spec, &principal.identity)?;
@@ -158,7 +158,7 @@ fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<
                 "the credentials belong to account {}, and expectedAccountID is {expected}; nothing is started until they agree",
                 identity.account_id
             );
-            Err(hold(reasons::WRONG_ACCOUNT, message))
+            Err(hold(Reason::WrongAccount, message))
         }
         _ => Ok(()),
     }
@@ -173,7 +173,7 @@ fn check_clock<T>(context: &Context<T>, learnt: &AccountObservations) -> Result<
                 skew.as_secs().abs(),
                 limit.as_secs()
             );
-            Err(hold(reasons::CLOCK_SKEW, message))
+            Err(hold(Reason::ClockSkew, message))
         }
         _ => Ok(()),
     }
@@ -218,7 +218,7 @@ impl<T: Transport> IdentityCheck<'_, T> {
 
     /// What the spec names, as it is now.
     async fn source(&self) -> Result<Source, Failure> {
-        let failure = |withdraws, why| Failure { hold: hold(reasons::CREDENTIALS_NOT_FOUND, why), withdraws };
+        let failure = |withdraws, why| Failure { hold: hold(Reason::CredentialsNotFound, why), withdraws };
         let Self { context, spec, .. } = self;
         let named = &spec.credentials;
         if let Some(reference) = &named.secret_ref {
@@ -257,7 +257,7 @@ impl<T: Transport> IdentityCheck<'_, T> {
             Source::InstanceRole(role) => {
                 let address = &self.context.settings.ecs_metadata_address;
                 let session = imds::instance_role(self.context.calls.client(), address, role.as_deref()).await;
-                self.obtained(session.map_err(|why| hold(reasons::CREDENTIALS_NOT_FOUND, why))?)
+                self.obtained(session.map_err(|why| hold(Reason::CredentialsNotFound, why))?)
             }
         };
         if let Some(role) = &self.spec.assume_role {
@@ -275,7 +275,7 @@ impl<T: Transport> IdentityCheck<'_, T> {
     }
 
     async fn with_token(&self, role: &OidcRole) -> Result<SessionCredentials, Hold> {
-        let token = role.token().map_err(|why| hold(reasons::CREDENTIALS_NOT_FOUND, why))?;
+        let token = role.token().map_err(|why| hold(Reason::CredentialsNotFound, why))?;
         let session_name = self.session_name();
         let request =
             RoleRequest { role_arn: &role.role_arn, session_name: &session_name, duration_seconds: SESSION_SECONDS };
@@ -307,7 +307,7 @@ impl<T: Transport> IdentityCheck<'_, T> {
         let permit = context
             .calls
             .acquire_rate(name, region, signed.action())
-            .map_err(|_| hold(reasons::THROTTLED, "waiting for the rate limit"))?;
+            .map_err(|_| hold(Reason::Throttled, "waiting for the rate limit"))?;
         let destination = Destination { account: name, region, access_key_id, learnt };
         Ok(context.calls.send(destination, permit, signed).await.result)
     }
@@ -325,9 +325,9 @@ fn blames_the_clock(error: &CallError) -> bool {
 
 fn refused(action: ApiCall, error: &CallError) -> Hold {
     let reason = match error.class() {
-        Class::Auth | Class::Denied | Class::Invalid | Class::Refused => reasons::CREDENTIALS_REFUSED,
-        Class::Throttled => reasons::THROTTLED,
-        _ => reasons::ECS_UNAVAILABLE,
+        Class::Auth | Class::Denied | Class::Invalid | Class::Refused => Reason::CredentialsRefused,
+        Class::Throttled => Reason::Throttled,
+        _ => Reason::ECSUnavailable,
     };
     hold(reason, format!("{}: {error}", action.as_str()))
 }
@@ -369,9 +369,9 @@ mod tests {
         let principal = Ok(Identity { credentials, identity, term: None, access_key_id: None, failure: None });
         let reason = |change| carried_over(&spec(&json!({})), &principal, &spec(&change)).err().map(|hold| hold.reason);
         assert_eq!(reason(json!({"regions": ["cn-hangzhou"], "expectedAccountID": "123456"})), None);
-        assert_eq!(reason(json!({"expectedAccountID": "654321"})), Some(reasons::WRONG_ACCOUNT));
+        assert_eq!(reason(json!({"expectedAccountID": "654321"})), Some(Reason::WrongAccount));
         let other = json!({"credentials": {"secretRef": {"name": "keys"}}});
-        assert_eq!(reason(other), Some(reasons::ACCOUNT_NOT_READY));
+        assert_eq!(reason(other), Some(Reason::AccountNotReady));
     }
 
     #[test]
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(sts(&secret, of_pod), central, "another source asks the environment nothing");
         for host in ["100.100.100.200", "sts.example/path", "user@sts.example", ""] {
             let refused = sts(&json!({}), Some(host));
-            assert!(host.is_empty() || refused.as_ref().err().is_some_and(|it| it.reason == reasons::ENDPOINT_REFUSED));
+            assert!(host.is_empty() || refused.as_ref().err().is_some_and(|it| it.reason == Reason::EndpointRefused));
         }
     }
 

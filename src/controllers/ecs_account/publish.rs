@@ -6,9 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::KIND;
+use crate::api::Reason;
 use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
 use crate::api::ecs_account::{ECSAccount, ECSAccountStatus, RegionStatus};
-use crate::api::reasons;
 use crate::cloud::accounts::Identity;
 use crate::cluster::ClusterError;
 use crate::controllers::Context;
@@ -32,15 +32,15 @@ pub(super) async fn write<T>(
                 || "the credentials are accepted".to_owned(),
                 |why| format!("the credentials are accepted, but the last look at them failed: {why}"),
             );
-            vec![update(conditions::READY, ConditionStatus::True, reasons::ACCOUNT_READY, message)]
+            vec![update(conditions::READY, ConditionStatus::True, Reason::AccountReady, message)]
         }
-        Some(Hold { reason, message }) if is_for_a_person(reason) => vec![
+        Some(Hold { reason, message }) if reason.needs_person() => vec![
             update(conditions::READY, ConditionStatus::False, reason, message.clone()),
             update(conditions::STALLED, ConditionStatus::True, reason, message),
         ],
         Some(Hold { reason, message }) => vec![
             update(conditions::READY, ConditionStatus::Unknown, reason, message.clone()),
-            update(conditions::RECONCILING, ConditionStatus::True, reasons::PROGRESSING_WITH_RETRY, message),
+            update(conditions::RECONCILING, ConditionStatus::True, Reason::ProgressingWithRetry, message),
         ],
     };
     let generation = account.metadata.generation;
@@ -80,16 +80,4 @@ fn regions<T>(context: &Context<T>, account_name: &str, before: &ECSAccountStatu
         };
         ids.into_iter().map(learnt).collect()
     })
-}
-
-/// Whether a person has to see to it: nothing that the controller retries will mend it.
-fn is_for_a_person(reason: &str) -> bool {
-    [
-        reasons::CREDENTIALS_REFUSED,
-        reasons::WRONG_ACCOUNT,
-        reasons::ENDPOINT_REFUSED,
-        reasons::CLOCK_SKEW,
-        reasons::POLICY_MISSING,
-    ]
-    .contains(&reason)
 }

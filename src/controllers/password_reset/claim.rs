@@ -13,8 +13,8 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
 use super::observe::Observed;
+use crate::api::Reason;
 use crate::api::password_reset::{PasswordReset, State};
-use crate::api::reasons;
 use crate::api::reset_record::{Attempt, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 use crate::clock;
 use crate::cluster::ClusterError;
@@ -77,11 +77,11 @@ pub(super) async fn make_claims<T: Transport>(
             }
             Ok(ClaimResult::Full) => {
                 let message = "its ResetRecord remembers as many PasswordResets as it can hold; a cluster admin can remove entries of its status.completed that nobody needs";
-                (reasons::TOO_MANY_OWNERS, message.to_owned())
+                (Reason::TooManyOwners, message.to_owned())
             }
-            Err(error) => (reasons::PENDING, format!("it could not be claimed: {error}")),
+            Err(error) => (Reason::Pending, format!("it could not be claimed: {error}")),
         };
-        tracing::warn!(instanceID = claim.instance_id, reason, error = message, "the claim was refused");
+        tracing::warn!(instanceID = claim.instance_id, %reason, error = message, "the claim was refused");
         again = Some(AFTER_REFUSED_CLAIM);
         if let Some(row) = row {
             *row = eligibility::unclaimed_row(&claim, reason, message, observed.now);

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use super::denials;
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus, Requested};
 use crate::api::reset_record::{ClaimedSecretRef, Owner, OwnerHistory, ResetRecord};
-use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, reasons};
+use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, Reason};
 use crate::cloud::accounts::{UsableAccount, not_ready};
 use crate::cloud::readings;
 use crate::cluster::secrets;
@@ -195,8 +195,8 @@ struct NotCheckedYet;
 fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<UsableAccount>, Hold>, NotCheckedYet> {
     let hold = |reason, message| Ok(Err(Hold { reason, message }));
     match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
-        None => hold(reasons::ACCOUNT_NOT_FOUND, format!("there is no ECSAccount {name}")),
-        Some(DeserializeGuard(Err(_))) => Ok(Err(not_ready(name, reasons::INVALID_SPEC))),
+        None => hold(Reason::AccountNotFound, format!("there is no ECSAccount {name}")),
+        Some(DeserializeGuard(Err(_))) => Ok(Err(not_ready(name, Reason::InvalidSpec))),
         Some(DeserializeGuard(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
     }
 }
@@ -248,7 +248,7 @@ impl Observed {
             .object
             .spec
             .suspended()
-            .then(|| Hold { reason: reasons::SUSPENDED, message: "suspended; nothing new is started".to_owned() });
+            .then(|| Hold { reason: Reason::Suspended, message: "suspended; nothing new is started".to_owned() });
         let hold = suspended.or_else(|| self.account_trouble.clone()).or_else(|| self.secret_trouble.clone());
         let account = self.account.as_ref();
         ResetFacts {

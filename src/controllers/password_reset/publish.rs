@@ -44,9 +44,9 @@ pub(super) async fn write<T>(
 async fn publish<T>(context: &Context<T>, before: &PasswordResetStatus, written: &PasswordReset) {
     let Some(after) = &written.status else { return };
     for event in events::between(before, after) {
-        let published = context.cluster.publish(written, event.kind, event.reason, &event.note).await;
+        let published = context.cluster.publish(written, event.kind, event.reason.as_str(), &event.note).await;
         if let Err(error) = published {
-            tracing::warn!(%error, reason = event.reason, "an event was lost");
+            tracing::warn!(%error, reason = %event.reason, "an event was lost");
         }
     }
 }

@@ -8,9 +8,9 @@ use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
 use super::absent;
+use crate::api::Reason;
 use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::password_reset::InstanceRow;
-use crate::api::reasons;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
 use crate::clock;
 use crate::cloud::accounts::UsableAccount;
@@ -25,10 +25,6 @@ use crate::ecs::{Scope, Transport};
 
 /// So soon an owner that is gone may come back: whoever replaces an object deletes it first.
 const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
-
-/// Why a Secret can no longer hold the password that was claimed.
-const NOT_THE_CLAIMED_ONE: [&str; 3] =
-    [reasons::SECRET_NOT_FOUND, reasons::SECRET_KEY_NOT_FOUND, reasons::INVALID_PASSWORD];
 
 /// What was seen. It has no Debug, since it holds the password on its way to the call.
 pub(super) struct Observed {
@@ -170,7 +166,7 @@ pub(super) fn may_send_now<T>(context: &Context<T>, observed: &Observed, spec: &
 
 /// What holds up a call of an account that is not there, or was not looked at yet.
 pub(super) fn not_known(account: &str) -> Hold {
-    Hold { reason: reasons::ACCOUNT_NOT_READY, message: format!("ECSAccount {account} is not known") }
+    Hold { reason: Reason::AccountNotReady, message: format!("ECSAccount {account} is not known") }
 }
 
 fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {
@@ -240,14 +236,14 @@ async fn sendable<T>(
         return (if is_to_be_set { Sendable::Never(why) } else { Sendable::NotNow(why) }, None);
     };
     match account.hold_for(&spec.owner.namespace, &spec.region_id) {
-        Some(hold) if hold.reason == reasons::ACCOUNT_NOT_READY => return (Sendable::NotNow(hold.message), None),
+        Some(hold) if hold.reason.passes_by_itself() => return (Sendable::NotNow(hold.message), None),
         Some(hold) => return (Sendable::Never(hold.message), None),
         None if phase != Phase::SettingPassword => return (Sendable::Yes, None),
         None => {}
     }
     let password = match secrets::read(&context.cluster, &spec.password_secret_ref).await {
         Ok(password) => password,
-        Err(hold) if NOT_THE_CLAIMED_ONE.contains(&hold.reason) => return (Sendable::Never(hold.message), None),
+        Err(hold) if hold.reason.is_secret_lost() => return (Sendable::Never(hold.message), None),
         Err(hold) => return (Sendable::NotNow(hold.message), None),
     };
     if spec.fingerprint.key_id != context.fingerprint_key.id() {

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::observe::{Observed, may_send_now, not_known};
 use super::store::{Intent, Stored};
-use crate::api::reasons;
+use crate::api::Reason;
 use crate::api::reset_record::{Attempt, ResetRecord};
 use crate::cloud::calls::prepare;
 use crate::controllers::Context;
@@ -54,8 +54,8 @@ async fn send<T: Transport>(
     let account = observed.account.as_deref().ok_or_else(|| not_known(&spec.account_name))?;
     // What is no trouble of ECS or the account leaves the row where it was.
     let (reason, sent) = match call {
-        Call::Restart { .. } => (reasons::PASSWORD_SET, "the restart"),
-        Call::SetPassword | Call::SetPasswordAsStored => (reasons::SETTING_PASSWORD, "the password"),
+        Call::Restart { .. } => (Reason::PasswordSet, "the restart"),
+        Call::SetPassword | Call::SetPasswordAsStored => (Reason::SettingPassword, "the password"),
     };
     let held = |why: &str| Hold { reason, message: format!("{sent} was not sent: {why}; it is tried again") };
     let (endpoint, credentials, destination) = prepare(account, &spec.region_id, observed.later(context))?;
@@ -89,7 +89,7 @@ fn outcome(reply: Reply<Accepted>, call: Call, now: Timestamp) -> CallOutcome {
     match (error.verdict(), &error) {
         (RetryRule::Unknown, _) => CallOutcome::Unknown(error.to_string()),
         (_, CallError::NotSent(_)) => {
-            CallOutcome::NotSent { reason: reasons::ECS_UNAVAILABLE, message: error.to_string() }
+            CallOutcome::NotSent { reason: Reason::ECSUnavailable, message: error.to_string() }
         }
         (verdict, _) => {
             let message = format!("{error}{}", missing_permission(&error, call));
@@ -118,18 +118,18 @@ fn whole_second_after(time: Timestamp) -> Timestamp {
 }
 
 /// The reason that a row shows for a refusal.
-fn reason(error: &CallError) -> &'static str {
+fn reason(error: &CallError) -> Reason {
     let code = if let CallError::Refused(ErrorResponse { code, .. }) = error { code.as_str() } else { "" };
     match error.class() {
-        Class::Throttled => reasons::THROTTLED,
-        Class::WaitState => reasons::WAITING_FOR_STABLE_STATE,
-        Class::Transient => reasons::ECS_UNAVAILABLE,
-        Class::Auth => reasons::ACCOUNT_NOT_READY,
-        Class::Gone => reasons::INSTANCE_NOT_FOUND,
-        Class::Denied if code.starts_with("InstanceLocked") => reasons::INSTANCE_LOCKED,
-        Class::Denied if code.starts_with("InstanceExpired") => reasons::INSTANCE_EXPIRED,
-        Class::Denied => reasons::NOT_PERMITTED,
-        Class::Invalid | Class::Refused | Class::Unknown => reasons::PASSWORD_REFUSED,
+        Class::Throttled => Reason::Throttled,
+        Class::WaitState => Reason::WaitingForStableState,
+        Class::Transient => Reason::ECSUnavailable,
+        Class::Auth => Reason::AccountNotReady,
+        Class::Gone => Reason::InstanceNotFound,
+        Class::Denied if code.starts_with("InstanceLocked") => Reason::InstanceLocked,
+        Class::Denied if code.starts_with("InstanceExpired") => Reason::InstanceExpired,
+        Class::Denied => Reason::NotPermitted,
+        Class::Invalid | Class::Refused | Class::Unknown => Reason::PasswordRefused,
     }
 }
 
@@ -147,7 +147,7 @@ fn log(record: &ResetRecord, call: Call, outcome: &CallOutcome) {
             tracing::warn!(api, instanceID = instance_id, later, error = message.as_str(), "ECS refused the call");
         }
         CallOutcome::NotSent { reason, message } => {
-            tracing::warn!(api, instanceID = instance_id, reason, error = message.as_str(), "the call was not sent");
+            tracing::warn!(api, instanceID = instance_id, %reason, error = message.as_str(), "the call was not sent");
         }
         CallOutcome::Unknown(why) => {
             tracing::warn!(api, instanceID = instance_id, error = why.as_str(), "the outcome of the call is not known");

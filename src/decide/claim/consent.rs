@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::backoff;
 use super::step::{ClaimFacts, Sendable};
-use crate::api::reasons;
+use crate::api::Reason;
 use crate::api::reset_record::{Attempt, ResetRecordSpec};
 use crate::decide::{Hold, InstanceView, Reading, later};
 
@@ -38,9 +38,9 @@ pub fn consent_before_send(reading: Option<&Reading>, now: Timestamp) -> Result<
     let held = |reason, message: &str| Err(Hold { reason, message: message.to_owned() });
     match reading.filter(|reading| reading.is_fresh(now)).map(|reading| &reading.seen) {
         Some(Some(seen)) if seen.permitted => Ok(()),
-        Some(Some(_)) => held(reasons::INSTANCE_NOT_ALLOWED, "the account's rules do not cover the instance any more"),
-        Some(None) => held(reasons::INSTANCE_NOT_FOUND, "ECS does not show the instance any more"),
-        None => held(reasons::ECS_UNAVAILABLE, "the instance was not seen for too long"),
+        Some(Some(_)) => held(Reason::InstanceNotAllowed, "the account's rules do not cover the instance any more"),
+        Some(None) => held(Reason::InstanceNotFound, "ECS does not show the instance any more"),
+        None => held(Reason::ECSUnavailable, "the instance was not seen for too long"),
     }
 }
 
@@ -60,10 +60,10 @@ mod tests {
         let running = reading(0, 0, Power::Running, -600);
         assert_eq!(consent_before_send(Some(&running), at(60)), Ok(()));
         let held = |reading: &Reading, second| consent_before_send(Some(reading), at(second)).unwrap_err().reason;
-        assert_eq!(held(&running, 61), reasons::ECS_UNAVAILABLE);
+        assert_eq!(held(&running, 61), Reason::ECSUnavailable);
         assert!(consent_before_send(None, at(0)).is_err());
         let forbidden = running.seen.clone().map(|seen| InstanceView { permitted: false, ..seen });
-        assert_eq!(held(&Reading { seen: forbidden, ..running.clone() }, 1), reasons::INSTANCE_NOT_ALLOWED);
-        assert_eq!(held(&Reading { seen: None, ..running }, 1), reasons::INSTANCE_NOT_FOUND);
+        assert_eq!(held(&Reading { seen: forbidden, ..running.clone() }, 1), Reason::InstanceNotAllowed);
+        assert_eq!(held(&Reading { seen: None, ..running }, 1), Reason::InstanceNotFound);
     }
 }

@@ -22,7 +22,7 @@ use super::consent::{fresh, may_send, retry_time};
 use super::reboot;
 use super::release;
 use super::step::{Call, Change, ClaimFacts, Sendable, Step};
-use crate::api::reasons;
+use crate::api::Reason;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 use crate::decide::bounds::SOON;
 use crate::decide::{Power, SEND_WINDOW, after, budget, later, memory};
@@ -78,7 +78,7 @@ fn set_password(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecordStat
         let why = why.map(|why| format!(": {why}")).unwrap_or_default();
         let message = format!("the password could not be set within {} s{why}", spec.stable_state_timeout_seconds);
         return if nothing_unanswered {
-            Step::Write(Change::Failed(reasons::STABLE_STATE_TIMEOUT, message))
+            Step::Write(Change::Failed(Reason::StableStateTimeout, message))
         } else {
             once_drained(status, now, &message)
         };
@@ -114,7 +114,7 @@ fn once_drained(status: &ResetRecordStatus, now: Timestamp, why: &str) -> Step {
     match &status.unanswered_until {
         Some(until) if until.0 > now => Step::Wait { until: until.0, fresh_after: None },
         _ => Step::Write(Change::Unknown(
-            reasons::PASSWORD_OUTCOME_UNKNOWN,
+            Reason::PasswordOutcomeUnknown,
             format!(
                 "the outcome of a request to set the password is not known ({}), and it cannot be sent again ({why}); set a new runID to reset the instance again",
                 heard(status)

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::*;
 use crate::api::password_reset::{RestartPolicy, State};
 use crate::api::reset_record::{ResetRecord, StartTimeEvidence};
+use crate::decide::claim::step::NextStart;
 use crate::decide::claim::transition;
 use crate::decide::fixtures::{at, bounds, claimed, reading, row};
 use crate::decide::{Reading, history, newest_moment, reckoned};
@@ -97,7 +98,7 @@ fn a_claim_whose_password_cannot_be_sent_is_given_back_or_becomes_unknown_once_d
     assert_eq!(next(&unsent, at(1)), Step::Write(Change::Withdrawn));
     let sent = ClaimFacts { sendable: never(), ..look(&record, None) };
     assert_eq!(next(&sent, at(1)), Step::Wait { until: at(1_920), fresh_after: None });
-    assert!(matches!(next(&sent, at(1_920)), Step::Write(Change::Unknown(reasons::PASSWORD_OUTCOME_UNKNOWN, _))));
+    assert!(matches!(next(&sent, at(1_920)), Step::Write(Change::Unknown(Reason::PasswordOutcomeUnknown, _))));
 }
 
 /// The reading of an instance that the account's rules do not cover.
@@ -131,7 +132,7 @@ fn no_restart_is_requested_of_an_instance_that_the_rules_do_not_cover_any_more()
     let Step::Write(Change::Failed(reason, message)) = next(&look(&record, Some(&refused)), at(32)) else {
         panic!("not failed")
     };
-    assert_eq!(reason, reasons::RESTART_REFUSED);
+    assert_eq!(reason, Reason::RestartRefused);
     assert!(message.contains("no rule") && message.contains("takes effect at the next start"), "{message}");
     assert!(is_wait(&next(&look(&record, Some(&withdrawn(31, Power::Running))), at(92))), "by a fresh reading only");
     let stopped = withdrawn(151, Power::Stopped);
@@ -198,7 +199,7 @@ fn stopped_counts_from_the_acknowledgement_on() {
     let stopped_before = reading(151, -600, Power::Stopped, -600);
     let early = Reading { sent_at: at(149), ..stopped_before.clone() };
     assert!(is_wait(&next(&look(&record, Some(&early)), at(150))), "M has not passed since the acknowledgement");
-    let set_while_away = Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART));
+    let set_while_away = Step::Write(Change::EffectiveAtNextStart(NextStart::StoppedBefore));
     assert_eq!(next(&look(&record, Some(&stopped_before)), at(152)), set_while_away);
     let record = in_phase(Phase::Restarting);
     let left = |record: &ResetRecord| {
@@ -210,7 +211,7 @@ fn stopped_counts_from_the_acknowledgement_on() {
     let early = Reading { sent_at: at(160), ..stopped_before.clone() };
     assert!(is_wait(&next(&look(&left(&record), Some(&early)), at(161))), "nor since the acceptance");
     let late = Reading { sent_at: at(162), ..stopped_before };
-    let after_restart = Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART));
+    let after_restart = Step::Write(Change::EffectiveAtNextStart(NextStart::StoppedAfter));
     assert_eq!(next(&look(&left(&record), Some(&late)), at(163)), after_restart);
 }
 
@@ -222,18 +223,18 @@ fn stopped_instances_and_policy_never_end_effective_at_next_start() {
     let still = reading(151, 31, Power::Stopped, -600);
     assert_eq!(
         next(&look(&record, Some(&still)), at(152)),
-        Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART))
+        Step::Write(Change::EffectiveAtNextStart(NextStart::StoppedBefore))
     );
     record.spec.state_seen = "Stopped".to_owned();
     assert_eq!(
         next(&look(&record, Some(&stopped)), at(32)),
-        Step::Write(Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED))
+        Step::Write(Change::EffectiveAtNextStart(NextStart::SetWhileStopped))
     );
     record.spec.restart_policy = RestartPolicy::Never;
     let running = reading(31, 0, Power::Running, -600);
     assert_eq!(
         next(&look(&record, Some(&running)), at(32)),
-        Step::Write(Change::EffectiveAtNextStart(reasons::RESTART_POLICY_NEVER))
+        Step::Write(Change::EffectiveAtNextStart(NextStart::PolicyNever))
     );
     record.spec.restart_policy = RestartPolicy::Unrecognized;
     assert!(
@@ -258,7 +259,7 @@ fn a_restart_that_cannot_begin_in_time_fails_and_says_that_the_password_is_set()
         let Step::Write(Change::Failed(reason, message)) = next(&look(&record, reading), at(931)) else {
             panic!("not failed")
         };
-        assert_eq!(reason, reasons::RESTART_REFUSED);
+        assert_eq!(reason, Reason::RestartRefused);
         assert!(message.contains("takes effect at the next start"), "{message}");
     }
 }
@@ -274,7 +275,7 @@ fn an_unanswered_restart_is_not_sent_again_where_nothing_can_tell_whether_it_hap
     let late = reading(2_081, 0, Power::Running, -600);
     assert!(matches!(
         next(&look(&record, Some(&late)), at(2_082)),
-        Step::Write(Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, _))
+        Step::Write(Change::Unknown(Reason::RestartOutcomeUnknown, _))
     ));
 }
 
@@ -293,7 +294,7 @@ fn an_unanswered_restart_is_sent_again_once_a_start_time_that_follows_reboots_sh
     }
     assert_eq!(step(&record, 2_081, Sendable::Yes), again);
     assert!(is_wait(&step(&record, 2_081, Sendable::NotNow(String::new()))));
-    let is_unknown = |step| matches!(step, Step::Write(Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, _)));
+    let is_unknown = |step| matches!(step, Step::Write(Change::Unknown(Reason::RestartOutcomeUnknown, _)));
     assert!(is_unknown(step(&record, 2_081, Sendable::Never(String::new()))));
     record.status.as_mut().unwrap().attempt.as_mut().unwrap().number = 3;
     assert!(is_unknown(step(&record, 2_081, Sendable::Yes)), "three times is enough");
@@ -334,7 +335,7 @@ fn a_restart_is_not_requested_for_an_account_that_no_longer_allows_it() {
     let with = |sendable| ClaimFacts { sendable, ..look(&record, Some(&running)) };
     assert!(is_wait(&next(&with(Sendable::NotNow(String::new())), at(32))));
     let step = next(&with(Sendable::Never("namespace".to_owned())), at(32));
-    assert!(matches!(step, Step::Write(Change::Failed(reasons::RESTART_REFUSED, _))), "{step:?}");
+    assert!(matches!(step, Step::Write(Change::Failed(Reason::RestartRefused, _))), "{step:?}");
 }
 
 #[test]
@@ -365,7 +366,7 @@ fn an_unanswered_restart_that_left_the_instance_stopped_ends_after_two_readings_
     let twice = reading(2_201, 2_081, Power::Stopped, -600);
     assert_eq!(
         next(&look(&record, Some(&twice)), at(2_202)),
-        Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART))
+        Step::Write(Change::EffectiveAtNextStart(NextStart::StoppedAfter))
     );
 }
 
@@ -441,7 +442,7 @@ fn a_restart_that_does_not_finish_in_time_is_stuck_and_not_forced() {
     assert!(is_wait(&next(&look(&record, Some(&away)), at(941))));
     assert!(matches!(
         next(&look(&record, Some(&away)), at(942)),
-        Step::Write(Change::Unknown(reasons::RESTART_STUCK, _))
+        Step::Write(Change::Unknown(Reason::RestartStuck, _))
     ));
 }
 
@@ -610,7 +611,7 @@ fn a_deadline_that_comes_before_m_does_not_end_a_claim_on_an_absent_instance() {
     assert!(is_wait(&absent(&record, (100, 200), Some(101), 200)));
     assert_eq!(absent(&record, (100, 221), Some(101), 221), Step::Write(Change::Released));
     let stuck = absent(&record, (100, 200), None, 200);
-    assert!(matches!(stuck, Step::Write(Change::Unknown(reasons::RESTART_STUCK, _))), "{stuck:?}");
+    assert!(matches!(stuck, Step::Write(Change::Unknown(Reason::RestartStuck, _))), "{stuck:?}");
 }
 
 #[test]
@@ -622,7 +623,7 @@ fn a_released_instance_has_failed_and_holds_no_slot() {
         let gone = Reading { seen: None, ..reading(5_000, 4_000, Power::Running, 0) };
         let status = transition::apply(&record, Change::Released, Some(&gone), at(5_000));
         let row = status.row.as_ref().unwrap();
-        assert_eq!((status.phase, row.reason.as_str()), (Phase::Failed, reasons::INSTANCE_RELEASED));
+        assert_eq!((status.phase, row.reason().unwrap()), (Phase::Failed, Reason::InstanceReleased));
         assert!(row.message.contains("take it off spec.instanceIDs"), "{}", row.message);
         assert!(!budget::holds_slot(&status, at(5_000)), "{phase:?}");
         assert_eq!(status.completed.last().map(|entry| entry.row.state), Some(State::Failed));

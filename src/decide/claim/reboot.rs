@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::consent::{may_send, retry_time};
 use super::next::heard;
 use super::release;
-use super::step::{Call, Change, ClaimFacts, Sendable, Step};
+use super::step::{Call, Change, ClaimFacts, NextStart, Sendable, Step};
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{Phase, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
-use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, reasons};
+use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, Reason};
 use crate::decide::bounds::SOON;
 use crate::decide::{InstanceView, MINUTE, Power, Reading, SEND_WINDOW, after, is_drained, later, minute, settled};
 
@@ -32,7 +32,7 @@ pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetReco
             let why = if let Sendable::NotNow(why) = &o.sendable { why } else { row() };
             let seconds = spec.timeout_seconds;
             Step::Write(Change::Failed(
-                reasons::RESTART_REFUSED,
+                Reason::RestartRefused,
                 format!(
                     "no restart could be requested within {seconds} s ({why}); the password takes effect at the next start"
                 ),
@@ -51,20 +51,20 @@ pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetReco
         return Step::Write(Change::InEffect { start_time: Some(start_time) });
     }
     if spec.restart_policy != RestartPolicy::IfRunning {
-        return Step::Write(Change::EffectiveAtNextStart(reasons::RESTART_POLICY_NEVER));
+        return Step::Write(Change::EffectiveAtNextStart(NextStart::PolicyNever));
     }
     match &seen.power {
         Power::Transitional(_) => wait(None),
         Power::Stopped if spec.state_seen == Power::Stopped.as_str() => {
-            Step::Write(Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED))
+            Step::Write(Change::EffectiveAtNextStart(NextStart::SetWhileStopped))
         }
         Power::Stopped => match settled(reading, acknowledged, o.bounds) {
-            Ok(()) => Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_BEFORE_RESTART)),
+            Ok(()) => Step::Write(Change::EffectiveAtNextStart(NextStart::StoppedBefore)),
             Err(then) => wait(Some(then)),
         },
         Power::Running => match may_send(o, now) {
             Sendable::Never(why) => Step::Write(Change::Failed(
-                reasons::RESTART_REFUSED,
+                Reason::RestartRefused,
                 format!(
                     "the restart may not be requested any more ({why}); the password takes effect at the next start"
                 ),
@@ -130,7 +130,7 @@ pub(super) fn prove_unanswered(
             "a restart was requested ({}), and no start was observed since; it is not requested again",
             heard(status)
         );
-        Step::Write(Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, format!("{why}. {}", ways_out(spec))))
+        Step::Write(Change::Unknown(Reason::RestartOutcomeUnknown, format!("{why}. {}", ways_out(spec))))
     };
     let wait = |until: Timestamp, fresh_after| {
         if now > deadline { unknown() } else { Step::Wait { until: until.max(now + SOON), fresh_after } }
@@ -142,7 +142,7 @@ pub(super) fn prove_unanswered(
     match &seen.power {
         Power::Transitional(_) => wait(deadline, None),
         Power::Stopped => match settled(reading, settled_at, o.bounds) {
-            Ok(()) => Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART)),
+            Ok(()) => Step::Write(Change::EffectiveAtNextStart(NextStart::StoppedAfter)),
             Err(then) => wait(then, Some(then)),
         },
         Power::Running => {
@@ -205,7 +205,7 @@ pub(super) fn prove(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecord
                     return Step::Write(Change::Learnt(StartTimeEvidence::Inconclusive));
                 }
                 match settled(reading, accepted, o.bounds) {
-                    Ok(()) => return Step::Write(Change::EffectiveAtNextStart(reasons::STOPPED_AFTER_RESTART)),
+                    Ok(()) => return Step::Write(Change::EffectiveAtNextStart(NextStart::StoppedAfter)),
                     Err(then) => fresh_after = Some(then),
                 }
             }
@@ -216,7 +216,7 @@ pub(super) fn prove(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecord
             "the restart was accepted but not seen to finish within {} s; it is never forced",
             spec.timeout_seconds
         );
-        return Step::Write(Change::Unknown(reasons::RESTART_STUCK, format!("{why}. {}", ways_out(spec))));
+        return Step::Write(Change::Unknown(Reason::RestartStuck, format!("{why}. {}", ways_out(spec))));
     }
     Step::Wait { until: after(deadline, 1), fresh_after }
 }

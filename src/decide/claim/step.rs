@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::api::Reason;
 use crate::api::password_reset::InstanceRow;
 use crate::api::reset_record::{ResetRecord, StartTimeEvidence};
 use crate::decide::{ProtocolBounds, Reading};
@@ -74,13 +75,13 @@ pub enum Change {
         start_time: Option<Timestamp>,
     },
     /// The password takes effect at the next start.
-    EffectiveAtNextStart(&'static str),
+    EffectiveAtNextStart(NextStart),
     /// The instance was released: ECS does not show it, although the account may describe it.
     Released,
     /// A definite failure.
-    Failed(&'static str, String),
+    Failed(Reason, String),
     /// The outcome cannot be proven.
-    Unknown(&'static str, String),
+    Unknown(Reason, String),
     /// The instance was seen not Running after its restart was accepted.
     LeftRunning,
     /// What the restart says on whether StartTime follows reboots.
@@ -93,6 +94,32 @@ pub enum Change {
     RestartNotSent,
     /// Nothing was sent and nothing can be: as if never claimed.
     Withdrawn,
+}
+
+/// Why no start of ours follows the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStart {
+    /// The instance was Stopped when the password was set.
+    SetWhileStopped,
+    /// `restart.policy` is Never.
+    PolicyNever,
+    /// The instance was found Stopped before its restart was requested.
+    StoppedBefore,
+    /// The restart ended with the instance Stopped.
+    StoppedAfter,
+}
+
+impl NextStart {
+    /// The reason for the row.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::SetWhileStopped => Reason::SetWhileStopped,
+            Self::PolicyNever => Reason::RestartPolicyNever,
+            Self::StoppedBefore => Reason::StoppedBeforeRestart,
+            Self::StoppedAfter => Reason::StoppedAfterRestart,
+        }
+    }
 }
 
 /// A changing call.

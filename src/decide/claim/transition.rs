@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::start_time;
-use super::step::{Call, Change};
+use super::step::{Call, Change, NextStart};
+use crate::api::Reason;
 use crate::api::password_reset::{PlannedAction, State};
-use crate::api::reasons;
 use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::decide::row::advance;
 use crate::decide::{Power, ProtocolBounds, Reading, history};
@@ -42,14 +42,14 @@ pub enum CallOutcome {
         /// Whether the same call may succeed later: a state in transition, throttling, credentials, the clock.
         later: bool,
         /// The reason for the row.
-        reason: &'static str,
+        reason: Reason,
         /// What happened, in our own words with ECS's code and RequestId.
         message: String,
     },
     /// It never left: as if refused for the moment.
     NotSent {
         /// The reason for the row: what held it up, which may have nothing to do with ECS.
-        reason: &'static str,
+        reason: Reason,
         /// What held it up, for people.
         message: String,
     },
@@ -85,7 +85,7 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, bounds: Pro
         // Without an answer nothing is written until then, so the row says it beforehand.
         let known = short(timestamp + bounds.request_validity + bounds.restart_settle);
         let message = format!("a restart is requested; if ECS does not answer, its outcome is known after {known}");
-        show(&mut status, State::Restarting, reasons::RESTARTING, message, timestamp);
+        show(&mut status, State::Restarting, Reason::Restarting, message, timestamp);
     }
     if let Some(row) = &mut status.row {
         row.attempts = row.attempts.saturating_add(1);
@@ -124,14 +124,14 @@ fn outcome_unknown(status: &mut ResetRecordStatus, call: Call, heard: &str, now:
     match call {
         Call::SetPassword | Call::SetPasswordAsStored => {
             let message = format!("setting the password: {heard}; it is sent again");
-            show(status, State::SettingPassword, reasons::SETTING_PASSWORD, message, now);
+            show(status, State::SettingPassword, Reason::SettingPassword, message, now);
         }
         Call::Restart { .. } => {
             let message = format!(
                 "a restart is requested: {heard}; the request may be carried out until {}, and its outcome is known soon after",
                 short(until)
             );
-            show(status, State::Restarting, reasons::RESTARTING, message, now);
+            show(status, State::Restarting, Reason::Restarting, message, now);
         }
     }
 }
@@ -148,18 +148,18 @@ fn password_answered(
             status.phase = Phase::PasswordSet;
             status.password_acknowledged_at = Some(Time(*at));
             let message = format!("ECS acknowledged the password at {}", short(*at));
-            show(status, State::PasswordSet, reasons::PASSWORD_SET, message, now);
+            show(status, State::PasswordSet, Reason::PasswordSet, message, now);
             if let Some(row) = &mut status.row {
                 row.password_set_time = Some(Time(*at));
                 row.password_request_id.clone_from(request_id);
             }
         }
         CallOutcome::Refused { later: true, reason, message } | CallOutcome::NotSent { reason, message } => {
-            show(status, State::SettingPassword, reason, message.clone(), now);
+            show(status, State::SettingPassword, *reason, message.clone(), now);
         }
         CallOutcome::Refused { later: false, message, .. } if other_copies => status.refusal = Some(message.clone()),
         CallOutcome::Refused { later: false, reason, message } => {
-            end(status, spec, Phase::Failed, reason, message.clone(), now);
+            end(status, spec, Phase::Failed, *reason, message.clone(), now);
         }
         CallOutcome::Unknown(_) => {}
     }
@@ -171,18 +171,18 @@ fn restart_answered(status: &mut ResetRecordStatus, spec: &ResetRecordSpec, outc
             status.phase = Phase::Restarting;
             status.accepted_at = Some(Time(*at));
             let message = format!("ECS accepted the restart at {}", short(*at));
-            show(status, State::Restarting, reasons::RESTARTING, message, now);
+            show(status, State::Restarting, Reason::Restarting, message, now);
             if let Some(row) = &mut status.row {
                 row.restart_request_id.clone_from(request_id);
             }
         }
         CallOutcome::Refused { later: true, reason, message } | CallOutcome::NotSent { reason, message } => {
             status.phase = Phase::PasswordSet;
-            show(status, State::PasswordSet, reason, message.clone(), now);
+            show(status, State::PasswordSet, *reason, message.clone(), now);
         }
         CallOutcome::Refused { later: false, message, .. } => {
             let message = format!("{message}; the password takes effect at the next start");
-            end(status, spec, Phase::Failed, reasons::RESTART_REFUSED, message, now);
+            end(status, spec, Phase::Failed, Reason::RestartRefused, message, now);
         }
         CallOutcome::Unknown(_) => {}
     }
@@ -205,16 +205,16 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
             if requested && spec.min_ready_seconds == 0 {
                 status.available_time = Some(Time(reading.map_or(now, |reading| reading.sent_at)));
             }
-            end(&mut status, spec, Phase::InEffect, reasons::RESTART_PROVEN, message, now);
+            end(&mut status, spec, Phase::InEffect, Reason::RestartProven, message, now);
         }
-        Change::EffectiveAtNextStart(reason) => {
-            let why = match reason {
-                reasons::SET_WHILE_STOPPED => "the instance is Stopped",
-                reasons::RESTART_POLICY_NEVER => "restart.policy is Never",
-                _ => "the instance was found Stopped",
+        Change::EffectiveAtNextStart(cause) => {
+            let why = match cause {
+                NextStart::SetWhileStopped => "the instance is Stopped",
+                NextStart::PolicyNever => "restart.policy is Never",
+                NextStart::StoppedBefore | NextStart::StoppedAfter => "the instance was found Stopped",
             };
             let message = format!("password set; it takes effect at the next start through ECS, since {why}");
-            end(&mut status, spec, Phase::EffectiveAtNextStart, reason, message, now);
+            end(&mut status, spec, Phase::EffectiveAtNextStart, cause.reason(), message, now);
         }
         Change::Released => {
             let since = reading.map_or(now, |reading| reading.since);
@@ -225,7 +225,7 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
             if status.start_time_before.is_some() {
                 status.available_time = Some(Time(now));
             }
-            end(&mut status, spec, Phase::Failed, reasons::INSTANCE_RELEASED, message, now);
+            end(&mut status, spec, Phase::Failed, Reason::InstanceReleased, message, now);
         }
         Change::Failed(reason, message) => end(&mut status, spec, Phase::Failed, reason, message, now),
         Change::Unknown(reason, message) => end(&mut status, spec, Phase::Unknown, reason, message, now),
@@ -234,19 +234,19 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
             if reading.is_some_and(|reading| reading.shows(&Power::Stopped)) && status.start_time_evidence.is_none() {
                 status.start_time_evidence = Some(StartTimeEvidence::Inconclusive);
             }
-            show(&mut status, State::Restarting, reasons::RESTARTING, "the instance has left Running".to_owned(), now);
+            show(&mut status, State::Restarting, Reason::Restarting, "the instance has left Running".to_owned(), now);
         }
         Change::Learnt(evidence) => status.start_time_evidence = Some(evidence),
         Change::Happened => {
             status.available_time = Some(Time(now));
             let message = "a person has decided that the restart happened (annotation resolve-unknown)".to_owned();
-            end(&mut status, spec, Phase::InEffect, reasons::RESOLVED_BY_PERSON, message, now);
+            end(&mut status, spec, Phase::InEffect, Reason::ResolvedByPerson, message, now);
         }
         Change::Available => status.available_time = Some(Time(now)),
         Change::RestartNotSent => {
             let call = Call::Restart { start_time_before: status.start_time_before.map_or(now, |time| time.0) };
             let message = "the restart was not sent".to_owned();
-            return fold(record, call, &CallOutcome::NotSent { reason: reasons::PASSWORD_SET, message }, now);
+            return fold(record, call, &CallOutcome::NotSent { reason: Reason::PasswordSet, message }, now);
         }
         Change::Withdrawn => {
             status = ResetRecordStatus {
@@ -266,7 +266,7 @@ fn end(
     status: &mut ResetRecordStatus,
     spec: &ResetRecordSpec,
     phase: Phase,
-    reason: &str,
+    reason: Reason,
     message: String,
     now: Timestamp,
 ) {
@@ -289,7 +289,7 @@ fn end(
     }
 }
 
-fn show(status: &mut ResetRecordStatus, state: State, reason: &str, message: String, now: Timestamp) {
+fn show(status: &mut ResetRecordStatus, state: State, reason: Reason, message: String, now: Timestamp) {
     if let Some(row) = &mut status.row {
         advance(row, state, reason, message, now);
     }
@@ -312,13 +312,13 @@ mod tests {
     }
 
     fn refused(later: bool) -> CallOutcome {
-        CallOutcome::Refused { later, reason: reasons::PASSWORD_REFUSED, message: "refused".to_owned() }
+        CallOutcome::Refused { later, reason: Reason::PasswordRefused, message: "refused".to_owned() }
     }
 
     #[test]
     fn a_call_that_was_not_sent_says_what_held_it_up() {
         let message = "ECSAccount default is not ready (CredentialsRefused)".to_owned();
-        let held = CallOutcome::NotSent { reason: reasons::ACCOUNT_NOT_READY, message };
+        let held = CallOutcome::NotSent { reason: Reason::AccountNotReady, message };
         let mut record = claimed();
         for (call, state) in [
             (Call::SetPassword, State::SettingPassword),
@@ -326,7 +326,7 @@ mod tests {
         ] {
             record.status = Some(intend(&record, call, attempt(40), bounds()));
             let row = fold(&record, call, &held, at(41)).row.unwrap();
-            assert_eq!((row.state, row.reason.as_str()), (state, reasons::ACCOUNT_NOT_READY));
+            assert_eq!((row.state, row.reason().unwrap()), (state, Reason::AccountNotReady));
         }
     }
 
@@ -410,7 +410,7 @@ mod tests {
             record.status = Some(fold(&record, Call::SetPasswordAsStored, &accepted, at(1)));
             record.status = Some(intend(&record, restart, attempt(2), bounds()));
             record.status = Some(fold(&record, restart, outcome, at(3)));
-            let end = Change::Failed(reasons::RESTART_REFUSED, String::new());
+            let end = Change::Failed(Reason::RestartRefused, String::new());
             apply(&record, end, None, at(4)).last_restart_time
         };
         assert_eq!(last_restart_time(&refused(false)), None);
@@ -421,7 +421,7 @@ mod tests {
     #[test]
     fn an_end_is_remembered_with_its_row() {
         let record = claimed();
-        let status = apply(&record, Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED), None, at(9));
+        let status = apply(&record, Change::EffectiveAtNextStart(NextStart::SetWhileStopped), None, at(9));
         assert_eq!(status.completed.len(), 1);
         assert_eq!(status.completed[0].row.state, State::EffectiveAtNextStart);
         assert_eq!(status.completed[0].tokens, record.spec.tokens);
@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn what_is_given_back_is_as_if_never_claimed() {
         let mut record = claimed();
-        let done = apply(&record, Change::EffectiveAtNextStart(reasons::SET_WHILE_STOPPED), None, at(9));
+        let done = apply(&record, Change::EffectiveAtNextStart(NextStart::SetWhileStopped), None, at(9));
         record.status = Some(done.clone());
         let status = apply(&record, Change::Withdrawn, None, at(10));
         assert_eq!((status.phase, status.attempt, status.row), (Phase::Idle, None, None));

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::password_rules::Broken;
 use super::runs::{self, Begun, RunPassword};
+use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction, Requested, RestartPolicy, Run, State};
-use crate::api::reasons;
 use crate::api::reset_record::{Owner, OwnerHistory, Phase, ResetRecord};
 use crate::decide::bounds::SOON;
 use crate::decide::budget::{Holder, Outlook};
@@ -148,6 +148,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     plan.begun = runs::begun(object, targets);
     plan.password = runs::password(object, targets, plan.begun);
     let mut free = (object.spec.max_unavailable() as usize).saturating_sub(object.slot_holders.len());
+    let mut waits_for_a_slot = false;
     for (verdict, target) in verdicts.into_iter().zip(targets) {
         match verdict {
             Eligibility::Settled { row, .. } => plan.rows.push(row),
@@ -166,14 +167,15 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
             Eligibility::Ready { mut row, state_seen } => {
                 plan.watch.push(row.instance_id.clone());
                 if let Some(message) = has_another_password(object, target, &plan.password) {
-                    let reason = reasons::SECRET_CHANGED_DURING_RUN;
+                    let reason = Reason::SecretChangedDuringRun;
                     advance(&mut row, State::Pending, reason, message, now);
                 } else if plan.paused {
                     let message = "left alone, since more instances failed than maxFailures allows; see the annotation retry-requested-at";
-                    advance(&mut row, State::Pending, reasons::PAUSED_ON_FAILURE, message.to_owned(), now);
+                    advance(&mut row, State::Pending, Reason::PausedOnFailure, message.to_owned(), now);
                 } else if free == 0 {
+                    waits_for_a_slot = true;
                     let message = waits_for_slot(object, &plan.claims);
-                    advance(&mut row, State::Pending, reasons::WAITING_FOR_SLOT, message, now);
+                    advance(&mut row, State::Pending, Reason::WaitingForSlot, message, now);
                 } else {
                     free -= 1;
                     plan.claims.push(NewClaim { instance_id: row.instance_id.clone(), state_seen, row: row.clone() });
@@ -182,7 +184,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
             }
         }
     }
-    if plan.rows.iter().any(|row| row.reason == reasons::WAITING_FOR_SLOT) {
+    if waits_for_a_slot {
         look_at_slots(object, targets, &mut plan, now);
     }
     plan
@@ -211,7 +213,7 @@ fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: 
             object.spec.max_unavailable(),
             stay.join("; ")
         );
-        plan.held_up = Some(Hold { reason: reasons::SLOT_HELD, message });
+        plan.held_up = Some(Hold { reason: Reason::SlotHeld, message });
     }
 }
 
@@ -251,7 +253,7 @@ fn is_failure(verdict: &Eligibility) -> bool {
     };
     match row.state {
         State::Failed | State::Unknown => true,
-        State::EffectiveAtNextStart => row.reason == reasons::STOPPED_AFTER_RESTART,
+        State::EffectiveAtNextStart => row.reason().is_some_and(Reason::counts_as_failure),
         _ => false,
     }
 }
@@ -291,7 +293,7 @@ fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eligibility {
     if object.hold.is_none()
         && let Some(broken) = broken(object, &row)
     {
-        advance(&mut row, State::Failed, reasons::INVALID_PASSWORD, broken.to_string(), now);
+        advance(&mut row, State::Failed, Reason::InvalidPassword, broken.to_string(), now);
         row.planned_action = Some(PlannedAction::Blocked);
         return settled_row(row);
     }
@@ -303,7 +305,7 @@ fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eligibility {
     if object.hides_unpermitted && fresh(target.reading, now).is_none_or(|reading| reading.seen.is_none()) {
         // Not a word of its record either: others may be at work on it.
         return match &object.hold {
-            Some(Hold { reason, message }) => pending(reason, message.clone(), None),
+            Some(Hold { reason, message }) => pending(*reason, message.clone(), None),
             None => assess(object, target.reading, row, now),
         };
     }
@@ -316,35 +318,31 @@ fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eligibility {
                 "its ResetRecord claims another instance in its spec than in its name; nothing is done until that is mended"
             }
         };
-        return pending(reasons::INVALID_SPEC, message.to_owned(), None);
+        return pending(Reason::InvalidSpec, message.to_owned(), None);
     }
     if let Some(record) = target.record {
         let status = record.progress();
         if status.phase == Phase::Unrecognized {
             let message = "its ResetRecord is in a phase that this version of the controller does not know; nothing is done until the version that wrote it is installed";
-            return pending(reasons::INVALID_SPEC, message.to_owned(), None);
+            return pending(Reason::InvalidSpec, message.to_owned(), None);
         }
         if !status.phase.has_ended() {
-            return pending(
-                reasons::INSTANCE_BUSY,
-                "another PasswordReset is at work on this instance".to_owned(),
-                None,
-            );
+            return pending(Reason::InstanceBusy, "another PasswordReset is at work on this instance".to_owned(), None);
         }
         if let Some(until) = status.unanswered_until.as_ref().filter(|_| !is_drained(&status, now)) {
             let message =
                 format!("the outcome of an earlier request is not known, and it may be carried out until {}", until.0);
-            return pending(reasons::ANSWER_OUTSTANDING, message, Some(until.0));
+            return pending(Reason::AnswerOutstanding, message, Some(until.0));
         }
         let interval = SignedDuration::from_secs(i64::from(object.min_restart_interval_seconds));
         if let Some(then) = status.last_restart_time.map(|time| later(time.0, interval)).filter(|then| *then > now) {
             let message =
                 format!("restarted recently; the account's minRestartIntervalSeconds holds it back until {then}");
-            return pending(reasons::MIN_RESTART_INTERVAL, message, Some(then));
+            return pending(Reason::MinRestartInterval, message, Some(then));
         }
     }
     if let Some(Hold { reason, message }) = &object.hold {
-        return pending(reason, message.clone(), None);
+        return pending(*reason, message.clone(), None);
     }
     assess(object, target.reading, row, now)
 }
@@ -376,7 +374,7 @@ fn done<'a>(object: &'a ResetFacts, target: &'a Target, now: Timestamp) -> Optio
         let before = target.before.filter(|row| row.state == State::Superseded).and_then(|row| row.state_time.clone());
         row.state_time = before.or(Some(Time(at)));
         row.state = State::Superseded;
-        reasons::SUPERSEDED.clone_into(&mut row.reason);
+        Reason::Superseded.as_str().clone_into(&mut row.reason);
         "another PasswordReset has since reset this instance".clone_into(&mut row.message);
     }
     Some((row, retry))
@@ -385,7 +383,7 @@ fn done<'a>(object: &'a ResetFacts, target: &'a Target, now: Timestamp) -> Optio
 /// The second memory, the object's own status: for a record that is lost, or that was made anew for another owner since.
 fn remembered<'a>(object: &'a ResetFacts, target: &'a Target) -> Option<(InstanceRow, Option<&'a String>)> {
     let requested = object.requested?;
-    let row = target.before.filter(|row| row.state.has_ended() && !is_judged_anew(&row.reason))?;
+    let row = target.before.filter(|row| row.state.has_ended() && !row.reason().is_some_and(Reason::is_of_object))?;
     let is_remembered = history::covers(&requested.tokens, &object.request.tokens)
         && (row.state != State::Failed || !history::asks_again(requested.retry.as_ref(), object.request));
     is_remembered.then(|| (row.clone(), requested.retry.as_ref()))
@@ -428,20 +426,7 @@ fn reset_since(
 /// A failure before a claim that stands until something new is asked for: it came by a deadline. What a claim came to is remembered
 /// by its record, and judged by that.
 fn outlives_a_look(row: &InstanceRow) -> bool {
-    let by_deadline = [
-        reasons::INSTANCE_NOT_FOUND,
-        reasons::NOT_PERMITTED,
-        reasons::INSTANCE_NOT_ALLOWED,
-        reasons::STABLE_STATE_TIMEOUT,
-        reasons::INSTANCE_LOCKED,
-        reasons::INSTANCE_EXPIRED,
-    ];
-    row.state == State::Failed && row.attempts == 0 && by_deadline.contains(&&*row.reason)
-}
-
-/// A failure that is judged anew at each look, by the password that the Secret holds then.
-fn is_judged_anew(reason: &str) -> bool {
-    reason == reasons::INVALID_PASSWORD
+    row.state == State::Failed && row.attempts == 0 && row.reason().is_some_and(Reason::stands_until_asked)
 }
 
 /// What is wrong with the password for an instance. By the row and not by the reading: nobody asks for readings of an instance
@@ -488,7 +473,7 @@ fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, 
     }
     let Err((reason, obstacle)) = stable(object, &row.instance_id, reading, now) else {
         let state_seen = reading.seen.as_ref().map_or("", |seen| seen.power.as_str()).to_owned();
-        advance(&mut row, State::Pending, reasons::PENDING, "ready to be reset".to_owned(), now);
+        advance(&mut row, State::Pending, Reason::Pending, "ready to be reset".to_owned(), now);
         return Eligibility::Ready { row, state_seen };
     };
     let timeout_seconds = object.spec.stable_state_timeout_seconds();
@@ -498,9 +483,7 @@ fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, 
     if now < deadline {
         return Eligibility::Waits { row, until: Some(deadline), watch: true };
     }
-    let is_in_transition = reason == reasons::WAITING_FOR_STABLE_STATE;
-    let reason = if is_in_transition { reasons::STABLE_STATE_TIMEOUT } else { reason };
-    advance(&mut row, State::Failed, reason, format!("{obstacle}; waited {timeout_seconds} s"), now);
+    advance(&mut row, State::Failed, reason.at_deadline(), format!("{obstacle}; waited {timeout_seconds} s"), now);
     settled_row(row)
 }
 
@@ -512,14 +495,12 @@ fn unread(object: &ResetFacts, mut row: InstanceRow, now: Timestamp) -> Eligibil
         if !is_unread(&row) {
             row.state_time = None;
         }
-        // The reason of an instance that an empty answer hides ends its row.
-        let reason = if *reason == reasons::NOT_PERMITTED { reasons::READ_REFUSED } else { reason };
-        advance(&mut row, State::WaitingForStableState, reason, message.clone(), now);
+        advance(&mut row, State::WaitingForStableState, reason.while_unread(), message.clone(), now);
         row.planned_action = Some(PlannedAction::Blocked);
     } else if !is_unread(&row) {
         let message = "waiting for ECS to show the instance".to_owned();
         let state = if row.state == State::WaitingForStableState { row.state } else { State::Pending };
-        advance(&mut row, state, reasons::PENDING, message, now);
+        advance(&mut row, state, Reason::Pending, message, now);
     }
     let until = is_unread(&row).then(|| deadline(object, &row, now)).filter(|until| now < *until);
     Eligibility::Waits { row, until, watch: true }
@@ -527,8 +508,7 @@ fn unread(object: &ResetFacts, mut row: InstanceRow, now: Timestamp) -> Eligibil
 
 /// Whether a row waits for ECS to let instances be read.
 pub(super) fn is_unread(row: &InstanceRow) -> bool {
-    let reasons = [reasons::READ_REFUSED, reasons::ECS_UNAVAILABLE, reasons::ACCOUNT_NOT_READY];
-    row.state == State::WaitingForStableState && reasons.contains(&&*row.reason)
+    row.state == State::WaitingForStableState && row.reason().is_some_and(Reason::hides_instances)
 }
 
 /// Until when a row may wait in its state.
@@ -543,19 +523,14 @@ fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Reading> {
 }
 
 /// Whether a reading shows an instance that may be claimed; else why not.
-fn stable(
-    object: &ResetFacts,
-    instance_id: &str,
-    reading: &Reading,
-    now: Timestamp,
-) -> Result<(), (&'static str, String)> {
+fn stable(object: &ResetFacts, instance_id: &str, reading: &Reading, now: Timestamp) -> Result<(), (Reason, String)> {
     let region = &object.spec.region_id;
     let account = object.spec.account_name();
     let Some(seen) = reading.seen.as_ref().filter(|seen| seen.permitted) else {
         if object.hides_unpermitted {
             let namespace = &object.request.owner.namespace;
             return Err((
-                reasons::INSTANCE_NOT_ALLOWED,
+                Reason::InstanceNotAllowed,
                 format!(
                     "{instance_id} does not exist in {region}, or no rule of ECSAccount {account} covers it for namespace {namespace}; the account's owner sees which in the controller's log, and can add a rule or a tag"
                 ),
@@ -563,28 +538,28 @@ fn stable(
         }
         return Err(match object.may_describe {
             Some(true) => (
-                reasons::INSTANCE_NOT_FOUND,
+                Reason::InstanceNotFound,
                 format!("not found in {region} with ECSAccount {account}; check the id and the region"),
             ),
             Some(false) => (
-                reasons::NOT_PERMITTED,
+                Reason::NotPermitted,
                 format!(
                     "ECSAccount {account} may not call DescribeInstances in {region}; grant it ecs:DescribeInstances"
                 ),
             ),
             None => {
-                (reasons::INSTANCE_NOT_FOUND, format!("not found in {region}, or ECSAccount {account} may not see it"))
+                (Reason::InstanceNotFound, format!("not found in {region}, or ECSAccount {account} may not see it"))
             }
         });
     };
     if let Power::Transitional(name) = &seen.power {
-        return Err((reasons::WAITING_FOR_STABLE_STATE, format!("the instance is {name}, not Running or Stopped")));
+        return Err((Reason::WaitingForStableState, format!("the instance is {name}, not Running or Stopped")));
     }
     if !seen.locks.is_empty() {
-        return Err((reasons::INSTANCE_LOCKED, format!("ECS has locked the instance: {}", seen.locks.join(", "))));
+        return Err((Reason::InstanceLocked, format!("ECS has locked the instance: {}", seen.locks.join(", "))));
     }
     if let Some(expired) = seen.expires.filter(|expires| *expires <= now) {
-        return Err((reasons::INSTANCE_EXPIRED, format!("the instance expired at {}", minute(expired))));
+        return Err((Reason::InstanceExpired, format!("the instance expired at {}", minute(expired))));
     }
     Ok(())
 }
@@ -634,7 +609,7 @@ fn planned_action(policy: RestartPolicy, seen: &InstanceView) -> PlannedAction {
 
 /// The row of an instance that could not be claimed, although nothing of its own stood in the way.
 #[must_use]
-pub fn unclaimed_row(claim: &NewClaim, reason: &str, message: String, now: Timestamp) -> InstanceRow {
+pub fn unclaimed_row(claim: &NewClaim, reason: Reason, message: String, now: Timestamp) -> InstanceRow {
     let mut row = claim.row.clone();
     advance(&mut row, State::Pending, reason, message, now);
     row
@@ -643,7 +618,7 @@ pub fn unclaimed_row(claim: &NewClaim, reason: &str, message: String, now: Times
 /// Shows in the rows of claims whose next call needs the account why it is not made: the record says only what ECS answered last.
 pub fn hold_up(rows: &mut [InstanceRow], account: &Hold) {
     for row in rows.iter_mut().filter(|row| matches!(row.state, State::SettingPassword | State::PasswordSet)) {
-        account.reason.clone_into(&mut row.reason);
+        account.reason.as_str().clone_into(&mut row.reason);
         row.message.clone_from(&account.message);
     }
 }
@@ -656,7 +631,7 @@ pub fn initial_row(claim: &NewClaim, number: i64, now: Timestamp) -> InstanceRow
     row.initial_status = Some(claim.state_seen.clone());
     row.attempts = 1;
     row.state_time = Some(Time(now));
-    advance(&mut row, State::SettingPassword, reasons::SETTING_PASSWORD, "setting the password".to_owned(), now);
+    advance(&mut row, State::SettingPassword, Reason::SettingPassword, "setting the password".to_owned(), now);
     row
 }
 

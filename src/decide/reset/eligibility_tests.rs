@@ -106,8 +106,8 @@ fn claims(plan: &Plan) -> Vec<&str> {
 
 #[test]
 fn an_account_out_of_use_is_shown_where_its_call_is_next() {
-    let account = Hold { reason: reasons::ACCOUNT_NOT_READY, message: "not ready (CredentialsRefused)".to_owned() };
-    let row_in = |state| InstanceRow { state, reason: reasons::ECS_UNAVAILABLE.to_owned(), ..row(state) };
+    let account = Hold { reason: Reason::AccountNotReady, message: "not ready (CredentialsRefused)".to_owned() };
+    let row_in = |state| InstanceRow { state, reason: Reason::ECSUnavailable.to_string(), ..row(state) };
     let states =
         [State::Pending, State::SettingPassword, State::PasswordSet, State::Restarting, State::InEffect, State::Failed];
     let mut rows: Vec<InstanceRow> = states.map(row_in).into();
@@ -122,7 +122,7 @@ fn as_many_are_claimed_as_there_are_free_slots() {
     let (spec, request, running) = (spec(4), request(), reading(Power::Running));
     let all_free = plan(&object(&spec, &request), &targets(&spec, Some(&running)), at(1));
     assert_eq!(claims(&all_free), ["i-bp1a0000", "i-bp1a0001"]);
-    assert_eq!(all_free.rows[2].reason, reasons::WAITING_FOR_SLOT);
+    assert_eq!(all_free.rows[2].reason, Reason::WaitingForSlot);
     let holders = [holder("i-x", Outlook::Frees), holder("i-y", Outlook::Frees)];
     let one_free = ResetFacts { slot_holders: &holders[..1], ..object(&spec, &request) };
     assert_eq!(claims(&plan(&one_free, &targets(&spec, Some(&running)), at(1))), ["i-bp1a0000"]);
@@ -159,8 +159,8 @@ fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
     let starting = reading(Power::Transitional("Starting".to_owned()));
     let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
     let first = plan(&object, &targets(&spec, Some(&starting)), at(1));
-    let waits = (State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE);
-    assert_eq!((first.rows[0].state, first.rows[0].reason.as_str()), waits);
+    let waits = (State::WaitingForStableState, Reason::WaitingForStableState);
+    assert_eq!((first.rows[0].state, first.rows[0].reason().unwrap()), waits);
     assert_eq!(first.wake, Some(at(61)));
     let mut target = targets(&spec, Some(&starting));
     target[0].before = Some(&first.rows[0]);
@@ -168,7 +168,7 @@ fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
     target[0].reading = Some(&late);
     assert_eq!(plan(&object, &target, at(60)).rows[0].state, State::WaitingForStableState);
     let failed = plan(&object, &target, at(61)).rows.remove(0);
-    assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::STABLE_STATE_TIMEOUT));
+    assert_eq!((failed.state, failed.reason().unwrap()), (State::Failed, Reason::StableStateTimeout));
     target[0].before = Some(&failed);
     let running = reading(Power::Running);
     target[0].reading = Some(&running);
@@ -182,15 +182,13 @@ fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
 fn what_ecs_does_not_show_is_told_apart_by_what_the_identity_may() {
     let (spec, request, run) = (spec(1), request(), run());
     let nothing = Reading { seen: None, ..reading(Power::Running) };
-    for (may_describe, reason) in [
-        (None, reasons::INSTANCE_NOT_FOUND),
-        (Some(true), reasons::INSTANCE_NOT_FOUND),
-        (Some(false), reasons::NOT_PERMITTED),
-    ] {
+    for (may_describe, reason) in
+        [(None, Reason::InstanceNotFound), (Some(true), Reason::InstanceNotFound), (Some(false), Reason::NotPermitted)]
+    {
         let object =
             ResetFacts { run: Some(&run), requested: Some(requested()), may_describe, ..object(&spec, &request) };
         let row = plan(&object, &targets(&spec, Some(&nothing)), at(1)).rows.remove(0);
-        assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reason));
+        assert_eq!((row.state, row.reason().unwrap()), (State::WaitingForStableState, reason));
         assert!(row.message.contains("cn-hangzhou"), "{}", row.message);
     }
 }
@@ -251,7 +249,7 @@ fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exis
     let seen = rows(1);
     assert!(seen.iter().all(|one| *one == seen[0]), "{seen:#?}");
     let row = &seen[0].0[0];
-    assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reasons::INSTANCE_NOT_ALLOWED));
+    assert_eq!((row.state, row.reason().unwrap()), (State::WaitingForStableState, Reason::InstanceNotAllowed));
     for named in ["i-bp1a0000", "cn-hangzhou", "ECSAccount default", "namespace prod", "owner"] {
         assert!(row.message.contains(named), "{named} is missing: {}", row.message);
     }
@@ -289,7 +287,7 @@ fn an_instance_that_is_not_permitted_fails_at_the_deadline_and_is_tried_again_wh
     assert_eq!(claims(&plan(&guarded, &target, at(59))), ["i-bp1a0000"], "a tag or a rule may come in time");
     target[0].reading = Some(&late);
     let failed = plan(&guarded, &target, at(61)).rows.remove(0);
-    assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::INSTANCE_NOT_ALLOWED));
+    assert_eq!((failed.state, failed.reason().unwrap()), (State::Failed, Reason::InstanceNotAllowed));
     // With the record of another owner in place the object's own status is no second memory.
     (target[0].before, target[0].reading, target[0].record) = (Some(&failed), Some(&running), Some(&idle));
     assert!(plan(&guarded, &target, at(59)).claims.is_empty(), "it stays failed in this run");
@@ -306,13 +304,13 @@ fn a_permitted_instance_that_waits_stays_in_sight_where_the_account_has_rules() 
     target[0].record = Some(&foreign);
     let guarded = ResetFacts { hides_unpermitted: true, ..object(&spec, &request) };
     let busy = plan(&guarded, &target, at(1));
-    assert_eq!((busy.rows[0].reason.as_str(), busy.watch.len()), (reasons::INSTANCE_BUSY, 1));
-    let hold = Some(Hold { reason: reasons::SUSPENDED, message: "suspended".to_owned() });
+    assert_eq!((busy.rows[0].reason().unwrap(), busy.watch.len()), (Reason::InstanceBusy, 1));
+    let hold = Some(Hold { reason: Reason::Suspended, message: "suspended".to_owned() });
     target[0].reading = None;
     let blocked = plan(&ResetFacts { hold, ..guarded }, &target, at(1));
     assert_eq!(
-        (blocked.rows[0].reason.as_str(), blocked.watch.len()),
-        (reasons::SUSPENDED, 0),
+        (blocked.rows[0].reason().unwrap(), blocked.watch.len()),
+        (Reason::Suspended, 0),
         "nor is ECS asked then"
     );
 }
@@ -324,7 +322,7 @@ fn locked_and_expired_instances_are_named_and_not_claimed() {
     locked.seen.as_mut().unwrap().locks = vec!["security".to_owned()];
     let mut expired = reading(Power::Stopped);
     expired.seen.as_mut().unwrap().expires = Some(at(-60));
-    for (reading, reason) in [(locked, reasons::INSTANCE_LOCKED), (expired, reasons::INSTANCE_EXPIRED)] {
+    for (reading, reason) in [(locked, Reason::InstanceLocked), (expired, Reason::InstanceExpired)] {
         let plan = plan(&object(&spec, &request), &targets(&spec, Some(&reading)), at(1));
         assert!(plan.claims.is_empty());
         assert_eq!(plan.rows[0].reason, reason);
@@ -334,7 +332,7 @@ fn locked_and_expired_instances_are_named_and_not_claimed() {
 #[test]
 fn more_failures_than_allowed_pause_the_rest() {
     let (mut spec, request, running, run) = (spec(3), request(), reading(Power::Running), run());
-    let failed = InstanceRow { reason: reasons::INSTANCE_NOT_FOUND.to_owned(), attempts: 0, ..row(State::Failed) };
+    let failed = InstanceRow { reason: Reason::InstanceNotFound.to_string(), attempts: 0, ..row(State::Failed) };
     let paused = |spec: &PasswordResetSpec| {
         let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(spec, &request) };
         let mut targets = targets(spec, Some(&running));
@@ -343,7 +341,7 @@ fn more_failures_than_allowed_pause_the_rest() {
     };
     let plan = paused(&spec);
     assert!(plan.paused && plan.claims.is_empty());
-    assert_eq!(plan.rows[1].reason, reasons::PAUSED_ON_FAILURE);
+    assert_eq!(plan.rows[1].reason, Reason::PausedOnFailure);
     spec.max_failures = Some(1);
     let plan = paused(&spec);
     assert_eq!(claims(&plan), ["i-bp1a0001", "i-bp1a0002"]);
@@ -375,7 +373,7 @@ fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
         ..object(&spec, &request)
     };
     let failed = plan(&bad, &targets(&spec, Some(&running)), at(1)).rows.remove(0);
-    assert_eq!((failed.state, failed.reason.as_str()), (State::Failed, reasons::INVALID_PASSWORD));
+    assert_eq!((failed.state, failed.reason().unwrap()), (State::Failed, Reason::InvalidPassword));
     let good = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
     let mut mended = targets(&spec, Some(&running));
     mended[0].before = Some(&failed);
@@ -391,10 +389,10 @@ fn the_rule_for_windows_holds_for_windows_alone() {
     assert_eq!(claims(&plan(&object, &targets(&spec, Some(&linux)), at(1))), ["i-bp1a0000"]);
     let mut targets = targets(&spec, Some(&windows));
     let failed = plan(&object, &targets, at(1)).rows.remove(0);
-    assert_eq!(failed.reason, reasons::INVALID_PASSWORD);
+    assert_eq!(failed.reason, Reason::InvalidPassword);
     targets[0].reading = None;
     targets[0].before = Some(&failed);
-    assert_eq!(plan(&object, &targets, at(100)).rows[0].reason, reasons::INVALID_PASSWORD, "nobody asks any more");
+    assert_eq!(plan(&object, &targets, at(100)).rows[0].reason, Reason::InvalidPassword, "nobody asks any more");
 }
 
 #[test]
@@ -404,7 +402,7 @@ fn objects_that_name_one_instance_take_turns() {
     let mut targets = targets(&spec, Some(&running));
     targets[0].record = Some(&record);
     let waits = plan(&object(&spec, &other), &targets, at(1));
-    assert_eq!(waits.rows[0].reason, reasons::INSTANCE_BUSY);
+    assert_eq!(waits.rows[0].reason, Reason::InstanceBusy);
     let own = request();
     let works = plan(&object(&spec, &own), &targets, at(1));
     assert_eq!(works.rows[0].state, State::SettingPassword);
@@ -431,7 +429,7 @@ fn a_second_run_waits_for_the_accounts_pause_between_restarts() {
     let mut targets = targets(&spec, Some(&running));
     targets[0].record = Some(&record);
     let early = plan(&object(&spec, &second), &targets, at(30));
-    assert_eq!((early.rows[0].reason.as_str(), early.wake), (reasons::MIN_RESTART_INTERVAL, Some(at(600))));
+    assert_eq!((early.rows[0].reason().unwrap(), early.wake), (Reason::MinRestartInterval, Some(at(600))));
     let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &second) };
     assert_eq!(claims(&plan(&no_pause, &targets, at(30))), ["i-bp1a0000"]);
 }
@@ -445,7 +443,7 @@ fn an_unanswered_request_holds_back_the_next_claim() {
     targets[0].record = Some(&record);
     let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &second) };
     let plan = plan(&no_pause, &targets, at(30));
-    assert_eq!((plan.rows[0].reason.as_str(), plan.wake), (reasons::ANSWER_OUTSTANDING, Some(at(1_920))));
+    assert_eq!((plan.rows[0].reason().unwrap(), plan.wake), (Reason::AnswerOutstanding, Some(at(1_920))));
 }
 
 #[test]
@@ -518,8 +516,8 @@ fn an_unknown_is_not_superseded_by_a_password_that_was_set_before_it() {
 #[test]
 fn a_claim_that_failed_is_tried_again_with_another_password_whatever_it_failed_of() {
     let (spec, request, running, run, mut record) = (spec(1), request(), reading(Power::Running), run(), completed());
-    for reason in [reasons::NOT_PERMITTED, reasons::STABLE_STATE_TIMEOUT, reasons::PASSWORD_REFUSED] {
-        let failed = InstanceRow { reason: reason.to_owned(), ..row(State::Failed) };
+    for reason in [Reason::NotPermitted, Reason::StableStateTimeout, Reason::PasswordRefused] {
+        let failed = InstanceRow { reason: reason.to_string(), ..row(State::Failed) };
         let status = record.status.as_mut().unwrap();
         status.row = Some(failed.clone());
         status.completed = history::complete(&[], &record.spec, failed.clone());
@@ -603,11 +601,11 @@ fn the_objects_own_status_remembers_when_the_record_is_lost() {
 #[test]
 fn a_block_holds_back_what_has_not_begun() {
     let (spec, request, running) = (spec(2), request(), reading(Power::Running));
-    let hold = Hold { reason: reasons::SUSPENDED, message: "suspended".to_owned() };
+    let hold = Hold { reason: Reason::Suspended, message: "suspended".to_owned() };
     let object = ResetFacts { hold: Some(hold), ..object(&spec, &request) };
     let plan = plan(&object, &targets(&spec, Some(&running)), at(1));
     assert!(plan.claims.is_empty());
-    assert!(plan.rows.iter().all(|row| row.reason == reasons::SUSPENDED));
+    assert!(plan.rows.iter().all(|row| row.reason == Reason::Suspended));
     assert_eq!(plan.rows[0].planned_action, Some(PlannedAction::Blocked));
 }
 
@@ -619,7 +617,7 @@ fn an_instance_whose_record_cannot_be_gone_by_takes_no_slot_from_the_others() {
         targets[0].bad_record = Some(bad);
         let plan = plan(&object(&spec, &request), &targets, at(0));
         let row = &plan.rows[0];
-        assert_eq!((row.state, row.reason.as_str()), (State::Pending, reasons::INVALID_SPEC));
+        assert_eq!((row.state, row.reason().unwrap()), (State::Pending, Reason::InvalidSpec));
         assert!(row.message.contains("ResetRecord") && row.message.contains(says), "{}", row.message);
         assert_eq!(plan.claims.len(), 2);
     }
@@ -632,7 +630,7 @@ fn unknown_record() -> ResetRecord {
     let mut status = ResetRecordStatus { start_time_before: Some(Time(at(-600))), unanswered_until: None, ..before };
     status.phase = Phase::RestartRequested;
     record.status = Some(status);
-    let change = Change::Unknown(reasons::RESTART_OUTCOME_UNKNOWN, String::new());
+    let change = Change::Unknown(Reason::RestartOutcomeUnknown, String::new());
     record.status = Some(transition::apply(&record, change, None, at(-1_000)));
     record
 }
@@ -664,7 +662,7 @@ fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
     assert_eq!((plan.happened.as_deref(), plan.claims.len()), (Some("i-bp1a0000"), 0));
     let status = transition::apply(&record, Change::Happened, None, at(1));
     assert_eq!((status.phase, status.completed[0].row.state), (Phase::InEffect, State::InEffect));
-    assert_eq!(status.completed[0].row.reason, reasons::RESOLVED_BY_PERSON);
+    assert_eq!(status.completed[0].row.reason, Reason::ResolvedByPerson);
     assert!(!budget::holds_slot(&status, at(1)));
     let holders = |request| budget::holders(&[&record], request, |_| None, bounds(), at(1));
     assert_eq!(holders(&request).len(), 0);
@@ -679,7 +677,7 @@ fn slots_that_do_not_become_free_hold_up_the_object_and_say_whose_they_are() {
     };
     let stays = |id| holder(id, Outlook::Stays("it is Stopped; start it".to_owned()));
     let held = plan_with(&[stays("i-bp1a0000"), stays("i-y")]).held_up.unwrap();
-    assert_eq!(held.reason, reasons::SLOT_HELD);
+    assert_eq!(held.reason, Reason::SlotHeld);
     let message =
         "no slot becomes free, maxUnavailable is 2; i-bp1a0000: it is Stopped; start it; i-y: it is Stopped; start it";
     assert_eq!(held.message, message);
@@ -726,7 +724,7 @@ fn a_record_in_a_phase_of_another_version_is_waited_for_by_name() {
     record.status.as_mut().unwrap().phase = Phase::Unrecognized;
     let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
     let plan = plan(&object(&spec, &request), &[target], at(1));
-    assert_eq!((plan.rows[0].state, plan.rows[0].reason.as_str()), (State::Pending, reasons::INVALID_SPEC));
+    assert_eq!((plan.rows[0].state, plan.rows[0].reason().unwrap()), (State::Pending, Reason::InvalidSpec));
     assert!(plan.claims.is_empty());
 }
 
@@ -734,7 +732,7 @@ fn a_record_in_a_phase_of_another_version_is_waited_for_by_name() {
 
 fn refused() -> ReadHold {
     let message = "instances in cn-hangzou cannot be read: refused with InvalidRegionId.NotFound".to_owned();
-    ReadHold { hold: Hold { reason: reasons::READ_REFUSED, message }, is_for_a_person: true }
+    ReadHold { hold: Hold { reason: Reason::ReadRefused, message }, is_for_a_person: true }
 }
 
 /// The plan for one instance without a reading, whose row was `before`.
@@ -751,7 +749,7 @@ fn a_read_refused_for_good_has_a_deadline_and_stays_open() {
     let trouble = refused();
     let first = unread_plan(Some(&trouble), None, None, 0);
     let row = &first.rows[0];
-    assert_eq!((row.state, row.reason.as_str()), (State::WaitingForStableState, reasons::READ_REFUSED));
+    assert_eq!((row.state, row.reason().unwrap()), (State::WaitingForStableState, Reason::ReadRefused));
     assert!(row.message.contains("InvalidRegionId.NotFound"), "{row:?}");
     assert_eq!((first.wake, first.unread_for_too_long), (Some(at(60)), false));
     assert_eq!(first.watch, ["i-bp1a0000"], "nobody would notice that the answer has changed");
@@ -775,7 +773,7 @@ fn what_ecs_shows_after_a_refused_read_has_time_of_its_own() {
 
 #[test]
 fn trouble_that_passes_has_no_deadline() {
-    let hold = Hold { reason: reasons::ECS_UNAVAILABLE, message: "no answer in time".to_owned() };
+    let hold = Hold { reason: Reason::ECSUnavailable, message: "no answer in time".to_owned() };
     let trouble = ReadHold { hold, is_for_a_person: false };
     let plan = unread_plan(Some(&trouble), None, None, 0);
     assert_eq!((plan.rows[0].state, plan.wake, plan.unread_for_too_long), (State::Pending, None, false));

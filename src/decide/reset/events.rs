@@ -2,17 +2,17 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use crate::api::Reason;
 use crate::api::conditions::{self, find};
 use crate::api::password_reset::{InstanceRow, PasswordResetStatus};
-use crate::api::reasons;
 
 /// What is to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusEvent {
     /// `Normal` or `Warning`.
     pub kind: &'static str,
-    /// One of [`reasons`].
-    pub reason: &'static str,
+    /// Its reason.
+    pub reason: Reason,
     /// The text.
     pub note: String,
 }
@@ -27,7 +27,7 @@ fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Opt
     let number = |status: &PasswordResetStatus| status.run.as_ref().map(|run| run.number);
     let run = after.run.as_ref().filter(|_| number(before) != number(after))?;
     let note = format!("run {} has begun, on {} instances: {:?}", run.number, after.instances.len(), run.trigger);
-    Some(StatusEvent { kind: "Normal", reason: reasons::RESET_RUN_STARTED, note })
+    Some(StatusEvent { kind: "Normal", reason: Reason::ResetRunStarted, note })
 }
 
 /// The object has ended, or has met trouble. Progress is for the status: it would be an event for each instance.
@@ -39,9 +39,8 @@ fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Sta
     if find(&before.conditions, conditions::READY).is_some_and(is_told) {
         return None;
     }
-    let reason = reasons::ALL.iter().find(|reason| **reason == ready.reason)?;
-    let is_retried = find(&after.conditions, conditions::RECONCILING)
-        .is_some_and(|reconciling| reconciling.reason == reasons::PROGRESSING_WITH_RETRY);
+    let reason = Reason::parse(&ready.reason)?;
+    let is_retried = conditions::is_retried(&after.conditions);
     match ready.status.as_str() {
         "True" => Some(StatusEvent { kind: "Normal", reason, note: ready.message.clone() }),
         "Unknown" if !is_retried => None,
@@ -64,7 +63,7 @@ fn password_logon(before: &PasswordResetStatus, after: &PasswordResetStatus) -> 
         .collect();
     (!keyed.is_empty()).then(|| StatusEvent {
         kind: "Normal",
-        reason: reasons::PASSWORD_LOGON_ENABLED,
+        reason: Reason::PasswordLogonEnabled,
         note: format!("setting a password re-enables password logon beside the key pair on {}", keyed.join(", ")),
     })
 }
@@ -78,7 +77,7 @@ mod tests {
     use crate::api::password_reset::State;
     use crate::decide::fixtures::{at, row};
 
-    fn status(status: ConditionStatus, reason: &'static str) -> PasswordResetStatus {
+    fn status(status: ConditionStatus, reason: Reason) -> PasswordResetStatus {
         let update =
             ConditionUpdate { kind: conditions::READY, status, reason, message: format!("because of {reason}") };
         let conditions = set(&[], vec![update], Some(1), &Time(at(0)));
@@ -87,34 +86,38 @@ mod tests {
 
     #[test]
     fn a_turn_is_told_once() {
-        let (working, failed) =
-            (status(ConditionStatus::Unknown, "Restarting"), status(ConditionStatus::False, "PartiallyFailed"));
+        let (working, failed) = (
+            status(ConditionStatus::Unknown, Reason::Restarting),
+            status(ConditionStatus::False, Reason::PartiallyFailed),
+        );
         assert!(between(&working, &working).is_empty());
         let events = between(&working, &failed);
-        assert_eq!((events.len(), events[0].kind, events[0].reason), (1, "Warning", "PartiallyFailed"));
+        assert_eq!((events.len(), events[0].kind, events[0].reason), (1, "Warning", Reason::PartiallyFailed));
         assert!(between(&failed, &working).is_empty(), "progress is not an event");
-        let done = status(ConditionStatus::True, "Succeeded");
+        let done = status(ConditionStatus::True, Reason::Succeeded);
         assert_eq!(between(&working, &done)[0].kind, "Normal");
     }
 
     #[test]
     fn that_a_person_is_asked_is_told_although_the_reason_stays() {
-        let (retried, stalled) =
-            (status(ConditionStatus::Unknown, "ReadRefused"), status(ConditionStatus::False, "ReadRefused"));
+        let (retried, stalled) = (
+            status(ConditionStatus::Unknown, Reason::ReadRefused),
+            status(ConditionStatus::False, Reason::ReadRefused),
+        );
         assert_eq!(between(&retried, &stalled).len(), 1);
         assert!(between(&stalled, &stalled).is_empty() && between(&stalled, &retried).is_empty());
     }
 
     #[test]
     fn a_password_beside_a_key_pair_is_told() {
-        let before = status(ConditionStatus::Unknown, "Restarting");
+        let before = status(ConditionStatus::Unknown, Reason::Restarting);
         let mut after = before.clone();
         let mut keyed = row(State::PasswordSet);
         keyed.key_pair_name = Some("ops".to_owned());
         keyed.password_set_time = Some(Time(at(0)));
         after.instances = vec![keyed, row(State::PasswordSet)];
         let events = between(&before, &after);
-        assert_eq!((events.len(), events[0].reason), (1, reasons::PASSWORD_LOGON_ENABLED));
+        assert_eq!((events.len(), events[0].reason), (1, Reason::PasswordLogonEnabled));
         assert!(between(&after, &after).is_empty());
     }
 }

@@ -14,9 +14,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::eligibility::{self, Plan, ReadHold, is_unread};
 use super::password_rules::Broken;
 use super::runs;
+use crate::api::Reason;
 use crate::api::conditions::{self, ConditionStatus, ConditionUpdate, find};
 use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, State};
-use crate::api::reasons;
 use crate::decide::history::Request;
 use crate::decide::{Hold, later};
 
@@ -60,7 +60,7 @@ pub struct StatusFacts<'a> {
 /// The summary line, before it is spread over conditions.
 struct Summary {
     status: ConditionStatus,
-    reason: &'static str,
+    reason: Reason,
     message: String,
     retrying: bool,
 }
@@ -121,9 +121,9 @@ fn summarize(facts: &StatusFacts, counts: &Counts, now: Timestamp) -> Summary {
     }
     let is_pending = |row: &&InstanceRow| row.state == State::Pending;
     if open.iter().all(is_pending)
-        && let Some(row) = open.iter().find(|row| row.reason == reasons::SECRET_CHANGED_DURING_RUN)
+        && let Some(row) = open.iter().find(|row| row.reason().is_some_and(Reason::halts_run))
     {
-        let reason = reasons::SECRET_CHANGED_DURING_RUN;
+        let reason = Reason::SecretChangedDuringRun;
         return Summary { status: ConditionStatus::False, reason, message: row.message.clone(), retrying: false };
     }
     if facts.plan.paused && open.iter().all(is_pending) {
@@ -132,31 +132,20 @@ fn summarize(facts: &StatusFacts, counts: &Counts, now: Timestamp) -> Summary {
             failures(rows),
             open.len()
         );
-        return Summary {
-            status: ConditionStatus::False,
-            reason: reasons::PAUSED_ON_FAILURE,
-            message,
-            retrying: false,
-        };
+        return Summary { status: ConditionStatus::False, reason: Reason::PausedOnFailure, message, retrying: false };
     }
     if facts.suspended && open.iter().all(is_pending) {
         let message = format!("suspended; instances not begun: {}", open.len());
-        return Summary { status: ConditionStatus::Unknown, reason: reasons::SUSPENDED, message, retrying: false };
+        return Summary { status: ConditionStatus::Unknown, reason: Reason::Suspended, message, retrying: false };
     }
-    if open.iter().all(|row| row.reason == reasons::INVALID_SPEC)
+    if open.iter().all(|row| row.reason().is_some_and(Reason::is_unusable))
         && let Some(row) = open.first()
     {
         let message = format!("{}: {}", row.instance_id, row.message);
-        return Summary { status: ConditionStatus::False, reason: reasons::INVALID_SPEC, message, retrying: false };
+        return Summary { status: ConditionStatus::False, reason: Reason::InvalidSpec, message, retrying: false };
     }
     if let Some(Hold { reason, message }) = first_hold(facts) {
-        let human = [
-            reasons::NAMESPACE_NOT_ALLOWED,
-            reasons::REGION_NOT_ALLOWED,
-            reasons::INVALID_PASSWORD,
-            reasons::NOT_PERMITTED,
-        ]
-        .contains(&reason);
+        let human = reason.needs_person();
         let lasts = facts.plan.unread_for_too_long || account_lasts(facts, now);
         let stalled = (human || lasts) && open.iter().all(|row| is_pending(row) || is_unread(row));
         let message = if stalled && !human {
@@ -169,18 +158,18 @@ fn summarize(facts: &StatusFacts, counts: &Counts, now: Timestamp) -> Summary {
         return Summary { status, reason, message, retrying: !stalled };
     }
     if let Some(Hold { reason, message }) = facts.plan.held_up.as_ref().filter(|_| open.iter().all(is_pending)) {
-        return Summary { status: ConditionStatus::False, reason, message: message.clone(), retrying: false };
+        return Summary { status: ConditionStatus::False, reason: *reason, message: message.clone(), retrying: false };
     }
     let at_work = |state| open.iter().find(|row| row.state == state);
     let (reason, row) = if let Some(row) = at_work(State::Restarting) {
-        (reasons::RESTARTING, row)
+        (Reason::Restarting, row)
     } else if let Some(row) = at_work(State::SettingPassword).or_else(|| at_work(State::PasswordSet)) {
-        (reasons::SETTING_PASSWORDS, row)
+        (Reason::SettingPasswords, row)
     } else if let Some(row) = at_work(State::WaitingForStableState) {
-        (reasons::WAITING_FOR_STABLE_STATE, row)
+        (Reason::WaitingForStableState, row)
     } else {
         match open.first() {
-            Some(row) => (reasons::PENDING, row),
+            Some(row) => (Reason::Pending, row),
             None => return ended(facts, counts),
         }
     };
@@ -191,18 +180,23 @@ fn summarize(facts: &StatusFacts, counts: &Counts, now: Timestamp) -> Summary {
 
 /// What is in the way of an object that is not done, whoever it may be.
 fn first_hold(facts: &StatusFacts) -> Option<Hold> {
-    let of_row = |reason| {
-        let row = facts.plan.rows.iter().find(|row| !row.state.has_ended() && row.reason == reason)?;
+    // The first row with the reason of the lowest rank among those that are wanted.
+    let of_row = |wanted: fn(u8) -> bool| {
+        let open = facts.plan.rows.iter().filter(|row| !row.state.has_ended());
+        let ranked = open.filter_map(|row| {
+            let reason = row.reason()?;
+            Some((reason.rank().filter(|rank| wanted(*rank))?, reason, row))
+        });
+        let (_, reason, row) = ranked.min_by_key(|(rank, ..)| *rank)?;
         Some(Hold { reason, message: format!("{}: {}", row.instance_id, row.message) })
     };
     facts
         .account_trouble
         .or(facts.secret_trouble)
         .cloned()
-        .or_else(|| of_row(reasons::THROTTLED))
+        .or_else(|| of_row(|rank| rank == 0))
         .or_else(|| Some(facts.poll_trouble.filter(|trouble| trouble.is_for_a_person)?.hold.clone()))
-        .or_else(|| of_row(reasons::READ_REFUSED))
-        .or_else(|| of_row(reasons::ECS_UNAVAILABLE))
+        .or_else(|| of_row(|rank| rank > 0))
         .or_else(|| Some(facts.poll_trouble?.hold.clone()))
 }
 
@@ -220,7 +214,7 @@ fn ended(facts: &StatusFacts, counts: &Counts) -> Summary {
     let rows = &facts.plan.rows;
     if facts.plan.password.is_mixed {
         let message = eligibility::secret_changed(facts.plan.password.instances, rows.len());
-        let reason = reasons::SECRET_CHANGED_DURING_RUN;
+        let reason = Reason::SecretChangedDuringRun;
         return Summary { status: ConditionStatus::False, reason, message, retrying: false };
     }
     if counts.unknown == 0 && counts.failed == 0 {
@@ -231,20 +225,16 @@ fn ended(facts: &StatusFacts, counts: &Counts) -> Summary {
         ];
         let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         let message = format!("{} of {} instances done: {}", counts.total, counts.total, parts.join(", "));
-        return Summary { status: ConditionStatus::True, reason: reasons::SUCCEEDED, message, retrying: false };
+        return Summary { status: ConditionStatus::True, reason: Reason::Succeeded, message, retrying: false };
     }
-    let failed_reasons: BTreeSet<&str> =
-        rows.iter().filter(|row| row.state == State::Failed).map(|row| row.reason.as_str()).collect();
-    let only = (failed_reasons.len() == 1).then(|| failed_reasons.first().copied()).flatten();
-    let known = only.and_then(|reason| reasons::ALL.iter().find(|known| **known == reason).copied());
-    let reason = if counts.unknown > 0 {
-        reasons::OUTCOME_UNKNOWN
-    } else if only == Some(reasons::INVALID_PASSWORD) {
-        reasons::INVALID_PASSWORD
-    } else if counts.failed < counts.total {
-        reasons::PARTIALLY_FAILED
-    } else {
-        known.unwrap_or(reasons::FAILED)
+    let failed: BTreeSet<Option<Reason>> =
+        rows.iter().filter(|row| row.state == State::Failed).map(InstanceRow::reason).collect();
+    let only = if failed.len() == 1 { failed.first().copied().flatten() } else { None };
+    let reason = match only {
+        _ if counts.unknown > 0 => Reason::OutcomeUnknown,
+        Some(reason) if reason.is_of_object() => reason,
+        _ if counts.failed < counts.total => Reason::PartiallyFailed,
+        only => only.unwrap_or(Reason::Failed),
     };
     let message = failures(rows) + unresolved(facts, counts);
     Summary { status: ConditionStatus::False, reason, message, retrying: false }
@@ -278,31 +268,31 @@ fn conditions_of(facts: &StatusFacts, summary: &Summary) -> Vec<ConditionUpdate>
     let update =
         |kind, status, reason, message: &str| ConditionUpdate { kind, status, reason, message: message.to_owned() };
     let Summary { status, reason, message, retrying } = summary;
-    let mut updates = vec![update(conditions::READY, *status, reason, message)];
+    let mut updates = vec![update(conditions::READY, *status, *reason, message)];
     match status {
         ConditionStatus::Unknown => {
-            let why = if *retrying { reasons::PROGRESSING_WITH_RETRY } else { reason };
+            let why = if *retrying { Reason::ProgressingWithRetry } else { *reason };
             updates.push(update(conditions::RECONCILING, ConditionStatus::True, why, message));
         }
-        ConditionStatus::False => updates.push(update(conditions::STALLED, ConditionStatus::True, reason, message)),
+        ConditionStatus::False => updates.push(update(conditions::STALLED, ConditionStatus::True, *reason, message)),
         ConditionStatus::True => {}
     }
-    updates.push(update(conditions::SUCCEEDED, *status, reason, message));
+    updates.push(update(conditions::SUCCEEDED, *status, *reason, message));
     updates.push(match facts.account_trouble {
         None => {
-            update(conditions::ACCOUNT_READY, ConditionStatus::True, reasons::ACCOUNT_READY, "the account can be used")
+            update(conditions::ACCOUNT_READY, ConditionStatus::True, Reason::AccountReady, "the account can be used")
         }
         Some(hold) => update(conditions::ACCOUNT_READY, ConditionStatus::False, hold.reason, &hold.message),
     });
     updates.push(match (facts.secret_trouble, facts.broken) {
         (Some(hold), _) => update(conditions::PASSWORD_READY, ConditionStatus::False, hold.reason, &hold.message),
         (None, Some(broken)) => {
-            update(conditions::PASSWORD_READY, ConditionStatus::False, reasons::INVALID_PASSWORD, &broken.to_string())
+            update(conditions::PASSWORD_READY, ConditionStatus::False, Reason::InvalidPassword, &broken.to_string())
         }
         (None, None) => update(
             conditions::PASSWORD_READY,
             ConditionStatus::True,
-            reasons::PASSWORD_READY,
+            Reason::PasswordReady,
             "the password fits ECS's rules",
         ),
     });
@@ -314,28 +304,16 @@ fn conditions_of(facts: &StatusFacts, summary: &Summary) -> Vec<ConditionUpdate>
 fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
     let missing: Vec<&str> = rows
         .iter()
-        .filter(|row| {
-            [
-                reasons::INSTANCE_NOT_FOUND,
-                reasons::INSTANCE_RELEASED,
-                reasons::NOT_PERMITTED,
-                reasons::INSTANCE_NOT_ALLOWED,
-            ]
-            .contains(&row.reason.as_str())
-        })
+        .filter(|row| row.reason().is_some_and(Reason::is_target_missing))
         .map(|row| row.instance_id.as_str())
         .collect();
     let unseen = rows.iter().any(|row| (row.state == State::Pending || is_unread(row)) && row.name.is_none());
     let (status, reason, message) = if !missing.is_empty() {
-        (
-            ConditionStatus::False,
-            reasons::TARGETS_NOT_FOUND,
-            format!("not found, or not allowed: {}", missing.join(", ")),
-        )
+        (ConditionStatus::False, Reason::TargetsNotFound, format!("not found, or not allowed: {}", missing.join(", ")))
     } else if unseen {
-        (ConditionStatus::Unknown, reasons::NOT_CHECKED, "not all instances were looked at yet".to_owned())
+        (ConditionStatus::Unknown, Reason::NotChecked, "not all instances were looked at yet".to_owned())
     } else {
-        (ConditionStatus::True, reasons::TARGETS_RESOLVED, format!("{} instances", rows.len()))
+        (ConditionStatus::True, Reason::TargetsResolved, format!("{} instances", rows.len()))
     };
     ConditionUpdate { kind: conditions::TARGETS_RESOLVED, status, reason, message }
 }
@@ -351,15 +329,15 @@ fn secret_in_sync(facts: &StatusFacts) -> ConditionUpdate {
             "set a new runID to reset them"
         };
         let message = format!("the Secret was changed since these were reset: {ids}; {next}");
-        (ConditionStatus::False, reasons::SECRET_CHANGED, message)
+        (ConditionStatus::False, Reason::SecretChanged, message)
     } else if !rows.iter().any(|row| row.state.has_ended() && row.password_set_time.is_some()) {
         let message = "no instance has a password of this object yet".to_owned();
-        (ConditionStatus::Unknown, reasons::NOT_CHECKED, message)
+        (ConditionStatus::Unknown, Reason::NotChecked, message)
     } else if facts.request.fingerprint.is_none() || facts.uncompared || has_superseded(facts) {
-        (ConditionStatus::Unknown, reasons::NOT_CHECKED, "the Secret could not be compared".to_owned())
+        (ConditionStatus::Unknown, Reason::NotChecked, "the Secret could not be compared".to_owned())
     } else {
         let message = "instances that are done have the password that the Secret holds".to_owned();
-        (ConditionStatus::True, reasons::SECRET_IN_SYNC, message)
+        (ConditionStatus::True, Reason::SecretInSync, message)
     };
     ConditionUpdate { kind: conditions::SECRET_IN_SYNC, status, reason, message }
 }

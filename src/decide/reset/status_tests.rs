@@ -43,8 +43,8 @@ fn facts<'a>(before: &'a PasswordResetStatus, request: &'a Request, plan: &'a Pl
     }
 }
 
-fn with(state: State, reason: &str) -> InstanceRow {
-    InstanceRow { reason: reason.to_owned(), ..row(state) }
+fn with(state: State, reason: Reason) -> InstanceRow {
+    InstanceRow { reason: reason.to_string(), ..row(state) }
 }
 
 /// Ready, Reconciling, Stalled, Succeeded (empty: absent) and the reason of Ready.
@@ -65,7 +65,7 @@ fn every_situation_has_its_conditions() {
     let request = request("1");
     let show = |rows: Vec<InstanceRow>, change: &dyn Fn(&mut StatusFacts)| {
         let mut plan = plan(rows);
-        plan.paused = plan.rows.iter().any(|row| row.reason == reasons::PAUSED_ON_FAILURE);
+        plan.paused = plan.rows.iter().any(|row| row.reason == Reason::PausedOnFailure);
         let mut facts = facts(&before, &request, &plan);
         change(&mut facts);
         table(&status(&facts, at(0))).map(str::to_owned)
@@ -73,14 +73,14 @@ fn every_situation_has_its_conditions() {
     let nothing = |_: &mut StatusFacts| {};
     let working = ["Unknown", "True", "", "Unknown"];
     for (state, reason) in [
-        (State::Pending, reasons::PENDING),
-        (State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE),
-        (State::SettingPassword, reasons::SETTING_PASSWORDS),
-        (State::PasswordSet, reasons::SETTING_PASSWORDS),
-        (State::Restarting, reasons::RESTARTING),
+        (State::Pending, Reason::Pending),
+        (State::WaitingForStableState, Reason::WaitingForStableState),
+        (State::SettingPassword, Reason::SettingPasswords),
+        (State::PasswordSet, Reason::SettingPasswords),
+        (State::Restarting, Reason::Restarting),
     ] {
         let shown = show(vec![row(State::InEffect), row(state)], &nothing);
-        assert_eq!((&shown[..4], shown[4].as_str()), (&working.map(str::to_owned)[..], reason));
+        assert_eq!((&shown[..4], shown[4].as_str()), (&working.map(str::to_owned)[..], reason.as_str()));
     }
     let done = show(vec![row(State::InEffect), row(State::EffectiveAtNextStart), row(State::Superseded)], &nothing);
     assert_eq!(done, ["True", "", "", "True", "Succeeded"]);
@@ -88,12 +88,12 @@ fn every_situation_has_its_conditions() {
     let human = |rows, reason: &str| {
         assert_eq!(show(rows, &nothing), ["False", "", "True", "False", reason]);
     };
-    human(vec![failed(reasons::INSTANCE_NOT_FOUND)], "InstanceNotFound");
-    human(vec![row(State::InEffect), failed(reasons::INSTANCE_NOT_FOUND)], "PartiallyFailed");
-    human(vec![failed(reasons::NOT_PERMITTED), failed(reasons::INSTANCE_LOCKED)], "Failed");
-    human(vec![row(State::InEffect), failed(reasons::INVALID_PASSWORD)], "InvalidPassword");
+    human(vec![failed(Reason::InstanceNotFound)], "InstanceNotFound");
+    human(vec![row(State::InEffect), failed(Reason::InstanceNotFound)], "PartiallyFailed");
+    human(vec![failed(Reason::NotPermitted), failed(Reason::InstanceLocked)], "Failed");
+    human(vec![row(State::InEffect), failed(Reason::InvalidPassword)], "InvalidPassword");
     human(vec![row(State::InEffect), row(State::Unknown)], "OutcomeUnknown");
-    human(vec![failed(reasons::RESTART_REFUSED), with(State::Pending, reasons::PAUSED_ON_FAILURE)], "PausedOnFailure");
+    human(vec![failed(Reason::RestartRefused), with(State::Pending, Reason::PausedOnFailure)], "PausedOnFailure");
     let suspended = show(vec![row(State::Pending)], &|facts| facts.suspended = true);
     assert_eq!(suspended, ["Unknown", "True", "", "Unknown", "Suspended"]);
 }
@@ -101,18 +101,18 @@ fn every_situation_has_its_conditions() {
 #[test]
 fn trouble_that_is_retried_is_named_by_ready_and_flagged_by_reconciling() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
-    let hold = Hold { reason: reasons::SECRET_NOT_FOUND, message: "no Secret".to_owned() };
+    let hold = Hold { reason: Reason::SecretNotFound, message: "no Secret".to_owned() };
     let facts = StatusFacts { secret_trouble: Some(&hold), ..facts(&before, &request, &plan) };
     let status = status(&facts, at(0));
     assert_eq!(table(&status), ["Unknown", "True", "", "Unknown", "SecretNotFound"]);
     let reconciling = find(&status.conditions, conditions::RECONCILING).unwrap();
-    assert_eq!(reconciling.reason, reasons::PROGRESSING_WITH_RETRY);
+    assert_eq!(reconciling.reason, Reason::ProgressingWithRetry);
 }
 
 #[test]
 fn a_namespace_that_is_not_allowed_needs_a_person() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
-    let hold = Hold { reason: reasons::NAMESPACE_NOT_ALLOWED, message: "not allowed".to_owned() };
+    let hold = Hold { reason: Reason::NamespaceNotAllowed, message: "not allowed".to_owned() };
     let facts = StatusFacts { account_trouble: Some(&hold), ..facts(&before, &request, &plan) };
     assert_eq!(table(&status(&facts, at(0))), ["False", "", "True", "False", "NamespaceNotAllowed"]);
 }
@@ -122,12 +122,12 @@ fn instances_that_may_not_be_read_need_a_person_and_those_that_cannot_be_do_not(
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let show = |reason| {
         let hold = Hold { reason, message: "refused".to_owned() };
-        let trouble = ReadHold { hold, is_for_a_person: reason == reasons::NOT_PERMITTED };
+        let trouble = ReadHold { hold, is_for_a_person: reason == Reason::NotPermitted };
         let facts = StatusFacts { poll_trouble: Some(&trouble), ..facts(&before, &request, &plan) };
         table(&status(&facts, at(0))).map(str::to_owned)
     };
-    assert_eq!(show(reasons::NOT_PERMITTED), ["False", "", "True", "False", "NotPermitted"]);
-    assert_eq!(show(reasons::THROTTLED), ["Unknown", "True", "", "Unknown", "Throttled"]);
+    assert_eq!(show(Reason::NotPermitted), ["False", "", "True", "False", "NotPermitted"]);
+    assert_eq!(show(Reason::Throttled), ["Unknown", "True", "", "Unknown", "Throttled"]);
 }
 
 #[test]
@@ -200,14 +200,14 @@ fn counts_and_progress_follow_the_rows() {
 #[test]
 fn a_read_refused_for_long_asks_a_person_once_nothing_is_at_work() {
     let (before, request) = (PasswordResetStatus::default(), request("1"));
-    let hold = Hold { reason: reasons::READ_REFUSED, message: "cn-hangzou: InvalidRegionId.NotFound".to_owned() };
+    let hold = Hold { reason: Reason::ReadRefused, message: "cn-hangzou: InvalidRegionId.NotFound".to_owned() };
     let trouble = ReadHold { hold, is_for_a_person: true };
     let show = |rows: Vec<InstanceRow>, unread_for_too_long, poll_trouble| {
         let plan = Plan { unread_for_too_long, ..plan(rows) };
         let status = status(&StatusFacts { poll_trouble, ..facts(&before, &request, &plan) }, at(0));
         (table(&status).map(str::to_owned), find(&status.conditions, conditions::READY).unwrap().message.clone())
     };
-    let refused = || with(State::WaitingForStableState, reasons::READ_REFUSED);
+    let refused = || with(State::WaitingForStableState, Reason::ReadRefused);
     let retried = ["Unknown", "True", "", "Unknown", "ReadRefused"];
     assert_eq!(show(vec![refused()], false, Some(&trouble)).0, retried);
     let (stalled, message) = show(vec![refused()], true, Some(&trouble));
@@ -220,7 +220,7 @@ fn a_read_refused_for_long_asks_a_person_once_nothing_is_at_work() {
 #[test]
 fn an_account_that_stays_unusable_asks_a_person() {
     let (request, plan) = (request("1"), plan(vec![row(State::Pending)]));
-    let hold = Hold { reason: reasons::ACCOUNT_NOT_READY, message: "CredentialsRefused".to_owned() };
+    let hold = Hold { reason: Reason::AccountNotReady, message: "CredentialsRefused".to_owned() };
     let see = |before: &PasswordResetStatus, is_for_a_person: bool, now| {
         let account_patience = is_for_a_person.then_some(SignedDuration::from_secs(600));
         let facts = StatusFacts { account_trouble: Some(&hold), account_patience, ..facts(before, &request, &plan) };
@@ -238,13 +238,13 @@ fn an_account_that_stays_unusable_asks_a_person() {
 #[test]
 fn an_object_whose_slots_do_not_become_free_is_stalled_once_nothing_else_goes_on() {
     let (before, request) = (PasswordResetStatus::default(), request("1"));
-    let hold = Hold { reason: reasons::SLOT_HELD, message: "no slot".to_owned() };
+    let hold = Hold { reason: Reason::SlotHeld, message: "no slot".to_owned() };
     let show = |rows| {
         let plan = Plan { held_up: Some(hold.clone()), ..plan(rows) };
         table(&status(&facts(&before, &request, &plan), at(0))).map(str::to_owned)
     };
-    let waits = with(State::Pending, reasons::WAITING_FOR_SLOT);
+    let waits = with(State::Pending, Reason::WaitingForSlot);
     assert_eq!(show(vec![row(State::InEffect), waits.clone()]), ["False", "", "True", "False", "SlotHeld"]);
-    let first = with(State::WaitingForStableState, reasons::WAITING_FOR_STABLE_STATE);
+    let first = with(State::WaitingForStableState, Reason::WaitingForStableState);
     assert_eq!(show(vec![first, waits])[0], "Unknown", "that one ends by itself");
 }

@@ -1,0 +1,366 @@
+//! Every reason that a condition, an instance's row or an event can carry, with what follows from it.
+//!
+//! A reason is a value and its text is its name, so that one is never misspelt. What the decisions ask of a reason is a property that
+//! stands beside it here: nothing outside this folder compares reasons. `docs/REASONS.md` says what to do about each.
+
+use std::fmt;
+
+/// What follows from a reason, wherever it is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Property {
+    /// It does not pass by itself: a person has to act.
+    NeedsPerson,
+    /// A row that failed with it before a claim stays so until something new is asked for: it came by a deadline.
+    StandsUntilAsked,
+    /// The instance is not there, or not for this object.
+    TargetMissing,
+    /// The Secret can no longer hold the password that was claimed.
+    SecretLost,
+    /// It is tried again, and passes without a person.
+    PassesByItself,
+    /// Instances cannot be read at all.
+    HidesInstances,
+    /// It counts towards `maxFailures` although the password is set.
+    CountsAsFailure,
+    /// It lies with the object and not with the instance: a failed row with it is checked again at each reconcile.
+    OfObject,
+    /// A person may decide on an Unknown with it, although no restart was requested.
+    Decidable,
+    /// Nothing more begins under the run.
+    HaltsRun,
+    /// What is stored cannot be used.
+    Unusable,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident: [$($property:ident),*];)*) => {
+        /// Why something is as it is. The text that users see is the variant's name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// All of them, in the order of this file.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The text that users see.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            const fn properties(self) -> &'static [Property] {
+                match self {
+                    $(Self::$name => &[$(Property::$property),*],)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    // Objects that are being worked on.
+    /// Nothing has begun yet.
+    Pending: [];
+    /// An instance is not there, locked or in transition.
+    WaitingForStableState: [];
+    /// Passwords are being sent.
+    SettingPasswords: [];
+    /// Instances are being restarted.
+    Restarting: [];
+    /// `suspend: true` holds back what has not begun.
+    Suspended: [];
+    /// Every instance is done.
+    Succeeded: [];
+
+    // Trouble that may go away by itself.
+    /// Something in the way is retried; the Ready condition says what.
+    ProgressingWithRetry: [];
+    /// ECS has throttled the account's calls.
+    Throttled: [PassesByItself];
+    /// ECS or the way to it is out of order.
+    ECSUnavailable: [PassesByItself, HidesInstances];
+    /// ECS refuses to show the account's instances of the region.
+    ReadRefused: [HidesInstances];
+    /// The Secret does not exist.
+    SecretNotFound: [SecretLost];
+    /// The Secret has no such key.
+    SecretKeyNotFound: [SecretLost];
+    /// The controller may not read Secrets in the object's namespace.
+    SecretNotPermitted: [];
+    /// The API server did not answer with the Secret.
+    SecretUnavailable: [];
+    /// There is no `ECSAccount` of that name.
+    AccountNotFound: [];
+    /// The `ECSAccount` is not Ready.
+    AccountNotReady: [PassesByItself, HidesInstances];
+    /// The `ECSAccount` does not allow the object's namespace.
+    NamespaceNotAllowed: [NeedsPerson];
+    /// The `ECSAccount` does not allow the region.
+    RegionNotAllowed: [NeedsPerson];
+
+    // What a person has to see to.
+    /// The password breaks ECS's rules.
+    InvalidPassword: [NeedsPerson, SecretLost, OfObject];
+    /// The object, or the record of an instance, is stored in a form that this version cannot go by.
+    InvalidSpec: [Unusable];
+    /// ECS refuses the action to the account's identity.
+    NotPermitted: [StandsUntilAsked, TargetMissing, NeedsPerson];
+    /// More instances failed than `maxFailures`; the rest is left alone.
+    PausedOnFailure: [];
+    /// Some instances failed, others are done.
+    PartiallyFailed: [];
+    /// All instances failed, for different reasons.
+    Failed: [];
+    /// The Secret's value was changed after a run had set the earlier one: a run has one password.
+    SecretChangedDuringRun: [HaltsRun];
+    /// The outcome of a request cannot be proven.
+    OutcomeUnknown: [];
+
+    // One instance, before its claim.
+    /// Every slot of `maxUnavailable` is taken.
+    WaitingForSlot: [];
+    /// Every slot is held by an instance that does not come back by itself, and the others wait for a person.
+    SlotHeld: [];
+    /// Another `PasswordReset` is at work on the instance.
+    InstanceBusy: [];
+    /// The last restart was less than the account's `minRestartIntervalSeconds` ago.
+    MinRestartInterval: [];
+    /// A request whose outcome is not known may still be carried out.
+    AnswerOutstanding: [];
+    /// The record of the instance cannot take another owner.
+    TooManyOwners: [];
+    /// ECS does not show the instance.
+    InstanceNotFound: [StandsUntilAsked, TargetMissing];
+    /// The account has rules, and the instance does not exist, cannot be seen, or no rule covers it for the object's namespace:
+    /// which of them is for the account's owner to know.
+    InstanceNotAllowed: [StandsUntilAsked, TargetMissing];
+    /// The instance did not become Running or Stopped in time, or its password could not be sent in that time.
+    StableStateTimeout: [StandsUntilAsked];
+    /// ECS has locked the instance.
+    InstanceLocked: [StandsUntilAsked];
+    /// The instance has expired.
+    InstanceExpired: [StandsUntilAsked];
+
+    // One instance, from its claim on.
+    /// The password is being sent.
+    SettingPassword: [];
+    /// ECS has acknowledged the password.
+    PasswordSet: [];
+    /// A start after the password was set has been observed.
+    RestartProven: [];
+    /// A person has decided that a restart whose outcome was Unknown happened.
+    ResolvedByPerson: [];
+    /// The instance was Stopped when the password was set.
+    SetWhileStopped: [];
+    /// `restart.policy` is Never.
+    RestartPolicyNever: [];
+    /// The instance was stopped before its restart was requested.
+    StoppedBeforeRestart: [];
+    /// A restart ended with the instance Stopped.
+    StoppedAfterRestart: [CountsAsFailure];
+    /// ECS refused the password.
+    PasswordRefused: [];
+    /// ECS refused the restart, or it could not begin in time; the password takes effect at the next start.
+    RestartRefused: [];
+    /// An accepted restart did not finish in time.
+    RestartStuck: [];
+    /// Whether the restart was carried out is not known.
+    RestartOutcomeUnknown: [];
+    /// Whether the password was set is not known.
+    PasswordOutcomeUnknown: [];
+    /// The controller's memory of the instance is lost or damaged: whether it was reset is not known, and nothing is sent.
+    MemoryLost: [Decidable];
+    /// ECS does not show the instance any more, although the account may describe it.
+    InstanceReleased: [TargetMissing];
+    /// Another `PasswordReset` has since reset the instance.
+    Superseded: [];
+
+    // Details of the other conditions.
+    /// The account can be used.
+    AccountReady: [];
+    /// The password can be read and fits ECS's rules.
+    PasswordReady: [];
+    /// Every instance was found.
+    TargetsResolved: [];
+    /// Not every instance was found.
+    TargetsNotFound: [];
+    /// Nothing has been looked at yet.
+    NotChecked: [];
+    /// The instances that are done have the password that the Secret holds now.
+    SecretInSync: [];
+    /// The Secret has been changed since instances were reset.
+    SecretChanged: [];
+
+    // Accounts.
+    /// Credentials cannot be read.
+    CredentialsNotFound: [];
+    /// ECS does not accept the credentials.
+    CredentialsRefused: [NeedsPerson];
+    /// The endpoint cannot be used.
+    EndpointRefused: [NeedsPerson];
+    /// The credentials belong to another Alibaba Cloud account than `expectedAccountID`.
+    WrongAccount: [NeedsPerson];
+    /// This machine's clock and ECS's differ too much.
+    ClockSkew: [NeedsPerson];
+    /// An admission policy, or its binding, is not installed as this version ships it.
+    PolicyMissing: [NeedsPerson];
+
+    // Events.
+    /// A run has begun.
+    ResetRunStarted: [];
+    /// Resetting the password has re-enabled password logon beside a key pair.
+    PasswordLogonEnabled: [];
+}
+
+impl Reason {
+    /// The reason of a text that was stored; `None`: it is of another version, or written by hand.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().find(|reason| reason.as_str() == text).copied()
+    }
+
+    /// Whether a person has to act: it does not pass by itself.
+    #[must_use]
+    pub fn needs_person(self) -> bool {
+        self.properties().contains(&Property::NeedsPerson)
+    }
+
+    /// Whether it is tried again, and passes without a person.
+    #[must_use]
+    pub fn passes_by_itself(self) -> bool {
+        self.properties().contains(&Property::PassesByItself)
+    }
+
+    /// Whether a row that failed with it before a claim stays so until something new is asked for.
+    #[must_use]
+    pub fn stands_until_asked(self) -> bool {
+        self.properties().contains(&Property::StandsUntilAsked)
+    }
+
+    /// Whether it lies with the object and not with the instance: a failed row with it is checked again at each reconcile.
+    #[must_use]
+    pub fn is_of_object(self) -> bool {
+        self.properties().contains(&Property::OfObject)
+    }
+
+    /// Whether it counts towards `maxFailures` although the password is set.
+    #[must_use]
+    pub fn counts_as_failure(self) -> bool {
+        self.properties().contains(&Property::CountsAsFailure)
+    }
+
+    /// Whether the instance is not there, or not for this object.
+    #[must_use]
+    pub fn is_target_missing(self) -> bool {
+        self.properties().contains(&Property::TargetMissing)
+    }
+
+    /// Whether instances cannot be read at all.
+    #[must_use]
+    pub fn hides_instances(self) -> bool {
+        self.properties().contains(&Property::HidesInstances)
+    }
+
+    /// Whether the Secret can no longer hold the password that was claimed.
+    #[must_use]
+    pub fn is_secret_lost(self) -> bool {
+        self.properties().contains(&Property::SecretLost)
+    }
+
+    /// Whether a person may decide on an Unknown with it, although no restart was requested.
+    #[must_use]
+    pub fn is_decidable(self) -> bool {
+        self.properties().contains(&Property::Decidable)
+    }
+
+    /// Whether nothing more begins under the run.
+    #[must_use]
+    pub fn halts_run(self) -> bool {
+        self.properties().contains(&Property::HaltsRun)
+    }
+
+    /// Whether what is stored cannot be used.
+    #[must_use]
+    pub fn is_unusable(self) -> bool {
+        self.properties().contains(&Property::Unusable)
+    }
+
+    /// What it becomes when the time to wait is over.
+    #[must_use]
+    pub const fn at_deadline(self) -> Self {
+        match self {
+            Self::WaitingForStableState => Self::StableStateTimeout,
+            other => other,
+        }
+    }
+
+    /// What it is called in the row of an instance that cannot be read. An empty answer has the other name, and ends the row.
+    #[must_use]
+    pub const fn while_unread(self) -> Self {
+        match self {
+            Self::NotPermitted => Self::ReadRefused,
+            other => other,
+        }
+    }
+
+    /// Where it comes among the reasons of rows that hold up the whole object, the first told first; `None`: it holds up its row only.
+    #[must_use]
+    pub const fn rank(self) -> Option<u8> {
+        match self {
+            Self::Throttled => Some(0),
+            Self::ReadRefused => Some(1),
+            Self::ECSUnavailable => Some(2),
+            _ => None,
+        }
+    }
+}
+
+/// Stored objects hold reasons as text.
+impl PartialEq<Reason> for str {
+    fn eq(&self, reason: &Reason) -> bool {
+        self == reason.as_str()
+    }
+}
+
+impl PartialEq<Reason> for String {
+    fn eq(&self, reason: &Reason) -> bool {
+        **self == *reason
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+
+    #[test]
+    fn a_reason_is_one_camel_case_word_and_is_read_back() {
+        for reason in Reason::ALL {
+            let text = reason.as_str();
+            assert!(text.starts_with(|c: char| c.is_ascii_uppercase()), "{text}");
+            assert!(text.chars().all(|c| c.is_ascii_alphanumeric()), "{text}");
+            assert_eq!(Reason::parse(text), Some(*reason));
+        }
+        assert_eq!(Reason::parse("TypedByHand"), None);
+    }
+
+    #[test]
+    fn the_documentation_explains_each_reason_once() {
+        let lines = include_str!("../../docs/REASONS.md").lines();
+        let rows = lines.filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let mut explained: Vec<&str> = rows.map(|(reason, _)| reason).collect();
+        let mut all: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        explained.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(explained, all);
+    }
+}
