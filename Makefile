@@ -1,4 +1,4 @@
-# Thin: every target is a few commands that can be typed by hand. `make help` lists them.
+# Every target is a few commands that you can also type by hand. `make help` lists them.
 # Tools are installed or built by scripts/tools, pinned, into a cache outside the work tree.
 
 SHELL := /usr/bin/env bash
@@ -20,21 +20,21 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Watch resets happen: a real API server, the controller, and a simulated ECS; ends by itself
+demo: ## Show resets on a real API server with a simulated ECS; ends by itself
 	@$(call prepare,control-plane kubectl)
 	@$(call with-tools,control-plane kubectl) scripts/demo
 
 .PHONY: demo-up
-demo-up: ## The same, left running to play with
+demo-up: ## Run the demo and leave everything running
 	@$(call prepare,control-plane kubectl)
 	@$(call with-tools,control-plane kubectl) scripts/demo --up
 
 .PHONY: demo-down
-demo-down: ## Stop what demo-up has left running
+demo-down: ## Stop what demo-up left running
 	@scripts/demo --down
 
 .PHONY: test
-test: ## Run all tests, those on a real API server too (NEXTEST_ARGS narrows the run)
+test: ## Run all tests, also those on a real API server (NEXTEST_ARGS narrows the run)
 	@$(call prepare,)
 	@cargo test --locked --workspace --doc --quiet
 	@$(call with-tools,) "$$NEXTEST" nextest run --locked --workspace $(NEXTEST_ARGS)
@@ -48,16 +48,16 @@ PLATFORMS ?= linux/amd64
 CONTAINER_TOOL ?= docker
 
 .PHONY: image
-image: ## Build the static binary and pack the image into dist/image, without an engine (PLATFORMS, separated by commas)
+image: ## Build the static binary and pack the image into dist/image, without an engine (PLATFORMS: a list with commas)
 	@$(call with-tools,ca-bundle) PLATFORMS=$(PLATFORMS) scripts/make-image dist/image
 
 .PHONY: image-check
-image-check: ## Push the image to a registry on loopback, pull it by digest, and run it until a reset is InEffect (as root)
+image-check: ## Push the image to a local registry, pull it by digest, run it until a reset is InEffect (as root)
 	@$(call prepare,control-plane kubectl registry nextest ca-bundle)
 	@$(call with-tools,control-plane kubectl registry nextest ca-bundle) PLATFORMS=$(PLATFORMS) scripts/image-check
 
 .PHONY: dockerfile-check
-dockerfile-check: ## Build the Dockerfile by Debian's buildah and compare it with the image of `make image` (as root)
+dockerfile-check: ## Build the Dockerfile with Debian's buildah and compare it with the image of `make image` (as root)
 	@scripts/dockerfile-check
 
 .PHONY: docker-build
@@ -73,61 +73,61 @@ docker-buildx: image ## Build and push the image for PLATFORMS with docker build
 	$(CONTAINER_TOOL) buildx build --push --platform=$(PLATFORMS) --tag $(IMG) --file Dockerfile dist/image/context
 
 .PHONY: dist
-dist: ## Write everything that a release consists of into dist/VERSION (IMAGE_REPOSITORY: where the image will be pushed)
+dist: ## Write all files of a release into dist/VERSION (IMAGE_REPOSITORY: where the image will be pushed)
 	@$(call with-tools,ca-bundle helm kubectl lint) scripts/dist "$(VERSION)"
 
 .PHONY: chart-test
-chart-test: ## Install, upgrade, roll back and remove the chart by helm, on a real API server, in mid-run
+chart-test: ## Install, upgrade, roll back and remove the chart with helm during a run, on a real API server
 	@$(call with-tools,control-plane kubectl helm registry nextest) "$$NEXTEST" nextest run --locked \
 	  --test manifests --run-ignored all --success-output final --no-fail-fast -E 'test(/^(chart|helm)::/)'
 
 .PHONY: monitoring-rules
-monitoring-rules: ## Check and unit-test the alerts by promtool
+monitoring-rules: ## Check and unit-test the alerts with promtool
 	@$(call with-tools,prometheus lint) scripts/monitoring-rules target/monitoring
 
 .PHONY: monitoring-test
-monitoring-test: monitoring-rules ## Run the dashboard's queries and the alerts in a real Prometheus that scrapes the demo's controllers
+monitoring-test: monitoring-rules ## Run the dashboard's queries and the alerts in a real Prometheus, on the demo's controllers
 	@$(call prepare,control-plane kubectl prometheus)
 	@$(call with-tools,control-plane kubectl prometheus) trap 'scripts/demo --down' EXIT; scripts/demo --up >/dev/null; \
 	  tests/monitoring/check target/monitoring/rules.yaml
 
-##@ Evidence: what holds the protocol to its promises (docs/RELIABILITY.md has the figures)
+##@ Evidence: tests of the protocol's promises (docs/RELIABILITY.md has the figures)
 
 # What the model, the simulation and the chaos tests are built with.
 PROFILE ?= release
 
 .PHONY: model
-model: ## Search all states that the decisions can come to
+model: ## Search all states that the decisions can reach
 	cargo test --locked --profile $(PROFILE) --test model -- --include-ignored --nocapture --test-threads=1
 
 .PHONY: sim
-sim: ## Simulate the whole controller under faults (SIM=whole for every run, SEEDS=100000 for more of chance, SEED=7 to see one again)
+sim: ## Simulate the whole controller under faults (SIM=whole: every run; SEEDS=100000: more random runs; SEED=7: one again)
 	SIM=$${SIM:-ci} cargo test --locked --profile $(PROFILE) --test sim -- --include-ignored --nocapture
 
 .PHONY: chaos
-chaos: ## Kill and stop the real binary at every point of its runs, on a real API server
+chaos: ## Kill and stop the release binary at every point of its runs, on a real API server
 	@$(call with-tools,control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
 	  --cargo-profile $(PROFILE) --features failpoints --test chaos --success-output immediate --no-fail-fast
 
 .PHONY: chaos-few
-chaos-few: ## The same at three points of each scenario and with fewer instances, in what the tests are built with
+chaos-few: ## Run chaos at three points of each scenario, with fewer instances, in the profile of the tests
 	@$(call with-tools,control-plane kubectl nextest) CHAOS_POINTS=$${CHAOS_POINTS:-3} \
 	  CHAOS_INSTANCES=$${CHAOS_INSTANCES:-100} "$$NEXTEST" nextest run --locked --features failpoints --test chaos \
 	  --no-fail-fast -E 'test(/^(points|many)::/)'
 
 .PHONY: security
-security: ## Try to borrow the controller's rights in every way that is known, on a real API server
+security: ## Try to borrow the controller's rights in every known way, on a real API server
 	@$(call with-tools,control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
 	  --test security --success-output final --no-fail-fast
 
 .PHONY: badinput
-badinput: ## Thousands of objects mutated by the CRDs' schemas, and poisoned ones, against a real API server (BADINPUT_MUTANTS)
+badinput: ## Send thousands of mutated and poisoned objects to a real API server (BADINPUT_MUTANTS: how many)
 	@$(call with-tools,control-plane kubectl nextest) BADINPUT_MUTANTS=$${BADINPUT_MUTANTS:-10000} \
 	  "$$NEXTEST" nextest run --locked --test bad_input --success-output immediate --no-fail-fast
 
 # The dev profile checks its arithmetic, which a release does not.
 .PHONY: fuzz
-fuzz: ## Mutate everything that is read from outside, each target for FUZZ_SECONDS (60); FUZZ_SEED=7 begins elsewhere
+fuzz: ## Mutate everything that is read from outside (FUZZ_SECONDS: 60 for each target; FUZZ_SEED=7: other inputs)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test --locked --test fuzz -- --nocapture
 
 .PHONY: mutants-check
@@ -135,19 +135,19 @@ mutants-check: ## Check that every mutant can still be applied
 	scripts/mutants --check
 
 .PHONY: mutants
-mutants: ## Break the protocol on purpose, one way at a time (ARGS chooses by name); each has to be noticed
+mutants: ## Break the protocol on purpose, one way at a time; each must be noticed (ARGS chooses by name)
 	scripts/mutants $(ARGS)
 
 ##@ GitOps and documentation
 
 .PHONY: gitops
-gitops: ## Let Argo CD's engine and Flux's kustomize-controller apply deploy/, on a real API server; fetches and builds both
+gitops: ## Apply deploy/ with Argo CD's engine and Flux's kustomize-controller, on a real API server; builds both
 	@$(call prepare,argocd flux control-plane kubectl nextest)
 	@$(call with-tools,argocd flux control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
 	  --test gitops --run-ignored all --test-threads 2 --no-fail-fast
 
 .PHONY: gitops-few
-gitops-few: ## Run the health checks and actions of deploy/argocd in Argo CD's Lua, and nothing else
+gitops-few: ## Run only the health checks and actions of deploy/argocd, in Argo CD's Lua
 	@$(call with-tools,argocd) "$$ARGOCD_ENGINE" fixtures deploy/argocd/resource_customizations
 
 .PHONY: argocd-fixtures
@@ -156,7 +156,7 @@ argocd-fixtures: ## Write the test data of deploy/argocd again, from objects of 
 	  --test gitops --run-ignored all --success-output immediate -E 'test(=fixtures::dumps_are_written_when_asked_for)'
 
 .PHONY: docs
-docs: reference-check ## Write the documentation as a site to target/site; a broken link fails
+docs: reference-check ## Write the documentation site to target/site; a broken link fails
 	@$(call with-tools,mkdocs) NO_MKDOCS_2_WARNING=1 "$$MKDOCS" build --strict 2>&1 | { grep -v "^INFO" || true; }
 	@! grep -rEl '<(script|link|img)[^>]* (src|href)="(https?:)?//[^"]*\.(js|css|woff2?|png|svg)' target/site --include='*.html' || \
 	{ echo 'the site loads something from elsewhere' >&2; exit 1; }
@@ -183,15 +183,15 @@ tree: ## Check that no unwanted crate is compiled
 	scripts/check-tree
 
 .PHONY: manifests
-manifests: ## Write crds/ from the Rust types, and what the chart copies
+manifests: ## Write crds/ from the Rust types, and the chart's copies
 	cargo run --locked --quiet --bin crdgen -- crds
 	scripts/chart-files deploy/chart/files
 
 .PHONY: generate
-generate: manifests reference ## Write everything that is generated: the CRDs, the reference pages, argocd-cm
+generate: manifests reference ## Write all generated files: the CRDs, the reference pages, argocd-cm
 
 .PHONY: manifests-check
-manifests-check: ## Check that crds/ is what the Rust types say, and the chart's copies what they are copies of
+manifests-check: ## Check that crds/ matches the Rust types, and that the chart's copies are current
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 	cargo run --locked --quiet --bin crdgen -- "$$fresh" && \
 	diff --recursive --unified --exclude kustomization.yaml crds "$$fresh" || \
@@ -205,7 +205,7 @@ reference: ## Write docs/reference and deploy/argocd/argocd-cm.yaml from their s
 	REFERENCE=write cargo test --locked --quiet --test reference -- --include-ignored
 
 .PHONY: reference-check
-reference-check: ## Check that docs/reference and deploy/argocd/argocd-cm.yaml are what their sources say
+reference-check: ## Check that docs/reference and deploy/argocd/argocd-cm.yaml match their sources
 	cargo test --locked --quiet --test reference -- --include-ignored
 
 .PHONY: deny
@@ -218,7 +218,7 @@ lint-packaging: ## Lint scripts, YAML, chart and manifests: shellcheck, yamllint
 	@$(call with-tools,helm kubectl kubeconform actionlint lint) scripts/lint-packaging
 
 .PHONY: clean
-clean: ## Remove what was built; the tools' cache stays
+clean: ## Remove build output; the cache of tools stays
 	cargo clean
 	rm -rf dist
 
@@ -241,7 +241,7 @@ install: ## Install the CRDs
 	$(KUBECTL) apply -k crds
 
 .PHONY: uninstall
-uninstall: ## Remove the CRDs, and with them every object and record
+uninstall: ## DANGER: remove the CRDs, and with them every object, every record and all memory
 	$(KUBECTL) delete -k crds --ignore-not-found
 
 .PHONY: deploy
@@ -249,7 +249,7 @@ deploy: build-installer ## Install everything, with the image IMG
 	$(KUBECTL) apply -f dist/install.yaml
 
 .PHONY: undeploy
-undeploy: ## Remove the controller, its namespace and its rights; the CRDs stay, and what the objects remember
+undeploy: ## Remove the controller, its rights and its namespace with all Secrets and records; CRDs and objects stay
 	$(KUBECTL) delete --ignore-not-found $(patsubst %,-f %,$(filter-out %/kustomization.yaml,$(wildcard deploy/base/*.yaml)))
 
 .PHONY: build-installer

@@ -1,7 +1,7 @@
 """MkDocs hooks: the pages at the root of the repository become part of the site, and links work in both places.
 
-A link is written for who reads the Markdown in the repository. In the site, README.md, CONTRIBUTING.md and CHANGELOG.md lie
-beside the pages of docs/. A link to a file that is no page (a manifest, a licence) becomes its path, as code; it must exist.
+Links are written for readers of the Markdown in the repository. In the site, README.md, CONTRIBUTING.md and CHANGELOG.md are
+beside the pages of docs/. A link to a file that is not a page (a manifest, a licence) becomes its path, as code; it must exist.
 """
 
 import os
