@@ -186,12 +186,12 @@ impl UsableAccount {
             let message = format!(
                 "ECSAccount {name} does not allow namespace {namespace}; its administrator can add it to allowedNamespaces"
             );
-            return Some(Hold { reason: Reason::NamespaceNotAllowed, message });
+            return Some(Hold::new(Reason::NamespaceNotAllowed, message));
         }
         if !self.spec.allows_region(region) {
             let message =
                 format!("ECSAccount {name} does not allow region {region}; its administrator can add it to regions");
-            return Some(Hold { reason: Reason::RegionNotAllowed, message });
+            return Some(Hold::new(Reason::RegionNotAllowed, message));
         }
         self.principal.as_ref().err().map(|hold| not_ready(name, hold.reason))
     }
@@ -232,7 +232,7 @@ pub fn not_ready(account: &str, reason: Reason) -> Hold {
     let message = format!(
         "ECSAccount {account} is not ready ({reason}); its administrator sees why: kubectl describe ecsaccount {account}"
     );
-    Hold { reason: Reason::AccountNotReady, message }
+    Hold::new(Reason::AccountNotReady, message)
 }
 
 /// The endpoints of a region of an account.

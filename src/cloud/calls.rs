@@ -143,7 +143,7 @@ pub fn prepare<'a>(
     region: &'a str,
     now: Timestamp,
 ) -> Result<(RegionEndpoint, &'a Keys, Destination<'a>), Hold> {
-    let hold = |message: String| Hold { reason: Reason::AccountNotReady, message };
+    let hold = |message: String| Hold::new(Reason::AccountNotReady, message);
     let principal = account.principal.as_ref().map_err(|hold| not_ready(&account.name, hold.reason))?;
     if principal.has_expired(now) {
         return Err(hold("the credentials have expired and new ones could not be had yet".to_owned()));

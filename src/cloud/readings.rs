@@ -8,7 +8,7 @@ use crate::api::Reason;
 use crate::clock::Clock;
 use crate::cloud::accounts::{Accounts, UsableAccount};
 use crate::cloud::calls::{Calls, prepare};
-use crate::decide::reset::eligibility::ReadHold;
+use crate::decide::reset::facts::ReadHold;
 use crate::decide::{Hold, InstanceView, Power, Reading};
 use crate::ecs::{
     ApiCall, CallError, Class, Describe, DescribeError, Described, ErrorResponse, Instance, InstanceStatus,
@@ -112,7 +112,7 @@ pub fn hold_for(error: &DescribeError, region: &str) -> ReadHold {
         }
         DescribeError::NotReady(_) | DescribeError::NotBefore(_) => error.to_string(),
     };
-    ReadHold { hold: Hold { reason, message }, is_for_a_person }
+    ReadHold { hold: Hold::new(reason, message), is_for_a_person }
 }
 
 /// An error without its RequestId: with it every object would be written anew at each look, as long as ECS is out of order.

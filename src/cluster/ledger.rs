@@ -16,7 +16,7 @@ use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
 use crate::api::reset_record::ResetRecord;
-use crate::decide::reset::eligibility::BadRecord;
+use crate::decide::reset::facts::BadRecord;
 
 /// The records.
 pub struct Ledger {

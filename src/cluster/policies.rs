@@ -38,7 +38,7 @@ impl Policies {
     /// Why nothing may be started; `None`: all is there, as far as is known.
     pub fn hold_all(&self) -> Option<Hold> {
         let message = self.last()?.found.err()?;
-        Some(Hold { reason: Reason::PolicyMissing, message })
+        Some(Hold::new(Reason::PolicyMissing, message))
     }
 
     fn last(&self) -> Option<PolicyCheck> {

@@ -74,7 +74,7 @@ impl RawSecret {
 /// What is in the way, in words that say what to do; they hold nothing of the Secret.
 pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<SecretString, Hold> {
     let ClaimedSecretRef { namespace, name, key } = reference;
-    let hold = |reason, message| Err(Hold { reason, message });
+    let hold = |reason, message| Err(Hold::new(reason, message));
     let secret: RawSecret = match cluster.get(namespace, name).await {
         Ok(secret) => secret,
         Err(ClusterError::NotFound { .. }) => {

@@ -1,12 +1,30 @@
 //! Why something is not done now: the one form in which a "why not" travels.
 
+use jiff::Timestamp;
+
 use crate::api::Reason;
 
-/// What stands in the way.
+/// What is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// Why.
     pub reason: Reason,
     /// Why, for people.
     pub message: String,
+    /// When it is over by itself; `None`: that is not known.
+    pub until: Option<Timestamp>,
+}
+
+impl Hold {
+    /// One whose end is not known.
+    #[must_use]
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), until: None }
+    }
+
+    /// The same, over by itself at `until`.
+    #[must_use]
+    pub fn until(self, until: Timestamp) -> Self {
+        Self { until: Some(until), ..self }
+    }
 }

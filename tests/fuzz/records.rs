@@ -10,7 +10,8 @@ use ecs_password_reset::decide::claim::next::next;
 use ecs_password_reset::decide::claim::step::{Call, ClaimFacts, Sendable, Step};
 use ecs_password_reset::decide::claim::transition::{CallOutcome, NewAttempt, apply, fold, intend};
 use ecs_password_reset::decide::history::{self, Request};
-use ecs_password_reset::decide::reset::eligibility::{self, ResetFacts, Target};
+use ecs_password_reset::decide::reset::facts::{ResetFacts, Target};
+use ecs_password_reset::decide::reset::plan;
 use ecs_password_reset::decide::{InstanceView, Power, ProtocolBounds, Reading, budget, memory};
 use ecs_password_reset::ecs::{ApiResponse, InstancePage, InstanceStatus, Observation};
 use jiff::{SignedDuration, Timestamp};
@@ -230,7 +231,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         before: row.as_ref(),
         reading: None,
     };
-    eligibility::plan(&view, &[target], noon()).rows.len()
+    plan::plan(&view, &[target], noon()).rows.len()
 }
 
 #[test]

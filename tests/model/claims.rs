@@ -11,9 +11,10 @@ use ecs_password_reset::decide::claim::step::Change;
 use ecs_password_reset::decide::claim::transition::apply;
 use ecs_password_reset::decide::history::{self, Request};
 use ecs_password_reset::decide::memory::{OwnMemory, restored};
-use ecs_password_reset::decide::reset::eligibility::{
-    NewClaim, Plan, ResetFacts, Target, initial_row, loss, may_restore, plan,
-};
+use ecs_password_reset::decide::reset::facts::{ResetFacts, Target};
+use ecs_password_reset::decide::reset::plan::{NewClaim, Plan, plan};
+use ecs_password_reset::decide::reset::remembered::{loss, may_restore};
+use ecs_password_reset::decide::reset::rows::initial_row;
 use ecs_password_reset::decide::{Hold, Reading, budget};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
@@ -50,7 +51,7 @@ pub fn planned(setup: &Setup, world: &World, request: &Request, readings: &[Read
 }
 
 fn object<'a>(setup: &'a Setup, world: &World, request: &'a Request, slot_holders: &'a [Holder]) -> ResetFacts<'a> {
-    let no_secret = Hold { reason: Reason::SecretNotFound, message: String::new() };
+    let no_secret = Hold::new(Reason::SecretNotFound, String::new());
     ResetFacts {
         spec: &setup.spec,
         request,

@@ -10,7 +10,7 @@ use ecs_password_reset::api::password_reset::{PasswordResetStatus, State};
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, StartTimeEvidence};
 use ecs_password_reset::decide::claim::step::Call;
 use ecs_password_reset::decide::history::Request;
-use ecs_password_reset::decide::reset::eligibility::Plan;
+use ecs_password_reset::decide::reset::plan::Plan;
 use ecs_password_reset::decide::reset::status::{self, StatusFacts};
 use ecs_password_reset::decide::{SEND_WINDOW, is_drained};
 

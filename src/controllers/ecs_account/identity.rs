@@ -89,7 +89,7 @@ impl From<&Identity> for Obtained {
 }
 
 fn hold(reason: Reason, message: impl Into<String>) -> Hold {
-    Hold { reason, message: message.into() }
+    Hold::new(reason, message)
 }
 
 /// The endpoints of the calls to STS. What the pod's environment says of STS counts for an account that takes its

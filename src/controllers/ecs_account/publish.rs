@@ -34,11 +34,11 @@ pub(super) async fn write<T>(
             );
             vec![update(conditions::READY, ConditionStatus::True, Reason::AccountReady, message)]
         }
-        Some(Hold { reason, message }) if reason.needs_person() => vec![
+        Some(Hold { reason, message, .. }) if reason.needs_person() => vec![
             update(conditions::READY, ConditionStatus::False, reason, message.clone()),
             update(conditions::STALLED, ConditionStatus::True, reason, message),
         ],
-        Some(Hold { reason, message }) => vec![
+        Some(Hold { reason, message, .. }) => vec![
             update(conditions::READY, ConditionStatus::Unknown, reason, message.clone()),
             update(conditions::RECONCILING, ConditionStatus::True, Reason::ProgressingWithRetry, message),
         ],

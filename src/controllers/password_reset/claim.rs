@@ -21,7 +21,9 @@ use crate::cluster::ClusterError;
 use crate::controllers::Context;
 use crate::decide::claim::step::Change;
 use crate::decide::claim::transition;
-use crate::decide::reset::eligibility::{self, NewClaim, Plan, ResetFacts};
+use crate::decide::reset::facts::ResetFacts;
+use crate::decide::reset::plan::{NewClaim, Plan, plan};
+use crate::decide::reset::{remembered, rows};
 use crate::decide::{history, memory};
 use crate::ecs::{ApiCall, Transport};
 
@@ -84,7 +86,7 @@ pub(super) async fn make_claims<T: Transport>(
         tracing::warn!(instanceID = claim.instance_id, %reason, error = message, "the claim was refused");
         again = Some(AFTER_REFUSED_CLAIM);
         if let Some(row) = row {
-            *row = eligibility::unclaimed_row(&claim, reason, message, observed.now);
+            *row = rows::unclaimed_row(&claim, reason, message, observed.now);
         }
     }
     again
@@ -145,10 +147,10 @@ async fn restore_one<T>(context: &Context<T>, observed: &Observed, instance_id: 
     }
     let Some(target) = observed.target_again(instance_id, found.as_ref()) else { return Ok(false) };
     let object = observed.facts();
-    let loss = eligibility::loss(&object, &target, observed.now)
-        .filter(|loss| eligibility::may_restore(&object, &target, *loss));
+    let loss = remembered::loss(&object, &target, observed.now)
+        .filter(|loss| remembered::may_restore(&object, &target, *loss));
     let Some(loss) = loss else { return Ok(false) };
-    let own = eligibility::own_memory(&object, &target);
+    let own = remembered::own_memory(&object, &target);
     let spec = match &found {
         Some(record) => record.spec.clone(),
         None => spec(observed, target.before.and_then(|row| row.claim).unwrap_or(1), instance_id, observed.now),
@@ -179,7 +181,7 @@ async fn make_claim<T: Transport>(
         return Ok(ClaimResult::NotNow);
     };
     // The caches may lag behind: what they allowed is judged again. The slot was counted for this claim already.
-    let again = eligibility::plan(&ResetFacts { slot_holders: &[], ..observed.facts() }, &[target], observed.now);
+    let again = plan(&ResetFacts { slot_holders: &[], ..observed.facts() }, &[target], observed.now);
     if again.claims.is_empty() {
         return Ok(ClaimResult::NotNow);
     }
@@ -232,7 +234,7 @@ fn build_claim<T: Transport>(
             .start_time_evidence
             .filter(|_| found.is_some_and(|record| record.spec.account_name == observed.scope.account)),
         last_restart_time: before.last_restart_time,
-        row: Some(eligibility::initial_row(claim, number, now)),
+        row: Some(rows::initial_row(claim, number, now)),
         memory_lost_time: before.memory_lost_time,
         completed,
         ..ResetRecordStatus::default()

@@ -25,9 +25,8 @@ use crate::cluster::unreadable;
 use crate::cluster::wake::Waiter;
 use crate::controllers::Context;
 use crate::controllers::pass::{self, Subject};
-use crate::decide::reset::eligibility;
-use crate::decide::reset::eligibility::Plan;
-use crate::decide::reset::status;
+use crate::decide::reset::plan::{Plan, plan};
+use crate::decide::reset::{rows, status};
 use crate::ecs::Transport;
 use observe::Observed;
 
@@ -85,12 +84,12 @@ async fn reconcile_once<T: Transport>(
     let Some(observed) = observe::observe(context, object).await else {
         return Ok(Action::requeue(AFTER_START));
     };
-    let mut plan = eligibility::plan(&observed.facts(), &observed.targets(), observed.now);
+    let mut plan = plan(&observed.facts(), &observed.targets(), observed.now);
     claim::resolve(context, &observed, &mut plan).await?;
     let restored = claim::restore(context, &observed, &mut plan).await;
     let claimed = claim::make_claims(context, &observed, &mut plan).await;
     if let Some(account) = observed.account_out_of_use() {
-        eligibility::hold_up(&mut plan.rows, account);
+        rows::hold_up(&mut plan.rows, account);
     }
     let status = status::status(&observed.status_facts(&plan), observed.now);
     let written = publish::write(context, &observed, status).await?;

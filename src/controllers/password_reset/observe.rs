@@ -17,8 +17,9 @@ use crate::cloud::readings;
 use crate::cluster::secrets;
 use crate::controllers::Context;
 use crate::decide::history::{self, Request};
-use crate::decide::reset::eligibility::{BadRecord, Plan, ReadHold, ResetFacts, Target};
+use crate::decide::reset::facts::{BadRecord, ReadHold, ResetFacts, Target};
 use crate::decide::reset::password_rules::{self, Broken};
+use crate::decide::reset::plan::Plan;
 use crate::decide::reset::runs::{self, Begun};
 use crate::decide::reset::status::StatusFacts;
 use crate::decide::resolution::Resolution;
@@ -193,7 +194,7 @@ struct NotCheckedYet;
 
 /// The account as last checked; else why an object cannot have one.
 fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<UsableAccount>, Hold>, NotCheckedYet> {
-    let hold = |reason, message| Ok(Err(Hold { reason, message }));
+    let hold = |reason, message| Ok(Err(Hold::new(reason, message)));
     match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
         None => hold(Reason::AccountNotFound, format!("there is no ECSAccount {name}")),
         Some(DeserializeGuard(Err(_))) => Ok(Err(not_ready(name, Reason::InvalidSpec))),
@@ -244,11 +245,8 @@ fn can_be_compared(seen: &OwnedTarget, request: &Request, before: &PasswordReset
 impl Observed {
     /// What the plan takes.
     pub(super) fn facts(&self) -> ResetFacts<'_> {
-        let suspended = self
-            .object
-            .spec
-            .suspended()
-            .then(|| Hold { reason: Reason::Suspended, message: "suspended; nothing new is started".to_owned() });
+        let suspended =
+            self.object.spec.suspended().then(|| Hold::new(Reason::Suspended, "suspended; nothing new is started"));
         let hold = suspended.or_else(|| self.account_trouble.clone()).or_else(|| self.secret_trouble.clone());
         let account = self.account.as_ref();
         ResetFacts {

@@ -166,7 +166,7 @@ pub(super) fn may_send_now<T>(context: &Context<T>, observed: &Observed, spec: &
 
 /// What holds up a call of an account that is not there, or was not looked at yet.
 pub(super) fn not_known(account: &str) -> Hold {
-    Hold { reason: Reason::AccountNotReady, message: format!("ECSAccount {account} is not known") }
+    Hold::new(Reason::AccountNotReady, format!("ECSAccount {account} is not known"))
 }
 
 fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {

@@ -36,7 +36,7 @@ pub(super) async fn perform<T: Transport>(
     }
     let outcome = match send(context, observed, &record, call, &attempt, permit).await {
         Ok(reply) => outcome(reply, call, observed.later(context)),
-        Err(Hold { reason, message }) => CallOutcome::NotSent { reason, message },
+        Err(Hold { reason, message, .. }) => CallOutcome::NotSent { reason, message },
     };
     log(&record, call, &outcome);
     (record, outcome)
@@ -57,7 +57,7 @@ async fn send<T: Transport>(
         Call::Restart { .. } => (Reason::PasswordSet, "the restart"),
         Call::SetPassword | Call::SetPasswordAsStored => (Reason::SettingPassword, "the password"),
     };
-    let held = |why: &str| Hold { reason, message: format!("{sent} was not sent: {why}; it is tried again") };
+    let held = |why: &str| Hold::new(reason, format!("{sent} was not sent: {why}; it is tried again"));
     let (endpoint, credentials, destination) = prepare(account, &spec.region_id, observed.later(context))?;
     let stamp = Stamp { timestamp: attempt.timestamp.0, nonce: context.clock.nonce() };
     let signed: Signed<Accepted> = match call {

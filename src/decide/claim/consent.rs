@@ -35,7 +35,7 @@ pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Instan
 /// # Errors
 /// Why it may not be sent.
 pub fn consent_before_send(reading: Option<&Reading>, now: Timestamp) -> Result<(), Hold> {
-    let held = |reason, message: &str| Err(Hold { reason, message: message.to_owned() });
+    let held = |reason, message: &str| Err(Hold::new(reason, message));
     match reading.filter(|reading| reading.is_fresh(now)).map(|reading| &reading.seen) {
         Some(Some(seen)) if seen.permitted => Ok(()),
         Some(Some(_)) => held(Reason::InstanceNotAllowed, "the account's rules do not cover the instance any more"),

@@ -2,8 +2,12 @@
 //!
 //! It knows nothing of the machine that drives a claim.
 
-pub mod eligibility;
+mod eligibility;
 pub mod events;
+pub mod facts;
 pub mod password_rules;
+pub mod plan;
+pub mod remembered;
+pub mod rows;
 pub mod runs;
 pub mod status;

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::eligibility::{ResetFacts, Target};
+use super::facts::{ResetFacts, Target};
 use crate::api::password_reset::{Requested, Run, Trigger};
 use crate::api::reset_record::{Fingerprint, Phase, ResetRecord};
 use crate::decide::history::{self, Request};

@@ -11,8 +11,10 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::eligibility::{self, Plan, ReadHold, is_unread};
+use super::eligibility::is_unread;
+use super::facts::ReadHold;
 use super::password_rules::Broken;
+use super::plan::{Plan, secret_changed};
 use super::runs;
 use crate::api::Reason;
 use crate::api::conditions::{self, ConditionStatus, ConditionUpdate, find};
@@ -113,69 +115,122 @@ pub fn count(rows: &[InstanceRow]) -> Counts {
     counts
 }
 
+/// What a line of the table goes by.
+struct Progress<'a> {
+    facts: &'a StatusFacts<'a>,
+    counts: &'a Counts,
+    /// The rows that have not ended.
+    open: Vec<&'a InstanceRow>,
+    now: Timestamp,
+}
+
+impl Progress<'_> {
+    /// Whether nothing of the object is in flight.
+    fn only_waits(&self) -> bool {
+        self.open.iter().all(is_pending)
+    }
+}
+
+fn is_pending(row: &&InstanceRow) -> bool {
+    row.state == State::Pending
+}
+
+/// One answer to how the object is doing; `None`: it does not apply.
+type Line = fn(&Progress) -> Option<Summary>;
+
+/// All answers, in their order: the first that applies is the one.
+const LINES: &[Line] = &[ended, run_halted, paused_on_failure, suspended, records_unusable, held, slots_held, at_work];
+
 fn summarize(facts: &StatusFacts, counts: &Counts, now: Timestamp) -> Summary {
-    let rows = &facts.plan.rows;
-    let open: Vec<&InstanceRow> = rows.iter().filter(|row| !row.state.has_ended()).collect();
-    if open.is_empty() {
-        return ended(facts, counts);
+    let open = facts.plan.rows.iter().filter(|row| !row.state.has_ended()).collect();
+    let progress = Progress { facts, counts, open, now };
+    // The last line always applies.
+    LINES.iter().find_map(|line| line(&progress)).unwrap_or_else(|| Summary::working(Reason::Pending, String::new()))
+}
+
+impl Summary {
+    fn done(message: String) -> Self {
+        Self { status: ConditionStatus::True, reason: Reason::Succeeded, message, retrying: false }
     }
-    let is_pending = |row: &&InstanceRow| row.state == State::Pending;
-    if open.iter().all(is_pending)
-        && let Some(row) = open.iter().find(|row| row.reason().is_some_and(Reason::halts_run))
-    {
-        let reason = Reason::SecretChangedDuringRun;
-        return Summary { status: ConditionStatus::False, reason, message: row.message.clone(), retrying: false };
+
+    fn needs_person(reason: Reason, message: String) -> Self {
+        Self { status: ConditionStatus::False, reason, message, retrying: false }
     }
-    if facts.plan.paused && open.iter().all(is_pending) {
-        let message = format!(
+
+    fn working(reason: Reason, message: String) -> Self {
+        Self { status: ConditionStatus::Unknown, reason, message, retrying: false }
+    }
+
+    fn retrying(reason: Reason, message: String) -> Self {
+        Self { retrying: true, ..Self::working(reason, message) }
+    }
+}
+
+fn run_halted(progress: &Progress) -> Option<Summary> {
+    let row = progress.open.iter().find(|row| row.reason().is_some_and(Reason::halts_run))?;
+    let message = || row.message.clone();
+    progress.only_waits().then(|| Summary::needs_person(Reason::SecretChangedDuringRun, message()))
+}
+
+fn paused_on_failure(progress: &Progress) -> Option<Summary> {
+    let Progress { facts, open, .. } = progress;
+    let message = || {
+        format!(
             "{}; the other {} are left alone (maxFailures). Mend the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
-            failures(rows),
+            failures(&facts.plan.rows),
             open.len()
-        );
-        return Summary { status: ConditionStatus::False, reason: Reason::PausedOnFailure, message, retrying: false };
-    }
-    if facts.suspended && open.iter().all(is_pending) {
-        let message = format!("suspended; instances not begun: {}", open.len());
-        return Summary { status: ConditionStatus::Unknown, reason: Reason::Suspended, message, retrying: false };
-    }
-    if open.iter().all(|row| row.reason().is_some_and(Reason::is_unusable))
-        && let Some(row) = open.first()
-    {
-        let message = format!("{}: {}", row.instance_id, row.message);
-        return Summary { status: ConditionStatus::False, reason: Reason::InvalidSpec, message, retrying: false };
-    }
-    if let Some(Hold { reason, message }) = first_hold(facts) {
-        let human = reason.needs_person();
-        let lasts = facts.plan.unread_for_too_long || account_lasts(facts, now);
-        let stalled = (human || lasts) && open.iter().all(|row| is_pending(row) || is_unread(row));
-        let message = if stalled && !human {
-            let seconds = facts.patience.as_secs();
-            format!("{message}; it has been so for {seconds} s, and is tried again by itself")
-        } else {
-            message
-        };
-        let status = if stalled { ConditionStatus::False } else { ConditionStatus::Unknown };
-        return Summary { status, reason, message, retrying: !stalled };
-    }
-    if let Some(Hold { reason, message }) = facts.plan.held_up.as_ref().filter(|_| open.iter().all(is_pending)) {
-        return Summary { status: ConditionStatus::False, reason: *reason, message: message.clone(), retrying: false };
-    }
-    let at_work = |state| open.iter().find(|row| row.state == state);
-    let (reason, row) = if let Some(row) = at_work(State::Restarting) {
-        (Reason::Restarting, row)
-    } else if let Some(row) = at_work(State::SettingPassword).or_else(|| at_work(State::PasswordSet)) {
-        (Reason::SettingPasswords, row)
-    } else if let Some(row) = at_work(State::WaitingForStableState) {
-        (Reason::WaitingForStableState, row)
-    } else {
-        match open.first() {
-            Some(row) => (Reason::Pending, row),
-            None => return ended(facts, counts),
-        }
+        )
     };
+    (facts.plan.paused && progress.only_waits()).then(|| Summary::needs_person(Reason::PausedOnFailure, message()))
+}
+
+fn suspended(progress: &Progress) -> Option<Summary> {
+    let message = || format!("suspended; instances not begun: {}", progress.open.len());
+    (progress.facts.suspended && progress.only_waits()).then(|| Summary::working(Reason::Suspended, message()))
+}
+
+fn records_unusable(progress: &Progress) -> Option<Summary> {
+    let row = progress.open.first()?;
+    let message = || format!("{}: {}", row.instance_id, row.message);
+    let all = progress.open.iter().all(|row| row.reason().is_some_and(Reason::is_unusable));
+    all.then(|| Summary::needs_person(Reason::InvalidSpec, message()))
+}
+
+fn held(progress: &Progress) -> Option<Summary> {
+    let Progress { facts, open, now, .. } = progress;
+    let Hold { reason, message, .. } = first_hold(facts)?;
+    let lasts = facts.plan.unread_for_too_long || account_lasts(facts, *now);
+    let only_waits = open.iter().all(|row| is_pending(row) || is_unread(row));
+    Some(match (reason.needs_person(), lasts) {
+        (true, _) if only_waits => Summary::needs_person(reason, message),
+        (false, true) if only_waits => {
+            let seconds = facts.patience.as_secs();
+            let message = format!("{message}; it has been so for {seconds} s, and is tried again by itself");
+            Summary::needs_person(reason, message)
+        }
+        _ => Summary::retrying(reason, message),
+    })
+}
+
+fn slots_held(progress: &Progress) -> Option<Summary> {
+    let Hold { reason, message, .. } = progress.facts.plan.held_up.as_ref().filter(|_| progress.only_waits())?;
+    Some(Summary::needs_person(*reason, message.clone()))
+}
+
+fn at_work(progress: &Progress) -> Option<Summary> {
+    let Progress { counts, open, .. } = progress;
+    let in_state = |state| open.iter().find(|row| row.state == state);
+    let stages = [
+        (State::Restarting, Reason::Restarting),
+        (State::SettingPassword, Reason::SettingPasswords),
+        (State::PasswordSet, Reason::SettingPasswords),
+        (State::WaitingForStableState, Reason::WaitingForStableState),
+    ];
+    let stage = stages.into_iter().find_map(|(state, reason)| Some((reason, in_state(state)?)));
+    let (reason, row) = stage.or_else(|| Some((Reason::Pending, open.first()?)))?;
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
     let message = format!("{done} of {} instances done; {}: {}", counts.total, row.instance_id, row.message);
-    Summary { status: ConditionStatus::Unknown, reason, message, retrying: false }
+    Some(Summary::working(reason, message))
 }
 
 /// What is in the way of an object that is not done, whoever it may be.
@@ -188,7 +243,7 @@ fn first_hold(facts: &StatusFacts) -> Option<Hold> {
             Some((reason.rank().filter(|rank| wanted(*rank))?, reason, row))
         });
         let (_, reason, row) = ranked.min_by_key(|(rank, ..)| *rank)?;
-        Some(Hold { reason, message: format!("{}: {}", row.instance_id, row.message) })
+        Some(Hold::new(reason, format!("{}: {}", row.instance_id, row.message)))
     };
     facts
         .account_trouble
@@ -209,13 +264,15 @@ fn account_lasts(facts: &StatusFacts, now: Timestamp) -> bool {
     facts.account_trouble.is_some() && deadline.is_some_and(|deadline| now >= deadline)
 }
 
-/// The summary line of an object all of whose instances have ended.
-fn ended(facts: &StatusFacts, counts: &Counts) -> Summary {
+fn ended(progress: &Progress) -> Option<Summary> {
+    let Progress { facts, counts, open, .. } = progress;
+    if !open.is_empty() {
+        return None;
+    }
     let rows = &facts.plan.rows;
     if facts.plan.password.is_mixed {
-        let message = eligibility::secret_changed(facts.plan.password.instances, rows.len());
-        let reason = Reason::SecretChangedDuringRun;
-        return Summary { status: ConditionStatus::False, reason, message, retrying: false };
+        let message = secret_changed(facts.plan.password.instances, rows.len());
+        return Some(Summary::needs_person(Reason::SecretChangedDuringRun, message));
     }
     if counts.unknown == 0 && counts.failed == 0 {
         let parts = [
@@ -225,7 +282,7 @@ fn ended(facts: &StatusFacts, counts: &Counts) -> Summary {
         ];
         let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         let message = format!("{} of {} instances done: {}", counts.total, counts.total, parts.join(", "));
-        return Summary { status: ConditionStatus::True, reason: Reason::Succeeded, message, retrying: false };
+        return Some(Summary::done(message));
     }
     let failed: BTreeSet<Option<Reason>> =
         rows.iter().filter(|row| row.state == State::Failed).map(InstanceRow::reason).collect();
@@ -236,8 +293,7 @@ fn ended(facts: &StatusFacts, counts: &Counts) -> Summary {
         _ if counts.failed < counts.total => Reason::PartiallyFailed,
         only => only.unwrap_or(Reason::Failed),
     };
-    let message = failures(rows) + unresolved(facts, counts);
-    Summary { status: ConditionStatus::False, reason, message, retrying: false }
+    Some(Summary::needs_person(reason, failures(rows) + unresolved(facts, counts)))
 }
 
 /// Why a person's decision does not count, if there is one and an instance that is still Unknown.

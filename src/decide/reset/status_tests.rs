@@ -101,7 +101,7 @@ fn every_situation_has_its_conditions() {
 #[test]
 fn trouble_that_is_retried_is_named_by_ready_and_flagged_by_reconciling() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
-    let hold = Hold { reason: Reason::SecretNotFound, message: "no Secret".to_owned() };
+    let hold = Hold::new(Reason::SecretNotFound, "no Secret");
     let facts = StatusFacts { secret_trouble: Some(&hold), ..facts(&before, &request, &plan) };
     let status = status(&facts, at(0));
     assert_eq!(table(&status), ["Unknown", "True", "", "Unknown", "SecretNotFound"]);
@@ -112,7 +112,7 @@ fn trouble_that_is_retried_is_named_by_ready_and_flagged_by_reconciling() {
 #[test]
 fn a_namespace_that_is_not_allowed_needs_a_person() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
-    let hold = Hold { reason: Reason::NamespaceNotAllowed, message: "not allowed".to_owned() };
+    let hold = Hold::new(Reason::NamespaceNotAllowed, "not allowed");
     let facts = StatusFacts { account_trouble: Some(&hold), ..facts(&before, &request, &plan) };
     assert_eq!(table(&status(&facts, at(0))), ["False", "", "True", "False", "NamespaceNotAllowed"]);
 }
@@ -121,7 +121,7 @@ fn a_namespace_that_is_not_allowed_needs_a_person() {
 fn instances_that_may_not_be_read_need_a_person_and_those_that_cannot_be_do_not() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let show = |reason| {
-        let hold = Hold { reason, message: "refused".to_owned() };
+        let hold = Hold::new(reason, "refused");
         let trouble = ReadHold { hold, is_for_a_person: reason == Reason::NotPermitted };
         let facts = StatusFacts { poll_trouble: Some(&trouble), ..facts(&before, &request, &plan) };
         table(&status(&facts, at(0))).map(str::to_owned)
@@ -200,7 +200,7 @@ fn counts_and_progress_follow_the_rows() {
 #[test]
 fn a_read_refused_for_long_asks_a_person_once_nothing_is_at_work() {
     let (before, request) = (PasswordResetStatus::default(), request("1"));
-    let hold = Hold { reason: Reason::ReadRefused, message: "cn-hangzou: InvalidRegionId.NotFound".to_owned() };
+    let hold = Hold::new(Reason::ReadRefused, "cn-hangzou: InvalidRegionId.NotFound");
     let trouble = ReadHold { hold, is_for_a_person: true };
     let show = |rows: Vec<InstanceRow>, unread_for_too_long, poll_trouble| {
         let plan = Plan { unread_for_too_long, ..plan(rows) };
@@ -220,7 +220,7 @@ fn a_read_refused_for_long_asks_a_person_once_nothing_is_at_work() {
 #[test]
 fn an_account_that_stays_unusable_asks_a_person() {
     let (request, plan) = (request("1"), plan(vec![row(State::Pending)]));
-    let hold = Hold { reason: Reason::AccountNotReady, message: "CredentialsRefused".to_owned() };
+    let hold = Hold::new(Reason::AccountNotReady, "CredentialsRefused");
     let see = |before: &PasswordResetStatus, is_for_a_person: bool, now| {
         let account_patience = is_for_a_person.then_some(SignedDuration::from_secs(600));
         let facts = StatusFacts { account_trouble: Some(&hold), account_patience, ..facts(before, &request, &plan) };
@@ -238,7 +238,7 @@ fn an_account_that_stays_unusable_asks_a_person() {
 #[test]
 fn an_object_whose_slots_do_not_become_free_is_stalled_once_nothing_else_goes_on() {
     let (before, request) = (PasswordResetStatus::default(), request("1"));
-    let hold = Hold { reason: Reason::SlotHeld, message: "no slot".to_owned() };
+    let hold = Hold::new(Reason::SlotHeld, "no slot");
     let show = |rows| {
         let plan = Plan { held_up: Some(hold.clone()), ..plan(rows) };
         table(&status(&facts(&before, &request, &plan), at(0))).map(str::to_owned)

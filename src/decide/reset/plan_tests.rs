@@ -2,15 +2,24 @@
 
 use std::sync::LazyLock;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::*;
-use crate::api::password_reset::{PasswordSecretRef, RestartSpec, Trigger};
-use crate::api::reset_record::{Fingerprint, Phase, ResetRecordStatus};
+use crate::api::password_reset::{
+    PasswordResetSpec, PasswordSecretRef, PlannedAction, Requested, RestartSpec, Run, Trigger,
+};
+use crate::api::reset_record::{Fingerprint, Phase, ResetRecord, ResetRecordStatus};
 use crate::decide::budget;
 use crate::decide::claim::step::Change;
 use crate::decide::claim::transition;
 use crate::decide::fixtures::{at, bounds, claimed, owner, row};
+use crate::decide::history::Request;
+use crate::decide::reset::facts::{BadRecord, ReadHold};
+use crate::decide::reset::password_rules::Broken;
 use crate::decide::reset::password_rules::LineBreak;
+use crate::decide::reset::rows::hold_up;
 use crate::decide::resolution::Resolution;
+use crate::decide::{InstanceView, Power, Reading};
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -106,7 +115,7 @@ fn claims(plan: &Plan) -> Vec<&str> {
 
 #[test]
 fn an_account_out_of_use_is_shown_where_its_call_is_next() {
-    let account = Hold { reason: Reason::AccountNotReady, message: "not ready (CredentialsRefused)".to_owned() };
+    let account = Hold::new(Reason::AccountNotReady, "not ready (CredentialsRefused)");
     let row_in = |state| InstanceRow { state, reason: Reason::ECSUnavailable.to_string(), ..row(state) };
     let states =
         [State::Pending, State::SettingPassword, State::PasswordSet, State::Restarting, State::InEffect, State::Failed];
@@ -305,7 +314,7 @@ fn a_permitted_instance_that_waits_stays_in_sight_where_the_account_has_rules() 
     let guarded = ResetFacts { hides_unpermitted: true, ..object(&spec, &request) };
     let busy = plan(&guarded, &target, at(1));
     assert_eq!((busy.rows[0].reason().unwrap(), busy.watch.len()), (Reason::InstanceBusy, 1));
-    let hold = Some(Hold { reason: Reason::Suspended, message: "suspended".to_owned() });
+    let hold = Some(Hold::new(Reason::Suspended, "suspended"));
     target[0].reading = None;
     let blocked = plan(&ResetFacts { hold, ..guarded }, &target, at(1));
     assert_eq!(
@@ -601,7 +610,7 @@ fn the_objects_own_status_remembers_when_the_record_is_lost() {
 #[test]
 fn a_block_holds_back_what_has_not_begun() {
     let (spec, request, running) = (spec(2), request(), reading(Power::Running));
-    let hold = Hold { reason: Reason::Suspended, message: "suspended".to_owned() };
+    let hold = Hold::new(Reason::Suspended, "suspended");
     let object = ResetFacts { hold: Some(hold), ..object(&spec, &request) };
     let plan = plan(&object, &targets(&spec, Some(&running)), at(1));
     assert!(plan.claims.is_empty());
@@ -732,7 +741,7 @@ fn a_record_in_a_phase_of_another_version_is_waited_for_by_name() {
 
 fn refused() -> ReadHold {
     let message = "instances in cn-hangzou cannot be read: refused with InvalidRegionId.NotFound".to_owned();
-    ReadHold { hold: Hold { reason: Reason::ReadRefused, message }, is_for_a_person: true }
+    ReadHold { hold: Hold::new(Reason::ReadRefused, message), is_for_a_person: true }
 }
 
 /// The plan for one instance without a reading, whose row was `before`.
@@ -773,7 +782,7 @@ fn what_ecs_shows_after_a_refused_read_has_time_of_its_own() {
 
 #[test]
 fn trouble_that_passes_has_no_deadline() {
-    let hold = Hold { reason: Reason::ECSUnavailable, message: "no answer in time".to_owned() };
+    let hold = Hold::new(Reason::ECSUnavailable, "no answer in time");
     let trouble = ReadHold { hold, is_for_a_person: false };
     let plan = unread_plan(Some(&trouble), None, None, 0);
     assert_eq!((plan.rows[0].state, plan.wake, plan.unread_for_too_long), (State::Pending, None, false));

@@ -1,0 +1,188 @@
+//! The plan for all instances of an object: each is judged by itself, then failures and slots are counted over all of them.
+//!
+//! Nothing is claimed here: the shell writes each claim by compare-and-swap, and a lost race is judged again.
+
+use jiff::Timestamp;
+
+use super::eligibility::{Eligibility, deadline, is_unread, judge};
+use super::facts::{ResetFacts, Target};
+use super::remembered::{decision_counts_at, resolved_as};
+use super::runs::{self, Begun, RunPassword};
+use crate::api::Reason;
+use crate::api::password_reset::{InstanceRow, State};
+use crate::decide::bounds::SOON;
+use crate::decide::budget::{Holder, Outlook};
+use crate::decide::resolution::Decision;
+use crate::decide::row::advance;
+use crate::decide::{Hold, history, later};
+
+/// How many of those who hold a slot are named to one who waits for it.
+const SLOT_HOLDERS_NAMED: usize = 3;
+
+/// What was decided about all instances of an object.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// One row for each instance, in the order of the targets.
+    pub rows: Vec<InstanceRow>,
+    /// The instances to claim now.
+    pub claims: Vec<NewClaim>,
+    /// The instance whose Unknown restart a person has decided to have happened.
+    pub happened: Option<String>,
+    /// The instances of which readings are wanted.
+    pub watch: Vec<String>,
+    /// When to look again at the latest, if a moment is known.
+    pub wake: Option<Timestamp>,
+    /// Whether the rest is left alone because too many instances failed.
+    pub paused: bool,
+    /// The instances whose memory is lost, and is to be written down as such.
+    pub lost: Vec<String>,
+    /// The run that the status does not show yet, if one has begun.
+    pub begun: Option<Begun>,
+    /// The password of the run.
+    pub password: RunPassword,
+    /// Whether ECS has not let instances be read for `stableStateTimeoutSeconds`, and a person has to see to it.
+    pub unread_for_too_long: bool,
+    /// Why no slot becomes free by itself, where instances wait for one.
+    pub held_up: Option<Hold>,
+}
+
+/// An instance that may be claimed now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewClaim {
+    /// Its id.
+    pub instance_id: String,
+    /// The status it was seen in: Running or Stopped.
+    pub state_seen: String,
+    /// The row to begin with.
+    pub row: InstanceRow,
+}
+
+/// Decides about all instances. `targets` are in the order of their ids.
+#[must_use]
+pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
+    let verdicts: Vec<Eligibility> = targets.iter().map(|target| judge(object, target, now)).collect();
+    let failures = verdicts.iter().filter(|verdict| is_failure(verdict)).count();
+    let mut plan = Plan { paused: failures > object.spec.max_failures() as usize, ..Plan::default() };
+    let happened = targets.iter().find(|target| resolved_as(Decision::Happened, object, target, now));
+    plan.happened = happened.map(|target| target.instance_id.to_owned());
+    plan.wake = decision_counts_at(object, targets, now);
+    plan.begun = runs::begun(object, targets);
+    plan.password = runs::password(object, targets, plan.begun);
+    let mut free = (object.spec.max_unavailable() as usize).saturating_sub(object.slot_holders.len());
+    let mut waits_for_a_slot = false;
+    for (verdict, target) in verdicts.into_iter().zip(targets) {
+        match verdict {
+            Eligibility::Settled { row, .. } => plan.rows.push(row),
+            Eligibility::Lost { row } => {
+                plan.lost.push(row.instance_id.clone());
+                plan.rows.push(row);
+            }
+            Eligibility::Waits { row, until, watch } => {
+                plan.wake = earliest(plan.wake, until);
+                plan.unread_for_too_long |= is_unread(&row) && now >= deadline(object, &row, now);
+                if watch {
+                    plan.watch.push(row.instance_id.clone());
+                }
+                plan.rows.push(row);
+            }
+            Eligibility::Ready { mut row, state_seen } => {
+                plan.watch.push(row.instance_id.clone());
+                if let Some(message) = has_another_password(object, target, &plan.password) {
+                    let reason = Reason::SecretChangedDuringRun;
+                    advance(&mut row, State::Pending, reason, message, now);
+                } else if plan.paused {
+                    let message = "left alone, since more instances failed than maxFailures allows; see the annotation retry-requested-at";
+                    advance(&mut row, State::Pending, Reason::PausedOnFailure, message.to_owned(), now);
+                } else if free == 0 {
+                    waits_for_a_slot = true;
+                    let message = waits_for_slot(object, &plan.claims);
+                    advance(&mut row, State::Pending, Reason::WaitingForSlot, message, now);
+                } else {
+                    free -= 1;
+                    plan.claims.push(NewClaim { instance_id: row.instance_id.clone(), state_seen, row: row.clone() });
+                }
+                plan.rows.push(row);
+            }
+        }
+    }
+    if waits_for_a_slot {
+        look_at_slots(object, targets, &mut plan, now);
+    }
+    plan
+}
+
+/// For the instances that wait for a slot: whether one becomes free by itself, and when that is looked at again.
+fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: Timestamp) {
+    let is_listed = |id: &&String| targets.iter().any(|target| target.instance_id == *id);
+    let holders = object.slot_holders.iter().map(|holder| &holder.instance_id).filter(is_listed);
+    plan.watch.extend(holders.cloned());
+    let mut stay = Vec::new();
+    for Holder { instance_id, outlook } in object.slot_holders {
+        match outlook {
+            Outlook::Frees => {}
+            // The reading that decides comes a little later.
+            Outlook::FreesUntil(then) => plan.wake = earliest(plan.wake, Some(later((*then).max(now), SOON))),
+            Outlook::Stays(why) => stay.push(format!("{instance_id}: {why}")),
+        }
+    }
+    if plan.claims.is_empty() && stay.len() == object.slot_holders.len() {
+        let more = stay.len().saturating_sub(SLOT_HOLDERS_NAMED);
+        stay.truncate(SLOT_HOLDERS_NAMED);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let message = format!(
+            "no slot becomes free, maxUnavailable is {}; {}{more}",
+            object.spec.max_unavailable(),
+            stay.join("; ")
+        );
+        plan.held_up = Some(Hold::new(Reason::SlotHeld, message));
+    }
+}
+
+/// Whom an instance waits for. Somebody who wonders why nothing goes on has to know which instance to look at.
+fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> String {
+    let holders = object.slot_holders.iter().map(|holder| &holder.instance_id);
+    let holders = holders.chain(claims.iter().map(|claim| &claim.instance_id));
+    let named: Vec<&str> = holders.map(String::as_str).take(SLOT_HOLDERS_NAMED).collect();
+    let more = (object.slot_holders.len() + claims.len()).saturating_sub(named.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let max_unavailable = object.spec.max_unavailable();
+    format!("waiting for a slot; maxUnavailable allows {max_unavailable}, held by {}{more}", named.join(", "))
+}
+
+/// Why an instance may not be given the password that the Secret holds now; `None`: it may.
+fn has_another_password(object: &ResetFacts, target: &Target, password: &RunPassword) -> Option<String> {
+    if let Some(instance_id) = &password.other_in_flight {
+        return Some(format!(
+            "the Secret was changed while the password of {instance_id} is being set; waiting for its end"
+        ));
+    }
+    let (now, first) = (object.request.fingerprint.as_ref()?, runs::password_for(object, target, password)?);
+    history::differs(first, now).then(|| secret_changed(password.instances, object.spec.instance_ids.len()))
+}
+
+/// That a run has one password, and the two ways on.
+pub(super) fn secret_changed(with_the_first: usize, all: usize) -> String {
+    let verb = if with_the_first == 1 { "has" } else { "have" };
+    format!(
+        "{with_the_first} of {all} {verb} the earlier password; set a new runID to reset all with the present one, or put the earlier value back"
+    )
+}
+
+fn is_failure(verdict: &Eligibility) -> bool {
+    let (Eligibility::Settled { row, is_of_this_retry: true } | Eligibility::Lost { row }) = verdict else {
+        return false;
+    };
+    match row.state {
+        State::Failed | State::Unknown => true,
+        State::EffectiveAtNextStart => row.reason().is_some_and(Reason::counts_as_failure),
+        _ => false,
+    }
+}
+
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    [a, b].into_iter().flatten().min()
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,121 @@
+//! What is remembered of an instance for this object: whether it is done, in flight, superseded, or whether its memory is lost.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::eligibility::fresh;
+use super::facts::{ResetFacts, Target};
+use crate::api::Reason;
+use crate::api::password_reset::{InstanceRow, State};
+use crate::api::reset_record::{Owner, OwnerHistory, Phase, ResetRecord};
+use crate::decide::history;
+use crate::decide::memory::{self, Loss, OwnMemory};
+use crate::decide::resolution::Decision;
+
+/// The row of an instance that this object's own claim is at work on.
+pub(super) fn in_flight(object: &ResetFacts, target: &Target) -> Option<InstanceRow> {
+    let record = target.record.filter(|record| record.spec.owner.is(&object.request.owner))?;
+    let is_at_work = |phase: Phase| !phase.has_ended() && phase != Phase::Unrecognized;
+    let status = record.status.as_ref().filter(|status| is_at_work(status.phase))?;
+    status.row.clone().or_else(|| target.before.cloned())
+}
+
+/// The row of an instance that needs nothing, and the retry annotation of its run.
+pub(super) fn done<'a>(
+    object: &'a ResetFacts,
+    target: &'a Target,
+    now: Timestamp,
+) -> Option<(InstanceRow, Option<&'a String>)> {
+    let record =
+        target.record.map(|record| (record, record.status.as_ref().map_or(&[][..], |status| &status.completed)));
+    let entry = record.and_then(|(_, completed)| history::entry_of(completed, &object.request.owner));
+    let (mut row, retry) = match entry {
+        Some(entry) => {
+            let is_needed = history::is_needed(Some(entry), object.request)
+                || resolved_as(Decision::RestartAgain, object, target, now);
+            (!is_needed).then(|| (entry.row.clone(), entry.retry.as_ref()))?
+        }
+        None => in_status(object, target)?,
+    };
+    let superseded_at =
+        record.and_then(|(record, completed)| reset_since(record, completed, &object.request.owner, entry));
+    if let Some(at) = superseded_at.filter(|_| row.state != State::Failed) {
+        let before = target.before.filter(|row| row.state == State::Superseded).and_then(|row| row.state_time.clone());
+        row.state_time = before.or(Some(Time(at)));
+        row.state = State::Superseded;
+        Reason::Superseded.as_str().clone_into(&mut row.reason);
+        "another PasswordReset has since reset this instance".clone_into(&mut row.message);
+    }
+    Some((row, retry))
+}
+
+/// The second memory, the object's own status: for a record that is lost, or that was made anew for another owner since.
+fn in_status<'a>(object: &'a ResetFacts, target: &'a Target) -> Option<(InstanceRow, Option<&'a String>)> {
+    let requested = object.requested?;
+    let row = target.before.filter(|row| row.state.has_ended() && !row.reason().is_some_and(Reason::is_of_object))?;
+    let is_remembered = history::covers(&requested.tokens, &object.request.tokens)
+        && (row.state != State::Failed || !history::asks_again(requested.retry.as_ref(), object.request));
+    is_remembered.then(|| (row.clone(), requested.retry.as_ref()))
+}
+
+/// Whether a person has decided so on the claim that the target's record holds.
+pub(super) fn resolved_as(decision: Decision, object: &ResetFacts, target: &Target, now: Timestamp) -> bool {
+    let resolution = object.request.resolution.as_ref().filter(|resolution| resolution.decision == decision);
+    let counts = |record| resolution.is_some_and(|resolution| resolution.counts(record, &object.request.owner, now));
+    target.record.is_some_and(counts)
+}
+
+/// When the claim that a person has decided on is drained, if it is not yet.
+pub(super) fn decision_counts_at(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Option<Timestamp> {
+    let resolution = object.request.resolution.as_ref()?;
+    let record = targets.iter().find(|target| target.instance_id == resolution.instance_id)?.record?;
+    let drained_at = record.status.as_ref()?.unanswered_until.as_ref()?.0;
+    (drained_at > now && resolution.counts(record, &object.request.owner, drained_at)).then_some(drained_at)
+}
+
+/// When another owner has set a password after `owner` has: by a later entry, or by the claim in progress. A record without an
+/// entry of `owner` was made anew, so all of it is later.
+fn reset_since(
+    record: &ResetRecord,
+    completed: &[OwnerHistory],
+    owner: &Owner,
+    entry: Option<&OwnerHistory>,
+) -> Option<Timestamp> {
+    let at_work = record.status.as_ref().filter(|status| !record.spec.owner.is(owner) && !status.phase.has_ended());
+    let in_progress = at_work.and_then(|status| status.password_acknowledged_at.as_ref());
+    let own = completed.iter().position(|other| other.owner.is(owner));
+    // The order is that of the ends. One that has ended later without a password may have set its last one before.
+    let later = completed.iter().skip(own.map_or(0, |own| own + 1));
+    let mut theirs = later.filter_map(|entry| entry.last_password_set_time.as_ref());
+    // Where it is not known whether a password was set, none was after the end.
+    let ours = entry.and_then(|entry| entry.row.password_set_time.as_ref().or(entry.row.state_time.as_ref()));
+    theirs.find(|theirs| ours.is_none_or(|ours| theirs.0 >= ours.0)).or(in_progress).map(|theirs| theirs.0)
+}
+
+/// What the object remembers of an instance.
+pub fn own_memory<'a>(object: &ResetFacts<'a>, target: &Target<'a>) -> OwnMemory<'a> {
+    OwnMemory {
+        owner: &object.request.owner,
+        tokens: &object.request.tokens,
+        row: target.before,
+        requested: object.requested,
+        run: object.run,
+    }
+}
+
+/// What happened to the memory of an instance. Not a word of a record to an object that may not know the instance.
+#[must_use]
+pub fn loss(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Loss> {
+    let loss = memory::loss(target.record, own_memory(object, target)).filter(|_| target.bad_record.is_none())?;
+    let is_own = |record: &ResetRecord| record.spec.owner.is(&object.request.owner);
+    let is_known = target.before.is_some_and(|row| row.claim.is_some()) || target.record.is_some_and(is_own);
+    let is_shown = || fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
+    (!object.hides_unpermitted || is_known || is_shown()).then_some(loss)
+}
+
+/// Whether a loss may be written into the record. Not while another object's claim goes on, unless that is what is damaged.
+#[must_use]
+pub fn may_restore(object: &ResetFacts, target: &Target, loss: Loss) -> bool {
+    let is_busy = |record: &ResetRecord| !record.phase().has_ended() && !record.spec.owner.is(&object.request.owner);
+    loss == Loss::Incomplete || !target.record.is_some_and(is_busy)
+}
