@@ -237,7 +237,10 @@ fn a_secret_changed_in_mid_run_stalls_until_a_new_run_id() {
     assert_eq!((&ready["status"], &condition(&status, "Stalled")["status"]), (&json!("False"), &json!("True")));
     let message = "2 of 3 have the earlier password; set a new runID to reset all with the present one, or put the earlier value back";
     assert_eq!(ready["message"], message);
-    assert!(world.events("web").iter().any(|event| event["reason"] == "SecretChangedDuringRun"));
+    // The event is written after the status.
+    eventually("an event", || {
+        world.events("web").iter().any(|event| event["reason"] == "SecretChangedDuringRun").then_some(())
+    });
     world.assert_starts_nothing("web", |world| world.annotate("web", "retry-requested-at", Some("today")));
     world.assert_untouched(THREE[2]);
 

@@ -97,7 +97,7 @@ pub struct Fingerprint {
 }
 
 /// Where a claimed password is read from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub struct ClaimedSecretRef {
     /// The owner's namespace.
     pub namespace: String,

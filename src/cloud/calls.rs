@@ -65,12 +65,12 @@ impl<T: Transport> Calls<T> {
         }
     }
 
-    /// Leave to make one call now, or when to come back.
+    /// Leave for `who` to make one call now, or when to come back.
     ///
     /// # Errors
     /// The moment to come back at.
-    pub fn acquire_rate(&self, account: &str, region: &str, action: ApiCall) -> Result<RatePermit, Instant> {
-        self.limiter.try_acquire(&key(account, region, action))
+    pub fn acquire_rate(&self, account: &str, region: &str, action: ApiCall, who: &str) -> Result<RatePermit, Instant> {
+        self.limiter.try_acquire(&key(account, region, action), who)
     }
 
     /// Sends a signed call, once. `permit` was taken for it, before its attempt was stored.

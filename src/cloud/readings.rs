@@ -17,6 +17,8 @@ use crate::ecs::{
 
 /// 100 ids fit one page; a gateway that keeps handing out tokens is not followed for ever.
 const PAGES_MAX: usize = 20;
+/// How the poll task is known to the limiter.
+const POLL: &str = "poll";
 
 /// Reads instances for the poll tasks.
 pub struct Reader<T> {
@@ -55,7 +57,7 @@ impl<T: Transport> Reader<T> {
         for _ in 0..PAGES_MAX {
             let permit = self
                 .calls
-                .acquire_rate(&scope.account, &scope.region_id, ApiCall::DescribeInstances)
+                .acquire_rate(&scope.account, &scope.region_id, ApiCall::DescribeInstances, POLL)
                 .map_err(DescribeError::NotBefore)?;
             let stamp = self.calls.stamp(account.clock());
             let signed = describe_instances(&endpoint, credentials, ids, next_token.as_deref(), &stamp);
@@ -80,7 +82,7 @@ pub async fn may_describe<T: Transport>(
     now: Timestamp,
 ) -> Option<bool> {
     let (endpoint, credentials, destination) = prepare(account, region, now).ok()?;
-    let permit = calls.acquire_rate(&account.name, region, ApiCall::DescribeInstances).ok()?;
+    let permit = calls.acquire_rate(&account.name, region, ApiCall::DescribeInstances, instance_id).ok()?;
     let stamp = calls.stamp(account.clock());
     let signed = describe_instances_dry_run(&endpoint, credentials, &[instance_id.to_owned()], &stamp);
     match calls.send(destination, permit, signed).await.result {

@@ -1,84 +1,130 @@
 //! The records as far as this process knows them: what the watch has shown, plus its own writes that it has not yet.
 //!
-//! An unusable record counts as none: one that cannot be read, or that claims another instance than it is named after.
-//! It holds nobody's slot, teaches nothing, and is told as the trouble of the instance in its name.
+//! Records are kept by name, and indexed by owner and by account and region, so that no reconcile walks all of them. What is handed out
+//! is shared, not copied.
 //!
-//! Good for counting slots and for deciding what is worth a look. Never for "already done": every pass reads its record
-//! from the API server, and every write is a compare-and-swap.
+//! An unusable record counts as none: one that cannot be read, or that claims another instance than it is named after.
+//! It holds nobody's slot, teaches nothing, and is reported as the problem of the instance in its name.
+//!
+//! A reconcile decides on the newest version that is known here. What makes that safe is the write: it replaces exactly that version, and
+//! a record that turned out to be another is doubted until it is read again.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::api::ObjectMeta;
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
-use crate::api::reset_record::ResetRecord;
+use crate::api::reset_record::{Owner, ResetRecord};
+use crate::decide::claim::next::is_done;
+use crate::decide::claim::start_time::Evidence;
 use crate::decide::reset::facts::BadRecord;
 
-/// The records.
-pub struct Ledger {
-    namespace: String,
-    watched: Store<DeserializeGuard<ResetRecord>>,
-    own: OwnWrites,
-}
-
-/// This process's writes that the watch has not shown yet, by name. Shared with the watch's stream.
+/// The records. Shared with the watch's stream, which shows it each event.
 #[derive(Clone, Default)]
-pub struct OwnWrites(Arc<Mutex<Own>>);
+pub struct Ledger(Arc<Mutex<Known>>);
 
 #[derive(Default)]
-struct Own {
-    writes: HashMap<String, Arc<ResetRecord>>,
-    /// Those that a complete list does not hold: it was read before them, or they were deleted while there was no watch.
+struct Known {
+    watched: HashMap<String, Shown>,
+    /// The pages of a list that is not complete yet.
+    listing: HashMap<String, Shown>,
+    /// This process's writes that the watch has not shown yet.
+    own: HashMap<String, Arc<ResetRecord>>,
+    /// Those that are to be read before they are gone by.
     doubted: BTreeSet<String>,
+    index: Index,
 }
 
-impl Own {
-    fn insert(&mut self, name: String, record: ResetRecord) {
-        self.doubted.remove(&name);
-        self.writes.insert(name, Arc::new(record));
-    }
-
-    fn remove(&mut self, name: &str) {
-        self.doubted.remove(name);
-        self.writes.remove(name);
-    }
+/// A record as the watch shows it.
+struct Shown {
+    metadata: ObjectMeta,
+    record: Result<Arc<ResetRecord>, BadRecord>,
 }
 
-impl OwnWrites {
-    fn lock(&self) -> MutexGuard<'_, Own> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Forgets what the watch has now shown, as `watched` holds it. A list fills that only when it is complete.
-    pub fn seen(&self, event: &Event<DeserializeGuard<ResetRecord>>, watched: &Store<DeserializeGuard<ResetRecord>>) {
-        let mut own = self.lock();
-        let mut show = |shown: &DeserializeGuard<ResetRecord>| {
-            if own.writes.get(&shown.name_any()).is_some_and(|record| !is_newer(record.meta(), shown.meta())) {
-                own.remove(&shown.name_any());
-            }
+impl Shown {
+    fn new(guard: &DeserializeGuard<ResetRecord>) -> Self {
+        let record = match &guard.0 {
+            Ok(record) if record.is_named_after_its_instance() => Ok(Arc::new(record.clone())),
+            Ok(_) => Err(BadRecord::OfAnotherInstance),
+            Err(_) => Err(BadRecord::Unreadable),
         };
-        match event {
-            Event::Apply(guard) => show(guard),
-            Event::InitDone => {
-                let listed = watched.state();
-                for guard in &listed {
-                    show(guard);
+        // Of a usable record the metadata is in the record.
+        let metadata = if record.is_ok() { ObjectMeta::default() } else { guard.meta().clone() };
+        Self { metadata, record }
+    }
+
+    fn metadata(&self) -> &ObjectMeta {
+        self.record.as_ref().map_or(&self.metadata, |record| record.meta())
+    }
+}
+
+/// Where a record belongs: its owner, and what it teaches of its account and region.
+#[derive(Clone, PartialEq, Eq)]
+struct Entry {
+    owner: OwnerKey,
+    place: Place,
+    evidence: Evidence,
+    is_open: bool,
+}
+
+/// What is known of the records of one account and region.
+#[derive(Default)]
+struct AtPlace {
+    records: usize,
+    evidence: Evidence,
+    /// Those on which something is left to do.
+    open: BTreeSet<String>,
+}
+
+type OwnerKey = (String, String);
+type Place = (String, String);
+
+#[derive(Default)]
+struct Index {
+    entries: HashMap<String, Entry>,
+    by_owner: HashMap<OwnerKey, BTreeSet<String>>,
+    by_place: BTreeMap<Place, AtPlace>,
+}
+
+impl Index {
+    fn set(&mut self, name: &str, record: Option<&ResetRecord>) {
+        let entry = record.map(|record| Entry {
+            owner: (record.spec.owner.namespace.clone(), record.spec.owner.name.clone()),
+            place: (record.spec.account_name.clone(), record.spec.region_id.clone()),
+            evidence: Evidence::of(record),
+            is_open: !is_done(record),
+        });
+        if self.entries.get(name) == entry.as_ref() {
+            return;
+        }
+        if let Some(Entry { owner, place, evidence, .. }) = self.entries.remove(name) {
+            if let Some(names) = self.by_owner.get_mut(&owner) {
+                names.remove(name);
+                if names.is_empty() {
+                    self.by_owner.remove(&owner);
                 }
-                let listed: HashSet<String> = listed.iter().map(|guard| guard.name_any()).collect();
-                let Own { writes, doubted } = &mut *own;
-                doubted.extend(writes.keys().filter(|name| !listed.contains(*name)).cloned());
             }
-            Event::Delete(guard) => {
-                let name = guard.name_any();
-                if own.writes.get(&name).is_some_and(|record| record.uid() == guard.uid()) {
-                    own.remove(&name);
+            if let Some(there) = self.by_place.get_mut(&place) {
+                there.records -= 1;
+                there.evidence = there.evidence.less(evidence);
+                there.open.remove(name);
+                if there.records == 0 {
+                    self.by_place.remove(&place);
                 }
             }
-            Event::Init | Event::InitApply(_) => {}
+        }
+        if let Some(entry) = entry {
+            self.by_owner.entry(entry.owner.clone()).or_default().insert(name.to_owned());
+            let there = self.by_place.entry(entry.place.clone()).or_default();
+            there.records += 1;
+            there.evidence = there.evidence.and(entry.evidence);
+            if entry.is_open {
+                there.open.insert(name.to_owned());
+            }
+            self.entries.insert(name.to_owned(), entry);
         }
     }
 }
@@ -88,80 +134,173 @@ fn is_newer(record: &ObjectMeta, than: &ObjectMeta) -> bool {
     record.uid != than.uid || record.generation > than.generation
 }
 
+impl Known {
+    fn newest(&self, name: &str) -> Option<&Arc<ResetRecord>> {
+        let own = self.own.get(name);
+        own.or_else(|| self.watched.get(name)?.record.as_ref().ok()).filter(|it| it.is_named_after_its_instance())
+    }
+
+    fn reindex(&mut self, name: &str) {
+        let newest = self.newest(name).cloned();
+        self.index.set(name, newest.as_deref());
+    }
+
+    /// Takes in what the watch shows of a name, `None`: that it is gone. Returns the record that is gone.
+    fn show(&mut self, name: String, shown: Option<Shown>) -> Option<Arc<ResetRecord>> {
+        if let Some(shown) = &shown
+            && self.own.get(&name).is_some_and(|own| !is_newer(own.meta(), shown.metadata()))
+        {
+            self.own.remove(&name);
+            self.doubted.remove(&name);
+        }
+        let is_gone = shown.is_none();
+        let before = match shown {
+            Some(shown) => self.watched.insert(name.clone(), shown),
+            None => self.watched.remove(&name),
+        };
+        self.reindex(&name);
+        before.filter(|_| is_gone)?.record.ok()
+    }
+
+    fn relist(&mut self) -> Vec<Arc<ResetRecord>> {
+        let listed = std::mem::take(&mut self.listing);
+        let gone: Vec<String> = self.watched.keys().filter(|name| !listed.contains_key(*name)).cloned().collect();
+        let gone = gone.into_iter().filter_map(|name| self.show(name, None)).collect();
+        let names: BTreeSet<String> = listed.keys().cloned().collect();
+        for (name, shown) in listed {
+            self.show(name, Some(shown));
+        }
+        // The list was read before them, or they were deleted while there was no watch.
+        self.doubted.extend(self.own.keys().filter(|name| !names.contains(*name)).cloned());
+        gone
+    }
+}
+
 impl Ledger {
-    /// The records of the controller's namespace.
-    #[must_use]
-    pub fn new(namespace: &str, watched: Store<DeserializeGuard<ResetRecord>>, own: OwnWrites) -> Self {
-        Self { namespace: namespace.to_owned(), watched, own }
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in an event of the watch, and returns the records that are gone by it. A list counts once it is complete.
+    pub fn watched(&self, event: &Event<DeserializeGuard<ResetRecord>>) -> Vec<Arc<ResetRecord>> {
+        let mut known = self.lock();
+        match event {
+            Event::Apply(guard) => known.show(guard.name_any(), Some(Shown::new(guard))).into_iter().collect(),
+            Event::Init => {
+                known.listing.clear();
+                Vec::new()
+            }
+            Event::InitApply(guard) => {
+                known.listing.insert(guard.name_any(), Shown::new(guard));
+                Vec::new()
+            }
+            Event::InitDone => known.relist(),
+            Event::Delete(guard) => {
+                let name = guard.name_any();
+                if known.own.get(&name).is_some_and(|own| own.uid() == guard.uid()) {
+                    known.own.remove(&name);
+                    known.doubted.remove(&name);
+                }
+                known.show(name, None).into_iter().collect()
+            }
+        }
     }
 
     /// Remembers a record as this process has just written or read it.
     pub fn put(&self, record: ResetRecord) {
         let name = record.name_any();
-        let is_shown = self.shown(&name).is_some_and(|shown| !is_newer(record.meta(), shown.meta()));
-        let mut own = self.own.lock();
+        let mut known = self.lock();
+        known.doubted.remove(&name);
+        let is_shown = known.watched.get(&name).is_some_and(|shown| !is_newer(record.meta(), shown.metadata()));
         if !is_shown {
-            own.insert(name, record);
-        } else if own.writes.get(&name).is_some_and(|own| own.uid() != record.uid()) {
-            // It was deleted, and made anew by another process, while the watch was interrupted.
-            own.remove(&name);
+            known.own.insert(name.clone(), Arc::new(record));
+        } else if known.own.get(&name).is_some_and(|own| own.uid() != record.uid()) {
+            // It was deleted, and created again by another process, while the watch was interrupted.
+            known.own.remove(&name);
         }
+        known.reindex(&name);
     }
 
     /// Forgets a record that was not found at the API server.
     pub fn forget(&self, name: &str) {
-        self.own.lock().remove(name);
+        let mut known = self.lock();
+        known.own.remove(name);
+        known.doubted.remove(name);
+        known.reindex(name);
     }
 
-    /// The records that this process has written and that a complete list does not hold, in the order of their names: they are to be
-    /// read, and put or forgotten by what the API server says.
+    /// Notes that a record is not what was known of it: a write upon it met a conflict, or was not answered.
+    pub fn doubt(&self, name: &str) {
+        self.lock().doubted.insert(name.to_owned());
+    }
+
+    /// Whether a record is to be read before it is gone by.
+    #[must_use]
+    pub fn is_doubted(&self, name: &str) -> bool {
+        self.lock().doubted.contains(name)
+    }
+
+    /// The records that are to be read, and put or forgotten by what the API server says, in the order of their names: those of a lost
+    /// race, and those that this process has written and a complete list does not hold.
     #[must_use]
     pub fn doubted(&self) -> Vec<String> {
-        self.own.lock().doubted.iter().cloned().collect()
+        self.lock().doubted.iter().cloned().collect()
     }
 
     /// A record by name, in its newest known form.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<ResetRecord>> {
-        let newest = self.own.lock().writes.get(name).cloned().or_else(|| self.shown(name));
-        newest.filter(|record| record.is_named_after_its_instance())
+        self.lock().newest(name).cloned()
     }
 
     /// Why a record that is there is unusable. [`Self::get`] has none then.
     #[must_use]
     pub fn record_problem(&self, name: &str) -> Option<BadRecord> {
-        if self.own.lock().writes.contains_key(name) {
+        let known = self.lock();
+        if known.own.contains_key(name) {
             return None;
         }
-        match &self.watched.get(&ObjectRef::new(name).within(&self.namespace))?.0 {
-            Ok(record) => (!record.is_named_after_its_instance()).then_some(BadRecord::OfAnotherInstance),
-            Err(_) => Some(BadRecord::Unreadable),
-        }
+        known.watched.get(name)?.record.as_ref().err().copied()
     }
 
-    /// Looks at all records in their newest known form. They are shared, not copied: every pass counts slots.
-    pub fn with_records<R>(&self, look: impl FnOnce(&[&ResetRecord]) -> R) -> R {
-        let (own, watched) = (self.own.lock().writes.clone(), self.watched.state());
-        // A write of ours that is newer takes the place of what the watch has shown, whoever it belongs to.
-        let is_newest =
-            |record: &&ResetRecord| !record.metadata.name.as_ref().is_some_and(|name| own.contains_key(name));
-        let shown = watched.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(is_newest);
-        let known = shown.chain(own.values().map(AsRef::as_ref));
-        look(&known.filter(|record| record.is_named_after_its_instance()).collect::<Vec<_>>())
+    /// The records whose claim is of `owner`, in the order of their names.
+    #[must_use]
+    pub fn of_owner(&self, owner: &Owner) -> Vec<Arc<ResetRecord>> {
+        let known = self.lock();
+        let names = known.index.by_owner.get(&(owner.namespace.clone(), owner.name.clone()));
+        names.into_iter().flatten().filter_map(|name| known.newest(name).cloned()).collect()
     }
 
-    fn shown(&self, name: &str) -> Option<Arc<ResetRecord>> {
-        let guard = self.watched.get(&ObjectRef::new(name).within(&self.namespace))?;
-        guard.0.as_ref().ok().map(|record| Arc::new(record.clone()))
+    /// What the records of an account and region teach.
+    #[must_use]
+    pub fn evidence(&self, account_name: &str, region_id: &str) -> Evidence {
+        let place = (account_name.to_owned(), region_id.to_owned());
+        self.lock().index.by_place.get(&place).map(|there| there.evidence).unwrap_or_default()
+    }
+
+    /// The names of an account's records on which something is left to do.
+    #[must_use]
+    pub fn open_of_account(&self, account_name: &str) -> Vec<String> {
+        let known = self.lock();
+        let there = known.index.by_place.iter().filter(|((account, _), _)| account == account_name);
+        there.flat_map(|(_, there)| there.open.iter().cloned()).collect()
+    }
+
+    /// The regions in which an account has records.
+    #[must_use]
+    pub fn regions(&self, account_name: &str) -> BTreeSet<String> {
+        let known = self.lock();
+        let of_account = known.index.by_place.keys().filter(|(account, _)| account == account_name);
+        of_account.map(|(_, region)| region.clone()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use kube::core::error_boundary::InvalidObject;
-    use kube::runtime::reflector::store;
 
     use super::*;
+    use crate::api::reset_record::{Phase, StartTimeEvidence};
     use crate::decide::fixtures::{claimed, owner};
 
     fn version(generation: i64) -> ResetRecord {
@@ -178,17 +317,15 @@ mod tests {
 
     /// A ledger, and its watch: what shows it an event.
     fn ledger() -> (Ledger, impl FnMut(Event<DeserializeGuard<ResetRecord>>)) {
-        let ((watched, mut writer), own) = (store(), OwnWrites::default());
-        let ledger = Ledger::new("system", watched.clone(), own.clone());
-        let show = move |event| {
-            writer.apply_watcher_event(&event);
-            own.seen(&event, &watched);
-        };
-        (ledger, show)
+        let ledger = Ledger::default();
+        let watch = ledger.clone();
+        (ledger, move |event| {
+            watch.watched(&event);
+        })
     }
 
     fn count(ledger: &Ledger, owner_name: &str) -> usize {
-        ledger.with_records(|records| records.iter().filter(|record| record.spec.owner.is(&owner(owner_name))).count())
+        ledger.of_owner(&owner(owner_name)).len()
     }
 
     #[test]
@@ -215,7 +352,7 @@ mod tests {
             show(event);
             assert_eq!(count(&ledger, "web"), 1);
         }
-        assert!(ledger.own.lock().writes.is_empty(), "the watch has shown it");
+        assert!(ledger.lock().own.is_empty(), "the watch has shown it");
         assert!(ledger.doubted().is_empty());
     }
 
@@ -294,6 +431,36 @@ mod tests {
         assert_eq!(ledger.record_problem("cn-hangzhou.i-bp1a0000"), Some(BadRecord::OfAnotherInstance));
         show(version(3));
         assert_eq!((ledger.record_problem("cn-hangzhou.i-bp1a0000"), count(&ledger, "web")), (None, 1), "mended");
+    }
+
+    #[test]
+    fn a_record_that_a_write_met_otherwise_is_doubted_until_it_is_read() {
+        let (ledger, mut show) = ledger();
+        show(Event::Apply(guarded(version(1))));
+        ledger.doubt("cn-hangzhou.i-bp1a0000");
+        assert!(ledger.is_doubted("cn-hangzhou.i-bp1a0000"));
+        ledger.put(version(1));
+        assert!(ledger.doubted().is_empty());
+    }
+
+    #[test]
+    fn evidence_and_open_records_follow_each_version() {
+        let (ledger, mut show) = ledger();
+        let mut moved = version(1);
+        moved.status.as_mut().unwrap().start_time_evidence = Some(StartTimeEvidence::Moved);
+        show(Event::Apply(guarded(moved)));
+        assert_eq!(ledger.evidence("default", "cn-hangzhou"), Evidence { moved: 1, not_moved: 0 });
+        assert_eq!(ledger.open_of_account("default"), ["cn-hangzhou.i-bp1a0000"]);
+        let mut not_moved = version(2);
+        let status = not_moved.status.as_mut().unwrap();
+        (status.phase, status.start_time_evidence) = (Phase::Idle, Some(StartTimeEvidence::NotMoved));
+        ledger.put(not_moved);
+        assert_eq!(ledger.evidence("default", "cn-hangzhou"), Evidence { moved: 0, not_moved: 1 });
+        assert!(ledger.open_of_account("default").is_empty());
+        assert_eq!(ledger.regions("default").len(), 1);
+        show(Event::Delete(guarded(version(2))));
+        assert_eq!(ledger.evidence("default", "cn-hangzhou"), Evidence::default());
+        assert!(ledger.regions("default").is_empty() && count(&ledger, "web") == 0);
     }
 
     #[test]

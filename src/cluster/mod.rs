@@ -4,6 +4,7 @@
 pub mod client;
 pub mod fingerprint;
 pub mod ledger;
+pub mod objects;
 pub mod policies;
 pub mod secrets;
 pub mod unreadable;

@@ -3,8 +3,10 @@
 //! The Secret is read through a type of its own, since kube's client logs a body that it cannot parse: this one cannot
 //! fail on its data, and shows nothing of it. No Secret is ever listed or watched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,10 +15,12 @@ use kube::Resource;
 use kube::api::ObjectMeta;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::api::Reason;
 use crate::api::reset_record::ClaimedSecretRef;
+use crate::clock;
 use crate::cluster::{Cluster, ClusterError};
 use crate::decide::Hold;
 
@@ -99,6 +103,80 @@ pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Sec
         }
         None => hold(Reason::SecretKeyNotFound, format!("Secret {namespace}/{name} has no key {key}")),
     }
+}
+
+/// The passwords as last read: all who name one Secret share one read. Only in memory, and not longer than it is asked for.
+#[derive(Default)]
+pub struct Secrets(Mutex<HashMap<ClaimedSecretRef, Arc<tokio::sync::Mutex<Option<Read>>>>>);
+
+/// What one read came to.
+#[derive(Clone)]
+struct Read {
+    began: Instant,
+    password: Result<SecretString, Hold>,
+}
+
+impl Secrets {
+    /// The password that `reference` names, as read not longer than `within` ago.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub async fn known(
+        &self,
+        cluster: &Cluster,
+        reference: &ClaimedSecretRef,
+        within: Duration,
+    ) -> Result<SecretString, Hold> {
+        let now = clock::instant();
+        self.read_since(cluster, reference, now.checked_sub(within).unwrap_or(now)).await
+    }
+
+    /// The password as it is now: by a read that has begun since this was asked.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub async fn now(&self, cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<SecretString, Hold> {
+        self.read_since(cluster, reference, clock::instant()).await
+    }
+
+    async fn read_since(
+        &self,
+        cluster: &Cluster,
+        reference: &ClaimedSecretRef,
+        since: Instant,
+    ) -> Result<SecretString, Hold> {
+        let place = {
+            let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            places.retain(|_, place| Arc::strong_count(place) > 1 || is_recent(place));
+            Arc::clone(places.entry(reference.clone()).or_default())
+        };
+        // Those who wait here share the next read: it begins after all of them have asked.
+        let mut last = place.lock().await;
+        if let Some(read) = last.as_ref().filter(|read| read.began >= since) {
+            return read.password.clone();
+        }
+        let began = clock::instant();
+        let password = read(cluster, reference).await;
+        // What is missing or in the way is asked for again each time: a person is about to see to it.
+        *last = Some(Read { began, password: password.clone() }).filter(|read| read.password.is_ok());
+        password
+    }
+
+    /// How long ago the password was read, if it is known.
+    #[must_use]
+    pub fn age(&self, reference: &ClaimedSecretRef) -> Option<Duration> {
+        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = places.get(reference)?.try_lock().ok()?;
+        Some(clock::instant().duration_since(read.as_ref()?.began))
+    }
+}
+
+/// Whether a place that nobody uses holds what may still be asked for.
+fn is_recent(place: &tokio::sync::Mutex<Option<Read>>) -> bool {
+    let kept = Duration::from_mins(2);
+    place
+        .try_lock()
+        .is_ok_and(|read| read.as_ref().is_some_and(|read| clock::instant().duration_since(read.began) < kept))
 }
 
 #[cfg(test)]

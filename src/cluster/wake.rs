@@ -1,12 +1,17 @@
 //! Who is to look again: the one type of wake-up, and the channels that carry it to the three controllers.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::{Owner, ResetRecord};
+use crate::cluster::objects::ObjectKey;
 
 /// An object that has a reason to look again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,25 +37,41 @@ impl Waiter {
     }
 }
 
-type Wakes<K> = UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>;
+type Wakes<K> = UnboundedReceiver<ObjectRef<K>>;
+
+/// The objects that are to look again at once: for the others a pass a second is enough.
+#[derive(Clone, Default)]
+pub struct Urgent(Arc<Mutex<HashSet<ObjectKey>>>);
+
+impl Urgent {
+    fn add(&self, key: ObjectKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+    }
+
+    /// Whether an object is to look again at once, which is forgotten.
+    pub fn take(&self, key: &ObjectKey) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
+    }
+}
 
 /// Carries wake-ups to the controllers. They are deduplicated by the controllers' schedulers.
 #[derive(Clone)]
 pub struct Waker {
+    urgent: Urgent,
     namespace: String,
     password_resets: UnboundedSender<ObjectRef<DeserializeGuard<PasswordReset>>>,
-    reset_records: UnboundedSender<ObjectRef<DeserializeGuard<ResetRecord>>>,
+    reset_records: UnboundedSender<ObjectRef<PartialObjectMeta<ResetRecord>>>,
     ecs_accounts: UnboundedSender<ObjectRef<DeserializeGuard<ECSAccount>>>,
 }
 
 /// The ends that the controllers listen to.
 pub struct Listeners {
     /// For `PasswordReset`s.
-    pub password_resets: Wakes<PasswordReset>,
+    pub password_resets: Wakes<DeserializeGuard<PasswordReset>>,
     /// For `ResetRecord`s.
-    pub reset_records: Wakes<ResetRecord>,
+    pub reset_records: Wakes<PartialObjectMeta<ResetRecord>>,
     /// For `ECSAccount`s.
-    pub ecs_accounts: Wakes<ECSAccount>,
+    pub ecs_accounts: Wakes<DeserializeGuard<ECSAccount>>,
 }
 
 impl Waker {
@@ -61,13 +82,34 @@ impl Waker {
         let (reset_records, records) = unbounded();
         let (ecs_accounts, accounts) = unbounded();
         (
-            Self { namespace: namespace.to_owned(), password_resets, reset_records, ecs_accounts },
+            Self {
+                urgent: Urgent::default(),
+                namespace: namespace.to_owned(),
+                password_resets,
+                reset_records,
+                ecs_accounts,
+            },
             Listeners { password_resets: objects, reset_records: records, ecs_accounts: accounts },
         )
     }
 
-    /// Has an object looked at again. A controller that has stopped listens no more, which is no error.
+    /// The objects that are to look again at once.
+    #[must_use]
+    pub fn urgent(&self) -> Urgent {
+        self.urgent.clone()
+    }
+
+    /// Has an object looked at again at once.
     pub fn wake(&self, waiter: &Waiter) {
+        if let Waiter::Object { namespace, name } = waiter {
+            self.urgent.add(ObjectKey::new(namespace, name));
+        }
+        self.wake_in_turn(waiter);
+    }
+
+    /// Has an object looked at again, a `PasswordReset` when its next pass is due. A controller that has stopped does not listen any more,
+    /// which is not an error.
+    pub fn wake_in_turn(&self, waiter: &Waiter) {
         match waiter {
             Waiter::Object { namespace, name } => {
                 let object = ObjectRef::new(name).within(namespace);

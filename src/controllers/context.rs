@@ -11,15 +11,16 @@ use tokio::sync::watch;
 use super::PerObject;
 use super::{password_reset, reset_record};
 use crate::api::ecs_account::ECSAccount;
-use crate::api::password_reset::PasswordReset;
 use crate::clock::Clock;
 use crate::cloud::accounts::Accounts;
 use crate::cloud::calls::Calls;
 use crate::cluster::Cluster;
 use crate::cluster::fingerprint::FingerprintKey;
 use crate::cluster::ledger::Ledger;
+use crate::cluster::objects::Objects;
 use crate::cluster::policies::Policies;
-use crate::cluster::wake::Waiter;
+use crate::cluster::secrets::Secrets;
+use crate::cluster::wake::{Urgent, Waiter};
 use crate::decide::ProtocolBounds;
 use crate::ecs::{Instances, RatePermit};
 use crate::leader::Gate;
@@ -48,8 +49,10 @@ pub struct Context<T> {
     pub policies: Policies,
     /// The records as far as this process knows them.
     pub ledger: Ledger,
-    /// The `PasswordReset` objects as last watched.
-    pub password_resets: Store<DeserializeGuard<PasswordReset>>,
+    /// The passwords as last read.
+    pub secrets: Secrets,
+    /// The `PasswordReset` objects as far as this process knows them.
+    pub objects: Objects,
     /// The `ECSAccount` objects as last watched.
     pub ecs_accounts: Store<DeserializeGuard<ECSAccount>>,
     /// Whether the caches hold full lists.
@@ -58,7 +61,11 @@ pub struct Context<T> {
     pub fingerprint_key: FingerprintKey,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// When each object's status was last written: not more than once a second.
+    /// The objects that are to look again at once.
+    pub urgent: Urgent,
+    /// The last pass of each object.
+    pub last_passes: PerObject<password_reset::LastPass>,
+    /// When each object's status was last written.
     pub status_writes: PerObject<jiff::Timestamp>,
     /// Which instances the rules of an account keep from each object, as logged last.
     pub denials: PerObject<password_reset::LoggedDenials>,

@@ -4,6 +4,8 @@
 //! `minReadySeconds`, ended Stopped, or was taken off its owner's list. Slots are refilled one by one as they free up, never in
 //! waves.
 
+use std::borrow::Borrow;
+
 use jiff::Timestamp;
 
 use crate::api::reset_record::{Owner, Phase, ResetRecord, ResetRecordStatus};
@@ -68,7 +70,7 @@ fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
 /// has decided. `reading_of`: the latest reading of an instance, whether the account's rules cover it or not.
 #[must_use]
 pub fn holders(
-    records: &[&ResetRecord],
+    records: &[impl Borrow<ResetRecord>],
     request: &Request,
     reading_of: impl Fn(&str) -> Option<Reading>,
     bounds: ProtocolBounds,
@@ -111,7 +113,7 @@ fn outlook(status: &ResetRecordStatus, reading: Option<&Reading>, bounds: Protoc
 
 /// How many instances of the owner of `record`, other than its own, are away or may be.
 #[must_use]
-pub fn others_away(records: &[&ResetRecord], record: &ResetRecord, now: Timestamp) -> u32 {
+pub fn others_away(records: &[impl Borrow<ResetRecord>], record: &ResetRecord, now: Timestamp) -> u32 {
     let away = of(records, &record.spec.owner).filter(|other| {
         other.spec.instance_id != record.spec.instance_id
             && other.status.as_ref().is_some_and(|status| may_be_away(status, now))
@@ -131,6 +133,6 @@ fn ways_out(status: &ResetRecordStatus, reading: &Reading) -> String {
     format!("{what}{decide}, or take it off spec.instanceIDs")
 }
 
-fn of<'a>(records: &[&'a ResetRecord], owner: &Owner) -> impl Iterator<Item = &'a ResetRecord> {
-    records.iter().copied().filter(|record| record.spec.owner.is(owner))
+fn of<'a>(records: &'a [impl Borrow<ResetRecord>], owner: &Owner) -> impl Iterator<Item = &'a ResetRecord> {
+    records.iter().map(Borrow::borrow).filter(|record| record.spec.owner.is(owner))
 }

@@ -20,6 +20,11 @@ const COOLING_MIN: Duration = Duration::from_secs(1);
 /// … or keeps us away for longer.
 const COOLING_MAX: Duration = Duration::from_mins(10);
 
+/// How long a queue is at most. Those who wait may be gone when their turn comes; they must not be waited for.
+const QUEUE_MAX: Duration = Duration::from_secs(30);
+/// How long a place outlives its moment: a pass comes a little later.
+const PLACE_KEPT: Duration = Duration::from_secs(5);
+
 /// What is counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LimitKey {
@@ -52,6 +57,12 @@ struct Bucket {
     /// When the calls made so far would have been made at an even pace.
     paced_until: Instant,
     cooling: Option<Cooling>,
+    /// The moments that were handed out, by who waits for theirs.
+    places: HashMap<String, Instant>,
+    /// The last of them.
+    queued_until: Instant,
+    /// How the next one without a place is told apart from the last.
+    spread: Duration,
 }
 
 struct Cooling {
@@ -72,14 +83,15 @@ impl Limiter {
         self.lock().per_second.insert(account.to_owned(), requests_per_second);
     }
 
-    /// Leave to make one call now, or when to ask again.
-    pub fn try_acquire(&self, key: &LimitKey) -> Result<RatePermit, Instant> {
+    /// Leave for `who` to make one call now, or when to ask again. Each who waits is given a moment of its own: if all were told the same
+    /// one, they would come back together, and all but one in vain.
+    pub fn try_acquire(&self, key: &LimitKey, who: &str) -> Result<RatePermit, Instant> {
         let now = now();
         let mut state = self.lock();
         let per_second = *state.per_second.get(&key.account).unwrap_or(&self.default_per_second);
         let pace = Duration::from_secs(1) / per_second.get();
-        let bucket = state.buckets.entry(key.clone()).or_insert_with(|| Bucket { paced_until: now, cooling: None });
-        bucket.try_acquire(now, pace)
+        let bucket = state.buckets.entry(key.clone()).or_insert_with(|| Bucket::new(now));
+        bucket.try_acquire(now, pace, who)
     }
 
     /// The call was refused for being one too many. `retry_after` is what the answer said, and the least time to wait.
@@ -113,19 +125,49 @@ impl Limiter {
 }
 
 impl Bucket {
-    fn try_acquire(&mut self, now: Instant, pace: Duration) -> Result<RatePermit, Instant> {
+    fn new(now: Instant) -> Self {
+        Self { paced_until: now, cooling: None, places: HashMap::new(), queued_until: now, spread: Duration::ZERO }
+    }
+
+    fn try_acquire(&mut self, now: Instant, pace: Duration, who: &str) -> Result<RatePermit, Instant> {
         let burst = Duration::from_secs(1).saturating_sub(pace);
         let paced = self.paced_until.checked_sub(burst).unwrap_or(now);
         let again_at = self.cooling.as_ref().map_or(paced, |cooling| cooling.until.max(paced));
-        if again_at > now {
-            return Err(again_at);
+        let place = self.places.get(who).copied();
+        if let Some(place) = place.filter(|place| *place > now) {
+            return Err(place.max(again_at));
         }
+        // Nobody goes in front of those who wait.
+        let is_in_turn = place.is_some() || self.queued_until <= now;
+        if again_at > now || !is_in_turn {
+            return Err(self.queue(now, again_at, pace, who));
+        }
+        self.places.remove(who);
         if let Some(cooling) = &mut self.cooling {
             // A probe that never reports back costs one window.
             *cooling = Cooling { until: now + WINDOW, probing: true };
         }
         self.paced_until = self.paced_until.max(now) + pace;
         Ok(RatePermit(()))
+    }
+}
+
+impl Bucket {
+    /// The moment at which `who` is to come back.
+    fn queue(&mut self, now: Instant, again_at: Instant, pace: Duration, who: &str) -> Instant {
+        self.places.retain(|_, place| *place + PLACE_KEPT > now);
+        let place = if self.queued_until > now { again_at.max(self.queued_until + pace) } else { again_at };
+        if place.saturating_duration_since(again_at.max(now)) > QUEUE_MAX {
+            // Those who come back later are spread too, and find a place then.
+            self.spread = (self.spread + pace).min(QUEUE_MAX);
+            if self.spread == QUEUE_MAX {
+                self.spread = Duration::ZERO;
+            }
+            return again_at.max(now) + QUEUE_MAX + self.spread;
+        }
+        self.queued_until = place;
+        self.places.insert(who.to_owned(), place);
+        place
     }
 }
 
@@ -150,14 +192,14 @@ mod tests {
     }
 
     fn granted(limiter: &Limiter, account: &str) -> usize {
-        (0..100).take_while(|_| limiter.try_acquire(&key(account)).is_ok()).count()
+        (0..100).take_while(|_| limiter.try_acquire(&key(account), "one").is_ok()).count()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_second_s_worth_at_once_and_then_an_even_pace() {
         let limiter = limiter(5);
         assert_eq!(granted(&limiter, "a"), 5);
-        let again = limiter.try_acquire(&key("a")).unwrap_err();
+        let again = limiter.try_acquire(&key("a"), "one").unwrap_err();
         assert_eq!(again - now(), Duration::from_millis(200));
         advance(Duration::from_millis(400)).await;
         assert_eq!(granted(&limiter, "a"), 2);
@@ -177,11 +219,11 @@ mod tests {
         let limiter = limiter(5);
         assert_eq!(granted(&limiter, "a"), 5);
         limiter.throttled(&key("a"), None);
-        assert_eq!(limiter.try_acquire(&key("a")), Err(now() + WINDOW));
+        assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + WINDOW));
         advance(WINDOW).await;
         assert_eq!(granted(&limiter, "a"), 1);
         limiter.throttled(&key("a"), Some(Duration::from_millis(10)));
-        assert_eq!(limiter.try_acquire(&key("a")), Err(now() + WINDOW), "its probe failed: a window at least");
+        assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + WINDOW), "its probe failed: a window at least");
         advance(WINDOW).await;
         assert_eq!(granted(&limiter, "a"), 1);
         limiter.succeeded(&key("a"));
@@ -195,7 +237,7 @@ mod tests {
         assert_eq!(granted(&limiter, "a"), 5);
         limiter.throttled(&key("a"), Some(Duration::from_secs(12)));
         limiter.throttled(&key("a"), Some(Duration::from_secs(3)));
-        assert_eq!(limiter.try_acquire(&key("a")), Err(now() + Duration::from_secs(12)));
+        assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + Duration::from_secs(12)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -217,5 +259,33 @@ mod tests {
         assert_eq!(granted(&limiter, "a"), 1);
         advance(WINDOW).await;
         assert_eq!(granted(&limiter, "a"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_who_waits_has_a_moment_of_its_own_and_keeps_it() {
+        let limiter = limiter(5);
+        assert_eq!(granted(&limiter, "a"), 5);
+        let told = |who: &str| limiter.try_acquire(&key("a"), who).map_err(|at| at - now());
+        let millis = |n| Err(Duration::from_millis(n));
+        assert_eq!([told("one"), told("two"), told("three")], [millis(200), millis(400), millis(600)]);
+        assert_eq!([told("three"), told("one")], [millis(600), millis(200)], "whoever asks again loses nothing");
+        advance(Duration::from_millis(200)).await;
+        assert_eq!(told("four"), millis(600), "nobody goes in front of those who wait");
+        assert!(told("one").is_ok());
+        advance(Duration::from_millis(200)).await;
+        assert!(told("two").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_never_come_back_are_waited_for_not_longer_than_a_queue() {
+        let limiter = limiter(1);
+        assert_eq!(granted(&limiter, "a"), 1);
+        for who in 0..1_000 {
+            let at = limiter.try_acquire(&key("a"), &who.to_string()).unwrap_err();
+            assert!(at - now() <= QUEUE_MAX * 2 + Duration::from_secs(1), "{who}");
+        }
+        assert!(limiter.lock().buckets.values().all(|bucket| bucket.places.len() <= 31));
+        advance(QUEUE_MAX + Duration::from_secs(1)).await;
+        assert!(limiter.try_acquire(&key("a"), "another").is_ok());
     }
 }

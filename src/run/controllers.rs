@@ -9,7 +9,6 @@ use kube::runtime::{Predicate, predicates};
 use kube::{Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use super::Guarded;
 use super::watches::{Streams, Watched};
 use crate::cluster::wake::{Listeners, Waker};
 use crate::controllers::Context;
@@ -60,9 +59,9 @@ pub(super) fn controllers<T: Transport>(
 fn controller<K, T>(
     context: &Context<T>,
     Watched { reader, stream, .. }: Watched<K>,
-    wakes: impl Stream<Item = ObjectRef<Guarded<K>>> + Send + 'static,
+    wakes: impl Stream<Item = ObjectRef<K>> + Send + 'static,
     stop: &CancellationToken,
-) -> Controller<Guarded<K>>
+) -> Controller<K>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
 {
@@ -73,9 +72,9 @@ where
 }
 
 async fn drive<K, T, F>(
-    controller: Controller<Guarded<K>>,
+    controller: Controller<K>,
     context: Arc<Context<T>>,
-    mut reconcile: impl FnMut(Arc<Guarded<K>>, Arc<Context<T>>) -> F,
+    mut reconcile: impl FnMut(Arc<K>, Arc<Context<T>>) -> F,
     forget: impl Fn(&Context<T>, &ObjectRef<kube::api::DynamicObject>),
 ) where
     T: Transport,

@@ -22,8 +22,10 @@ use crate::cloud::accounts::Accounts;
 use crate::cloud::calls::Calls;
 use crate::cloud::readings::Reader;
 use crate::cluster::fingerprint::{FingerprintKey, KeyError};
-use crate::cluster::ledger::{Ledger, OwnWrites};
+use crate::cluster::ledger::Ledger;
+use crate::cluster::objects::{ObjectIndex, Objects};
 use crate::cluster::policies::Policies;
+use crate::cluster::secrets::Secrets;
 use crate::cluster::wake::{Waiter, Waker};
 use crate::cluster::{Cluster, ClusterError};
 use crate::controllers::Context;
@@ -252,17 +254,18 @@ fn build<T: Transport>(
     wake: Sender<Waiter>,
 ) -> (Arc<Context<T>>, Streams) {
     let Dependencies { client, ecs, clock, process, gate } = dependencies;
-    let own_writes = OwnWrites::default();
-    let streams = streams(&client, &settings.namespace, own_writes.clone(), waker);
-    let waker = waker.clone();
-    let on_bad_credentials = move |account: &str| waker.wake(&Waiter::Account(account.to_owned()));
+    let (ledger, index) = (Ledger::default(), ObjectIndex::default());
+    let streams = streams(&client, &settings.namespace, &ledger, &index, waker);
+    let account_waker = waker.clone();
+    let on_bad_credentials = move |account: &str| account_waker.wake(&Waiter::Account(account.to_owned()));
     let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics), on_bad_credentials));
     let accounts = Arc::new(Accounts::default());
     let reader = Reader { calls: Arc::clone(&calls), accounts: Arc::clone(&accounts), clock: clock.clone() };
     let context = Context {
         instances: Instances::new(reader, wake, settings.describe_interval),
-        ledger: Ledger::new(&settings.namespace, streams.reset_records.reader.clone(), own_writes),
-        password_resets: streams.password_resets.reader.clone(),
+        ledger,
+        secrets: Secrets::default(),
+        objects: Objects::new(streams.password_resets.reader.clone(), index),
         ecs_accounts: streams.ecs_accounts.reader.clone(),
         synced: Synced::new([
             streams.password_resets.synced.clone(),
@@ -271,6 +274,8 @@ fn build<T: Transport>(
         ]),
         process,
         gate,
+        urgent: waker.urgent(),
+        last_passes: PerObject::default(),
         status_writes: PerObject::default(),
         denials: PerObject::default(),
         claim_rate_permits: PerObject::default(),

@@ -1,9 +1,9 @@
 //! What is watched, and who is woken by it. Decides nothing.
 
-use std::sync::Arc;
-
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
+use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::core::PartialObjectMetaExt;
 use kube::runtime::reflector::{Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt};
@@ -13,67 +13,77 @@ use super::Guarded;
 use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::{Phase, ResetRecord};
-use crate::cluster::ledger::OwnWrites;
+use crate::cluster::ledger::Ledger;
+use crate::cluster::objects::ObjectIndex;
 use crate::cluster::wake::{Waiter, Waker};
+
+/// A record as the controller is driven by it: the record itself is in the ledger.
+pub(super) type RecordMeta = PartialObjectMeta<ResetRecord>;
 
 /// The watches, before they are given to the controllers.
 pub(super) struct Streams {
-    pub(super) password_resets: Watched<PasswordReset>,
-    pub(super) reset_records: Watched<ResetRecord>,
-    pub(super) ecs_accounts: Watched<ECSAccount>,
+    pub(super) password_resets: Watched<Guarded<PasswordReset>>,
+    pub(super) reset_records: Watched<RecordMeta>,
+    pub(super) ecs_accounts: Watched<Guarded<ECSAccount>>,
 }
 
 /// One watch with its cache.
 pub(super) struct Watched<K: Resource<DynamicType = ()> + 'static> {
-    pub(super) reader: Store<Guarded<K>>,
-    pub(super) stream: BoxStream<'static, watcher::Result<Guarded<K>>>,
+    pub(super) reader: Store<K>,
+    pub(super) stream: BoxStream<'static, watcher::Result<K>>,
     /// Whether the cache holds a full list.
     pub(super) synced: tokio::sync::watch::Receiver<bool>,
 }
 
 impl<K: Resource<DynamicType = ()> + Send + Sync + 'static> Watched<K> {
     /// Passes on only what `predicate` finds changed; the cache follows everything.
-    pub(super) fn filtered(self, predicate: impl Predicate<Guarded<K>> + Send + 'static) -> Self {
+    pub(super) fn filtered(self, predicate: impl Predicate<K> + Send + 'static) -> Self {
         Self { stream: self.stream.predicate_filter(predicate, PredicateConfig::default()).boxed(), ..self }
     }
 }
 
 /// The three watches. Owners are woken by what happens to their records; see [`watch`] for the rest.
-pub(super) fn streams(client: &Client, namespace: &str, own_writes: OwnWrites, waker: &Waker) -> Streams {
-    let (objects, records, owners, accounts) = (waker.clone(), waker.clone(), waker.clone(), waker.clone());
-    let password_resets = watch(
-        Api::all(client.clone()),
-        |_, _| {},
-        move |object: &Guarded<PasswordReset>| objects.wake(&waiter(object)),
-    );
-    let watched = password_resets.reader.clone();
-    let wake_owners = move |guard: &Guarded<ResetRecord>| {
-        if let Ok(record) = &guard.0 {
-            for waiter in concerned(record, &watched) {
-                owners.wake(&waiter);
-            }
-        }
-    };
-    let wake_owners_too = wake_owners.clone();
+pub(super) fn streams(
+    client: &Client,
+    namespace: &str,
+    ledger: &Ledger,
+    index: &ObjectIndex,
+    waker: &Waker,
+) -> Streams {
+    let (objects, records, accounts) = (waker.clone(), waker.clone(), waker.clone());
+    let (indexed, watching) = (index.clone(), ledger.clone());
+    let concerned = Concerned { ledger: ledger.clone(), index: index.clone(), waker: waker.clone() };
+    let (concerned_too, concerned_by_end) = (concerned.clone(), concerned.clone());
+    let record_events = events::<Guarded<ResetRecord>>(Api::namespaced(client.clone(), namespace));
     Streams {
-        password_resets,
+        password_resets: watch(
+            events(Api::all(client.clone())),
+            move |event, watched| indexed.watched(event, watched),
+            move |object: &Guarded<PasswordReset>| objects.wake(&waiter(object)),
+        ),
         reset_records: watch(
-            Api::namespaced(client.clone(), namespace),
-            move |event, watched| {
-                own_writes.seen(event, watched);
+            // Before the cache of names has taken it: who is woken must find it in the ledger.
+            record_events
+                .inspect_ok(move |event| {
+                    for gone in watching.watched(event) {
+                        concerned_by_end.wake_for(&gone);
+                    }
+                })
+                .map_ok(metadata),
+            move |event, _| {
                 if let Event::Apply(record) = event {
-                    wake_owners(record);
+                    concerned.wake(&record.name_any());
                 }
             },
-            move |record| {
+            move |record: &RecordMeta| {
                 records.wake(&Waiter::Record(record.name_any()));
-                wake_owners_too(record);
+                concerned_too.wake(&record.name_any());
             },
         ),
         ecs_accounts: watch(
-            Api::all(client.clone()),
+            events(Api::all(client.clone())),
             |_, _| {},
-            move |account| accounts.wake(&Waiter::Account(account.name_any())),
+            move |account: &Guarded<ECSAccount>| accounts.wake(&Waiter::Account(account.name_any())),
         ),
     }
 }
@@ -82,31 +92,77 @@ fn waiter(object: &Guarded<PasswordReset>) -> Waiter {
     Waiter::Object { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
 }
 
-/// Whose status may change with a record: its claim's owner, and once that has set a password or ended, whoever names the instance.
-/// Not whom the record remembers: one that was lost, and made anew since, knows only who has claimed it after that.
-fn concerned(record: &ResetRecord, objects: &Store<Guarded<PasswordReset>>) -> Vec<Waiter> {
-    let phase = record.phase();
-    let is_for_others = phase == Phase::PasswordSet || phase.has_ended();
-    let others = if is_for_others { objects.state() } else { Vec::new() };
-    let names = |object: &&Arc<Guarded<PasswordReset>>| {
-        let spec = object.0.as_ref().ok().map(|object| &object.spec);
-        spec.is_some_and(|spec| {
-            spec.region_id == record.spec.region_id && spec.instance_ids.contains(&record.spec.instance_id)
-        })
-    };
-    let others = others.iter().filter(names).map(|object| waiter(object));
-    std::iter::once(Waiter::owner(&record.spec.owner)).chain(others).collect()
+/// Wakes those whose status may change with a record: its claim's owner, and once that has set a password or ended, whoever names the
+/// instance. Not whom the record remembers: one that was lost, and created again since, knows only who has claimed it after that.
+#[derive(Clone)]
+struct Concerned {
+    ledger: Ledger,
+    index: ObjectIndex,
+    waker: Waker,
 }
 
-/// One watch: list and follow, drop what is not needed, keep a cache, and pass on what was touched.
+impl Concerned {
+    fn wake(&self, name: &str) {
+        if let Some(record) = self.ledger.get(name) {
+            self.wake_for(&record);
+        }
+    }
+
+    fn wake_for(&self, record: &ResetRecord) {
+        // Only an end can free a slot, or be the last.
+        let has_ended = record.phase().has_ended();
+        for waiter in self.waiters(record) {
+            if has_ended { self.waker.wake(&waiter) } else { self.waker.wake_in_turn(&waiter) }
+        }
+    }
+
+    fn waiters(&self, record: &ResetRecord) -> Vec<Waiter> {
+        let phase = record.phase();
+        let is_for_others = phase == Phase::PasswordSet || phase.has_ended();
+        let others = if is_for_others {
+            self.index.naming(&record.spec.region_id, &record.spec.instance_id)
+        } else {
+            Vec::new()
+        };
+        let others = others.into_iter().map(|key| Waiter::Object { namespace: key.namespace, name: key.name });
+        std::iter::once(Waiter::owner(&record.spec.owner)).chain(others).collect()
+    }
+}
+
+/// The events of one kind, without what nobody needs.
+fn events<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
+{
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    events.modify(|object| object.meta_mut().managed_fields = None)
+}
+
+/// The names of an event's records, with what tells one version from another.
+fn metadata(event: Event<Guarded<ResetRecord>>) -> Event<RecordMeta> {
+    let meta = |record: &Guarded<ResetRecord>| {
+        let ObjectMeta { name, namespace, uid, resource_version, generation, .. } = record.meta().clone();
+        let metadata = ObjectMeta { name, namespace, uid, resource_version, generation, ..ObjectMeta::default() };
+        metadata.into_response_partial::<ResetRecord>()
+    };
+    match &event {
+        Event::Apply(record) => Event::Apply(meta(record)),
+        Event::Delete(record) => Event::Delete(meta(record)),
+        Event::InitApply(record) => Event::InitApply(meta(record)),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+/// One watch: list and follow, keep a cache, and pass on what was touched.
 ///
 /// `wake` has an object looked at for which that is not enough. What is listed is passed on page by page, and the cache has none of
 /// it until the list is complete: a controller that looks for it then finds nothing. What is deleted looks like unchanged to the
 /// controllers' filters, and what was deleted while there was no watch is in no list.
 fn watch<K>(
-    api: Api<Guarded<K>>,
-    on_event: impl Fn(&Event<Guarded<K>>, &Store<Guarded<K>>) + Send + 'static,
-    wake: impl Fn(&Guarded<K>) + Send + 'static,
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    on_event: impl Fn(&Event<K>, &Store<K>) + Send + 'static,
+    wake: impl Fn(&K) + Send + 'static,
 ) -> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
@@ -114,9 +170,7 @@ where
     let (reader, writer) = store();
     let (listed, synced) = tokio::sync::watch::channel(false);
     let (cached, mut before) = (reader.clone(), Vec::new());
-    let stream = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.meta_mut().managed_fields = None)
+    let stream = events
         .reflect(writer)
         // After the cache has taken it: who is woken must find it there.
         .inspect_ok(move |event| {
@@ -150,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_end_is_told_to_whoever_names_the_instance_whether_or_not_its_record_remembers_them() {
-        let (objects, mut writer) = store();
+        let ((watched, mut writer), index) = (store(), ObjectIndex::default());
         for (name, region_id, instance_id) in [
             ("web", "cn-hangzhou", "i-bp1a0000"),
             ("other", "cn-hangzhou", "i-bp1a0000"),
@@ -161,12 +215,16 @@ mod tests {
                 "regionID": region_id, "instanceIDs": [instance_id], "passwordSecretRef": {"name": "pw"},
             });
             let object = json!({"metadata": {"namespace": "prod", "name": name}, "spec": spec});
-            writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
+            let event = Event::Apply(serde_json::from_value(object).unwrap());
+            writer.apply_watcher_event(&event);
+            index.watched(&event, &watched);
         }
+        let (waker, _listeners) = Waker::new("system");
+        let concerned = Concerned { ledger: Ledger::default(), index, waker };
         let mut record = claimed();
         let mut told = |phase| {
             record.status.as_mut().unwrap().phase = phase;
-            let mut told = concerned(&record, &objects);
+            let mut told = concerned.waiters(&record);
             told.sort();
             told.dedup();
             told.into_iter()
@@ -217,7 +275,7 @@ mod tests {
         ];
         let (wakes, woken) = unbounded();
         let wake = move |account: &Guarded<ECSAccount>| wakes.unbounded_send(account.name_any()).unwrap();
-        let Watched { reader, stream, .. } = watch(Api::all(client(answers)), |_, _| {}, wake);
+        let Watched { reader, stream, .. } = watch(events(Api::all(client(answers))), |_, _| {}, wake);
         let passed_on = tokio::spawn(stream.for_each(|_| std::future::ready(())));
         let names = woken.take(4).collect::<Vec<String>>();
         let mut names = tokio::time::timeout(Duration::from_mins(5), names).await.expect("somebody was not woken");

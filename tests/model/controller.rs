@@ -7,13 +7,13 @@ use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, ResetRecordStatus};
 use ecs_password_reset::decide::claim::next::next;
-use ecs_password_reset::decide::claim::start_time;
+use ecs_password_reset::decide::claim::start_time::{self, Evidence};
 use ecs_password_reset::decide::claim::step::{Call, ClaimFacts, Sendable, Step};
 use ecs_password_reset::decide::claim::transition::{CallOutcome, NewAttempt, apply, fold, intend};
 use ecs_password_reset::decide::{Reading, SEND_WINDOW, budget};
 
 use crate::claims::fingerprint;
-use crate::setup::{ACCOUNT, REGION, Setup};
+use crate::setup::Setup;
 use crate::world::{
     INSTANCES, OBJECT, Pass, Process, Sending, Version, World, at, attempt, copy, instance, phase, tick,
 };
@@ -32,7 +32,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         reading: Some(reading),
         sendable: sendable(world, version),
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
-            && start_time::learn(setup.known, ACCOUNT, REGION, &ledger(world)) == StartTimeFollowsReboot::Observed,
+            && start_time::learn(setup.known, evidence(world)) == StartTimeFollowsReboot::Observed,
         others_away: budget::others_away(&ledger(world), version, now),
         describable_since: world.machines[instance].describable_since(reading),
         is_listed: true,
@@ -178,4 +178,9 @@ pub fn abandon(world: &mut World, process: usize) {
             world.processes[process].passes[job] = Pass::Idle;
         }
     }
+}
+
+/// What all records teach: the model has one account and one region.
+fn evidence(world: &World) -> Evidence {
+    ledger(world).iter().fold(Evidence::default(), |sum, record| sum.and(Evidence::of(record)))
 }

@@ -306,7 +306,7 @@ impl<T: Transport> IdentityCheck<'_, T> {
         let Self { context, name, region, learnt, .. } = self;
         let permit = context
             .calls
-            .acquire_rate(name, region, signed.action())
+            .acquire_rate(name, region, signed.action(), name)
             .map_err(|_| hold(Reason::Throttled, "waiting for the rate limit"))?;
         let destination = Destination { account: name, region, access_key_id, learnt };
         Ok(context.calls.send(destination, permit, signed).await.result)

@@ -17,7 +17,6 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use crate::api::conditions::ready;
-use crate::api::password_reset::PasswordReset;
 use crate::clock;
 use crate::cloud::accounts::Term;
 use crate::cluster::ClusterError;
@@ -26,7 +25,6 @@ use crate::cluster::unreadable;
 use crate::cluster::wake::{Waiter, Waker};
 use crate::controllers::Context;
 use crate::controllers::pass::{self, Subject};
-use crate::decide::claim::next::is_done;
 use crate::ecs::Transport;
 
 const KIND: &str = "ECSAccount";
@@ -99,24 +97,16 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
 
 /// Has everything looked at again that the account is for: objects, and claims that have not ended.
 fn wake_all_of<T>(context: &Context<T>, waker: &Waker, account: &str) {
-    wake_objects_that(context, waker, |object| object.spec.account_name() == account);
-    context.ledger.with_records(|records| {
-        for record in records.iter().filter(|record| record.spec.account_name == account && !is_done(record)) {
-            waker.wake(&Waiter::Record(record.name_any()));
-        }
-    });
+    for key in context.objects.index().of_account(account) {
+        waker.wake(&Waiter::Object { namespace: key.namespace, name: key.name });
+    }
+    for name in context.ledger.open_of_account(account) {
+        waker.wake(&Waiter::Record(name));
+    }
 }
 
 fn wake_all_objects<T>(context: &Context<T>, waker: &Waker) {
-    wake_objects_that(context, waker, |_| true);
-}
-
-fn wake_objects_that<T>(context: &Context<T>, waker: &Waker, concerned: impl Fn(&PasswordReset) -> bool) {
-    for guard in context.password_resets.state() {
-        if let Ok(object) = &guard.0
-            && concerned(object)
-        {
-            waker.wake(&Waiter::Object { namespace: object.namespace().unwrap_or_default(), name: object.name_any() });
-        }
+    for object in context.objects.all() {
+        waker.wake(&Waiter::Object { namespace: object.namespace().unwrap_or_default(), name: object.name_any() });
     }
 }

@@ -1,6 +1,6 @@
 //! The status of an account. Writes it, and decides nothing about the account.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -69,15 +69,12 @@ pub(super) async fn write<T>(
 
 /// What was learnt about each region, from the records and from what was known before.
 fn regions<T>(context: &Context<T>, account_name: &str, before: &ECSAccountStatus) -> Vec<RegionStatus> {
-    context.ledger.with_records(|records| {
-        let of_account = records.iter().filter(|record| record.spec.account_name == account_name);
-        let known = before.regions.iter().map(|region| &region.region_id);
-        let ids: BTreeSet<&String> = of_account.map(|record| &record.spec.region_id).chain(known).collect();
-        let learnt = |region_id: &String| {
-            let known = before.start_time_follows_reboot(region_id);
-            let start_time_follows_reboot = start_time::learn(known, account_name, region_id, records);
-            RegionStatus { region_id: region_id.clone(), start_time_follows_reboot }
-        };
-        ids.into_iter().map(learnt).collect()
-    })
+    let mut ids = context.ledger.regions(account_name);
+    ids.extend(before.regions.iter().map(|region| region.region_id.clone()));
+    let learnt = |region_id: String| {
+        let known = before.start_time_follows_reboot(&region_id);
+        let evidence = context.ledger.evidence(account_name, &region_id);
+        RegionStatus { start_time_follows_reboot: start_time::learn(known, evidence), region_id }
+    };
+    ids.into_iter().map(learnt).collect()
 }

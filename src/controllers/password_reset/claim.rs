@@ -9,15 +9,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
-use kube::core::DeserializeGuard;
-use kube::runtime::reflector::ObjectRef;
 
 use super::observe::Observed;
 use crate::api::Reason;
-use crate::api::password_reset::{PasswordReset, State};
+use crate::api::password_reset::State;
 use crate::api::reset_record::{Attempt, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 use crate::clock;
 use crate::cluster::ClusterError;
+use crate::cluster::objects::ObjectKey;
 use crate::controllers::Context;
 use crate::decide::claim::step::Change;
 use crate::decide::claim::transition;
@@ -25,8 +24,10 @@ use crate::decide::reset::facts::ResetFacts;
 use crate::decide::reset::plan::{NewClaim, Plan, plan};
 use crate::decide::reset::{remembered, rows};
 use crate::decide::{history, memory};
-use crate::ecs::{ApiCall, Transport};
+use crate::ecs::{ApiCall, Scope, Transport};
 
+/// How soon to look again at what has just been read.
+const AT_ONCE: Duration = Duration::from_millis(10);
 /// How soon to look again after a claim that somebody else was quicker to make, or that was not answered.
 const AFTER_LOST_CLAIM: Duration = Duration::from_millis(500);
 /// How soon to look again after a claim that the API server refused.
@@ -49,15 +50,22 @@ pub(super) async fn make_claims<T: Transport>(
     plan: &mut Plan,
 ) -> Option<Duration> {
     let fingerprint = observed.request.fingerprint.as_ref()?;
+    if plan.claims.is_empty() {
+        return None;
+    }
+    if let Some(pause) = changed_since(context, observed, fingerprint).await {
+        return Some(pause);
+    }
     let mut again = None;
     for claim in std::mem::take(&mut plan.claims) {
         let action = ApiCall::ModifyInstanceAttribute;
-        let permit = match context.calls.acquire_rate(&observed.scope.account, &observed.scope.region_id, action) {
+        let Scope { account, region_id } = &observed.scope;
+        let name = ResetRecord::name_of(region_id, &claim.instance_id);
+        let permit = match context.calls.acquire_rate(account, region_id, action, &name) {
             Ok(permit) => permit,
             Err(at) => return Some(clock::until_instant(at)),
         };
-        let (name, attempt_id) =
-            (ResetRecord::name_of(&observed.scope.region_id, &claim.instance_id), context.clock.nonce());
+        let attempt_id = context.clock.nonce();
         context.claim_rate_permits.set(&name, (attempt_id.clone(), permit));
         let row = plan.rows.iter_mut().find(|row| row.instance_id == claim.instance_id);
         let claimed = make_claim(context, observed, &claim, fingerprint, &attempt_id).await;
@@ -90,6 +98,28 @@ pub(super) async fn make_claims<T: Transport>(
         }
     }
     again
+}
+
+/// Reads the object and its Secret as they are now, once for all claims of a pass. Returns when to come back if the plan rests on others:
+/// a suspend, another spec or another password has not been seen yet.
+async fn changed_since<T>(context: &Context<T>, observed: &Observed, fingerprint: &Fingerprint) -> Option<Duration> {
+    let Owner { namespace, name, .. } = &observed.request.owner;
+    let key = ObjectKey::new(namespace, name);
+    match context.cluster.password_reset(namespace, name).await {
+        Ok(object) if object.metadata.resource_version == observed.object.metadata.resource_version => {}
+        Ok(object) => {
+            context.objects.put(&object, observed.object.metadata.resource_version.clone());
+            return Some(AT_ONCE);
+        }
+        Err(error) => {
+            tracing::info!(%error, "nothing is claimed: the object could not be read");
+            context.objects.doubt(&key);
+            return Some(AFTER_LOST_CLAIM);
+        }
+    }
+    let password = context.secrets.now(&context.cluster, &observed.secret).await;
+    let now = password.map(|password| context.fingerprint_key.of(&observed.request.owner, &password));
+    (now.as_ref() != Ok(fingerprint)).then_some(AT_ONCE)
 }
 
 /// Writes down that a person has decided that an Unknown restart happened, and shows it in the plan's rows.
@@ -172,23 +202,27 @@ async fn make_claim<T: Transport>(
     attempt_id: &str,
 ) -> Result<ClaimResult, ClusterError> {
     let name = ResetRecord::name_of(&observed.scope.region_id, &claim.instance_id);
-    let found = context.cluster.record(&name).await?;
-    match &found {
-        Some(record) => context.ledger.put(record.clone()),
-        None => context.ledger.forget(&name),
-    }
-    let Some(target) = observed.target_again(&claim.instance_id, found.as_ref()) else {
+    // What is judged is the very version that is written upon; where none is known, the record is created.
+    let found = context.ledger.get(&name);
+    let found = found.as_deref();
+    let Some(target) = observed.target_again(&claim.instance_id, found) else {
         return Ok(ClaimResult::NotNow);
     };
-    // The caches may lag behind: what they allowed is judged again. The slot was counted for this claim already.
+    // The slot was counted for this claim already.
     let again = plan(&ResetFacts { slot_holders: &[], ..observed.facts() }, &[target], observed.now);
     if again.claims.is_empty() {
         return Ok(ClaimResult::NotNow);
     }
-    let Some(record) = build_claim(context, observed, claim, fingerprint, attempt_id, found.as_ref()) else {
+    let Some(record) = build_claim(context, observed, claim, fingerprint, attempt_id, found) else {
         return Ok(ClaimResult::Full);
     };
-    let written = context.cluster.write_record(&record).await?;
+    let written = match context.cluster.write_record(&record).await {
+        Ok(written) => written,
+        Err(error) => {
+            context.ledger.doubt(&name);
+            return Err(error);
+        }
+    };
     context.ledger.put(written.clone());
     tracing::info!(instanceID = claim.instance_id, claim = written.spec.claim, "claimed the instance");
     Ok(ClaimResult::Written(Box::new(written)))
@@ -204,10 +238,7 @@ fn build_claim<T: Transport>(
     attempt_id: &str,
     found: Option<&ResetRecord>,
 ) -> Option<ResetRecord> {
-    let exists = |owner: &Owner| {
-        let object = ObjectRef::<DeserializeGuard<PasswordReset>>::new(&owner.name).within(&owner.namespace);
-        context.password_resets.get(&object).is_some()
-    };
+    let exists = |owner: &Owner| context.objects.watched(&owner.namespace, &owner.name).is_some();
     let before = found.map(ResetRecord::progress).unwrap_or_default();
     let completed = history::make_room(&before.completed, &observed.request.owner, exists)?;
     // The present moment, not the pass's: earlier claims of this pass have taken their time.

@@ -1,13 +1,15 @@
 //! One object: resolves its instances, claims those that may start now, and shows where all of them stand.
 //!
 //! ```text
-//! observe (reads) ─▶ decide::rollout::plan (pure) ─▶ act (claims, CAS) ─▶ decide::summary (pure) ─▶ record (status)
+//! observe (reads) ─▶ decide::reset::plan (pure) ─▶ claim (CAS) ─▶ decide::reset::status (pure) ─▶ publish (status)
 //! ```
+//! A pass decides on the newest version of the object that this process knows, and reads object and Secret again in front of claims.
 //! It never calls ECS with a change: a claim is a write of a record, and the record's reconciler takes it from there.
 
 mod claim;
 mod denials;
 mod observe;
+mod pace;
 mod publish;
 
 use std::collections::BTreeMap;
@@ -18,9 +20,10 @@ use jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use crate::api::conditions::ready;
-use crate::api::password_reset::State;
+use crate::api::password_reset::{PasswordReset, State};
 use crate::clock;
 use crate::cluster::ClusterError;
+use crate::cluster::objects::ObjectKey;
 use crate::cluster::unreadable;
 use crate::cluster::wake::Waiter;
 use crate::controllers::Context;
@@ -31,23 +34,36 @@ use crate::ecs::Transport;
 use observe::Observed;
 
 pub use denials::LoggedDenials;
+pub use pace::LastPass;
 
 const KIND: &str = "PasswordReset";
 /// How soon to look again while the account is being looked at for the first time, which wakes its objects.
 const AFTER_START: Duration = Duration::from_secs(5);
+/// The Secret is not read again sooner than this.
+const SECRET_POLL_MIN: Duration = Duration::from_millis(100);
 /// How long an interest in readings outlives the next pass that is due anyway.
 const TTL_GRACE: Duration = Duration::from_mins(1);
 
 /// One pass over an object.
 pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String, name: String) -> Action {
     let subject = Subject { controller: "password_reset", kind: KIND, namespace: &namespace, name: &name };
-    pass::run(&context, subject, reconcile_once(&context, &namespace, &name)).await
+    let pass = async {
+        let ended = reconcile_once(&context, &namespace, &name).await;
+        if let Err(ClusterError::Conflict { .. } | ClusterError::Unanswered { .. }) = &ended {
+            // The object is not what was known of it, or may not be.
+            context.objects.doubt(&ObjectKey::new(&namespace, &name));
+        }
+        ended
+    };
+    pass::run(&context, subject, pass).await
 }
 
 /// What is to be forgotten about an object that is gone. Its claims in flight are driven to their ends all the same.
 pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
     context.instances.unsubscribe(&waiter(namespace, name));
+    context.objects.forget(&ObjectKey::new(namespace, name));
     context.status_writes.take(&key(namespace, name));
+    context.last_passes.take(&key(namespace, name));
     context.denials.take(&key(namespace, name));
     context.metrics.forget(KIND, &key(namespace, name));
 }
@@ -66,7 +82,7 @@ async fn reconcile_once<T: Transport>(
     name: &str,
 ) -> Result<Action, ClusterError> {
     context.synced.wait().await;
-    let object = match context.cluster.password_reset(namespace, name).await {
+    let object = match known(context, namespace, name).await {
         Ok(object) if object.metadata.deletion_timestamp.is_none() => object,
         Ok(_) | Err(ClusterError::NotFound { .. }) => {
             forget(context, namespace, name);
@@ -81,6 +97,10 @@ async fn reconcile_once<T: Transport>(
         }
         Err(error) => return Err(error),
     };
+    if let Some(pause) = pace::not_yet(context, &ObjectKey::new(namespace, name), &object) {
+        return Ok(Action::requeue(pause));
+    }
+    let began = clock::instant();
     let Some(observed) = observe::observe(context, object).await else {
         return Ok(Action::requeue(AFTER_START));
     };
@@ -91,11 +111,26 @@ async fn reconcile_once<T: Transport>(
     if let Some(account) = observed.account_out_of_use() {
         rows::hold_up(&mut plan.rows, account);
     }
+    let next = next_requeue(context, &observed, &plan);
+    // Before the status: what it waits for is on its way meanwhile.
+    ask(context, &observed, &plan, [restored, claimed, next].into_iter().flatten().min());
     let status = status::status(&observed.status_facts(&plan), observed.now);
     let written = publish::write(context, &observed, status).await?;
-    let pause = [restored, claimed, written, next_requeue(context, &observed, &plan)].into_iter().flatten().min();
-    ask(context, &observed, &plan, pause);
+    let pause = [restored, claimed, written, next].into_iter().flatten().min();
+    pace::note(context, began, &observed.object, &plan, pause);
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The object in its newest known form; read, where it is not known how it is.
+async fn known<T>(context: &Context<T>, namespace: &str, name: &str) -> Result<PasswordReset, ClusterError> {
+    let key = ObjectKey::new(namespace, name);
+    let known = context.objects.get(&key);
+    if !context.objects.is_doubted(&key) {
+        return known;
+    }
+    let object = context.cluster.password_reset(namespace, name).await?;
+    context.objects.put(&object, known.ok().and_then(|known| known.metadata.resource_version));
+    Ok(object)
 }
 
 /// When to look again by itself: at the next deadline, and while work is open for the sake of the Secret.
@@ -103,7 +138,8 @@ fn next_requeue<T>(context: &Context<T>, observed: &Observed, plan: &Plan) -> Op
     // A failure counts: another password in the Secret is a reason to try again.
     let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.state == State::Failed);
     let deadline = plan.wake.map(|wake: Timestamp| clock::until(observed.now, wake) + Duration::from_millis(50));
-    let secret = is_open.then_some(context.settings.secret_poll);
+    let age = context.secrets.age(&observed.secret).unwrap_or_default();
+    let secret = is_open.then(|| context.settings.secret_poll.saturating_sub(age).max(SECRET_POLL_MIN));
     [deadline, secret].into_iter().flatten().min()
 }
 

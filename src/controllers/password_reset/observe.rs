@@ -8,14 +8,13 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::ExposeSecret;
 
-use super::denials;
+use super::{denials, pace};
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus, Requested};
 use crate::api::reset_record::{ClaimedSecretRef, Owner, OwnerHistory, ResetRecord};
 use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, Reason};
 use crate::cloud::accounts::{UsableAccount, not_ready};
 use crate::cloud::readings;
-use crate::cluster::secrets;
-use crate::controllers::Context;
+use crate::controllers::{Context, reset_record};
 use crate::decide::history::{self, Request};
 use crate::decide::reset::facts::{BadRecord, ReadHold, ResetFacts, Target};
 use crate::decide::reset::password_rules::{self, Broken};
@@ -77,15 +76,15 @@ impl OwnedTarget {
     }
 }
 
-/// Reads the records that were deleted, as it seems, while there was no watch: nothing tells of that, and slots would stay taken.
+/// Reads the records of lost races, and those that were deleted, as it seems, while there was no watch: nothing tells of that, and
+/// slots would stay taken.
 async fn read_doubted<T>(context: &Context<T>) {
     for name in context.ledger.doubted() {
-        match context.cluster.record(&name).await {
-            Ok(Some(record)) => context.ledger.put(record),
-            Ok(None) => {
+        match reset_record::read_again(context, &name).await {
+            Ok(()) if context.ledger.get(&name).is_none() => {
                 tracing::warn!(record = name, "the record was deleted; what was done to its instance is forgotten");
-                context.ledger.forget(&name);
             }
+            Ok(()) => {}
             // It stays in doubt, and the next pass asks again.
             Err(error) => tracing::debug!(record = name, %error, "the record could not be read"),
         }
@@ -121,7 +120,11 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         name: reference.name.clone(),
         key: reference.key().to_owned(),
     };
-    let password = secrets::read(&context.cluster, &secret).await;
+    let password = match pace::is_changed(context, &object) {
+        // Whoever changes an object may have changed its Secret just before.
+        true => context.secrets.now(&context.cluster, &secret).await,
+        false => context.secrets.known(&context.cluster, &secret, context.settings.secret_poll).await,
+    };
     let before = object.status.clone().unwrap_or_default();
     let requested = before.requested();
     let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
@@ -164,7 +167,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     }
     let reading_of = |id: &str| instances.iter().find(|seen| seen.instance_id == id)?.reading.clone();
     let slot_holders =
-        context.ledger.with_records(|records| budget::holders(records, &request, reading_of, context.bounds(), now));
+        budget::holders(&context.ledger.of_owner(&request.owner), &request, reading_of, context.bounds(), now);
     let instances = instances.into_iter().map(OwnedTarget::redacted).collect::<Vec<_>>();
     Some(Observed {
         slot_holders,

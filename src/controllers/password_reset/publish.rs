@@ -1,10 +1,10 @@
-//! The record step of an object: its status, at most once a second and only when something changed, and its events,
+//! The record step of an object: its status, paced by its size and only when something changed, and its events,
 //! which are the differences between two statuses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::observe::Observed;
 use super::{KIND, key};
@@ -15,8 +15,16 @@ use crate::cluster::ClusterError;
 use crate::controllers::Context;
 use crate::decide::reset::events;
 
-/// No status is written more often.
-const PACE: SignedDuration = SignedDuration::from_secs(1);
+/// How far apart two statuses are: a status of many rows costs the API server more. One that changes Ready is written at once.
+fn pace(rows: usize) -> SignedDuration {
+    let beyond = i64::try_from(rows.saturating_sub(FEW_ROWS)).unwrap_or(i64::MAX);
+    SignedDuration::from_millis(beyond.saturating_mul(MILLIS_A_ROW).saturating_add(1_000))
+}
+
+/// Up to so many rows a status is written once a second.
+const FEW_ROWS: usize = 10;
+/// So much longer for each row more: five seconds at a hundred.
+const MILLIS_A_ROW: i64 = 44;
 
 /// Writes the status where it has changed. Returns when to come back if it was too soon.
 pub(super) async fn write<T>(
@@ -29,14 +37,17 @@ pub(super) async fn write<T>(
     if status == observed.before {
         return Ok(None);
     }
-    let now = context.clock.now();
-    if let Some(last) = context.status_writes.get(&key).filter(|last| clock::is_recent(*last, now, PACE)) {
-        return Ok(Some(clock::until(now, last + PACE)));
+    let (now, pace) = (context.clock.now(), pace(status.instances.len()));
+    let is_turn = conditions::ready(&status.conditions) != conditions::ready(&observed.before.conditions);
+    let is_recent = |last: &Timestamp| clock::is_recent(*last, now, pace);
+    if let Some(last) = context.status_writes.get(&key).filter(is_recent).filter(|_| !is_turn) {
+        return Ok(Some(clock::until(now, last + pace)));
     }
     let mut object = observed.object.clone();
     object.status = Some(status);
     let written = context.cluster.write_password_reset_status(&object).await?;
     context.status_writes.set(&key, now);
+    context.objects.put(&written, observed.object.metadata.resource_version.clone());
     publish(context, &observed.before, &written).await;
     Ok(None)
 }

@@ -1,10 +1,10 @@
 //! One claimed instance: a pass takes one step of the protocol.
 //!
 //! ```text
-//! observe (reads) ─▶ decide::instance::next (pure) ─▶ record (CAS) ─▶ act (one call) ─▶ fold (pure) ─▶ record (CAS)
+//! observe (reads) ─▶ decide::claim::next (pure) ─▶ store (CAS) ─▶ send (one call) ─▶ fold (pure) ─▶ store (CAS)
 //! ```
-//! Each pass begins with a GET of the record; the watch and the readings only wake it. A pass makes at most one changing
-//! call, under an attempt that was stored first; whatever goes wrong afterwards, the record says what may have happened.
+//! A pass decides on the newest version of the record that this process knows; each write replaces exactly that version, so that a pass
+//! on an older one comes to nothing. A pass makes at most one changing call, under an attempt that was stored first; whatever goes wrong afterwards, the record says what may have happened.
 
 mod absent;
 mod observe;
@@ -49,7 +49,28 @@ pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Contex
         namespace: &context.settings.namespace,
         name: &name,
     };
-    pass::run(&context, subject, reconcile_once(&context, &name)).await
+    let pass = async {
+        let ended = reconcile_once(&context, &name).await;
+        if let Err(ClusterError::Conflict { .. } | ClusterError::Unanswered { .. }) = &ended {
+            // The record is not what was known of it, or may not be.
+            context.ledger.doubt(&name);
+        }
+        ended
+    };
+    pass::run(&context, subject, pass).await
+}
+
+/// Reads a record of which this process does not know how it is.
+///
+/// # Errors
+/// As any read. One that is unusable is no error: the watch shows it so too.
+pub(super) async fn read_again<T>(context: &Context<T>, name: &str) -> Result<(), ClusterError> {
+    match context.cluster.record(name).await {
+        Ok(Some(record)) => context.ledger.put(record),
+        Ok(None) | Err(ClusterError::Misnamed { .. } | ClusterError::Unreadable { .. }) => context.ledger.forget(name),
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// The watch does not show a record. One that this process has written is not gone: it is shown later.
@@ -72,20 +93,19 @@ fn forget<T>(context: &Context<T>, name: &str) {
 
 async fn reconcile_once<T: Transport>(context: &Context<T>, name: &str) -> Result<Action, ClusterError> {
     context.synced.wait().await;
-    let record = match context.cluster.record(name).await {
-        Ok(Some(record)) => record,
-        Ok(None) => {
-            forget(context, name);
-            return Ok(Action::await_change());
-        }
-        // Its owner's row says so too. Whoever mends it changes it, and the watch wakes.
-        Err(error @ (ClusterError::Misnamed { .. } | ClusterError::Unreadable { .. })) => {
-            tracing::warn!(%error, "the record is unusable, and ignored until a cluster admin repairs it");
-            return Ok(Action::await_change());
-        }
-        Err(error) => return Err(error),
+    if context.ledger.is_doubted(name) {
+        read_again(context, name).await?;
+    }
+    // Its owner's row says so too. A repair changes the record, and the watch wakes.
+    if let Some(problem) = context.ledger.record_problem(name) {
+        tracing::warn!(?problem, "the record is unusable, and ignored until a cluster admin repairs it");
+        return Ok(Action::await_change());
+    }
+    let Some(record) = context.ledger.get(name) else {
+        forget(context, name);
+        return Ok(Action::await_change());
     };
-    context.ledger.put(record.clone());
+    let record = record.as_ref().clone();
     if is_done(&record) {
         context.instances.unsubscribe(&Waiter::Record(name.to_owned()));
         return Ok(Action::await_change());
@@ -175,7 +195,7 @@ fn permit<T: Transport>(context: &Context<T>, record: &ResetRecord, call: Call) 
         Some((id, permit)) if call == Call::SetPasswordAsStored && stored.is_some_and(|it| it.id == id) => Ok(permit),
         _ => context
             .calls
-            .acquire_rate(&record.spec.account_name, &record.spec.region_id, action)
+            .acquire_rate(&record.spec.account_name, &record.spec.region_id, action, &record.name_any())
             .map_err(clock::until_instant),
     }
 }

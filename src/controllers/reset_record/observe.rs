@@ -15,7 +15,6 @@ use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
 use crate::clock;
 use crate::cloud::accounts::UsableAccount;
 use crate::cloud::readings;
-use crate::cluster::secrets;
 use crate::controllers::Context;
 use crate::decide::claim::consent;
 use crate::decide::claim::start_time;
@@ -170,14 +169,14 @@ pub(super) fn not_known(account: &str) -> Hold {
 }
 
 fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {
-    context.ledger.with_records(|records| budget::others_away(records, record, now))
+    budget::others_away(&context.ledger.of_owner(&record.spec.owner), record, now)
 }
 
 /// Whether the claim's owner, as last watched, lists the instance. One that cannot be read has not taken it off, and one that is gone
 /// only once this process has missed it for long.
 fn is_listed<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> bool {
     let ResetRecordSpec { owner, instance_id, .. } = &record.spec;
-    let Some(object) = context.password_resets.get(&ObjectRef::new(&owner.name).within(&owner.namespace)) else {
+    let Some(object) = context.objects.watched(&owner.namespace, &owner.name) else {
         let since = context.owner_missed_since.get(&record.name_any()).unwrap_or(now);
         context.owner_missed_since.set(&record.name_any(), since);
         return now < later(since, REPLACED_WITHIN);
@@ -189,7 +188,7 @@ fn is_listed<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> b
 /// The instance's row in its owner's status, as last watched.
 fn owner_row<T>(context: &Context<T>, spec: &ResetRecordSpec) -> Option<InstanceRow> {
     let ResetRecordSpec { owner, instance_id, .. } = spec;
-    let object = context.password_resets.get(&ObjectRef::new(&owner.name).within(&owner.namespace))?;
+    let object = context.objects.watched(&owner.namespace, &owner.name)?;
     object.0.as_ref().ok()?.status.as_ref()?.row(instance_id).cloned()
 }
 
@@ -203,8 +202,8 @@ fn start_time_follows_reboot<T>(context: &Context<T>, spec: &ResetRecordSpec) ->
     let account = context.ecs_accounts.get(&ObjectRef::new(&spec.account_name));
     let status = account.as_ref().and_then(|guard| guard.0.as_ref().ok()?.status.as_ref());
     let known = status.map(|status| status.start_time_follows_reboot(&spec.region_id)).unwrap_or_default();
-    let learn = |records: &[&ResetRecord]| start_time::learn(known, &spec.account_name, &spec.region_id, records);
-    context.ledger.with_records(learn) == StartTimeFollowsReboot::Observed
+    let evidence = context.ledger.evidence(&spec.account_name, &spec.region_id);
+    start_time::learn(known, evidence) == StartTimeFollowsReboot::Observed
 }
 
 /// Where the claim's instance is read.
@@ -220,8 +219,7 @@ fn is_unsent<T>(context: &Context<T>, record: &ResetRecord) -> bool {
     })
 }
 
-/// Whether the phase's call can be made; where that is the password's, also the password. One with the claimed fingerprint
-/// is the right one, whenever it was read.
+/// Whether the phase's call can be made; where that is the password's, also the password.
 async fn sendable<T>(
     context: &Context<T>,
     spec: &ResetRecordSpec,
@@ -241,16 +239,15 @@ async fn sendable<T>(
         None if phase != Phase::SettingPassword => return (Sendable::Yes, None),
         None => {}
     }
-    let password = match secrets::read(&context.cluster, &spec.password_secret_ref).await {
-        Ok(password) => password,
-        Err(hold) if hold.reason.is_secret_lost() => return (Sendable::Never(hold.message), None),
-        Err(hold) => return (Sendable::NotNow(hold.message), None),
-    };
     if spec.fingerprint.key_id != context.fingerprint_key.id() {
         return (Sendable::Never("the fingerprint key was replaced".to_owned()), None);
     }
-    if context.fingerprint_key.of(&spec.owner, &password) != spec.fingerprint {
-        return (Sendable::Never("the Secret was changed after the claim".to_owned()), None);
+    let is_claimed = |password: &SecretString| context.fingerprint_key.of(&spec.owner, password) == spec.fingerprint;
+    let (cluster, reference) = (&context.cluster, &spec.password_secret_ref);
+    match context.secrets.now(cluster, reference).await {
+        Ok(password) if is_claimed(&password) => (Sendable::Yes, Some(password)),
+        Ok(_) => (Sendable::Never("the Secret was changed after the claim".to_owned()), None),
+        Err(hold) if hold.reason.is_secret_lost() => (Sendable::Never(hold.message), None),
+        Err(hold) => (Sendable::NotNow(hold.message), None),
     }
-    (Sendable::Yes, Some(password))
 }

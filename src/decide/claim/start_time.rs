@@ -12,28 +12,49 @@ use crate::decide::minute;
 /// How many instances have to agree.
 const INSTANCES: usize = 3;
 
-/// What is known of an account's region after `records`, which may also be of other accounts and regions.
+/// How many records speak for and against it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Instances whose StartTime moved with a restart of ours.
+    pub moved: usize,
+    /// Instances whose StartTime did not.
+    pub not_moved: usize,
+}
+
+impl Evidence {
+    /// What one record says.
+    #[must_use]
+    pub fn of(record: &ResetRecord) -> Self {
+        let says = |kind| usize::from(record.status.as_ref().and_then(|it| it.start_time_evidence) == Some(kind));
+        Self { moved: says(StartTimeEvidence::Moved), not_moved: says(StartTimeEvidence::NotMoved) }
+    }
+
+    /// With another record's.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { moved: self.moved + other.moved, not_moved: self.not_moved + other.not_moved }
+    }
+
+    /// Without another record's, which was in it.
+    #[must_use]
+    pub fn less(self, other: Self) -> Self {
+        Self {
+            moved: self.moved.saturating_sub(other.moved),
+            not_moved: self.not_moved.saturating_sub(other.not_moved),
+        }
+    }
+}
+
+/// What is known of an account's region, given the evidence of its records there.
 #[must_use]
-pub fn learn(
-    known: StartTimeFollowsReboot,
-    account_name: &str,
-    region_id: &str,
-    records: &[&ResetRecord],
-) -> StartTimeFollowsReboot {
-    let is_there =
-        |record: &&&ResetRecord| record.spec.account_name == account_name && record.spec.region_id == region_id;
-    let there = records.iter().filter(is_there);
-    let evidence: Vec<_> = there.filter_map(|record| record.status.as_ref()?.start_time_evidence).collect();
-    let count = |kind| evidence.iter().filter(|evidence| **evidence == kind).count();
+pub fn learn(known: StartTimeFollowsReboot, evidence: Evidence) -> StartTimeFollowsReboot {
     match known {
         StartTimeFollowsReboot::NotObserved | StartTimeFollowsReboot::Unrecognized => {
             StartTimeFollowsReboot::NotObserved
         }
-        _ if count(StartTimeEvidence::NotMoved) > 0 => StartTimeFollowsReboot::NotObserved,
+        _ if evidence.not_moved > 0 => StartTimeFollowsReboot::NotObserved,
         StartTimeFollowsReboot::Observed => StartTimeFollowsReboot::Observed,
-        StartTimeFollowsReboot::Unknown if count(StartTimeEvidence::Moved) >= INSTANCES => {
-            StartTimeFollowsReboot::Observed
-        }
+        StartTimeFollowsReboot::Unknown if evidence.moved >= INSTANCES => StartTimeFollowsReboot::Observed,
         StartTimeFollowsReboot::Unknown => StartTimeFollowsReboot::Unknown,
     }
 }
@@ -63,8 +84,8 @@ mod tests {
     }
 
     fn known_after(known: StartTimeFollowsReboot, evidence: &[Option<StartTimeEvidence>]) -> StartTimeFollowsReboot {
-        let records: Vec<_> = evidence.iter().map(|evidence| record(*evidence)).collect();
-        learn(known, "default", "cn-hangzhou", &records.iter().collect::<Vec<_>>())
+        let sum = evidence.iter().map(|evidence| Evidence::of(&record(*evidence)));
+        learn(known, sum.fold(Evidence::default(), Evidence::and))
     }
 
     const MOVED: Option<StartTimeEvidence> = Some(StartTimeEvidence::Moved);
@@ -74,15 +95,6 @@ mod tests {
         let unknown = StartTimeFollowsReboot::Unknown;
         assert_eq!(known_after(unknown, &[MOVED, MOVED, Some(StartTimeEvidence::Inconclusive), None]), unknown);
         assert_eq!(known_after(unknown, &[MOVED, MOVED, MOVED]), StartTimeFollowsReboot::Observed);
-    }
-
-    #[test]
-    fn other_accounts_and_regions_teach_nothing() {
-        let moved = record(MOVED);
-        for (account, region) in [("default", "cn-beijing"), ("other", "cn-hangzhou")] {
-            let known = learn(StartTimeFollowsReboot::Unknown, account, region, &[&moved, &moved, &moved]);
-            assert_eq!(known, StartTimeFollowsReboot::Unknown);
-        }
     }
 
     #[test]
