@@ -19,7 +19,7 @@ use ecs_password_reset::decide::{Hold, Reading, budget};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 
-use crate::controller::ledger;
+use crate::controller::{known, ledger};
 use crate::setup::{ACCOUNT, REGION, Setup};
 use crate::world::{INSTANCES, Pass, World, at};
 
@@ -73,7 +73,7 @@ fn target<'a>(instance: usize, record: Option<&'a ResetRecord>, reading: &'a Rea
 }
 
 /// Where the object's pass leads: to a person's decision on an Unknown, or to the first of the claims, judged again by the
-/// record as it is now.
+/// record as it is known.
 pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Reading]) -> Option<Pass> {
     if !world.object.exists {
         return None;
@@ -102,7 +102,7 @@ pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Readin
     }
     let claim = first.claims.first()?;
     let instance = INSTANCES.iter().position(|id| *id == claim.instance_id)?;
-    let found = world.records[instance].as_ref();
+    let found = known(world, process, instance);
     let target = target(instance, found.map(Rc::as_ref), &readings[instance]);
     let again = plan(&object(setup, world, &request, &[]), &[target], at(world.now));
     if again.claims.is_empty() {

@@ -20,7 +20,7 @@ use crate::world::{
 
 /// Where the next step of a pass over a record leads; `None`: it waits.
 pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, reading: &Reading) -> Option<Pass> {
-    let version = world.records[instance].as_ref()?;
+    let version = known(world, process, instance)?;
     let me = &world.processes[process];
     let now = at(world.now);
     let own = attempt(version).filter(|attempt| attempt.process == me.id);
@@ -64,6 +64,11 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
     }
 }
 
+/// The record as a process knows it: the leader by its watch and its own writes, which may be behind what a rival has written.
+pub fn known(world: &World, process: usize, instance: usize) -> Option<&Version> {
+    if process == world.lead { world.ledger(instance) } else { world.records[instance].as_ref() }
+}
+
 /// The Secret holds the claimed password, or never will again as far as this claim can tell.
 fn sendable(world: &World, record: &ResetRecord) -> Sendable {
     if phase(record) != Phase::SettingPassword {
@@ -95,6 +100,10 @@ pub fn store(setup: &Setup, world: &mut World, process: usize, job: usize) -> Op
         _ => false,
     };
     if !same && setup.compare_and_swap {
+        // What it knows of the record is doubted, and read again.
+        if process == world.lead {
+            world.behind[instance] = None;
+        }
         return None;
     }
     let is_restart = matches!(then, Some(Sending { call: Call::Restart { .. }, .. }));
