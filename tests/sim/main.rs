@@ -11,6 +11,7 @@
 
 mod clocks;
 mod consent;
+mod counts;
 mod crash_matrix;
 mod determinism;
 mod dice;

@@ -50,13 +50,7 @@ pub(super) async fn make_claims<T: Transport>(
     plan: &mut Plan,
 ) -> Option<Duration> {
     let fingerprint = observed.request.fingerprint.as_ref()?;
-    if plan.claims.is_empty() {
-        return None;
-    }
-    if let Some(pause) = changed_since(context, observed, fingerprint).await {
-        return Some(pause);
-    }
-    let mut again = None;
+    let (mut again, mut is_checked) = (None, false);
     for claim in std::mem::take(&mut plan.claims) {
         let action = ApiCall::ModifyInstanceAttribute;
         let Scope { account, region_id } = &observed.scope;
@@ -65,6 +59,10 @@ pub(super) async fn make_claims<T: Transport>(
             Ok(permit) => permit,
             Err(at) => return Some(clock::until_instant(at)),
         };
+        if !is_checked && let Some(pause) = changed_since(context, observed, fingerprint).await {
+            return Some(pause);
+        }
+        is_checked = true;
         let attempt_id = context.clock.nonce();
         context.claim_rate_permits.set(&name, (attempt_id.clone(), permit));
         let row = plan.rows.iter_mut().find(|row| row.instance_id == claim.instance_id);
