@@ -163,7 +163,7 @@ pub struct ResetRecordStatus {
     pub completed: Vec<OwnerHistory>,
 }
 
-/// Where a claim stands; see the drawing in `decide::instance`.
+/// Where a claim stands; see the drawing in `decide::claim::next`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Phase {
     /// No claim, or one that was given back before anything was sent.
