@@ -1,9 +1,9 @@
 //! What asks for another run and, above all, what does not: a fleet must not reboot because somebody applied, deleted,
 //! edited or reinstalled something.
 
-mod common;
-
-use common::{AccessKey, Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, row};
+use crate::common::{
+    AccessKey, Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, row,
+};
 use serde_json::{Value, json};
 
 const ID: &str = "i-running1";

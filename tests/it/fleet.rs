@@ -1,10 +1,8 @@
 //! A hundred instances in one object: how many are away at once, how slots are refilled, and what it costs.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{Instance, PASSWORD, REGION, Status, World, eventually};
+use crate::common::{Instance, PASSWORD, REGION, Status, World, eventually};
 use serde_json::{Value, json};
 
 const FLEET: usize = 100;

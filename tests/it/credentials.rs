@@ -1,13 +1,9 @@
 //! Every source of credentials on real parts: first use, refresh, rotation, expiry, revocation and the wrong account, against
 //! the simulator's STS and metadata service. Whatever happens to credentials in mid-run, an instance is restarted once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
-
-mod common;
-
 use std::time::Duration;
 
-use common::{
+use crate::common::{
     ACCOUNT, Config, Controller, Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, Setup, World, condition,
     eventually, manifests, row,
 };

@@ -1,11 +1,7 @@
 //! What an account and a process allow themselves, counted at the simulator's journal. Nothing here depends on how fast anything is: a
 //! slow machine makes calls rarer, and never more frequent.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers fail as tests do
-
-mod common;
-
-use common::{Config, Fault, Instance, REGION, Rule, Setup, World};
+use crate::common::{Config, Fault, Instance, REGION, Rule, Setup, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 

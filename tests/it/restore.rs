@@ -1,11 +1,7 @@
 //! Restores from backups: objects and records that come back without their status, or older than they were. A restored
 //! memory never restarts a machine that nobody asked to restart again.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers fail as tests do
-
-mod common;
-
-use common::{Instance, NAMESPACE, PASSWORD, REGION, SYSTEM_NAMESPACE, World, condition, eventually, row};
+use crate::common::{Instance, NAMESPACE, PASSWORD, REGION, SYSTEM_NAMESPACE, World, condition, eventually, row};
 use serde_json::{Value, json};
 
 const IDS: [&str; 2] = ["i-running1", "i-running2"];

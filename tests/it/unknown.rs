@@ -1,11 +1,7 @@
 //! What becomes of a restart whose outcome nobody knows: requested again where that is proven to be safe, else left to a
 //! person, whose word counts once.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers fail as tests do
-
-mod common;
-
-use common::{Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, row};
+use crate::common::{Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, row};
 use serde_json::{Value, json};
 
 const ID: &str = "i-running1";

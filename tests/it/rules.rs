@@ -1,11 +1,7 @@
 //! The consent of the machine: where an account has rules, an instance is reset only while its tags meet one of them, and a
 //! namespace's user learns nothing of machines that are not theirs.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers fail as tests do
-
-mod common;
-
-use common::{
+use crate::common::{
     ACCOUNT, AccessKey, Fault, Instance, PASSWORD, REGION, Rule, SECRET, World, condition, eventually, manifests, row,
 };
 use serde_json::{Value, json};

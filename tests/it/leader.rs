@@ -2,13 +2,10 @@
 //! first one goes. The same in paused time, with each length exact, is in `src/leader/lease_tests.rs`.
 
 // Clippy's leave for tests does not reach the helpers of an integration test.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Controller, Instance, PASSWORD, REGION, Setup, World, eventually, timed, timed_within};
+use crate::common::{Controller, Instance, PASSWORD, REGION, Setup, World, eventually, timed, timed_within};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 

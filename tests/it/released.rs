@@ -1,10 +1,6 @@
 //! Instances that are released, hidden or stopped for good while they hold a slot: the others go on, or a person is asked.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers fail as tests do
-
-mod common;
-
-use common::{AccessKey, Fault, Instance, PASSWORD, REGION, Rule, Status, World, condition, eventually, row};
+use crate::common::{AccessKey, Fault, Instance, PASSWORD, REGION, Rule, Status, World, condition, eventually, row};
 use serde_json::{Value, json};
 
 const IDS: [&str; 3] = ["i-running1", "i-running2", "i-running3"];

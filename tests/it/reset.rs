@@ -1,10 +1,8 @@
 //! The endings of a reset, each on real parts: what a user applies, what the instance then has, and what the status says.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{
+use crate::common::{
     ACCOUNT, AccessKey, Config, Fault, Instance, PASSWORD, REGION, Rule, SECRET, SYSTEM_NAMESPACE, Setup, Status,
     World, condition, eventually, row,
 };

@@ -1,11 +1,9 @@
 //! Lost, late, mangled and refused calls: whatever happens to a request, there is one restart at most, and the status
 //! says no more than can be proven.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers fail as tests do
-
-mod common;
-
-use common::{Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, manifests, row};
+use crate::common::{
+    Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, manifests, row,
+};
 use serde_json::{Value, json};
 
 const ID: &str = "i-running1";
