@@ -130,6 +130,12 @@ badinput: ## Send thousands of mutated and poisoned objects to a real API server
 fuzz: ## Mutate everything that is read from outside (FUZZ_SECONDS: 60 for each target; FUZZ_SEED=7: other inputs)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test --locked --test fuzz -- --nocapture
 
+.PHONY: bench
+bench: ## Measure what resets cost on a real control plane, with the release binary (BENCH_INSTANCES, 200)
+	cargo build --locked --release --bin ecs-password-reset
+	@$(call with-tools,control-plane kubectl nextest) CONTROLLER=$(CURDIR)/target/release/ecs-password-reset \
+	  "$$NEXTEST" nextest run --locked --test bench --run-ignored only --success-output immediate --test-threads 1
+
 .PHONY: mutants-check
 mutants-check: ## Check that every mutant can still be applied
 	scripts/mutants --check

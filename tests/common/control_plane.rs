@@ -113,6 +113,11 @@ impl ControlPlane {
         panic!("etcd ended before its newest revision");
     }
 
+    /// Its process, of which the others are children.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// `kubectl` for it.
     pub fn kubectl(&self) -> &Kubectl {
         &self.kubectl

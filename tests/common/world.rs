@@ -407,6 +407,11 @@ impl World {
         self.controller.as_ref().expect("the controller runs").metrics()
     }
 
+    /// The process of the controller, and that of the control plane.
+    pub fn pids(&self) -> (u32, u32) {
+        (self.controller.as_ref().expect("the controller runs").pid(), self.control_plane.pid())
+    }
+
     /// The sum of a metric over those of its series whose labels contain `labels`, such as `kind="Event"`.
     pub fn metric(&self, name: &str, labels: &str) -> f64 {
         let metrics = self.metrics();
