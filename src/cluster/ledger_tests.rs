@@ -1,0 +1,201 @@
+//! What the ledger knows after each order of watch events and own writes.
+
+use kube::core::error_boundary::InvalidObject;
+
+use super::*;
+use crate::api::reset_record::{Phase, StartTimeEvidence};
+use crate::decide::fixtures::{claimed, owner};
+
+fn version(generation: i64) -> ResetRecord {
+    let mut record = claimed();
+    record.metadata.namespace = Some("system".to_owned());
+    record.metadata.uid = Some("u1".to_owned());
+    record.metadata.generation = Some(generation);
+    record
+}
+
+fn guarded(record: ResetRecord) -> DeserializeGuard<ResetRecord> {
+    DeserializeGuard(Ok(record))
+}
+
+/// A ledger, and its watch: what shows it an event.
+fn ledger() -> (Ledger, impl FnMut(Event<DeserializeGuard<ResetRecord>>)) {
+    let ledger = Ledger::default();
+    let watch = ledger.clone();
+    (ledger, move |event| {
+        watch.watched(&event);
+    })
+}
+
+fn count(ledger: &Ledger, owner_name: &str) -> usize {
+    ledger.of_owner(&owner(owner_name)).len()
+}
+
+#[test]
+fn an_own_write_counts_until_the_watch_shows_it() {
+    let (ledger, mut show) = ledger();
+    ledger.put(version(2));
+    assert_eq!(count(&ledger, "web"), 1);
+    show(Event::Apply(guarded(version(1))));
+    assert_eq!(ledger.get("cn-hangzhou.i-bp1a0000").unwrap().metadata.generation, Some(2));
+    assert_eq!(count(&ledger, "web"), 1, "one record, not two");
+    show(Event::Apply(guarded(version(3))));
+    assert_eq!(ledger.get("cn-hangzhou.i-bp1a0000").unwrap().metadata.generation, Some(3));
+    ledger.put(version(2));
+    assert_eq!(ledger.get("cn-hangzhou.i-bp1a0000").unwrap().metadata.generation, Some(3));
+    show(Event::Delete(guarded(version(3))));
+    assert!(ledger.get("cn-hangzhou.i-bp1a0000").is_none());
+}
+
+#[test]
+fn an_own_write_counts_while_a_list_that_shows_it_is_not_complete() {
+    let (ledger, mut show) = ledger();
+    ledger.put(version(2));
+    for event in [Event::Init, Event::InitApply(guarded(version(2))), Event::InitDone] {
+        show(event);
+        assert_eq!(count(&ledger, "web"), 1);
+    }
+    assert!(ledger.lock().own.is_empty(), "the watch has shown it");
+    assert!(ledger.doubted().is_empty());
+}
+
+#[test]
+fn an_own_write_that_a_list_does_not_hold_is_doubted_until_it_is_read() {
+    let (ledger, mut show) = ledger();
+    let mut relist = |listed: Vec<ResetRecord>| {
+        let pages = listed.into_iter().map(|record| Event::InitApply(guarded(record)));
+        std::iter::once(Event::Init).chain(pages).chain([Event::InitDone]).for_each(&mut show);
+    };
+    ledger.put(version(2));
+    assert!(ledger.doubted().is_empty(), "the watch may be behind");
+    relist(Vec::new());
+    assert_eq!(ledger.doubted(), ["cn-hangzhou.i-bp1a0000"]);
+    assert_eq!(count(&ledger, "web"), 1, "the list may be older than the write");
+    // The API server has it after all: it was read, or the next list shows it.
+    ledger.put(version(3));
+    assert!(ledger.doubted().is_empty());
+    relist(Vec::new());
+    relist(vec![version(3)]);
+    assert!(ledger.doubted().is_empty());
+    // It does not.
+    ledger.put(version(4));
+    relist(Vec::new());
+    ledger.forget("cn-hangzhou.i-bp1a0000");
+    assert_eq!((ledger.doubted().len(), count(&ledger, "web")), (0, 0));
+}
+
+#[test]
+fn an_own_write_gives_way_to_a_record_that_was_made_anew_or_cannot_be_read() {
+    let (ledger, mut show) = ledger();
+    // The watch is interrupted: the record is deleted, and another process makes it anew.
+    ledger.put(version(6));
+    let mut anew = version(1);
+    (anew.metadata.uid, anew.spec.owner) = (Some("u2".to_owned()), owner("other"));
+    for event in [Event::Init, Event::InitApply(guarded(anew.clone())), Event::InitDone] {
+        show(event);
+    }
+    ledger.put(anew);
+    assert_eq!((count(&ledger, "web"), count(&ledger, "other")), (0, 1));
+
+    ledger.put(version(2));
+    let error = serde_json::from_str::<ResetRecord>("{}").unwrap_err().to_string();
+    let unreadable = InvalidObject { error, metadata: version(3).metadata };
+    show(Event::Apply(DeserializeGuard(Err(unreadable))));
+    assert_eq!(ledger.record_problem("cn-hangzhou.i-bp1a0000"), Some(BadRecord::Unreadable));
+}
+
+#[test]
+fn an_own_write_to_another_owner_hides_what_the_watch_still_shows() {
+    let (ledger, mut show) = ledger();
+    show(Event::Apply(guarded(version(1))));
+    let mut taken = version(2);
+    taken.spec.owner = owner("other");
+    ledger.put(taken);
+    assert_eq!((count(&ledger, "web"), count(&ledger, "other")), (0, 1));
+}
+
+#[test]
+fn a_record_that_claims_another_instance_counts_for_nobody_and_is_told() {
+    let (ledger, mut show) = ledger();
+    let mut show = |record| show(Event::Apply(guarded(record)));
+    let mut edited = version(2);
+    edited.spec.instance_id = "i-bp1b0000".to_owned();
+    ledger.put(version(1));
+    show(edited);
+    for name in ["cn-hangzhou.i-bp1a0000", "cn-hangzhou.i-bp1b0000"] {
+        assert!(ledger.get(name).is_none(), "{name}");
+    }
+    assert_eq!(ledger.record_problem("cn-hangzhou.i-bp1a0000"), Some(BadRecord::OfAnotherInstance));
+    assert_eq!(ledger.record_problem("cn-hangzhou.i-bp1b0000"), None);
+    assert_eq!(count(&ledger, "web"), 0, "it holds a slot");
+
+    // One that was read before it was edited does not bring it back.
+    ledger.put(version(1));
+    assert_eq!(ledger.record_problem("cn-hangzhou.i-bp1a0000"), Some(BadRecord::OfAnotherInstance));
+    show(version(3));
+    assert_eq!((ledger.record_problem("cn-hangzhou.i-bp1a0000"), count(&ledger, "web")), (None, 1), "mended");
+}
+
+#[test]
+fn a_record_that_a_write_met_otherwise_is_doubted_until_it_is_read() {
+    let (ledger, mut show) = ledger();
+    show(Event::Apply(guarded(version(1))));
+    ledger.doubt("cn-hangzhou.i-bp1a0000");
+    assert!(ledger.is_doubted("cn-hangzhou.i-bp1a0000"));
+    ledger.put(version(1));
+    assert!(ledger.doubted().is_empty());
+}
+
+#[test]
+fn evidence_and_open_records_follow_each_version() {
+    let (ledger, mut show) = ledger();
+    let mut moved = version(1);
+    moved.status.as_mut().unwrap().start_time_evidence = Some(StartTimeEvidence::Moved);
+    show(Event::Apply(guarded(moved)));
+    assert_eq!(ledger.evidence("default", "cn-hangzhou"), Evidence { moved: 1, not_moved: 0 });
+    assert_eq!(ledger.open_of_account("default"), ["cn-hangzhou.i-bp1a0000"]);
+    let mut not_moved = version(2);
+    let status = not_moved.status.as_mut().unwrap();
+    (status.phase, status.start_time_evidence) = (Phase::Idle, Some(StartTimeEvidence::NotMoved));
+    ledger.put(not_moved);
+    assert_eq!(ledger.evidence("default", "cn-hangzhou"), Evidence { moved: 0, not_moved: 1 });
+    assert!(ledger.open_of_account("default").is_empty());
+    assert_eq!(ledger.regions("default").len(), 1);
+    show(Event::Delete(guarded(version(2))));
+    assert_eq!(ledger.evidence("default", "cn-hangzhou"), Evidence::default());
+    assert!(ledger.regions("default").is_empty() && count(&ledger, "web") == 0);
+}
+
+#[test]
+fn no_two_instance_ids_have_one_record() {
+    let name = |id: &str| ResetRecord::name_of("cn-hangzhou", id);
+    assert_eq!(name("AY121018033933eae8689"), "cn-hangzhou.ay121018033933eae8689");
+    let ids =
+        ["AY1", "ay1", "Ay1", "aY1", "i-AY1", "i-ay1", "i-1", "I-1", "AY", "ay", "A", "a", "", "ÄY1", "AYay1", "ayAY1"];
+    for (n, id) in ids.iter().enumerate() {
+        let mut record = claimed();
+        record.spec.instance_id = (*id).to_owned();
+        for (m, other) in ids.iter().enumerate() {
+            assert_eq!(n == m, name(id) == name(other), "{id} and {other}");
+            record.metadata.name = Some(name(other));
+            assert_eq!(record.is_named_after_its_instance(), n == m, "{id} in the record of {other}");
+        }
+    }
+}
+
+#[test]
+fn a_record_is_of_the_instance_in_its_name_and_of_no_other() {
+    let record = claimed();
+    assert!(record.is_named_after_its_instance());
+    for name in
+        [None, Some(""), Some("."), Some("i-bp1a0000"), Some("cn-hangzhoui-bp1a0000"), Some("cn-hangzhou.i-bp1a00000")]
+    {
+        let mut record = record.clone();
+        record.metadata.name = name.map(str::to_owned);
+        assert!(!record.is_named_after_its_instance(), "{name:?}");
+    }
+    let (mut elsewhere, mut other) = (record.clone(), record);
+    elsewhere.spec.region_id = "cn-beijing".to_owned();
+    other.spec.instance_id = "i-bp1b0000".to_owned();
+    assert!(!elsewhere.is_named_after_its_instance() && !other.is_named_after_its_instance());
+}
