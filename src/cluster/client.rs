@@ -99,6 +99,14 @@ pub enum ClusterError {
     },
 }
 
+impl ClusterError {
+    /// Whether what was written upon is not what is stored, or may not be.
+    #[must_use]
+    pub fn shows_another_version(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::Unanswered { .. } | Self::NotFound { .. })
+    }
+}
+
 /// The API server, as one process sees it.
 #[derive(Clone)]
 pub struct Cluster {

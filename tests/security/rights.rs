@@ -127,7 +127,8 @@ fn lay_poison(world: &World) {
 }
 
 /// What each life of the controller is given to do, so that it needs every right: no Lease, an empty fingerprint key, an
-/// account and an object whose status is to be written, and an instance to be claimed. The poison is there already.
+/// account and an object whose status is to be written, an instance to be claimed, and a record that lost its status. The poison is there
+/// already.
 fn prepare(world: &World, life: usize) -> String {
     let own = ["--namespace", SYSTEM_NAMESPACE];
     world.kubectl(&[&["delete", "lease", "ecs-password-reset", "--ignore-not-found"], &own[..]].concat());
@@ -136,6 +137,12 @@ fn prepare(world: &World, life: usize) -> String {
     world.kubectl(&[&empty[..], &own].concat());
     let rate = json!({"spec": {"limits": {"requestsPerSecond": 50 + life}}}).to_string();
     world.kubectl(&["patch", "ecsaccount", ACCOUNT, "--type=merge", "--patch", &rate]);
+    if life > 0 {
+        // A record is read only where it is not known how it is: the memory of the first instance is lost once more.
+        let record = format!("{REGION}.{}", instance(0));
+        let lost = ["patch", "resetrecord", &record, "--type=merge", "--patch", r#"{"status": null}"#];
+        world.kubectl(&[&lost[..], &own].concat());
+    }
     let name = format!("life-{life}");
     world.apply_reset(&name, json!({"instanceIDs": [instance(life)]}));
     name

@@ -49,7 +49,7 @@ pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String
     let subject = Subject { controller: "password_reset", kind: KIND, namespace: &namespace, name: &name };
     let pass = async {
         let ended = reconcile_once(&context, &namespace, &name).await;
-        if let Err(ClusterError::Conflict { .. } | ClusterError::Unanswered { .. }) = &ended {
+        if ended.as_ref().is_err_and(ClusterError::shows_another_version) {
             // The object is not what was known of it, or may not be.
             context.objects.doubt(&ObjectKey::new(&namespace, &name));
         }
@@ -62,6 +62,7 @@ pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String
 pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
     context.instances.unsubscribe(&waiter(namespace, name));
     context.objects.forget(&ObjectKey::new(namespace, name));
+    context.urgent.take(&ObjectKey::new(namespace, name));
     context.status_writes.take(&key(namespace, name));
     context.last_passes.take(&key(namespace, name));
     context.denials.take(&key(namespace, name));

@@ -51,7 +51,7 @@ pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Contex
     };
     let pass = async {
         let ended = reconcile_once(&context, &name).await;
-        if let Err(ClusterError::Conflict { .. } | ClusterError::Unanswered { .. }) = &ended {
+        if ended.as_ref().is_err_and(ClusterError::shows_another_version) {
             // The record is not what was known of it, or may not be.
             context.ledger.doubt(&name);
         }
