@@ -51,8 +51,8 @@ impl Judge {
                 format!("I1: {instance_id} was restarted {count} times for claim {number} of {owner}")
             });
         }
-        // A claim that is made once more for the same request is a claim of its own. Only where nothing is restored may a person ask
-        // for that, by RestartAgain.
+        // A claim that is made once more for the same request has a name of its own. In a run without a restore a person may ask for
+        // one, by RestartAgain.
         by_request.retain(|_, _| self.restores());
         for ((instance_id, owner, _), count) in by_request {
             self.require(count <= 1, || {
