@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ecs_simulator::{Core, Effect, Journal, Outcome, RequestEntry, Status};
-use serde_json::Value;
 
-use super::{Judge, text};
+use super::{Attempt, Claim, Judge, Last};
 
 /// Why a claim may end as Unknown; protocol and documentation name no others.
 const UNKNOWN: [&str; 3] = ["Unknown PasswordOutcomeUnknown", "Unknown RestartOutcomeUnknown", "Unknown RestartStuck"];
@@ -32,18 +31,33 @@ impl Judge {
 
     /// I1: one restart per claim, and no more than were asked for.
     fn restarts(&mut self, journal: &Journal) {
-        let mut by_claim: BTreeMap<(String, i64), usize> = BTreeMap::new();
+        let mut by_claim: BTreeMap<Claim, usize> = BTreeMap::new();
+        let mut by_request: BTreeMap<(String, String, String), usize> = BTreeMap::new();
         let mut by_instance: BTreeMap<String, usize> = BTreeMap::new();
         for request in journal.requests().filter(|it| it.action == "RebootInstance" && it.outcome == Outcome::Executed)
         {
-            let Some(attempt) = self.made_for.get(&request.nonce).and_then(|index| self.attempts.get(*index)) else {
+            let Some(Attempt { claim, request, .. }) =
+                self.made_for.get(&request.nonce).and_then(|index| self.attempts.get(*index))
+            else {
                 continue;
             };
-            *by_claim.entry((attempt.instance_id.clone(), attempt.claim)).or_default() += 1;
-            *by_instance.entry(attempt.instance_id.clone()).or_default() += 1;
+            *by_claim.entry(claim.clone()).or_default() += 1;
+            let Claim { instance_id, owner, .. } = claim.clone();
+            *by_request.entry((instance_id.clone(), owner, request.clone())).or_default() += 1;
+            *by_instance.entry(instance_id).or_default() += 1;
         }
-        for ((instance_id, claim), count) in by_claim {
-            self.require(count <= 1, || format!("I1: {instance_id} was restarted {count} times for claim {claim}"));
+        for (Claim { instance_id, owner, number, .. }, count) in by_claim {
+            self.require(count <= 1, || {
+                format!("I1: {instance_id} was restarted {count} times for claim {number} of {owner}")
+            });
+        }
+        // A claim that is made once more for the same request has a name of its own. In a run without a restore a person may ask for
+        // one, by RestartAgain.
+        by_request.retain(|_, _| self.restores());
+        for ((instance_id, owner, _), count) in by_request {
+            self.require(count <= 1, || {
+                format!("I1: {instance_id} was restarted {count} times for one request of {owner}")
+            });
         }
         for (instance_id, asked) in self.scenario.runs.clone() {
             let count = by_instance.get(instance_id).copied().unwrap_or_default();
@@ -67,9 +81,9 @@ impl Judge {
                     if by_somebody_else(journal, &effect.instance_id, request.seq..effect.seq) {
                         continue;
                     }
-                    let theirs = away.entry(attempt.owner.clone()).or_default();
+                    let theirs = away.entry(attempt.claim.owner.clone()).or_default();
                     theirs.insert(effect.instance_id.clone());
-                    let most = most.entry(attempt.owner.clone()).or_default();
+                    let most = most.entry(attempt.claim.owner.clone()).or_default();
                     *most = (theirs.len() as u64).max(*most);
                 }
                 (Effect::StatusChanged { to: Status::Running | Status::Stopped, .. } | Effect::Released, _) => {
@@ -89,25 +103,18 @@ impl Judge {
     }
 
     /// I2, in the end: no late copy has put another password into effect, or made another one wait, once a claim has said of
-    /// its own what becomes of it.
+    /// its own what becomes of it. The last claim counts, whatever claim a restored record holds.
     fn passwords_stay(&mut self, ecs: &Core) {
-        let is_said = |status: &Value| match status["phase"].as_str() {
-            Some("InEffect" | "EffectiveAtNextStart") => true,
-            Some("Failed") => status["row"]["reason"] == "RestartRefused",
-            _ => false,
-        };
-        let said: Vec<Value> = self.records.values().filter(|record| is_said(&record["status"])).cloned().collect();
-        for record in said {
-            let (id, phase) = (text(&record["spec"]["instanceID"]), text(&record["status"]["phase"]));
-            let claim = record["spec"]["claim"].as_i64().unwrap_or_default();
-            if self.excused.contains(&(id.clone(), claim)) || ecs.status(&id).is_none() {
+        for Last { claim, said } in std::mem::take(&mut self.last).into_values() {
+            let id = &claim.instance_id;
+            let Some(phase) = said.filter(|_| !self.excused.contains(&claim) && ecs.status(id).is_some()) else {
                 continue;
-            }
-            let password = self.passwords.get(&(id.clone(), claim)).map(String::as_str);
-            let (pending, in_effect) = (ecs.pending_password(&id), ecs.in_effect_password(&id));
+            };
+            let password = self.passwords.get(&claim).map(String::as_str);
+            let (pending, in_effect) = (ecs.pending_password(id), ecs.in_effect_password(id));
             let is_last = if pending.is_some() { pending == password } else { in_effect == password };
             let holds = is_last && (phase != "InEffect" || in_effect == password);
-            self.require(holds, || format!("I2: {id} has another password than claim {claim}, which is {phase}"));
+            self.require(holds, || format!("I2: {id} has another password than {claim}, which is {phase}"));
         }
     }
 }

@@ -6,6 +6,7 @@ mod outcome;
 mod readings;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bytes::Bytes;
 use ecs_simulator::api_server::{Change, ChangeKind};
@@ -44,17 +45,19 @@ pub struct Judge {
     attempts: Vec<Attempt>,
     /// Which attempt each changing call was made for, by its nonce.
     made_for: BTreeMap<String, usize>,
-    /// The password that a claim has set, by instance and claim.
-    passwords: BTreeMap<(String, i64), String>,
-    /// When ECS last took a password of a claim, by instance and claim, and when it took the one that was acknowledged.
-    password_taken: BTreeMap<(String, i64), Ms>,
-    acknowledged: BTreeMap<(String, i64), Ms>,
+    /// The last claim that the controller made or drove on each instance. What a person restores does not change it.
+    last: BTreeMap<String, Last>,
+    /// The password that a claim has set.
+    passwords: BTreeMap<Claim, String>,
+    /// When ECS last took a password of a claim, and when it took the one that was acknowledged.
+    password_taken: BTreeMap<Claim, Ms>,
+    acknowledged: BTreeMap<Claim, Ms>,
     /// Which process has written down the acknowledgement: that one knows its own order of events, and needs no grace.
-    acknowledged_by: BTreeMap<(String, i64), ProcessId>,
+    acknowledged_by: BTreeMap<Claim, ProcessId>,
     /// When ECS first took a password of a claim.
-    first_taken: BTreeMap<(String, i64), Timestamp>,
+    first_taken: BTreeMap<Claim, Timestamp>,
     /// The claims that are said to be in effect, wrongly, in the one way that the contract allows.
-    excused: BTreeSet<(String, i64)>,
+    excused: BTreeSet<Claim>,
     /// The claims that ended without one.
     nothing_set: Vec<Nothing>,
     readings: Readings,
@@ -70,12 +73,49 @@ pub struct Judge {
     ends: BTreeMap<String, usize>,
 }
 
+/// What distinguishes a claim from every other one. Its number alone does not: where a record is gone, another owner begins to
+/// count from 1 again.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    instance_id: String,
+    /// `namespace/name`.
+    owner: String,
+    number: i64,
+    made_at: String,
+}
+
+impl Claim {
+    /// The claim in a record.
+    fn of(record: &Value) -> Self {
+        let spec = &record["spec"];
+        Self {
+            instance_id: text(&spec["instanceID"]),
+            owner: format!("{}/{}", text(&spec["owner"]["namespace"]), text(&spec["owner"]["name"])),
+            number: spec["claim"].as_i64().unwrap_or_default(),
+            made_at: text(&spec["claimTime"]),
+        }
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "claim {} of {} on {}", self.number, self.owner, self.instance_id)
+    }
+}
+
+/// The last claim on an instance.
+struct Last {
+    claim: Claim,
+    /// The phase of its end, if that says what becomes of the password.
+    said: Option<String>,
+}
+
 /// An attempt, as it was stored.
 struct Attempt {
     version: u64,
-    instance_id: String,
-    claim: i64,
-    owner: String,
+    claim: Claim,
+    /// What its owner asked for.
+    request: String,
     process: String,
     timestamp: String,
     phase: String,
@@ -92,6 +132,7 @@ impl Judge {
             violations: Vec::new(),
             records: BTreeMap::new(),
             attempts: Vec::new(),
+            last: BTreeMap::new(),
             made_for: BTreeMap::new(),
             passwords: BTreeMap::new(),
             password_taken: BTreeMap::new(),
@@ -171,7 +212,7 @@ impl Judge {
         let stored = self.attempts.iter_mut().enumerate().rev().find(|(_, attempt)| {
             attempt.version <= travel.version
                 && Some(&attempt.process) == process
-                && attempt.instance_id == *id
+                && attempt.claim.instance_id == *id
                 && attempt.timestamp == request.timestamp
                 && attempt.phase == phase
         });
@@ -180,7 +221,7 @@ impl Judge {
             return;
         };
         attempt.sends += 1;
-        let (sends, claim) = (attempt.sends, attempt.claim);
+        let (sends, claim) = (attempt.sends, attempt.claim.clone());
         self.made_for.insert(request.nonce.clone(), index);
         self.require(phase != "RestartRequested" || sends == 1, || format!("{what}: the attempt was sent before"));
         let (sent, window) = (wall(travel.sent), self.window(travel.process));
@@ -199,8 +240,8 @@ impl Judge {
             || latest().any(|reading| reading.shows.as_ref().is_some_and(|shows| permits(&self.rules, shows)));
         self.require(age.is_some_and(|age| age <= window), || format!("I5: {what}: last read {age:?} before"));
         self.require(is_permitted, || format!("I5: {what}: the last reading does not show it permitted"));
-        let acknowledged = self.acknowledged.get(&(id.clone(), claim)).copied();
-        let knows_it = self.acknowledged_by.get(&(id.clone(), claim)) == Some(&travel.process);
+        let acknowledged = self.acknowledged.get(&claim).copied();
+        let knows_it = self.acknowledged_by.get(&claim) == Some(&travel.process);
         let runs_right = self.processes.get(&travel.process).is_some_and(|(_, rate)| *rate <= 1.0);
         let off = if knows_it && runs_right { SignedDuration::ZERO } else { self.off(travel.process) };
         let is_early = phase == "RestartRequested"
@@ -208,9 +249,9 @@ impl Judge {
         self.require(!is_early, || format!("{what}: read at {read:?} ms, the password was set at {acknowledged:?} ms"));
         if request.action == "ModifyInstanceAttribute" && request.outcome == Outcome::Executed {
             let password = ecs.passwords_set(id).last().unwrap_or_default().to_owned();
-            self.passwords.insert((id.clone(), claim), password);
-            self.password_taken.insert((id.clone(), claim), millisecond(request.at));
-            self.first_taken.entry((id.clone(), claim)).or_insert(request.at);
+            self.passwords.insert(claim.clone(), password);
+            self.password_taken.insert(claim.clone(), millisecond(request.at));
+            self.first_taken.entry(claim).or_insert(request.at);
         }
     }
 
@@ -277,55 +318,82 @@ impl Judge {
             // Written over what was restored: no end of a claim, and no claim.
             *self.ends.entry(format!("{} {}", text(&status["phase"]), text(&status["row"]["reason"]))).or_default() +=
                 1;
+            self.said_after_a_loss(record);
             return;
         }
-        let (instance_id, claim) = (text(&spec["instanceID"]), spec["claim"].as_i64().unwrap_or_default());
+        let claim = Claim::of(record);
         if before["status"]["attempt"]["id"] != status["attempt"]["id"] && !status["attempt"].is_null() {
             self.attempts.push(Attempt {
                 version: change.version,
-                instance_id: instance_id.clone(),
-                claim,
-                owner: format!("{}/{}", text(&spec["owner"]["namespace"]), text(&spec["owner"]["name"])),
+                claim: claim.clone(),
+                request: format!("{} {}", spec["tokens"], spec["retry"]),
                 process: text(&status["attempt"]["process"]),
                 timestamp: text(&status["attempt"]["timestamp"]),
                 phase: text(&status["phase"]),
                 sends: 0,
             });
         }
-        if !before.is_null() && before["spec"]["claim"] != spec["claim"] {
+        let is_another = !before.is_null() && Claim::of(&before) != claim;
+        if is_another {
             // I4: nothing of the claim before can still arrive.
             let until = before["status"]["unansweredUntil"].as_str().and_then(|until| until.parse::<Timestamp>().ok());
             let off = by.map_or(OFF, |by| self.off(by.process));
             self.require(until.is_none_or(|until| until <= now + off), || {
-                format!("I4: claim {claim} on {instance_id} was made at {now}, and the one before is unanswered until {until:?}")
+                format!("I4: {claim} was made at {now}, and the one before is unanswered until {until:?}")
             });
-            let is_alive = |it: &&UnderWay| it.instance_id == instance_id && now <= it.timestamp + REQUEST_VALIDITY;
+            let is_alive =
+                |it: &&UnderWay| it.instance_id == claim.instance_id && now <= it.timestamp + REQUEST_VALIDITY;
             let alive = under_way.iter().filter(is_alive).count();
             self.require(alive == 0, || {
-                format!(
-                    "I4: claim {claim} on {instance_id} was made at {now}, and {alive} copies may still be carried out"
-                )
+                format!("I4: {claim} was made at {now}, and {alive} copies may still be carried out")
             });
             self.require(has_ended(before["status"]["phase"].as_str()), || {
-                format!("claim {claim} on {instance_id} took the place of one that had not ended")
+                format!("{claim} took the place of one that had not ended")
             });
         }
         let (was, is) = (&before["status"]["phase"], &status["phase"]);
-        let begins_to_be = |phase: &str| is == phase && (was != phase || before["spec"]["claim"] != spec["claim"]);
+        let begins_to_be = |phase: &str| is == phase && (was != phase || is_another);
+        let ends = has_ended(is.as_str()) && begins_to_be(is.as_str().unwrap_or_default());
+        // A person may have restored the record of an earlier claim. A note on a claim that had ended does not make it the last.
+        if ends || !has_ended(is.as_str()) {
+            self.last.insert(claim.instance_id.clone(), Last { claim: claim.clone(), said: said(status) });
+        }
         if begins_to_be("PasswordSet")
-            && let Some(taken) = self.password_taken.get(&(instance_id.clone(), claim))
+            && let Some(taken) = self.password_taken.get(&claim)
         {
             // Back from a restart that was not sent, it is still the same acknowledgement.
-            self.acknowledged.entry((instance_id.clone(), claim)).or_insert(*taken);
+            self.acknowledged.entry(claim.clone()).or_insert(*taken);
             let writer = by.map(|by| by.process);
             if let Some(writer) = writer {
-                self.acknowledged_by.entry((instance_id.clone(), claim)).or_insert(writer);
+                self.acknowledged_by.entry(claim).or_insert(writer);
             }
         }
-        if has_ended(is.as_str()) && begins_to_be(is.as_str().unwrap_or_default()) {
+        if ends {
             self.outcome(record, ecs, now, by);
         }
     }
+
+    /// The controller has written down that a memory was lost. That is no new claim. Where it says how the last claim ended, that
+    /// has to be true. What was said of the last claim before still counts.
+    fn said_after_a_loss(&mut self, record: &Value) {
+        let Claim { instance_id, owner, number, .. } = Claim::of(record);
+        // A record that is made again has a time of its own.
+        let last = self.last.get_mut(&instance_id).filter(|it| it.claim.owner == owner && it.claim.number == number);
+        if let (Some(last), Some(phase)) = (last, said(&record["status"])) {
+            last.said = Some(phase);
+        }
+    }
+}
+
+/// The phase of an end that says what becomes of the claim's password.
+fn said(status: &Value) -> Option<String> {
+    let phase = text(&status["phase"]);
+    let is_said = match phase.as_str() {
+        "InEffect" | "EffectiveAtNextStart" => true,
+        "Failed" => status["row"]["reason"] == "RestartRefused",
+        _ => false,
+    };
+    is_said.then_some(phase)
 }
 
 fn millisecond(at: Timestamp) -> Ms {

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::readings::Delivered;
-use super::{Judge, text};
+use super::{Claim, Judge, text};
 use crate::world::{Travel, wall};
 
 /// How old the view of a reading may be, at most.
@@ -15,23 +15,21 @@ const FOUND_STOPPED: SignedDuration = SignedDuration::from_secs(90);
 
 /// An end that says that no password was set.
 pub(super) struct Nothing {
-    instance_id: String,
-    claim: i64,
+    claim: Claim,
     end: String,
 }
 
 impl Judge {
     /// A claim has ended, by a write of `by`.
     pub(super) fn outcome(&mut self, record: &Value, ecs: &mut Core, now: Timestamp, by: Option<&Travel>) {
-        let (spec, status) = (&record["spec"], &record["status"]);
-        let (id, claim) = (text(&spec["instanceID"]), spec["claim"].as_i64().unwrap_or_default());
+        let (claim, status) = (Claim::of(record), &record["status"]);
+        let id = claim.instance_id.clone();
         let (phase, reason) = (text(&status["phase"]), status["row"]["reason"].as_str().unwrap_or("given back"));
         let end = format!("{phase} {reason}");
         *self.ends.entry(end.clone()).or_default() += 1;
         ecs.run_until(now);
-        let what = format!("claim {claim} on {id}, {end} at {now}");
-        let key = (id.clone(), claim);
-        let password = self.passwords.get(&key).map(String::as_str);
+        let what = format!("{claim}, {end} at {now}");
+        let password = self.passwords.get(&claim).map(String::as_str);
         let in_effect = password.is_some() && ecs.in_effect_password(&id) == password;
         let waits = ecs.pending_password(&id);
         let is_set = password.is_some() && waits == password || waits.is_none() && in_effect;
@@ -40,20 +38,20 @@ impl Judge {
             ("Failed", "InstanceReleased") => self.require(is_gone, || format!("the machine is there: {what}")),
             // What became of a machine that was released cannot be asked any more.
             _ if is_gone => {}
-            ("InEffect", _) if !in_effect && self.is_the_allowed_error(&key, status, ecs.journal()) => {
+            ("InEffect", _) if !in_effect && self.is_the_allowed_error(&claim, status, ecs.journal()) => {
                 *self.ends.entry(format!("{end}, excused")).or_default() += 1;
-                self.excused.insert(key);
+                self.excused.insert(claim);
             }
             ("InEffect", _) => {
                 self.require(in_effect, || format!("I2: the password is not in effect: {what}"));
-                let taken = self.first_taken.get(&key).copied();
+                let taken = self.first_taken.get(&claim).copied();
                 let has_started = taken.is_some_and(|taken| was_applied(ecs.journal(), &id, taken));
                 self.require(has_started, || format!("I2: the machine has not started with it: {what}"));
             }
             ("EffectiveAtNextStart", _) => {
                 self.require(is_set, || format!("no password waits for the next start: {what}"));
                 if reason != "RestartPolicyNever" {
-                    self.was_stopped(&key, reason, ecs.journal(), now, by, &what);
+                    self.was_stopped(&claim, reason, ecs.journal(), now, by, &what);
                 }
             }
             ("Failed", "RestartRefused") => {
@@ -65,13 +63,13 @@ impl Judge {
             }
             ("Unknown", _) => {}
             // A copy that is still under way would set one: judged in the end.
-            _ => self.nothing_set.push(Nothing { instance_id: id, claim, end }),
+            _ => self.nothing_set.push(Nothing { claim, end }),
         }
     }
 
     /// "What stays possible": somebody else has started the machine in the very minute in which the password was acknowledged, just
     /// before it, and the reading by which the restart was requested has lagged and hidden that.
-    fn is_the_allowed_error(&self, claim: &(String, i64), status: &Value, journal: &Journal) -> bool {
+    fn is_the_allowed_error(&self, claim: &Claim, status: &Value, journal: &Journal) -> bool {
         let minute = |time: Timestamp| time.as_second().div_euclid(60);
         let stored = |field: &str| status[field].as_str().and_then(|time| time.parse().ok()).map(minute);
         let Some((before, acknowledged)) = stored("startTimeBefore").zip(stored("passwordAcknowledgedAt")) else {
@@ -82,16 +80,16 @@ impl Judge {
             |effect: &Effect| matches!(effect, Effect::StatusChanged { to: Status::Starting | Status::Running, .. });
         before < acknowledged
             && journal.effects().any(|it| {
-                let is_theirs = it.instance_id == claim.0 && it.cause.is_none() && is_start(&it.effect);
+                let is_theirs = it.instance_id == claim.instance_id && it.cause.is_none() && is_start(&it.effect);
                 is_theirs && it.at <= *taken && minute(it.at) == acknowledged
             })
     }
 
     /// Who says that nothing was set has set nothing, and no copy of the request has done so since.
     pub(super) fn nothing_was_set(&mut self) {
-        for Nothing { instance_id, claim, end } in std::mem::take(&mut self.nothing_set) {
-            let is_set = self.passwords.contains_key(&(instance_id.clone(), claim));
-            self.require(!is_set, || format!("claim {claim} on {instance_id}, {end}: but it has set its password"));
+        for Nothing { claim, end } in std::mem::take(&mut self.nothing_set) {
+            let is_set = self.passwords.contains_key(&claim);
+            self.require(!is_set, || format!("{claim}, {end}: but it has set its password"));
         }
     }
 
@@ -99,7 +97,7 @@ impl Judge {
     /// the beginning, for long enough not to be on its way.
     fn was_stopped(
         &mut self,
-        claim: &(String, i64),
+        claim: &Claim,
         reason: &str,
         journal: &Journal,
         now: Timestamp,
@@ -107,10 +105,11 @@ impl Judge {
         what: &str,
     ) {
         let Some(by) = by else { return };
-        let stopped = self.stopped(&claim.0, journal);
+        let id = &claim.instance_id;
+        let stopped = self.stopped(id, journal);
         let acknowledged = self.acknowledged.get(claim).map(|at| wall(*at));
         let shows_it = |reading: &&Delivered| reading.shows.as_ref().is_some_and(|it| it["Status"] == "Stopped");
-        let seen = self.readings.latest(by.process, &claim.0, by.sent).find(shows_it).map(|reading| wall(reading.sent));
+        let seen = self.readings.latest(by.process, id, by.sent).find(shows_it).map(|reading| wall(reading.sent));
         let within = |from: Timestamp, until: Timestamp| stopped.iter().any(|it| it.0 <= until && from < it.1);
         let is_stopped = seen.is_some_and(|seen| within(seen - LAG, now));
         self.require(is_stopped, || format!("the machine is not Stopped, by the reading at {seen:?}: {what}"));
