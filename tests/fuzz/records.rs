@@ -228,6 +228,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         instance_id: "i-bp1a0000",
         record: Some(record),
         bad_record: None,
+        claimed_by_another: false,
         before: row.as_ref(),
         reading: None,
     };

@@ -69,7 +69,14 @@ fn object<'a>(setup: &'a Setup, world: &World, request: &'a Request, slot_holder
 }
 
 fn target<'a>(instance: usize, record: Option<&'a ResetRecord>, reading: &'a Reading) -> Target<'a> {
-    Target { instance_id: INSTANCES[instance], record, bad_record: None, before: None, reading: Some(reading) }
+    Target {
+        instance_id: INSTANCES[instance],
+        record,
+        bad_record: None,
+        claimed_by_another: false,
+        before: None,
+        reading: Some(reading),
+    }
 }
 
 /// Where the object's pass leads: to a person's decision on an Unknown, or to the first of the claims, judged again by the

@@ -59,6 +59,7 @@ pub(super) struct Observed {
 
 struct OwnedTarget {
     instance_id: String,
+    claimed_by_another: bool,
     record: Option<Arc<ResetRecord>>,
     bad_record: Option<BadRecord>,
     reading: Option<Reading>,
@@ -143,6 +144,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let instances: Vec<OwnedTarget> = ids
         .into_iter()
         .map(|instance_id| OwnedTarget {
+            claimed_by_another: claimed_by_another(context, &request.owner, region, &instance_id),
             record: context.ledger.get(&ResetRecord::name_of(region, &instance_id)),
             bad_record: context.ledger.record_problem(&ResetRecord::name_of(region, &instance_id)),
             reading: context
@@ -189,6 +191,18 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         instances,
         account_trouble,
         may_describe,
+    })
+}
+
+/// Whether another object's status, as last watched, shows a claim on the instance that has not ended.
+fn claimed_by_another<T>(context: &Context<T>, owner: &Owner, region: &str, instance_id: &str) -> bool {
+    let others = context.objects.index().naming(region, instance_id).into_iter();
+    let mut others = others.filter(|key| (&key.namespace, &key.name) != (&owner.namespace, &owner.name));
+    others.any(|key| {
+        let object = context.objects.watched(&key.namespace, &key.name);
+        let status = object.as_ref().and_then(|object| object.0.as_ref().ok()?.status.as_ref());
+        let row = status.and_then(|status| status.row(instance_id));
+        row.is_some_and(|row| row.attempts > 0 && !row.state.has_ended())
     })
 }
 
@@ -289,6 +303,7 @@ impl Observed {
             instance_id: &seen.instance_id,
             record,
             bad_record: seen.bad_record,
+            claimed_by_another: seen.claimed_by_another,
             before: self.before.row(&seen.instance_id),
             reading: seen.reading.as_ref(),
         }

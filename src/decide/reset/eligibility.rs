@@ -35,8 +35,14 @@ fn settled_row(row: InstanceRow) -> Eligibility {
 type Gate = fn(&ResetFacts, &Target, Timestamp) -> Option<Hold>;
 
 /// What the instance's record says. An object that may not know the instance is shown none of it: others may be at work on it.
-const RECORD_GATES: &[Gate] =
-    &[unusable_record, unknown_phase, another_owner_at_work, answer_outstanding, min_restart_interval];
+const RECORD_GATES: &[Gate] = &[
+    unusable_record,
+    claim_of_another_lost,
+    unknown_phase,
+    another_owner_at_work,
+    answer_outstanding,
+    min_restart_interval,
+];
 
 /// What holds for the whole object.
 const OBJECT_GATES: &[Gate] = &[object_held];
@@ -109,6 +115,15 @@ fn unusable_record(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold
         }
     };
     Some(Hold::new(Reason::InvalidSpec, message))
+}
+
+/// The record of another object's claim is gone. That object writes down that its memory is lost, and the claim waits for copies of its
+/// requests then.
+fn claim_of_another_lost(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
+    let message =
+        "another PasswordReset had claimed this instance and its ResetRecord is gone; waiting until that is recorded";
+    let is_lost = target.record.is_none() && target.claimed_by_another;
+    is_lost.then(|| Hold::new(Reason::InstanceBusy, message))
 }
 
 fn unknown_phase(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {

@@ -55,6 +55,8 @@ pub struct Target<'a> {
     pub record: Option<&'a ResetRecord>,
     /// Why its record is unusable; `record` is `None` then.
     pub bad_record: Option<BadRecord>,
+    /// Whether the status of another object shows a claim on it that has not ended. It counts where the record is gone.
+    pub claimed_by_another: bool,
     /// Its row in the object's status.
     pub before: Option<&'a InstanceRow>,
     /// Its latest reading. An instance that is not permitted is in none: see [`Reading::redacted`].

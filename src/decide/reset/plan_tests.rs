@@ -105,12 +105,29 @@ fn reading(power: Power) -> Reading {
 }
 
 fn targets<'a>(spec: &'a PasswordResetSpec, reading: Option<&'a Reading>) -> Vec<Target<'a>> {
-    let target = |instance_id| Target { instance_id, record: None, bad_record: None, before: None, reading };
+    let target = |instance_id| Target {
+        instance_id,
+        record: None,
+        bad_record: None,
+        claimed_by_another: false,
+        before: None,
+        reading,
+    };
     spec.instance_ids.iter().map(|instance_id| target(instance_id.as_str())).collect()
 }
 
 fn claims(plan: &Plan) -> Vec<&str> {
     plan.claims.iter().map(|claim| claim.instance_id.as_str()).collect()
+}
+
+#[test]
+fn an_instance_whose_record_another_claim_lost_is_not_claimed() {
+    let (spec, request, reading) = (spec(1), request(), reading(Power::Running));
+    let mut targets = targets(&spec, Some(&reading));
+    assert_eq!(plan(&object(&spec, &request), &targets, at(0)).claims.len(), 1);
+    targets[0].claimed_by_another = true;
+    let held = plan(&object(&spec, &request), &targets, at(0));
+    assert_eq!((held.claims.len(), held.rows[0].reason().unwrap()), (0, Reason::InstanceBusy));
 }
 
 #[test]
@@ -749,7 +766,14 @@ fn unread_plan(trouble: Option<&ReadHold>, before: Option<&InstanceRow>, reading
     let (spec, request, run) = (spec(1), request(), run());
     let object =
         ResetFacts { read_trouble: trouble, run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
-    let target = Target { instance_id: "i-bp1a0000", record: None, bad_record: None, before, reading };
+    let target = Target {
+        instance_id: "i-bp1a0000",
+        record: None,
+        bad_record: None,
+        claimed_by_another: false,
+        before,
+        reading,
+    };
     plan(&object, &[target], at(now))
 }
 
