@@ -23,6 +23,8 @@ pub mod reading;
 pub mod reset;
 pub mod resolution;
 pub mod row;
+#[cfg(test)]
+pub(crate) mod words_tests;
 
 pub(crate) use self::bounds::{MINUTE, after, later};
 pub use self::bounds::{ProtocolBounds, SEND_WINDOW, is_drained, minute, newest_moment, reckoned};

@@ -60,7 +60,8 @@ pub(super) async fn principal<T: Transport>(
         learnt.forget_permissions();
     }
     check_account_id(spec, &principal.identity)?;
-    check_clock(context, learnt)?;
+    let limit = SignedDuration::try_from(context.settings.clock_skew_limit).unwrap_or(SignedDuration::MAX);
+    check_clock(learnt.clock.skew(), limit)?;
     if let Some(refusal) = learnt.why_rejected(check.now(), &principal.credentials.access_key_id) {
         return Err(hold(Reason::CredentialsRefused, refusal));
     }
@@ -94,7 +95,7 @@ fn hold(reason: Reason, message: impl Into<String>) -> Hold {
 
 /// The endpoints of the calls to STS. What the pod's environment says of STS counts for an account that takes its
 /// credentials from there, and less than an address in its spec.
-fn endpoint(
+pub(super) fn endpoint(
     spec: &ECSAccountSpec,
     region: &str,
     variable: impl Fn(&str) -> Option<String>,
@@ -151,7 +152,7 @@ fn named(source: &Source) -> Option<&String> {
     if let Source::AccessKey(credentials) = source { Some(&credentials.access_key_id) } else { None }
 }
 
-fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<(), Hold> {
+pub(super) fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<(), Hold> {
     match &spec.expected_account_id {
         Some(expected) if *expected != identity.account_id => {
             let message = format!(
@@ -164,9 +165,8 @@ fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<
     }
 }
 
-fn check_clock<T>(context: &Context<T>, learnt: &AccountObservations) -> Result<(), Hold> {
-    let limit = SignedDuration::try_from(context.settings.clock_skew_limit).unwrap_or(SignedDuration::MAX);
-    match learnt.clock.skew() {
+pub(super) fn check_clock(skew: Option<SignedDuration>, limit: SignedDuration) -> Result<(), Hold> {
+    match skew {
         Some(skew) if skew.abs() > limit => {
             let message = format!(
                 "this machine's clock is {} s off ECS's, more than {} s; nothing is started until it is set right",
@@ -323,7 +323,7 @@ fn blames_the_clock(error: &CallError) -> bool {
     matches!(error, CallError::Refused(refusal) if refusal.blames_the_clock())
 }
 
-fn refused(action: ApiCall, error: &CallError) -> Hold {
+pub(super) fn refused(action: ApiCall, error: &CallError) -> Hold {
     let reason = match error.class() {
         Class::Auth | Class::Denied | Class::Invalid | Class::Refused => Reason::CredentialsRefused,
         Class::Throttled => Reason::Throttled,

@@ -8,6 +8,8 @@
 
 mod identity;
 mod publish;
+#[cfg(test)]
+mod words_tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
