@@ -40,7 +40,7 @@ pub fn consent_before_send(reading: Option<&Reading>, now: Timestamp) -> Result<
         Some(Some(seen)) if seen.permitted => Ok(()),
         Some(Some(_)) => held(Reason::InstanceNotAllowed, "the account's rules do not cover the instance any more"),
         Some(None) => held(Reason::InstanceNotFound, "ECS does not show the instance any more"),
-        None => held(Reason::ECSUnavailable, "the instance was not seen for too long"),
+        None => held(Reason::ECSUnavailable, "the last reading of the instance is too old"),
     }
 }
 

@@ -624,7 +624,7 @@ fn a_released_instance_has_failed_and_holds_no_slot() {
         let status = transition::apply(&record, Change::Released, Some(&gone), at(5_000));
         let row = status.row.as_ref().unwrap();
         assert_eq!((status.phase, row.reason().unwrap()), (Phase::Failed, Reason::InstanceReleased));
-        assert!(row.message.contains("take it off spec.instanceIDs"), "{}", row.message);
+        assert!(row.message.contains("remove it from spec.instanceIDs"), "{}", row.message);
         assert!(!budget::holds_slot(&status, at(5_000)), "{phase:?}");
         assert_eq!(status.completed.last().map(|entry| entry.row.state), Some(State::Failed));
         assert!(is_done(&ResetRecord { status: Some(status), ..record }));

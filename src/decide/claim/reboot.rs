@@ -34,7 +34,7 @@ pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetReco
             Step::Write(Change::Failed(
                 Reason::RestartRefused,
                 format!(
-                    "no restart could be requested within {seconds} s ({why}); the password takes effect at the next start"
+                    "the restart could not be requested within {seconds} s ({why}); the password takes effect at the next start"
                 ),
             ))
         } else {
@@ -65,9 +65,7 @@ pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetReco
         Power::Running => match may_send(o, now) {
             Sendable::Never(why) => Step::Write(Change::Failed(
                 Reason::RestartRefused,
-                format!(
-                    "the restart may not be requested any more ({why}); the password takes effect at the next start"
-                ),
+                format!("the restart is no longer allowed ({why}); the password takes effect at the next start"),
             )),
             Sendable::Yes if now <= deadline => due(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None)),
             Sendable::Yes | Sendable::NotNow(_) => wait(None),
@@ -127,7 +125,7 @@ pub(super) fn prove_unanswered(
     let deadline = after(settled_at, i64::from(spec.timeout_seconds));
     let unknown = || {
         let why = format!(
-            "a restart was requested ({}), and no start was observed since; it is not requested again",
+            "a restart was requested ({}), and no start was observed since; the controller does not request it again",
             heard(status)
         );
         Step::Write(Change::Unknown(Reason::RestartOutcomeUnknown, format!("{why}. {}", ways_out(spec))))
@@ -165,7 +163,7 @@ pub(super) fn prove_unanswered(
 fn ways_out(spec: &ResetRecordSpec) -> String {
     let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
     format!(
-        "Look at the instance's start time in the console, then say what is so: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED} (or ={RESTART_AGAIN})",
+        "Check the instance's start time in the ECS console, then record the outcome: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED} (or ={RESTART_AGAIN})",
         owner.namespace, owner.name
     )
 }
@@ -213,7 +211,7 @@ pub(super) fn prove(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecord
     }
     if now > deadline {
         let why = format!(
-            "the restart was accepted but not seen to finish within {} s; it is never forced",
+            "ECS accepted the restart, but it was not seen to finish within {} s; the controller never forces a restart",
             spec.timeout_seconds
         );
         return Step::Write(Change::Unknown(Reason::RestartStuck, format!("{why}. {}", ways_out(spec))));

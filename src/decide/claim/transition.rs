@@ -84,7 +84,7 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, bounds: Pro
         status.left_running = false;
         // Without an answer nothing is written until then, so the row says it beforehand.
         let known = short(timestamp + bounds.request_validity + bounds.restart_settle);
-        let message = format!("a restart is requested; if ECS does not answer, its outcome is known after {known}");
+        let message = format!("restart requested; if ECS does not answer, the outcome is known after {known}");
         show(&mut status, State::Restarting, Reason::Restarting, message, timestamp);
     }
     if let Some(row) = &mut status.row {
@@ -123,12 +123,12 @@ fn outcome_unknown(status: &mut ResetRecordStatus, call: Call, heard: &str, now:
     let until = status.unanswered_until.as_ref().map_or(now, |until| until.0);
     match call {
         Call::SetPassword | Call::SetPasswordAsStored => {
-            let message = format!("setting the password: {heard}; it is sent again");
+            let message = format!("setting the password: {heard}; the controller sends it again");
             show(status, State::SettingPassword, Reason::SettingPassword, message, now);
         }
         Call::Restart { .. } => {
             let message = format!(
-                "a restart is requested: {heard}; the request may be carried out until {}, and its outcome is known soon after",
+                "restart requested: {heard}; ECS may still carry it out until {}; the outcome is known soon after",
                 short(until)
             );
             show(status, State::Restarting, Reason::Restarting, message, now);
@@ -197,7 +197,7 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         Change::InEffect { start_time } => {
             let message = match start_time {
                 Some(start) => format!("password in effect since the start at {}", short(start)),
-                None => "password in effect: the instance was seen to leave Running and to return".to_owned(),
+                None => "password in effect: the instance left Running and returned".to_owned(),
             };
             status.start_time_evidence = start_time::evidence(&status, start_time);
             // A readiness of zero seconds is reached by the very reading that proves the start, unless a copy is still alive.
@@ -211,15 +211,16 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
             let why = match cause {
                 NextStart::SetWhileStopped => "the instance is Stopped",
                 NextStart::PolicyNever => "restart.policy is Never",
-                NextStart::StoppedBefore | NextStart::StoppedAfter => "the instance was found Stopped",
+                NextStart::StoppedBefore => "the instance was found Stopped before its restart was requested",
+                NextStart::StoppedAfter => "the instance was found Stopped after its restart was requested",
             };
-            let message = format!("password set; it takes effect at the next start through ECS, since {why}");
+            let message = format!("password set; it takes effect at the next start through ECS because {why}");
             end(&mut status, spec, Phase::EffectiveAtNextStart, cause.reason(), message, now);
         }
         Change::Released => {
             let since = reading.map_or(now, |reading| reading.since);
             let message = format!(
-                "the instance was released: ECS has not shown it since {}, although the account may describe it; take it off spec.instanceIDs",
+                "the instance was released: ECS has not shown it since {}, and the account may describe it; remove it from spec.instanceIDs",
                 short(since)
             );
             if status.start_time_before.is_some() {
@@ -239,7 +240,7 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         Change::Learnt(evidence) => status.start_time_evidence = Some(evidence),
         Change::Happened => {
             status.available_time = Some(Time(now));
-            let message = "a person has decided that the restart happened (annotation resolve-unknown)".to_owned();
+            let message = "a person recorded that the restart happened (annotation resolve-unknown)".to_owned();
             end(&mut status, spec, Phase::InEffect, Reason::ResolvedByPerson, message, now);
         }
         Change::Available => status.available_time = Some(Time(now)),
