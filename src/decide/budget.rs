@@ -127,10 +127,10 @@ fn ways_out(status: &ResetRecordStatus, reading: &Reading) -> String {
         Some(Power::Stopped) => "ECS shows it Stopped; start it".to_owned(),
         Some(power) => format!("ECS shows it {}; bring it back to Running", power.as_str()),
         // An instance that is not permitted is not told from one that is not shown.
-        None => "it cannot be seen, and whether it was released is not known; have the account's administrator check ecs:DescribeInstances and the rules".to_owned(),
+        None => "it cannot be seen, and it is not known whether it was released; ask the account's administrator to check ecs:DescribeInstances and the rules".to_owned(),
     };
-    let decide = if status.phase == Phase::Unknown { ", or decide as its row says" } else { "" };
-    format!("{what}{decide}, or take it off spec.instanceIDs")
+    let decide = if status.phase == Phase::Unknown { ", or record its outcome as its row says" } else { "" };
+    format!("{what}{decide}, or remove it from spec.instanceIDs")
 }
 
 fn of<'a>(records: &'a [impl Borrow<ResetRecord>], owner: &Owner) -> impl Iterator<Item = &'a ResetRecord> {

@@ -195,21 +195,21 @@ fn blank(instance_id: &str) -> InstanceRow {
 fn message(loss: Loss, owner: &Owner, row: &InstanceRow, is_decidable: bool) -> String {
     let what = match loss {
         Loss::Incomplete => {
-            "the ResetRecord has a claim but not all of its status, as after a restore without its status"
+            "the ResetRecord has a claim, but parts of its status are missing, as after a restore without status"
         }
         Loss::Older => "the ResetRecord is older than this object's status, as after a restore from a backup",
         Loss::Missing => "the ResetRecord is gone",
-        Loss::Forgotten => "the ResetRecord lost its memory before, and may have remembered this object",
+        Loss::Forgotten => "the ResetRecord has lost its memory before, and may have held an entry of this object",
     };
     let Owner { namespace, name, .. } = owner;
     let record_it = row.claim.filter(|_| is_decidable).map(|claim| {
         let id = &row.instance_id;
         format!(
-            "; or, if it was reset, record that: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RESOLVE_UNKNOWN}={id}/{claim}={HAPPENED}"
+            ". If it was reset, record that: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RESOLVE_UNKNOWN}={id}/{claim}={HAPPENED}"
         )
     });
     format!(
-        "{what}. Whether the instance was reset is not known, and nothing is sent. To reset it, set a new runID{}",
+        "{what}. It is not known whether the instance was reset, and nothing is sent. To reset it, set a new runID{}",
         record_it.unwrap_or_default()
     )
 }
