@@ -102,10 +102,10 @@ fn remembered(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<El
 fn unusable_record(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
     let message = match target.bad_record? {
         BadRecord::Unreadable => {
-            "its ResetRecord is stored in a form that this version of the controller cannot read; nothing is done until that is mended"
+            "this version of the controller cannot read its ResetRecord; nothing is done until a cluster admin fixes the record"
         }
         BadRecord::OfAnotherInstance => {
-            "its ResetRecord claims another instance in its spec than in its name; nothing is done until that is mended"
+            "its ResetRecord names a different instance in its spec than in its name; nothing is done until a cluster admin fixes the record"
         }
     };
     Some(Hold::new(Reason::InvalidSpec, message))
@@ -124,14 +124,15 @@ fn another_owner_at_work(_: &ResetFacts, target: &Target, _: Timestamp) -> Optio
 fn answer_outstanding(_: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
     let status = target.record?.status.as_ref()?;
     let until = status.unanswered_until.as_ref().filter(|_| !is_drained(status, now))?.0;
-    let message = format!("the outcome of an earlier request is not known, and it may be carried out until {until}");
+    let message = format!("the outcome of an earlier request is not known; ECS may still carry it out until {until}");
     Some(Hold::new(Reason::AnswerOutstanding, message).until(until))
 }
 
 fn min_restart_interval(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
     let last = target.record?.status.as_ref()?.last_restart_time.as_ref()?.0;
     let then = after(last, i64::from(object.min_restart_interval_seconds));
-    let message = format!("restarted recently; the account's minRestartIntervalSeconds holds it back until {then}");
+    let message =
+        format!("restarted recently; the account's minRestartIntervalSeconds allows the next restart at {then}");
     (then > now).then(|| Hold::new(Reason::MinRestartInterval, message).until(then))
 }
 
@@ -234,7 +235,7 @@ fn not_shown(object: &ResetFacts, instance_id: &str) -> Hold {
     if object.hides_unpermitted {
         let namespace = &object.request.owner.namespace;
         let message = format!(
-            "{instance_id} does not exist in {region}, or no rule of ECSAccount {account} covers it for namespace {namespace}; the account's owner sees which in the controller's log, and can add a rule or a tag"
+            "{instance_id} does not exist in {region}, or no rule of ECSAccount {account} covers it for namespace {namespace}; the account's owner can tell the cases apart in the controller's log, and can add a rule or a tag"
         );
         return Hold::new(Reason::InstanceNotAllowed, message);
     }
@@ -249,7 +250,9 @@ fn not_shown(object: &ResetFacts, instance_id: &str) -> Hold {
         ),
         None => Hold::new(
             Reason::InstanceNotFound,
-            format!("not found in {region}, or ECSAccount {account} may not see it"),
+            format!(
+                "not found in {region}, or ECSAccount {account} may not see it; check the id, the region and the RAM policy"
+            ),
         ),
     }
 }

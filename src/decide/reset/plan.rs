@@ -91,7 +91,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
                     let reason = Reason::SecretChangedDuringRun;
                     advance(&mut row, State::Pending, reason, message, now);
                 } else if plan.paused {
-                    let message = "left alone, since more instances failed than maxFailures allows; see the annotation retry-requested-at";
+                    let message = "not started: failures exceed maxFailures; fix the cause, then set the annotation ecs.password-reset.dev/retry-requested-at to continue";
                     advance(&mut row, State::Pending, Reason::PausedOnFailure, message.to_owned(), now);
                 } else if free == 0 {
                     waits_for_a_slot = true;
@@ -130,7 +130,7 @@ fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: 
         stay.truncate(SLOT_HOLDERS_NAMED);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         let message = format!(
-            "no slot becomes free, maxUnavailable is {}; {}{more}",
+            "no slot becomes free by itself (maxUnavailable is {}); {}{more}",
             object.spec.max_unavailable(),
             stay.join("; ")
         );
@@ -153,7 +153,7 @@ fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> String {
 fn has_another_password(object: &ResetFacts, target: &Target, password: &RunPassword) -> Option<String> {
     if let Some(instance_id) = &password.other_in_flight {
         return Some(format!(
-            "the Secret was changed while the password of {instance_id} is being set; waiting for its end"
+            "the Secret was changed while the password of {instance_id} is being set; waiting until that claim ends"
         ));
     }
     let (now, first) = (object.request.fingerprint.as_ref()?, runs::password_for(object, target, password)?);
@@ -164,7 +164,7 @@ fn has_another_password(object: &ResetFacts, target: &Target, password: &RunPass
 pub(super) fn secret_changed(with_the_first: usize, all: usize) -> String {
     let verb = if with_the_first == 1 { "has" } else { "have" };
     format!(
-        "{with_the_first} of {all} {verb} the earlier password; set a new runID to reset all with the present one, or put the earlier value back"
+        "the Secret was changed during the run: {with_the_first} of {all} instances {verb} the earlier password; set a new runID to reset all with the current one, or put the earlier value back"
     )
 }
 

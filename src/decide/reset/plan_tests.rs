@@ -621,7 +621,7 @@ fn a_block_holds_back_what_has_not_begun() {
 #[test]
 fn an_instance_whose_record_cannot_be_gone_by_takes_no_slot_from_the_others() {
     let (spec, request, reading) = (spec(4), request(), reading(Power::Running));
-    for (bad, says) in [(BadRecord::Unreadable, "cannot read"), (BadRecord::OfAnotherInstance, "another instance")] {
+    for (bad, says) in [(BadRecord::Unreadable, "cannot read"), (BadRecord::OfAnotherInstance, "different instance")] {
         let mut targets = targets(&spec, Some(&reading));
         targets[0].bad_record = Some(bad);
         let plan = plan(&object(&spec, &request), &targets, at(0));
@@ -687,8 +687,7 @@ fn slots_that_do_not_become_free_hold_up_the_object_and_say_whose_they_are() {
     let stays = |id| holder(id, Outlook::Stays("it is Stopped; start it".to_owned()));
     let held = plan_with(&[stays("i-bp1a0000"), stays("i-y")]).held_up.unwrap();
     assert_eq!(held.reason, Reason::SlotHeld);
-    let message =
-        "no slot becomes free, maxUnavailable is 2; i-bp1a0000: it is Stopped; start it; i-y: it is Stopped; start it";
+    let message = "no slot becomes free by itself (maxUnavailable is 2); i-bp1a0000: it is Stopped; start it; i-y: it is Stopped; start it";
     assert_eq!(held.message, message);
     // One of two goes on.
     let until = holder("i-y", Outlook::FreesUntil(at(77)));

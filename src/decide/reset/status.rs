@@ -176,7 +176,7 @@ fn paused_on_failure(progress: &Progress) -> Option<Summary> {
     let Progress { facts, open, .. } = progress;
     let message = || {
         format!(
-            "{}; the other {} are left alone (maxFailures). Mend the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
+            "{}; other instances not started because of maxFailures: {}. Fix the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
             failures(&facts.plan.rows),
             open.len()
         )
@@ -185,7 +185,7 @@ fn paused_on_failure(progress: &Progress) -> Option<Summary> {
 }
 
 fn suspended(progress: &Progress) -> Option<Summary> {
-    let message = || format!("suspended; instances not begun: {}", progress.open.len());
+    let message = || format!("suspended; instances not started: {}", progress.open.len());
     (progress.facts.suspended && progress.only_waits()).then(|| Summary::working(Reason::Suspended, message()))
 }
 
@@ -205,7 +205,7 @@ fn held(progress: &Progress) -> Option<Summary> {
         (true, _) if only_waits => Summary::needs_person(reason, message),
         (false, true) if only_waits => {
             let seconds = facts.patience.as_secs();
-            let message = format!("{message}; it has been so for {seconds} s, and is tried again by itself");
+            let message = format!("{message}; this has lasted for {seconds} s; the controller keeps retrying");
             Summary::needs_person(reason, message)
         }
         _ => Summary::retrying(reason, message),
@@ -304,7 +304,7 @@ fn unresolved(facts: &StatusFacts, counts: &Counts) -> &'static str {
     if facts.request.resolution.is_none() {
         return ". The annotation resolve-unknown must be <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain";
     }
-    ". The annotation resolve-unknown counts only for a claim that is Unknown after a restart request and of which no copy can be carried out any more"
+    ". The annotation resolve-unknown counts only for a claim that is Unknown after a restart request or a loss of memory, once no copy of a request can still be carried out"
 }
 
 /// The instances that failed or whose outcome is unknown, by name; not more than three in full.
@@ -367,9 +367,9 @@ fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
     let (status, reason, message) = if !missing.is_empty() {
         (ConditionStatus::False, Reason::TargetsNotFound, format!("not found, or not allowed: {}", missing.join(", ")))
     } else if unseen {
-        (ConditionStatus::Unknown, Reason::NotChecked, "not all instances were looked at yet".to_owned())
+        (ConditionStatus::Unknown, Reason::NotChecked, "not all instances have been read yet".to_owned())
     } else {
-        (ConditionStatus::True, Reason::TargetsResolved, format!("{} instances", rows.len()))
+        (ConditionStatus::True, Reason::TargetsResolved, format!("instances found: {}", rows.len()))
     };
     ConditionUpdate { kind: conditions::TARGETS_RESOLVED, status, reason, message }
 }
@@ -384,15 +384,19 @@ fn secret_in_sync(facts: &StatusFacts) -> ConditionUpdate {
         } else {
             "set a new runID to reset them"
         };
-        let message = format!("the Secret was changed since these were reset: {ids}; {next}");
+        let message = format!("the Secret was changed after these instances were reset: {ids}; {next}");
         (ConditionStatus::False, Reason::SecretChanged, message)
     } else if !rows.iter().any(|row| row.state.has_ended() && row.password_set_time.is_some()) {
-        let message = "no instance has a password of this object yet".to_owned();
+        let message = "no instance has received a password from this object yet".to_owned();
         (ConditionStatus::Unknown, Reason::NotChecked, message)
     } else if facts.request.fingerprint.is_none() || facts.uncompared || has_superseded(facts) {
-        (ConditionStatus::Unknown, Reason::NotChecked, "the Secret could not be compared".to_owned())
+        (
+            ConditionStatus::Unknown,
+            Reason::NotChecked,
+            "the Secret cannot be compared with the passwords of all instances".to_owned(),
+        )
     } else {
-        let message = "instances that are done have the password that the Secret holds".to_owned();
+        let message = "all instances that are done have the password in the Secret".to_owned();
         (ConditionStatus::True, Reason::SecretInSync, message)
     };
     ConditionUpdate { kind: conditions::SECRET_IN_SYNC, status, reason, message }
