@@ -110,7 +110,7 @@ impl AccountObservations {
         let Rejected { access_key_id: last, code, at, row } = rejected.as_ref()?;
         let is_recent = clock::is_recent(*at, now, SignedDuration::from_secs(REJECTED_SECONDS));
         (is_recent && (last == access_key_id || *row > 1)).then(|| {
-            format!("STS takes the credentials, but ECS refuses them ({code}); they are tried again every minute")
+            format!("STS accepts the credentials, but ECS refuses them ({code}); the controller tries them again every minute")
         })
     }
 

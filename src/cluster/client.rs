@@ -82,7 +82,9 @@ pub enum ClusterError {
         verb: &'static str,
     },
     /// The record claims another instance than the one that it is named after.
-    #[error("{what} names another instance in its spec than in its name; nothing is done by it until that is mended")]
+    #[error(
+        "{what} names a different instance in its spec than in its name; it is not used until a cluster admin fixes it"
+    )]
     Misnamed {
         /// The record.
         what: String,

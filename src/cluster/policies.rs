@@ -65,7 +65,7 @@ pub async fn refresh(policies: &Policies, cluster: &Cluster, interval: Duration,
         // Silence is no news. Before the first answer it is no consent either.
         Err(PolicyProblem::Unanswered(why)) => before.clone().map_or(Err(why), |before| before.found),
         Err(PolicyProblem::Different(why)) => Err(format!(
-            "{why}; nothing is started until a cluster admin has installed the admission policies of this version: apply its \
+            "{why}; no resets start until a cluster admin installs the admission policies of this version: apply its \
              manifests or upgrade to its chart again"
         )),
         Ok(()) => Ok(()),

@@ -115,7 +115,8 @@ pub(super) fn endpoint(
     }
     let plain = [&endpoint.ecs_url, &endpoint.sts_url].iter().any(|url| url.starts_with("http://"));
     if plain && !allow_http {
-        let message = "endpoint.url must be https; http is for demos and tests, with --allow-http-endpoints";
+        let message =
+            "endpoint.url must be https; http is allowed only for demos and tests, with --allow-http-endpoints";
         return Err(hold(Reason::EndpointRefused, message));
     }
     Ok(endpoint)
@@ -129,7 +130,7 @@ pub(super) fn carried_over(
     spec: &ECSAccountSpec,
 ) -> Result<Identity, Hold> {
     if !is_same_source(before, spec) {
-        return Err(hold(Reason::AccountNotReady, "its credentials are being looked at"));
+        return Err(hold(Reason::AccountNotReady, "its credentials are being checked"));
     }
     let principal = principal.clone()?;
     check_account_id(spec, &principal.identity)?;
@@ -156,7 +157,7 @@ pub(super) fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity)
     match &spec.expected_account_id {
         Some(expected) if *expected != identity.account_id => {
             let message = format!(
-                "the credentials belong to account {}, and expectedAccountID is {expected}; nothing is started until they agree",
+                "the credentials belong to account {}, but expectedAccountID is {expected}; no resets start until they match",
                 identity.account_id
             );
             Err(hold(Reason::WrongAccount, message))
@@ -169,7 +170,7 @@ pub(super) fn check_clock(skew: Option<SignedDuration>, limit: SignedDuration) -
     match skew {
         Some(skew) if skew.abs() > limit => {
             let message = format!(
-                "this machine's clock is {} s off ECS's, more than {} s; nothing is started until it is set right",
+                "the clock of this node differs from ECS by {} s (limit {} s); no resets start until it is corrected",
                 skew.as_secs().abs(),
                 limit.as_secs()
             );

@@ -57,7 +57,7 @@ pub(super) fn conditions_of(hold: Option<Hold>, failure: Option<&str>) -> Vec<Co
         None => {
             let message = failure.map_or_else(
                 || "the credentials are accepted".to_owned(),
-                |why| format!("the credentials are accepted, but the last look at them failed: {why}"),
+                |why| format!("the credentials are accepted, but the last check failed: {why}"),
             );
             vec![update(conditions::READY, ConditionStatus::True, Reason::AccountReady, message)]
         }

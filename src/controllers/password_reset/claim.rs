@@ -84,7 +84,7 @@ pub(super) async fn make_claims<T: Transport>(
                 return Some(AFTER_LOST_CLAIM);
             }
             Ok(ClaimResult::Full) => {
-                let message = "its ResetRecord remembers as many PasswordResets as it can hold; a cluster admin can remove entries of its status.completed that nobody needs";
+                let message = "its ResetRecord has no room for another PasswordReset; a cluster admin can remove entries that are not needed from its status.completed";
                 (Reason::TooManyOwners, message.to_owned())
             }
             Err(error) => (Reason::Pending, format!("it could not be claimed: {error}")),

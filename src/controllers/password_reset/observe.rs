@@ -199,7 +199,7 @@ struct NotCheckedYet;
 fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<UsableAccount>, Hold>, NotCheckedYet> {
     let hold = |reason, message| Ok(Err(Hold::new(reason, message)));
     match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
-        None => hold(Reason::AccountNotFound, format!("there is no ECSAccount {name}")),
+        None => hold(Reason::AccountNotFound, format!("ECSAccount {name} does not exist")),
         Some(DeserializeGuard(Err(_))) => Ok(Err(not_ready(name, Reason::InvalidSpec))),
         Some(DeserializeGuard(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
     }
@@ -248,8 +248,7 @@ fn can_be_compared(seen: &OwnedTarget, request: &Request, before: &PasswordReset
 impl Observed {
     /// What the plan takes.
     pub(super) fn facts(&self) -> ResetFacts<'_> {
-        let suspended =
-            self.object.spec.suspended().then(|| Hold::new(Reason::Suspended, "suspended; nothing new is started"));
+        let suspended = self.object.spec.suspended().then(|| Hold::new(Reason::Suspended, "suspended; not started"));
         let hold = suspended.or_else(|| self.account_trouble.clone()).or_else(|| self.secret_trouble.clone());
         let account = self.account.as_ref();
         ResetFacts {

@@ -118,10 +118,12 @@ async fn untimed<T: Transport>(
     let seen_for = SignedDuration::try_from(clock::instant() - since).unwrap_or(SignedDuration::MAX);
     let sendable = match &account {
         Some(account) => sendable(context, spec, record.phase(), Some(account)).await.0,
-        None => Sendable::NotNow(format!("ECSAccount {} cannot be read, or was not looked at yet", spec.account_name)),
+        None => {
+            Sendable::NotNow(format!("ECSAccount {} cannot be read, or has not been checked yet", spec.account_name))
+        }
     };
     let sendable = match sendable {
-        Sendable::Yes => Sendable::NotNow(format!("nothing has answered through ECSAccount {}", spec.account_name)),
+        Sendable::Yes => Sendable::NotNow(format!("ECS has not answered through ECSAccount {} yet", spec.account_name)),
         other => other,
     };
     Observed {
