@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_that_ecs_rejects_again_and_again_are_tried_once_a_minute() {
+    fn credentials_ecs_keeps_rejecting_are_tried_once_a_minute() {
         let learnt = AccountObservations::default();
         assert_eq!(learnt.why_rejected(at(0), "key"), None);
         learnt.reject("key", "InvalidAccessKeyId.Inactive", at(0));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_session_that_is_rejected_is_replaced_at_once_and_no_second_one() {
+    fn only_the_first_rejected_session_is_replaced_at_once() {
         let learnt = AccountObservations::default();
         for _ in 0..3 {
             learnt.reject("session-1", "InvalidSecurityToken.Expired", at(0));

@@ -161,7 +161,7 @@ mod tests {
     use crate::ecs::error::{ErrorAnswer, classify};
 
     #[test]
-    fn what_keeps_instances_from_being_read_has_the_reason_of_its_own_kind() {
+    fn describe_errors_map_to_reasons() {
         let refused = |code: &str| {
             let answer = ErrorAnswer { http_status: 403, code: Some(code), request_id: Some("A-1"), message: "" };
             let (class, executed) = classify(&answer);

@@ -215,7 +215,7 @@ fn apply_accounts(world: &World, mended: bool) {
 }
 
 #[test]
-fn each_trouble_is_told_on_its_own_object_and_mending_it_is_enough() {
+fn each_problem_shows_on_its_object_and_fixing_it_is_enough() {
     let (cases, good) = (cases(), Case::good("good"));
     let world = World::with(cases.iter().chain([&good]).map(Case::instance));
     world.kubectl(&["create", "namespace", "unbound"]);

@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn until_sts_was_asked_again_nothing_is_done_with_credentials_that_a_new_spec_does_not_mean() {
+    fn changed_spec_blocks_old_credentials_until_sts_confirms() {
         let credentials =
             Keys { access_key_id: "id".to_owned(), access_key_secret: "secret".into(), security_token: None };
         let identity = CallerIdentity { account_id: "123456".to_owned(), identity_arn: String::new() };
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_named_after_cluster_and_account_in_letters_that_sts_takes() {
+    fn session_name_has_cluster_and_account_in_valid_letters() {
         assert_eq!(session_name("prod-1", "team.a"), "prod-1.team.a");
         assert_eq!(session_name("a/b c", "x"), "a-b-c.x");
         assert_eq!(session_name("", "x"), ".x");

@@ -56,7 +56,7 @@ mod tests {
     use crate::decide::fixtures::{at, reading};
 
     #[test]
-    fn a_call_is_sent_by_a_fresh_reading_that_shows_the_instance_permitted_and_by_no_other() {
+    fn call_needs_fresh_reading_of_permitted_instance() {
         let running = reading(0, 0, Power::Running, -600);
         assert_eq!(consent_before_send(Some(&running), at(60)), Ok(()));
         let held = |reading: &Reading, second| consent_before_send(Some(reading), at(second)).unwrap_err().reason;

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_was_never_sent_leaves_nothing_unanswered_to_the_next() {
+    fn unsent_attempt_leaves_nothing_unanswered_to_the_next() {
         let record = claimed();
         let next = |replaces_unsent| {
             let attempt = NewAttempt { replaces_unsent, ..attempt(40) };
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_heard_of_an_unknown_outcome_is_shown_and_ends_nothing() {
+    fn unclear_answer_is_shown_and_ends_nothing() {
         let record = claimed();
         let heard = "answered with HTTP 500, code InternalError, request A-1, outcome not known";
         let status = fold(&record, Call::SetPasswordAsStored, &CallOutcome::Unknown(heard.to_owned()), at(1));
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_answer_does_not_make_an_earlier_unanswered_copy_harmless() {
+    fn later_answer_leaves_earlier_copy_unanswered() {
         let mut record = claimed();
         let unanswered = record.progress().unanswered_until;
         record.status =
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_that_was_refused_is_none_and_one_without_an_answer_may_be_one() {
+    fn refused_restart_does_not_count_unanswered_may() {
         let restart = Call::Restart { start_time_before: at(-600) };
         let last_restart_time = |outcome: &CallOutcome| {
             let mut record = claimed();
