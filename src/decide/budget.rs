@@ -121,7 +121,7 @@ pub fn others_away(records: &[impl Borrow<ResetRecord>], record: &ResetRecord, n
     u32::try_from(away.count()).unwrap_or(u32::MAX)
 }
 
-/// What a person sees of an instance that does not come back, and what they can do.
+/// What ECS shows of an instance that does not come back, and what a person can do.
 fn ways_out(status: &ResetRecordStatus, reading: &Reading) -> String {
     let what = match reading.seen.as_ref().filter(|seen| seen.permitted).map(|seen| &seen.power) {
         Some(Power::Stopped) => "ECS shows it Stopped; start it".to_owned(),

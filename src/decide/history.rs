@@ -1,7 +1,7 @@
-//! Whether an instance needs a run for an owner, and what is remembered of the runs that it had.
+//! Whether an instance needs a run for an owner, and what is remembered of its earlier runs.
 //!
-//! This is why deleting and re-applying an object, removing an annotation, going back to an earlier `runID` or installing
-//! the controller anew restarts nothing: what was run is remembered by namespace and name, not by uid, and only a token
+//! This is why deleting and re-applying an object, removing an annotation, going back to an earlier `runID` or reinstalling
+//! the controller restarts nothing: what was run is remembered by namespace and name, not by uid, and only a token
 //! that was not seen yet asks for more.
 
 use sha2::{Digest, Sha256};

@@ -1,8 +1,8 @@
-//! Whether what is remembered of an instance can be relied on, and what is put in its place where it cannot.
+//! Whether the memory of an instance can be relied on, and what replaces it if not.
 //!
-//! There are two memories: the instance's record, and its row in the object's own status. A restore from a backup, or a hand,
-//! can take away either, in whole or in part, or put an older version in its place. Then nothing is sent: the newer of the two
-//! counts where both can be ordered, and where they cannot, the instance ends as Unknown and a person decides.
+//! There are two memories: the instance's record, and its row in the object's own status. A restore from a backup, or an
+//! edit, can remove either, in whole or in part, or replace it by an older version. Then nothing is sent. If the two can be ordered,
+//! the newer one counts. If not, the instance ends as Unknown and a person decides.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

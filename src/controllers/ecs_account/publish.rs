@@ -28,7 +28,7 @@ pub(super) async fn write<T>(
     let updates = conditions_of(hold, failure);
     let generation = account.metadata.generation;
     let term = principal.as_ref().and_then(|principal| principal.term);
-    // Of credentials that are not accepted, the last ones that were are shown.
+    // If the credentials are rejected, keep showing the last accepted identity.
     let (account_id, identity_arn) = match principal {
         Some(Identity { identity, .. }) => (Some(identity.account_id), Some(identity.identity_arn)),
         None => (before.account_id.clone(), before.identity_arn.clone()),
@@ -50,7 +50,7 @@ pub(super) async fn write<T>(
     context.cluster.write_ecs_account_status(&account).await.map(|_| ())
 }
 
-/// The conditions by what is in the way; else by why the last look at the credentials brought nothing new.
+/// The conditions of an account with a hold; without one, `failure` is why the last renewal of its credentials failed.
 pub(super) fn conditions_of(hold: Option<Hold>, failure: Option<&str>) -> Vec<ConditionUpdate> {
     let update = |kind, status, reason, message: String| ConditionUpdate { kind, status, reason, message };
     match hold {

@@ -111,7 +111,7 @@ pub(super) fn prove_unanswered(
     now: Timestamp,
 ) -> Step {
     if o.unsent {
-        // The write was not answered but made, so the send that follows it never was.
+        // The write was made but not answered, so the send after it was never made.
         return Step::Write(Change::RestartNotSent);
     }
     if let Some(start_time) = moved(o.reading, status) {
@@ -159,7 +159,7 @@ pub(super) fn prove_unanswered(
     }
 }
 
-/// What a person can do about an outcome that cannot be proven.
+/// How a person records an outcome that cannot be proven.
 fn ways_out(spec: &ResetRecordSpec) -> String {
     let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
     format!(
@@ -179,7 +179,7 @@ pub(super) fn prove(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecord
     }
     let deadline = after(accepted, i64::from(spec.timeout_seconds));
     let reading = o.reading.filter(|reading| reading.sent_at > accepted);
-    // A change that was seen just before does not wake again: the first reading that counts is asked for.
+    // A change that was seen just before does not wake this reconcile again, so the first reading that counts is requested.
     let mut fresh_after = reading.is_none().then(|| later(accepted, SignedDuration::from_millis(1)));
     if let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) {
         match &seen.power {
@@ -227,7 +227,7 @@ pub(super) fn await_availability(
     status: &ResetRecordStatus,
     now: Timestamp,
 ) -> Step {
-    // A machine that somebody has stopped would hold up the others for ever; who takes it off the list has decided that.
+    // A machine that a user has stopped would hold up the others for ever. A user who removes it from the list accepts that.
     if !o.is_listed && is_drained(status, now) {
         return Step::Write(Change::Available);
     }
@@ -244,7 +244,7 @@ pub(super) fn await_availability(
     if running.is_some_and(|reading| reading.sent_at >= available) {
         return Step::Write(Change::Available);
     }
-    // Each minute, since the owner's list tells nobody here that it has changed.
+    // Each minute, because a change of the owner's list does not wake this reconcile.
     Step::Wait { until: later(now, MINUTE), fresh_after: Some(available) }
 }
 

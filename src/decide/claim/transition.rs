@@ -14,7 +14,7 @@ use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, Res
 use crate::decide::row::advance;
 use crate::decide::{Power, ProtocolBounds, Reading, history};
 
-/// Who makes an attempt, and when.
+/// The process and the time of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAttempt {
     /// A random id.
@@ -53,7 +53,7 @@ pub enum CallOutcome {
         /// What held it up, for people.
         message: String,
     },
-    /// It may have been carried out. What was heard of it: the answer, which does not tell, or why there was none.
+    /// It may have been carried out. The text says what was answered, or why there was no answer.
     Unknown(String),
 }
 
@@ -82,7 +82,7 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, bounds: Pro
         status.phase = Phase::RestartRequested;
         status.start_time_before = Some(Time(start_time_before));
         status.left_running = false;
-        // Without an answer nothing is written until then, so the row says it beforehand.
+        // Without an answer nothing is written before that time, so the row names it now.
         let known = short(timestamp + bounds.request_validity + bounds.restart_settle);
         let message = format!("restart requested; if ECS does not answer, the outcome is known after {known}");
         show(&mut status, State::Restarting, Reason::Restarting, message, timestamp);
@@ -117,7 +117,7 @@ pub fn fold(record: &ResetRecord, call: Call, outcome: &CallOutcome, now: Timest
     status
 }
 
-/// What was heard of a call whose outcome is not known is for people: nothing is decided by it.
+/// The text about a call whose outcome is not known is for people: nothing is decided by it.
 fn outcome_unknown(status: &mut ResetRecordStatus, call: Call, heard: &str, now: Timestamp) {
     status.unknown_outcome = Some(heard.to_owned());
     let until = status.unanswered_until.as_ref().map_or(now, |until| until.0);
@@ -283,7 +283,7 @@ fn end(
         row.planned_action = Some(PlannedAction::Nothing);
         status.completed = history::complete(&status.completed, spec, row.clone());
     }
-    // A restart that was refused, or never sent, is none.
+    // A restart that was refused, or never sent, does not count as a restart.
     if status.start_time_before.is_some() && (status.accepted_at.is_some() || status.unanswered_until.is_some()) {
         let sent = status.attempt.as_ref().map(|attempt| attempt.timestamp.clone());
         status.last_restart_time = status.accepted_at.clone().or(sent);

@@ -19,9 +19,9 @@ pub(super) enum Eligibility {
     /// Done, failed or in flight: nothing for this reconciler to do. A failure from before the present retry annotation
     /// pauses nothing any more.
     Settled { row: InstanceRow, is_of_this_retry: bool },
-    /// Something is in the way, until the moment given at the latest; the flag says whether readings help.
+    /// It waits, until the given moment at the latest; `watch`: whether readings are wanted.
     Waits { row: InstanceRow, until: Option<Timestamp>, watch: bool },
-    /// Nothing is done, since it is not known what was: see [`memory`].
+    /// Nothing is done because its memory is lost: see [`memory`].
     Lost { row: InstanceRow },
     /// It may be claimed.
     Ready { row: InstanceRow, state_seen: String },
@@ -34,15 +34,15 @@ fn settled_row(row: InstanceRow) -> Eligibility {
 /// Why an instance that needs a run is not claimed now; `None`: this gate is open.
 type Gate = fn(&ResetFacts, &Target, Timestamp) -> Option<Hold>;
 
-/// What the instance's record says. An object that may not know the instance is shown none of it: others may be at work on it.
+/// What the instance's record says. An object that may not know the instance sees none of it: others may be at work on it.
 const RECORD_GATES: &[Gate] =
     &[unusable_record, unknown_phase, another_owner_at_work, answer_outstanding, min_restart_interval];
 
 /// What holds for the whole object.
 const OBJECT_GATES: &[Gate] = &[object_held];
 
-/// The gates in the order in which they are asked; the first that is shut names the reason. The order matters for security: nothing of
-/// a record is asked, or told, before the instance is known to be permitted.
+/// The gates in their order; the first that is closed names the reason. The order matters for security: nothing of a record is read or
+/// shown before the instance is known to be permitted.
 fn gates(object: &ResetFacts, target: &Target, now: Timestamp) -> impl Iterator<Item = &'static Gate> {
     let is_shown = fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
     let record_gates = if object.hides_unpermitted && !is_shown { &[] } else { RECORD_GATES };
@@ -79,7 +79,7 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
     assess(object, target.reading, row, now)
 }
 
-/// What is remembered of the instance, where that decides: its memory is lost, its claim is in flight, or it is done.
+/// The decision by memory alone: it is lost, its claim is in flight, or the instance is done.
 fn remembered(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Eligibility> {
     if let Some(loss) = loss(object, target, now) {
         if may_restore(object, target, loss) {
@@ -87,7 +87,7 @@ fn remembered(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<El
             let row = memory::row_of(loss, target.instance_id, known, own_memory(object, target), now);
             return Some(Eligibility::Lost { row });
         }
-        // Until it can be written down, the row is the only one that remembers.
+        // Until the loss can be stored, the row is the only memory.
         if let Some(row) = target.before.filter(|row| row.attempts > 0) {
             return Some(settled_row(row.clone()));
         }
@@ -140,24 +140,24 @@ fn object_held(object: &ResetFacts, _: &Target, _: Timestamp) -> Option<Hold> {
     object.hold.clone()
 }
 
-/// A failure before a claim that stands until something new is asked for: it came by a deadline. What a claim came to is remembered
-/// by its record, and judged by that.
+/// A failure before a claim, by a deadline, that stays until something new is requested. The end of a claim is in its record, and is
+/// judged by that.
 fn stands_until_asked(row: &InstanceRow) -> bool {
     row.state == State::Failed && row.attempts == 0 && row.reason().is_some_and(Reason::stands_until_asked)
 }
 
-/// What is wrong with the password for an instance. By the row and not by the reading: nobody asks for readings of an instance
-/// whose password is unfit.
+/// Which rule the password breaks for an instance. Judged by the row and not by the reading: instances with an invalid password are
+/// not polled.
 fn broken(object: &ResetFacts, row: &InstanceRow) -> Option<Broken> {
     let is_windows = row.os_type.as_deref().is_some_and(|os| os.eq_ignore_ascii_case("windows"));
     object.broken.or(object.broken_on_windows.filter(|_| is_windows))
 }
 
-/// Looks at an instance that needs a run and that nothing but itself can hold back.
+/// Assesses an instance that needs a run and that only its own state can hold back.
 fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Eligibility {
     let Some(reading) = fresh(reading, now) else { return unread(object, row, now) };
     if is_unread(&row) {
-        // How long the instance itself is waited for begins now.
+        // The wait for the instance itself begins now.
         (row.state, row.state_time) = (State::Pending, None);
     }
     let Some(Hold { reason, message, .. }) = obstacle(object, &row.instance_id, reading, now) else {
@@ -176,8 +176,8 @@ fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, 
     settled_row(row)
 }
 
-/// An instance that no reading shows. Where ECS refuses to be read its row keeps the time since when it is so, and stays open: once
-/// somebody has seen to it, it goes on by itself.
+/// An instance without a reading. If ECS refuses the reads, its row keeps the time since when, and stays open: once a person has fixed
+/// the cause, it continues by itself.
 fn unread(object: &ResetFacts, mut row: InstanceRow, now: Timestamp) -> Eligibility {
     let trouble = object.read_trouble.filter(|trouble| trouble.is_for_a_person);
     if let Some(ReadHold { hold: Hold { reason, message, .. }, .. }) = trouble {
@@ -211,7 +211,7 @@ pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Readin
     reading.filter(|reading| reading.is_fresh(now))
 }
 
-/// What in the instance itself keeps it from being claimed, as a reading shows it; `None`: nothing.
+/// What in the instance itself prevents a claim, by its reading; `None`: nothing.
 fn obstacle(object: &ResetFacts, instance_id: &str, reading: &Reading, now: Timestamp) -> Option<Hold> {
     let Some(seen) = reading.seen.as_ref().filter(|seen| seen.permitted) else {
         return Some(not_shown(object, instance_id));

@@ -2,7 +2,7 @@
 //!
 //! | situation | Ready | Reconciling | Stalled | Succeeded |
 //! |---|---|---|---|---|
-//! | working, waiting, suspended, or trouble that is retried | Unknown | True | – | Unknown |
+//! | working, waiting, suspended, or a problem that is retried | Unknown | True | – | Unknown |
 //! | done | True | – | – | True |
 //! | a person must act | False | – | True | False |
 
@@ -22,12 +22,12 @@ use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, State
 use crate::decide::history::Request;
 use crate::decide::{Hold, later};
 
-/// What the status is made of.
+/// The facts for the status.
 #[derive(Debug)]
 pub struct StatusFacts<'a> {
     /// The object's generation.
     pub generation: Option<i64>,
-    /// The status as it stands.
+    /// The present status.
     pub before: &'a PasswordResetStatus,
     /// What the object asks for.
     pub request: &'a Request,
@@ -39,7 +39,7 @@ pub struct StatusFacts<'a> {
     pub account_name: &'a str,
     /// What is wrong with the account, if anything.
     pub account_trouble: Option<&'a Hold>,
-    /// How long the account's trouble may last before a person is asked; `None`: it passes by itself.
+    /// How long the account's problem may last before the object is stalled; `None`: it passes by itself.
     pub account_patience: Option<SignedDuration>,
     /// What is wrong with the Secret, if anything.
     pub secret_trouble: Option<&'a Hold>,
@@ -51,9 +51,9 @@ pub struct StatusFacts<'a> {
     pub out_of_sync: &'a [String],
     /// Whether the password of some instance cannot be compared with what the Secret holds.
     pub uncompared: bool,
-    /// Trouble with looking at instances, in our own words.
+    /// Why instances cannot be read, in our own words.
     pub poll_trouble: Option<&'a ReadHold>,
-    /// How long what is for a person may last before one is asked.
+    /// How long a problem for a person may last before the object is stalled.
     pub patience: SignedDuration,
     /// What was decided about the instances.
     pub plan: &'a Plan,
@@ -115,7 +115,7 @@ pub fn count(rows: &[InstanceRow]) -> Counts {
     counts
 }
 
-/// What a line of the table goes by.
+/// The facts for a line of the table.
 struct Progress<'a> {
     facts: &'a StatusFacts<'a>,
     counts: &'a Counts,
@@ -233,7 +233,7 @@ fn at_work(progress: &Progress) -> Option<Summary> {
     Some(Summary::working(reason, message))
 }
 
-/// What is in the way of an object that is not done, whoever it may be.
+/// The first hold of an object that is not done: of its account, its Secret, its reads or a row.
 fn first_hold(facts: &StatusFacts) -> Option<Hold> {
     // The first row with the reason of the lowest rank among those that are wanted.
     let of_row = |wanted: fn(u8) -> bool| {
@@ -255,7 +255,7 @@ fn first_hold(facts: &StatusFacts) -> Option<Hold> {
         .or_else(|| Some(facts.poll_trouble?.hold.clone()))
 }
 
-/// Whether the account has not been usable for so long that a person is asked.
+/// Whether the account has been unusable for so long that a person must act.
 fn account_lasts(facts: &StatusFacts, now: Timestamp) -> bool {
     let before = find(&facts.before.conditions, conditions::ACCOUNT_READY);
     let since =
