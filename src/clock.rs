@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_noted_by_a_clock_that_was_set_back_since_is_not_recent() {
+    fn time_noted_before_a_clock_setback_is_not_recent() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let is_recent = |since, now| is_recent(at(since), at(now), SignedDuration::from_secs(60));
         assert!(is_recent(100, 100) && is_recent(100, 159));

@@ -103,7 +103,7 @@ fn stamp(nonce: &str) -> Stamp {
 }
 
 #[tokio::test]
-async fn a_password_call_is_byte_for_byte_what_the_official_client_posts() {
+async fn password_call_equals_official_client_byte_for_byte() {
     let double = Double { answer: (200, br#"{"RequestId":"A-1"}"#.to_vec()), sent: Arc::default() };
     let client = EcsClient::new(double.clone(), double.clone(), double.clone());
     let endpoint = RegionEndpoint::public("cn-hangzhou").unwrap();
@@ -452,7 +452,7 @@ async fn plain_http_is_refused_unless_it_was_allowed() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_closed_without_an_answer_is_unknown_and_nothing_is_sent_again() {
+async fn closed_connection_is_unknown_and_nothing_is_resent() {
     let (address, requests) = server(&[""]).await;
     let error = send(&transport(), format!("http://{address}")).await.unwrap_err();
     assert!(matches!(error, SendError::NoAnswer(_)), "{error}");
@@ -460,7 +460,7 @@ async fn a_connection_that_is_closed_without_an_answer_is_unknown_and_nothing_is
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_breaks_is_unknown_and_nothing_is_sent_again() {
+async fn broken_kept_connection_is_unknown_and_not_resent() {
     let (address, requests) = server(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ""]).await;
     let transport = transport();
     assert!(send(&transport, format!("http://{address}")).await.is_ok());

@@ -16,7 +16,7 @@ const MAY_DESCRIBE_SECONDS: i64 = 60;
 /// How long ECS is not asked with credentials that it refuses although STS takes them.
 const REJECTED_SECONDS: i64 = 60;
 
-/// One account. It has no Debug, since it holds credentials.
+/// One account. It has no Debug because it holds credentials.
 pub struct UsableAccount {
     /// Its name.
     pub name: String,
@@ -36,11 +36,11 @@ pub struct Identity {
     pub credentials: Keys,
     /// Whose they are, as STS has said.
     pub identity: CallerIdentity,
-    /// How long they are good; `None`: as long as nobody withdraws them.
+    /// How long they are valid; `None`: until they are withdrawn.
     pub term: Option<Term>,
     /// The access key that the account names, where it names one; another one there is another principal.
     pub access_key_id: Option<String>,
-    /// Why the last look brought nothing new, in words for the account's owner; `None`: it did.
+    /// Why the last check could not renew them, for the account's owner; `None`: it succeeded.
     pub failure: Option<String>,
 }
 
@@ -80,7 +80,7 @@ struct Rejected {
 }
 
 impl AccountObservations {
-    /// ECS will not have this access key, or its token, any more, as it says at `at` by an error `code`.
+    /// Notes that ECS has rejected this access key or its token, at `at` with an error `code`.
     pub fn reject(&self, access_key_id: &str, code: &str, at: Timestamp) {
         let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let row = match rejected.as_ref() {
@@ -102,15 +102,15 @@ impl AccountObservations {
         *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Why credentials that STS takes are of no use all the same: ECS has just rejected these, or the ones that it was offered
-    /// instead of others. After a while they are tried again.
+    /// Why credentials cannot be used although STS accepts them: ECS has just rejected these, or the ones that replaced earlier rejected
+    /// ones. After a while they are tried again.
     #[must_use]
     pub fn why_rejected(&self, now: Timestamp, access_key_id: &str) -> Option<String> {
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let Rejected { access_key_id: last, code, at, row } = rejected.as_ref()?;
         let is_recent = clock::is_recent(*at, now, SignedDuration::from_secs(REJECTED_SECONDS));
         (is_recent && (last == access_key_id || *row > 1)).then(|| {
-            format!("STS takes the credentials, but ECS refuses them ({code}); they are tried again every minute")
+            format!("STS accepts the credentials, but ECS refuses them ({code}); the controller tries them again every minute")
         })
     }
 
@@ -143,7 +143,7 @@ impl AccountObservations {
 pub struct Accounts(RwLock<HashMap<String, Arc<UsableAccount>>>);
 
 impl Accounts {
-    /// An account, once it was looked at.
+    /// An account, once it has been checked.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<UsableAccount>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
@@ -196,7 +196,7 @@ impl UsableAccount {
         self.principal.as_ref().err().map(|hold| not_ready(name, hold.reason))
     }
 
-    /// Whether what is in its way is for a person: trying again does not help.
+    /// Whether a person must act on the account's problem: trying again does not help.
     #[must_use]
     pub fn is_for_a_person(&self) -> bool {
         !self.principal.as_ref().is_err_and(|hold| hold.reason.passes_by_itself())
@@ -225,8 +225,8 @@ impl UsableAccount {
     }
 }
 
-/// What an object is told of an account that is not ready. No more than the reason: whose account it is, and where its credentials
-/// come from, is for those who may read it.
+/// What an object says of an account that is not ready: only the reason. Whose account it is, and where its credentials come from, is
+/// for users who may read the account.
 #[must_use]
 pub fn not_ready(account: &str, reason: Reason) -> Hold {
     let message = format!(
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_that_ecs_rejects_again_and_again_are_tried_once_a_minute() {
+    fn credentials_ecs_keeps_rejecting_are_tried_once_a_minute() {
         let learnt = AccountObservations::default();
         assert_eq!(learnt.why_rejected(at(0), "key"), None);
         learnt.reject("key", "InvalidAccessKeyId.Inactive", at(0));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_session_that_is_rejected_is_replaced_at_once_and_no_second_one() {
+    fn only_the_first_rejected_session_is_replaced_at_once() {
         let learnt = AccountObservations::default();
         for _ in 0..3 {
             learnt.reject("session-1", "InvalidSecurityToken.Expired", at(0));

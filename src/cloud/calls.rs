@@ -146,7 +146,7 @@ pub fn prepare<'a>(
     let hold = |message: String| Hold::new(Reason::AccountNotReady, message);
     let principal = account.principal.as_ref().map_err(|hold| not_ready(&account.name, hold.reason))?;
     if principal.has_expired(now) {
-        return Err(hold("the credentials have expired and new ones could not be had yet".to_owned()));
+        return Err(hold("the credentials have expired, and no new ones could be obtained yet".to_owned()));
     }
     let credentials = &principal.credentials;
     let endpoint = account.endpoint(region).map_err(|error| hold(error.to_string()))?;

@@ -15,7 +15,7 @@ use crate::ecs::{
     Observation, Scope, Transport, describe_instances, describe_instances_dry_run,
 };
 
-/// 100 ids fit one page; a gateway that keeps handing out tokens is not followed for ever.
+/// 100 ids fit one page; a gateway that returns tokens without end is not followed for ever.
 const PAGES_MAX: usize = 20;
 /// How the poll task is known to the limiter.
 const POLL: &str = "poll";
@@ -92,7 +92,7 @@ pub async fn may_describe<T: Transport>(
     }
 }
 
-/// What keeps instances of a region from being read, as their objects show it.
+/// Why instances of a region cannot be read, as their objects show it.
 #[must_use]
 pub fn hold_for(error: &DescribeError, region: &str) -> ReadHold {
     let reason = match error {
@@ -117,7 +117,7 @@ pub fn hold_for(error: &DescribeError, region: &str) -> ReadHold {
     ReadHold { hold: Hold::new(reason, message), is_for_a_person }
 }
 
-/// An error without its RequestId: with it every object would be written anew at each look, as long as ECS is out of order.
+/// An error without its RequestId. With it, every object's status would be written after each poll while ECS fails.
 fn words(error: &DescribeError) -> String {
     match error {
         DescribeError::Call(CallError::Refused(refusal)) => {
@@ -161,7 +161,7 @@ mod tests {
     use crate::ecs::error::{ErrorAnswer, classify};
 
     #[test]
-    fn what_keeps_instances_from_being_read_has_the_reason_of_its_own_kind() {
+    fn describe_errors_map_to_reasons() {
         let refused = |code: &str| {
             let answer = ErrorAnswer { http_status: 403, code: Some(code), request_id: Some("A-1"), message: "" };
             let (class, executed) = classify(&answer);

@@ -82,7 +82,9 @@ pub enum ClusterError {
         verb: &'static str,
     },
     /// The record claims another instance than the one that it is named after.
-    #[error("{what} names another instance in its spec than in its name; nothing is done by it until that is mended")]
+    #[error(
+        "{what} names a different instance in its spec than in its name; it is not used until a cluster admin fixes it"
+    )]
     Misnamed {
         /// The record.
         what: String,
@@ -163,7 +165,7 @@ impl Cluster {
     /// Writes a record: creates it when it has no resourceVersion yet, else replaces exactly the version that was read.
     ///
     /// # Errors
-    /// `Conflict` when somebody else was quicker; `Unanswered` when the write may have been made all the same.
+    /// `Conflict` if another client has written in between; `Unanswered` if the write may have been made.
     pub async fn write_record(&self, record: &ResetRecord) -> Result<ResetRecord, ClusterError> {
         let mut record = record.clone();
         // Nobody applies records, and to keep track of who owns which field costs more than the rest of the write: an empty entry

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_secret_has_no_key_yet_and_a_broken_one_is_not_overwritten() {
+    fn empty_secret_has_no_key_and_broken_one_is_kept() {
         assert!(matches!(FingerprintKey::read(&Secret::default()), Ok(None)));
         let mut secret = Secret::default();
         secret.data.get_or_insert_default().insert(KEY.to_owned(), ByteString(vec![1; 5]));

@@ -4,7 +4,7 @@
 //! is shared, not copied.
 //!
 //! An unusable record counts as none: one that cannot be read, or that claims another instance than it is named after.
-//! It holds nobody's slot, teaches nothing, and is reported as the problem of the instance in its name.
+//! It holds no slot, gives no evidence, and is reported as the problem of the instance in its name.
 //!
 //! A reconcile decides on the newest version that is known here. What makes that safe is the write: it replaces exactly that version, and
 //! a record that turned out to be another is doubted until it is read again.

@@ -48,7 +48,7 @@ fn an_own_write_counts_until_the_watch_shows_it() {
 }
 
 #[test]
-fn an_own_write_counts_while_a_list_that_shows_it_is_not_complete() {
+fn own_write_counts_until_the_list_is_complete() {
     let (ledger, mut show) = ledger();
     ledger.put(version(2));
     for event in [Event::Init, Event::InitApply(guarded(version(2))), Event::InitDone] {
@@ -60,7 +60,7 @@ fn an_own_write_counts_while_a_list_that_shows_it_is_not_complete() {
 }
 
 #[test]
-fn an_own_write_that_a_list_does_not_hold_is_doubted_until_it_is_read() {
+fn own_write_missing_from_list_is_doubted_until_read() {
     let (ledger, mut show) = ledger();
     let mut relist = |listed: Vec<ResetRecord>| {
         let pages = listed.into_iter().map(|record| Event::InitApply(guarded(record)));
@@ -85,7 +85,7 @@ fn an_own_write_that_a_list_does_not_hold_is_doubted_until_it_is_read() {
 }
 
 #[test]
-fn an_own_write_gives_way_to_a_record_that_was_made_anew_or_cannot_be_read() {
+fn own_write_yields_to_recreated_or_unreadable_record() {
     let (ledger, mut show) = ledger();
     // The watch is interrupted: the record is deleted, and another process makes it anew.
     ledger.put(version(6));
@@ -105,7 +105,7 @@ fn an_own_write_gives_way_to_a_record_that_was_made_anew_or_cannot_be_read() {
 }
 
 #[test]
-fn an_own_write_to_another_owner_hides_what_the_watch_still_shows() {
+fn own_write_to_another_owner_hides_older_watch_state() {
     let (ledger, mut show) = ledger();
     show(Event::Apply(guarded(version(1))));
     let mut taken = version(2);
@@ -115,7 +115,7 @@ fn an_own_write_to_another_owner_hides_what_the_watch_still_shows() {
 }
 
 #[test]
-fn a_record_that_claims_another_instance_counts_for_nobody_and_is_told() {
+fn misnamed_record_counts_for_no_owner_and_is_reported() {
     let (ledger, mut show) = ledger();
     let mut show = |record| show(Event::Apply(guarded(record)));
     let mut edited = version(2);
@@ -137,7 +137,7 @@ fn a_record_that_claims_another_instance_counts_for_nobody_and_is_told() {
 }
 
 #[test]
-fn a_record_that_a_write_met_otherwise_is_doubted_until_it_is_read() {
+fn record_after_conflict_is_doubted_until_read() {
     let (ledger, mut show) = ledger();
     show(Event::Apply(guarded(version(1))));
     ledger.doubt("cn-hangzhou.i-bp1a0000");

@@ -1,5 +1,5 @@
 //! The `PasswordReset` objects as far as this process knows them: what the watch has shown, or its own write of a status that the watch
-//! has not shown yet. Indexed by instance and by account, so that nobody walks all of them to find who is concerned.
+//! has not shown yet. Indexed by instance and by account, so that no reconcile walks all of them to find the ones concerned.
 //!
 //! A reconcile decides on the newest version that is known here; the object is read again in front of claims, and after a conflict.
 

@@ -1,8 +1,8 @@
-//! Looks whether the two admission policies and their bindings are installed as this version ships them.
+//! Checks that the two admission policies and their bindings are installed as this version ships them.
 //!
-//! Without them, whoever may write a `PasswordReset` borrows the controller's rights, and whoever holds `*` in a namespace
-//! forges what happened. While one is missing nothing is started; what was claimed before is finished, as stopping half-way
-//! would help nobody. It reads four objects by name, and changes none of them.
+//! Without them, a user who may write a `PasswordReset` borrows the controller's rights, and a user with `*` in a namespace can
+//! forge what happened. While one is missing, no resets start; earlier claims are finished, because stopping half-way would
+//! not help. It reads four objects by name, and changes none of them.
 
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +24,7 @@ use crate::decide::Hold;
 /// The objects as they are installed.
 const SHIPPED: &str = include_str!("../../deploy/base/policies.yaml");
 
-/// What was found last; `None` before the first look.
+/// What was found last; `None` before the first check.
 #[derive(Default)]
 pub struct Policies(Mutex<Option<PolicyCheck>>);
 
@@ -35,7 +35,7 @@ struct PolicyCheck {
 }
 
 impl Policies {
-    /// Why nothing may be started; `None`: all is there, as far as is known.
+    /// Why no resets may start; `None`: the policies are installed, as far as is known.
     pub fn hold_all(&self) -> Option<Hold> {
         let message = self.last()?.found.err()?;
         Some(Hold::new(Reason::PolicyMissing, message))
@@ -45,7 +45,7 @@ impl Policies {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns whether work may be started that might not before, or the other way round.
+    /// Returns whether the answer to "may resets start" has changed.
     fn set(&self, check: PolicyCheck) -> bool {
         let is_fine = check.found.is_ok();
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(check);
@@ -53,7 +53,8 @@ impl Policies {
     }
 }
 
-/// Looks again, unless all was there less than `interval` ago. Returns whether the answer has changed; [`Policies::hold_all`] has it.
+/// Checks again, unless all policies were found less than `interval` ago. Returns whether the answer of [`Policies::hold_all`] has
+/// changed.
 pub async fn refresh(policies: &Policies, cluster: &Cluster, interval: Duration, now: Timestamp) -> bool {
     let before = policies.last();
     let lasts = SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX);
@@ -62,10 +63,10 @@ pub async fn refresh(policies: &Policies, cluster: &Cluster, interval: Duration,
         return false;
     }
     let found = match compare_all(cluster).await {
-        // Silence is no news. Before the first answer it is no consent either.
+        // Without an answer the last result stays. Before the first answer, nothing may start.
         Err(PolicyProblem::Unanswered(why)) => before.clone().map_or(Err(why), |before| before.found),
         Err(PolicyProblem::Different(why)) => Err(format!(
-            "{why}; nothing is started until a cluster admin has installed the admission policies of this version: apply its \
+            "{why}; no resets start until a cluster admin installs the admission policies of this version: apply its \
              manifests or upgrade to its chart again"
         )),
         Ok(()) => Ok(()),
@@ -83,7 +84,7 @@ pub async fn refresh(policies: &Policies, cluster: &Cluster, interval: Duration,
 enum PolicyProblem {
     /// It is not known.
     Unanswered(String),
-    /// One is missing, cannot be read, or is another than the shipped one.
+    /// One is missing, cannot be read, or differs from the shipped one.
     Different(String),
 }
 
@@ -122,7 +123,7 @@ where
 }
 
 /// The whole spec, in the fields that this version knows: a part left out would be the part to attack, and a field that a
-/// later API server fills in must stop nobody.
+/// later API server fills in must not stop the controller.
 fn spec<K: Serialize>(object: &K) -> Option<Value> {
     serde_json::to_value(object).ok()?.get_mut("spec").map(Value::take)
 }

@@ -1,4 +1,4 @@
-//! From a Secret to a password, without a trace.
+//! From a Secret to a password that appears in no log.
 //!
 //! The Secret is read through a type of its own, since kube's client logs a body that it cannot parse: this one cannot
 //! fail on its data, and shows nothing of it. No Secret is ever listed or watched.
@@ -105,7 +105,7 @@ pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Sec
     }
 }
 
-/// The passwords as last read: all who name one Secret share one read. Only in memory, and not longer than it is asked for.
+/// The passwords as last read: all objects that name one Secret share one read. Only in memory, and only while they are asked for.
 #[derive(Default)]
 pub struct Secrets(Mutex<HashMap<ClaimedSecretRef, Arc<tokio::sync::Mutex<Option<Read>>>>>);
 
@@ -150,14 +150,14 @@ impl Secrets {
             places.retain(|_, place| Arc::strong_count(place) > 1 || is_recent(place));
             Arc::clone(places.entry(reference.clone()).or_default())
         };
-        // Those who wait here share the next read: it begins after all of them have asked.
+        // All callers that wait here share the next read: it begins after they have asked.
         let mut last = place.lock().await;
         if let Some(read) = last.as_ref().filter(|read| read.began >= since) {
             return read.password.clone();
         }
         let began = clock::instant();
         let password = read(cluster, reference).await;
-        // What is missing or in the way is asked for again each time: a person is about to see to it.
+        // A failed read is not kept: a person is about to fix the cause.
         *last = Some(Read { began, password: password.clone() }).filter(|read| read.password.is_ok());
         password
     }
@@ -171,7 +171,7 @@ impl Secrets {
     }
 }
 
-/// Whether a place that nobody uses holds what may still be asked for.
+/// Whether an unused place holds a password that may still be asked for.
 fn is_recent(place: &tokio::sync::Mutex<Option<Read>>) -> bool {
     let kept = Duration::from_mins(2);
     place

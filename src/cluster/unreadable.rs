@@ -1,4 +1,4 @@
-//! What is said on an object that is stored in a form that this version cannot read: it is that object's problem alone.
+//! The conditions of an object that is stored in a form that this version cannot read. No other object is affected.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -10,8 +10,8 @@ use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
 /// The longest text about what cannot be read, in characters.
 const WHY_CHARS_MAX: usize = 300;
 
-/// Why an object cannot be read, from the parser's words: those repeat the value, which may be as large as the object, and a
-/// status that repeats it in turn would not be stored.
+/// Why an object cannot be read, from the parser's text, cut to a bound. The parser repeats the value, which may be as large as the
+/// object, and the API server would not store a status that repeats it.
 #[must_use]
 pub fn why(error: &str) -> String {
     error.chars().filter(|char| !char.is_control()).take(WHY_CHARS_MAX).collect()
@@ -30,7 +30,7 @@ pub fn conditions(why: &str, generation: Option<i64>, now: Timestamp) -> Vec<Con
     conditions::set(&[], updates, generation, &Time(now))
 }
 
-/// The patch of its status. The generation is told too, else kstatus would wait for one.
+/// The patch of its status. It holds the generation because kstatus would wait for it otherwise.
 #[must_use]
 pub fn status_patch(conditions: &[Condition], generation: Option<i64>) -> Value {
     json!({"status": {"observedGeneration": generation, "conditions": conditions}})

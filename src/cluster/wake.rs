@@ -99,7 +99,7 @@ impl Waker {
         self.urgent.clone()
     }
 
-    /// Has an object looked at again at once.
+    /// Requests a reconcile of an object at once.
     pub fn wake(&self, waiter: &Waiter) {
         if let Waiter::Object { namespace, name } = waiter {
             self.urgent.add(ObjectKey::new(namespace, name));
@@ -107,8 +107,8 @@ impl Waker {
         self.wake_in_turn(waiter);
     }
 
-    /// Has an object looked at again, a `PasswordReset` when its next pass is due. A controller that has stopped does not listen any more,
-    /// which is not an error.
+    /// Requests a reconcile of an object, of a `PasswordReset` when its next one is due. A controller that has stopped
+    /// does not listen any more, which is not an error.
     pub fn wake_in_turn(&self, waiter: &Waiter) {
         match waiter {
             Waiter::Object { namespace, name } => {

@@ -1,6 +1,6 @@
 //! One pass of any controller: its span, its measurements, and what follows from its end.
 //!
-//! A panic in a pass would stop the whole controller's stream; here it is that object's problem and nobody else's.
+//! A panic in a pass would stop the whole controller's stream; here only that object is affected.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::metrics::PassResult;
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// How soon a pass that met trouble with the API server looks again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
-/// How soon an object whose pass panicked is looked at again.
+/// How soon an object whose pass panicked is reconciled again.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// What a pass is about.

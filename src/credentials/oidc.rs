@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_read_anew_each_time_and_what_is_wrong_with_it_is_said() {
+    fn token_file_is_read_each_time_and_its_faults_are_named() {
         let directory = std::env::temp_dir().join(format!("oidc-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let token_file = directory.join("token");

@@ -35,8 +35,9 @@ pub(crate) fn after(time: Timestamp, seconds: i64) -> Timestamp {
     later(time, SignedDuration::from_secs(seconds))
 }
 
-/// The least that ECS's clock can show where no answer has told it: the newest moment that the record holds of it, and for how long this
-/// process has seen the record so, by a timer that nobody can set. It is never ahead of the truth, so what it says is over is over.
+/// The least that ECS's clock can show while no answer has shown it: the newest moment of it in the record, plus how long this process
+/// has seen the record unchanged, by a timer that cannot be set. It is never ahead of ECS's clock, so a deadline that has passed by it
+/// has passed.
 #[must_use]
 pub fn reckoned(newest: Timestamp, seen_for: SignedDuration) -> Timestamp {
     later(newest, seen_for)

@@ -121,16 +121,16 @@ pub fn others_away(records: &[impl Borrow<ResetRecord>], record: &ResetRecord, n
     u32::try_from(away.count()).unwrap_or(u32::MAX)
 }
 
-/// What a person sees of an instance that does not come back, and what they can do.
+/// What ECS shows of an instance that does not come back, and what a person can do.
 fn ways_out(status: &ResetRecordStatus, reading: &Reading) -> String {
     let what = match reading.seen.as_ref().filter(|seen| seen.permitted).map(|seen| &seen.power) {
         Some(Power::Stopped) => "ECS shows it Stopped; start it".to_owned(),
         Some(power) => format!("ECS shows it {}; bring it back to Running", power.as_str()),
         // An instance that is not permitted is not told from one that is not shown.
-        None => "it cannot be seen, and whether it was released is not known; have the account's administrator check ecs:DescribeInstances and the rules".to_owned(),
+        None => "it cannot be seen, and it is not known whether it was released; ask the account's administrator to check ecs:DescribeInstances and the rules".to_owned(),
     };
-    let decide = if status.phase == Phase::Unknown { ", or decide as its row says" } else { "" };
-    format!("{what}{decide}, or take it off spec.instanceIDs")
+    let decide = if status.phase == Phase::Unknown { ", or record its outcome as its row says" } else { "" };
+    format!("{what}{decide}, or remove it from spec.instanceIDs")
 }
 
 fn of<'a>(records: &'a [impl Borrow<ResetRecord>], owner: &Owner) -> impl Iterator<Item = &'a ResetRecord> {

@@ -1,7 +1,7 @@
-//! Whether an instance needs a run for an owner, and what is remembered of the runs that it had.
+//! Whether an instance needs a run for an owner, and what is remembered of its earlier runs.
 //!
-//! This is why deleting and re-applying an object, removing an annotation, going back to an earlier `runID` or installing
-//! the controller anew restarts nothing: what was run is remembered by namespace and name, not by uid, and only a token
+//! This is why deleting and re-applying an object, removing an annotation, going back to an earlier `runID` or reinstalling
+//! the controller restarts nothing: what was run is remembered by namespace and name, not by uid, and only a token
 //! that was not seen yet asks for more.
 
 use sha2::{Digest, Sha256};
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_was_applied_again_needs_nothing_unless_it_had_failed() {
+    fn reapplied_object_needs_nothing_unless_it_failed() {
         let mut again = request("1");
         again.owner.uid = "another".to_owned();
         assert!(!is_needed(Some(&entry("1", State::InEffect)), &again));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_instance_is_tried_again_for_a_retry_or_another_password_only() {
+    fn failed_instance_needs_retry_or_another_password() {
         let failed = entry("1", State::Failed);
         assert!(!is_needed(Some(&failed), &request("1")));
         assert!(is_needed(Some(&failed), &Request { retry: Some("retry:1".to_owned()), ..request("1") }));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn when_an_owner_has_last_set_a_password_outlives_a_run_that_failed_before() {
+    fn last_password_time_outlives_a_failed_run() {
         let mut claim = spec("web", "i-bp1a0000");
         claim.owner = owner("web");
         let set = InstanceRow { password_set_time: Some(Time(at(7))), ..row(State::InEffect) };
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_run_id_runs_again_only_after_the_password_has_changed() {
+    fn earlier_run_id_runs_again_only_after_a_password_change() {
         let mut claim = spec("web", "i-bp1a0000");
         claim.fingerprint = fingerprint("f");
         claim.tokens = tokens(Some("2"), None);

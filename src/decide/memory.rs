@@ -1,8 +1,8 @@
-//! Whether what is remembered of an instance can be relied on, and what is put in its place where it cannot.
+//! Whether the memory of an instance can be relied on, and what replaces it if not.
 //!
-//! There are two memories: the instance's record, and its row in the object's own status. A restore from a backup, or a hand,
-//! can take away either, in whole or in part, or put an older version in its place. Then nothing is sent: the newer of the two
-//! counts where both can be ordered, and where they cannot, the instance ends as Unknown and a person decides.
+//! There are two memories: the instance's record, and its row in the object's own status. A restore from a backup, or an
+//! edit, can remove either, in whole or in part, or replace it by an older version. Then nothing is sent. If the two can be ordered,
+//! the newer one counts. If not, the instance ends as Unknown and a person decides.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -195,21 +195,21 @@ fn blank(instance_id: &str) -> InstanceRow {
 fn message(loss: Loss, owner: &Owner, row: &InstanceRow, is_decidable: bool) -> String {
     let what = match loss {
         Loss::Incomplete => {
-            "the ResetRecord has a claim but not all of its status, as after a restore without its status"
+            "the ResetRecord has a claim, but parts of its status are missing, as after a restore without status"
         }
         Loss::Older => "the ResetRecord is older than this object's status, as after a restore from a backup",
         Loss::Missing => "the ResetRecord is gone",
-        Loss::Forgotten => "the ResetRecord lost its memory before, and may have remembered this object",
+        Loss::Forgotten => "the ResetRecord has lost its memory before, and may have held an entry of this object",
     };
     let Owner { namespace, name, .. } = owner;
     let record_it = row.claim.filter(|_| is_decidable).map(|claim| {
         let id = &row.instance_id;
         format!(
-            "; or, if it was reset, record that: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RESOLVE_UNKNOWN}={id}/{claim}={HAPPENED}"
+            ". If it was reset, record that: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RESOLVE_UNKNOWN}={id}/{claim}={HAPPENED}"
         )
     });
     format!(
-        "{what}. Whether the instance was reset is not known, and nothing is sent. To reset it, set a new runID{}",
+        "{what}. It is not known whether the instance was reset, and nothing is sent. To reset it, set a new runID{}",
         record_it.unwrap_or_default()
     )
 }

@@ -1,10 +1,9 @@
-//! The decisions: pure functions from what was observed to what is to be done.
+//! The decisions: pure functions from facts to the next step.
 //!
 //! Nothing here is async, does I/O, reads a clock or draws a random number; it imports `api`, time types, `sha2`
-//! and `thiserror`. A test reads the `use` lines. That is what makes the protocol testable state by state, and what a model
-//! search runs.
+//! and `thiserror`. A test reads the `use` lines. So the protocol can be tested state by state, and a model search can run it.
 //!
-//! Two wings that do not know each other, over one floor that both use:
+//! Two wings that do not know each other, over one shared floor:
 //!
 //! - [`reset`]: the machine of a `PasswordReset`: which instances may start now, and what its status says
 //! - [`claim`]: the machine of one claimed instance: the next step, and the record after it
@@ -23,6 +22,8 @@ pub mod reading;
 pub mod reset;
 pub mod resolution;
 pub mod row;
+#[cfg(test)]
+pub(crate) mod words_tests;
 
 pub(crate) use self::bounds::{MINUTE, after, later};
 pub use self::bounds::{ProtocolBounds, SEND_WINDOW, is_drained, minute, newest_moment, reckoned};

@@ -52,7 +52,7 @@ pub struct InstanceView {
     pub locks: Vec<String>,
     /// When it expires, if it does.
     pub expires: Option<Timestamp>,
-    /// Whether the account's rules, as they were when this was looked at, let the object's namespace reset it.
+    /// Whether the account's rules, at the time of the check, let the object's namespace reset it.
     pub permitted: bool,
 }
 

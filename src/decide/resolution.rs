@@ -1,6 +1,6 @@
 //! A person's decision on an instance whose outcome is Unknown: the annotation `resolve-unknown`.
 //!
-//! It counts only while the very claim that it names is Unknown, after a restart request or a loss of memory, and drained: so an annotation that
+//! It counts only while the claim that it names is Unknown, after a restart request or a loss of memory, and drained. An annotation that
 //! stays on the object, or comes twice, decides nothing a second time.
 
 use jiff::Timestamp;
@@ -30,7 +30,7 @@ pub enum Decision {
 }
 
 impl Resolution {
-    /// Reads `<instanceID>/<claim>=Happened|RestartAgain`. `None`: it is nothing of the kind.
+    /// Reads `<instanceID>/<claim>=Happened|RestartAgain`. `None`: it has another form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (target, decision) = text.trim().split_once('=')?;

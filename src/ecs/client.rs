@@ -79,7 +79,7 @@ impl<T: Transport> EcsClient<T> {
         let transport = if action == ApiCall::RebootInstance { &self.reboot } else { &self.general };
         let (request, secrets) = signed.into_request();
         let Ok(request) = request else {
-            let why = "the endpoint is no URL".to_owned();
+            let why = "the endpoint is not a valid URL".to_owned();
             return Reply { result: Err(CallError::NotSent(why)), server_time: None };
         };
         match transport.send(request, action.timeout()).await {

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_envelope_has_no_code_and_may_have_been_executed() {
+    fn answer_without_envelope_has_no_code_and_is_unknown() {
         let bodies = ["", "<html><Code>Throttling</Code></html>", r#"{"Code":403}"#, r#"{"Code":"Throt"#, "[1]"];
         for body in bodies {
             let refusal = refusal(body);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_explanation_nothing_is_kept_but_whether_it_names_the_instance() {
+    fn explanation_is_dropped_but_for_naming_the_instance() {
         let all = r#"{"Code":"InvalidParameter","RequestId":"A-1","Message":"InstanceId i-1 of payroll is wrong"}"#;
         let refusal = refusal(all);
         assert!(refusal.names_instance_id);

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_never_come_back_are_waited_for_not_longer_than_a_queue() {
+    async fn abandoned_waiters_hold_no_longer_than_a_queue() {
         let limiter = limiter(1);
         assert_eq!(granted(&limiter, "a"), 1);
         for who in 0..1_000 {

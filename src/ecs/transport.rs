@@ -108,8 +108,8 @@ impl Transport for HttpTransport {
         if request.uri().scheme() != Some(&Scheme::HTTPS) && !self.allow_http {
             return Err(SendError::NotSent("the endpoint is not https".to_owned()));
         }
-        let mut request =
-            reqwest::Request::try_from(request).map_err(|_| SendError::NotSent("the endpoint is no URL".to_owned()))?;
+        let mut request = reqwest::Request::try_from(request)
+            .map_err(|_| SendError::NotSent("the endpoint is not a valid URL".to_owned()))?;
         *request.timeout_mut() = Some(timeout);
         let mut answer = self.client.execute(request).await.map_err(|error| describe(&error))?;
 

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_never_asks_for_a_forced_stop_and_names_the_region_only_where_it_must() {
+    fn restart_is_never_forced_and_names_region_only_if_needed() {
         let regional = RegionEndpoint::public("eu-central-1").unwrap();
         let sent = body(&reboot_instance(&regional, &credentials(), "i-1", &stamp()));
         assert!(sent.contains("Action=RebootInstance&") && sent.contains("InstanceId=i-1&"), "{sent}");

@@ -68,7 +68,7 @@ pub enum Loss {
     #[error("{0} holds the Lease now")]
     Taken(String),
     /// The Lease names nobody, or is gone. client-go makes it anew; but who may have led in between, nobody knows.
-    #[error("the Lease was deleted or emptied by somebody else")]
+    #[error("the Lease was deleted or emptied by another client")]
     Gone,
     /// The API server took no renewal in time.
     #[error("the Lease could not be renewed within {} s", .0.as_secs())]

@@ -62,7 +62,7 @@ fn a_released_lease_is_taken_at_once() {
 }
 
 #[test]
-fn anothers_lease_is_left_alone_until_it_was_unchanged_for_its_own_duration() {
+fn foreign_lease_is_kept_until_unchanged_for_its_duration() {
     let mut election = election();
     // Longer than this process's own: its holder counts on it.
     let theirs = lease(4, "other", 40, 2);
@@ -118,7 +118,7 @@ fn a_leader_renews_what_it_wrote_last_without_reading() {
 }
 
 #[test]
-fn a_renewal_that_met_somebody_elses_write_reads_and_renews_upon_that() {
+fn renewal_after_a_foreign_write_reads_and_renews() {
     let mut election = leader();
     election.not_written();
     assert_eq!(election.renewal(), None);
@@ -129,7 +129,7 @@ fn a_renewal_that_met_somebody_elses_write_reads_and_renews_upon_that() {
 }
 
 #[test]
-fn a_claim_whose_answer_was_lost_is_written_again_and_does_not_count_as_a_change_of_hands() {
+fn lost_answer_to_a_claim_is_no_change_of_leader() {
     let mut election = election();
     assert!(election.read(None, at(0)).unwrap().is_some());
     election.not_written();

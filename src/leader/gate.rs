@@ -95,7 +95,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     #[allow(clippy::disallowed_methods)] // the origin of this test's moments
-    async fn leadership_ends_by_itself_and_what_would_outlast_it_gets_no_permit() {
+    async fn leadership_expires_and_longer_calls_get_no_permit() {
         let start = Instant::now();
         let (leads_until, end) = watch::channel(Some(start + seconds(15)));
         let gate = Gate::until(end);

@@ -182,7 +182,7 @@ async fn a_released_lease_is_taken_within_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lease_of_a_crashed_leader_is_taken_after_its_duration_whatever_the_clocks_say() {
+async fn crashed_leaders_lease_is_taken_whatever_the_clocks_say() {
     for (leader_hour, standby_hour) in [(12, 12), (0, 23), (23, 0)] {
         let server = Shared::default();
         let mut leader = candidate_at(&server, "leader", leader_hour);
@@ -245,7 +245,7 @@ async fn a_short_outage_is_survived() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_leader_that_wakes_too_late_has_lost_and_asks_for_nothing_more() {
+async fn paused_leader_that_wakes_too_late_has_lost() {
     let (mut leader, server) = leader().await;
     let gate = leader.gate();
     let mut holding = pin!(leader.hold());
@@ -295,7 +295,7 @@ async fn a_label_on_the_lease_disturbs_nothing_and_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_whose_lease_was_taken_emptied_or_deleted_has_lost_it() {
+async fn lease_taken_emptied_or_deleted_is_lost() {
     type Edit = fn(&mut Server);
     let edits: [(Edit, Loss); 3] = [
         (|server| server.edit(|it| it["spec"]["holderIdentity"] = json!("other")), Loss::Taken("other".to_owned())),

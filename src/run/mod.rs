@@ -49,7 +49,7 @@ type Guarded<K> = DeserializeGuard<K>;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// There is no usable kubeconfig or in-cluster configuration.
-    #[error("no way to the API server: {0}; run in a cluster, or set KUBECONFIG")]
+    #[error("cannot load a kubeconfig: {0}; run in a cluster, or set KUBECONFIG")]
     Kubeconfig(String),
     /// The client for ECS cannot be built.
     #[error("the client for ECS cannot be built: {0}")]

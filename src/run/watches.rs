@@ -203,7 +203,7 @@ mod tests {
     use crate::decide::fixtures::claimed;
 
     #[test]
-    fn an_end_is_told_to_whoever_names_the_instance_whether_or_not_its_record_remembers_them() {
+    fn completion_wakes_every_reset_naming_the_instance() {
         let ((watched, mut writer), index) = (store(), ObjectIndex::default());
         for (name, region_id, instance_id) in [
             ("web", "cn-hangzhou", "i-bp1a0000"),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn once_a_list_is_complete_all_of_it_is_woken_for_and_so_is_what_is_gone() {
+    async fn complete_list_wakes_what_it_holds_and_what_is_gone() {
         let expired = json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired"}});
         let answers = vec![
             page(false, &[account("gone")]),

@@ -49,7 +49,7 @@ fn the_defaults_are_valid() {
 }
 
 #[test]
-fn a_number_outside_its_range_is_refused_with_flag_range_and_unit() {
+fn number_out_of_range_is_refused_with_range_and_unit() {
     for (flag, range) in [
         ("--request-validity-seconds=86401", "1920 to 86400 seconds"),
         ("--restart-settle-seconds=3601", "120 to 3600 seconds"),
@@ -179,7 +179,7 @@ fn arguments() -> Vec<clap::Arg> {
 }
 
 #[test]
-fn every_flag_has_an_environment_variable_a_default_and_help_with_its_unit() {
+fn every_flag_has_variable_default_and_help_with_unit() {
     for argument in arguments() {
         let flag = argument.get_long().unwrap();
         let variable = format!("ECS_PASSWORD_RESET_{}", flag.replace('-', "_").to_uppercase());

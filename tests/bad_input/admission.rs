@@ -278,7 +278,7 @@ fn refuse_all(world: &World, cases: &[Case]) {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_with_the_field_and_what_must_be() {
+fn invalid_values_are_refused_with_field_and_rule() {
     let world = World::with([Instance::running(INSTANCE, REGION)]);
     refuse_all(&world, &bad_resets());
     refuse_all(&world, &bad_accounts());

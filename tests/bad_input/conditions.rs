@@ -92,12 +92,12 @@ fn cases() -> Vec<Case> {
         Case::password(
             "few-classes",
             b"abcdefg1",
-            "must hold at least three of: upper-case letters, lower-case letters, digits, specials",
+            "must contain at least three of: upper-case letters, lower-case letters, digits, specials",
         ),
         Case::password(
             "bad-character",
             b"Abcdefg1 x",
-            "the password holds a character that ECS does not allow: a space at position 9; allowed are letters, digits and ( ) `",
+            "the password contains a character that ECS does not allow: a space at position 9; allowed are letters, digits and ( ) `",
         ),
         Case::password(
             "byte-order-mark",
@@ -139,7 +139,7 @@ fn cases() -> Vec<Case> {
         Case {
             account: "missing",
             reason: "AccountNotFound",
-            says: "there is no ECSAccount missing",
+            says: "ECSAccount missing does not exist",
             ..Case::good("no-account")
         },
         Case {
@@ -215,7 +215,7 @@ fn apply_accounts(world: &World, mended: bool) {
 }
 
 #[test]
-fn each_trouble_is_told_on_its_own_object_and_mending_it_is_enough() {
+fn each_problem_shows_on_its_object_and_fixing_it_is_enough() {
     let (cases, good) = (cases(), Case::good("good"));
     let world = World::with(cases.iter().chain([&good]).map(Case::instance));
     world.kubectl(&["create", "namespace", "unbound"]);

@@ -99,7 +99,7 @@ fn an_object_that_cannot_be_read_is_told_so_and_stops_nobody() {
 }
 
 #[test]
-fn an_account_that_cannot_be_read_is_told_so_and_only_its_objects_wait() {
+fn unreadable_account_says_so_and_only_its_objects_wait() {
     let world = World::with(["i-good000001", "i-waiting001"].map(|id| Instance::running(id, REGION)));
     let original = loosen(&world, "ecsaccounts.ecs.password-reset.dev");
     let mut account = world.account();
@@ -152,7 +152,7 @@ fn a_record_that_cannot_be_read_holds_up_its_own_instance_only() {
 }
 
 #[test]
-fn a_record_that_claims_another_instance_than_it_is_named_after_is_never_driven() {
+fn misnamed_record_is_never_driven() {
     let ids = ["i-named00001", "i-claimed001", "i-good000001"];
     let mut world = World::with(ids.map(|id| Instance::running(id, REGION)));
     world.apply_reset("first", json!({"instanceIDs": ["i-named00001"]}));
@@ -188,7 +188,7 @@ fn a_record_that_claims_another_instance_than_it_is_named_after_is_never_driven(
     world.wait_for_state("first", "i-good000001", "InEffect");
     let ready = world.wait_for_reason("first", "InvalidSpec");
     let message = ready["message"].as_str().unwrap();
-    assert!(message.contains("i-named00001: its ResetRecord claims another instance"), "{message}");
+    assert!(message.contains("i-named00001: its ResetRecord names a different instance"), "{message}");
     // Which one that is may be nobody's business here.
     assert!(!message.contains("i-claimed001"), "{message}");
     world.wait_for("first", "Stalled");
@@ -215,7 +215,7 @@ fn a_record_that_claims_another_instance_than_it_is_named_after_is_never_driven(
 }
 
 #[test]
-fn a_record_edited_beyond_all_calendars_holds_up_its_own_instance_only() {
+fn record_with_impossible_times_holds_up_one_instance() {
     let mut world = World::with(["i-edited0001", "i-good000001"].map(|id| Instance::running(id, REGION)));
     world.apply_reset("first", json!({"instanceIDs": ["i-edited0001"]}));
     world.wait_for("first", "Ready");

@@ -73,7 +73,7 @@ fn killed_at_random_times_it_restarts_each_instance_once() {
 }
 
 #[test]
-fn an_api_server_that_crashes_in_mid_run_changes_nothing_about_the_end() {
+fn api_server_crash_in_mid_run_changes_no_end() {
     let world = world(&[]);
     let mut controller = world.spawn_controller(&[]);
     assert!(controller.ready_or_ended());

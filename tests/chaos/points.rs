@@ -105,7 +105,7 @@ fn killed_anywhere_while_instances_are_restarted_in_turn() {
 }
 
 #[test]
-fn killed_anywhere_while_instances_of_all_kinds_are_reset_at_once() {
+fn killed_anywhere_during_resets_of_all_kinds() {
     kill_everywhere(Scenario::Mixed);
 }
 
@@ -149,7 +149,7 @@ impl Wakes {
 }
 
 #[test]
-fn a_leader_that_is_stopped_anywhere_does_no_harm_when_it_goes_on() {
+fn leader_stopped_anywhere_does_no_harm_on_resume() {
     let world = world(&[
         "--leader-elect-lease-duration-seconds=4",
         "--leader-elect-renew-deadline-seconds=3",

@@ -64,7 +64,7 @@ fn reset_once(world: &World) {
 }
 
 #[test]
-fn a_service_account_takes_a_role_and_takes_it_anew_with_the_token_of_the_day() {
+fn service_account_assumes_role_again_with_current_token() {
     let role = Role::new(ROLE).trusting_oidc(PROVIDER, "first-token").with_sessions_of(8);
     let ecs = Config { instances: vec![instance()], ..Config::default() }.with_role(role);
     let rrsa = json!({"rrsa": {"roleARN": ROLE, "oidcProviderARN": PROVIDER}});
@@ -100,7 +100,7 @@ fn a_service_account_takes_a_role_and_takes_it_anew_with_the_token_of_the_day() 
 }
 
 #[test]
-fn the_instances_role_is_had_in_hardened_mode_and_for_nobody_who_does_not_name_it() {
+fn instance_role_needs_hardened_mode_and_is_opt_in() {
     let ecs = Config { instances: vec![instance()], ..Config::default() }.with_instance_role(Role::new(ROLE));
     let world = world(ecs, &json!({"ecsRAMRole": {"name": "reset"}}), &json!({}));
     let address = world.ecs().url();
@@ -123,7 +123,7 @@ fn the_instances_role_is_had_in_hardened_mode_and_for_nobody_who_does_not_name_i
 }
 
 #[test]
-fn a_role_of_another_account_is_assumed_and_must_be_the_expected_one() {
+fn role_of_another_account_must_be_the_expected_one() {
     let role = Role::new(ROLE).trusting("testid").wanting_external_id("shared-word").deny("RebootInstance", None);
     let ecs = Config { instances: vec![instance()], ..Config::default() }.with_role(role);
     let secret = json!({"secretRef": {"name": "ecs-credentials"}});
@@ -151,7 +151,7 @@ fn a_role_of_another_account_is_assumed_and_must_be_the_expected_one() {
 }
 
 #[test]
-fn credentials_that_are_revoked_and_replaced_in_mid_run_restart_nothing_twice_and_an_edited_secret_is_taken() {
+fn replaced_credentials_in_mid_run_restart_nothing_twice() {
     let ecs = Config {
         access_keys: vec![
             AccessKey::new("testid", "testsecret"),
@@ -195,7 +195,7 @@ fn credentials_that_are_revoked_and_replaced_in_mid_run_restart_nothing_twice_an
 }
 
 #[test]
-fn while_sts_is_away_what_one_has_is_used_to_its_end_and_no_longer() {
+fn credentials_are_used_to_their_end_while_sts_is_away() {
     let role = Role::new(ROLE).trusting("testid").with_sessions_of(20);
     let ecs = Config { instances: vec![instance()], ..Config::default() }.with_role(role);
     let assume = json!({"assumeRole": {"roleARN": ROLE}});
@@ -236,7 +236,7 @@ fn of_the_environment_an_access_key_comes_before_a_token() {
 /// One account for each source, and what all of them have in common: sessions that end in mid-run, somebody else's account, a
 /// clock that is off.
 #[test]
-fn from_every_source_a_run_outlives_its_credentials_and_no_source_gets_past_account_id_and_clock() {
+fn every_source_renews_in_mid_run_and_is_checked() {
     let sources = [
         ("by-secret", json!({"secretRef": {"name": "ecs-credentials"}}), json!({})),
         ("by-environment", json!({"environment": {}}), json!({})),
@@ -335,7 +335,7 @@ fn from_every_source_a_run_outlives_its_credentials_and_no_source_gets_past_acco
 }
 
 #[test]
-fn what_one_has_outlives_a_refresh_of_which_a_part_fails_and_says_so() {
+fn credentials_outlive_a_partly_failed_refresh_and_say_so() {
     let role = Role::new(ROLE).trusting("testid").with_sessions_of(160);
     let ecs = Config { instances: vec![instance()], ..Config::default() }.with_role(role);
     let assume = json!({"assumeRole": {"roleARN": ROLE}});
@@ -394,7 +394,7 @@ fn a_session_does_not_outlive_the_access_key_that_it_was_had_by() {
 }
 
 #[test]
-fn an_answer_without_instances_does_not_show_that_they_may_be_described() {
+fn empty_answer_does_not_prove_describe_permission() {
     let key = AccessKey::new("testid", "testsecret").deny("DescribeInstances", None);
     let instances = vec![Instance::running(ID, REGION)];
     let ecs = Config { access_keys: vec![key], instances, ..Config::default() };
@@ -413,7 +413,7 @@ fn an_answer_without_instances_does_not_show_that_they_may_be_described() {
 }
 
 #[test]
-fn credentials_that_sts_takes_and_ecs_does_not_stop_the_account_and_are_not_tried_all_the_time() {
+fn credentials_ecs_rejects_stop_the_account() {
     let ecs = Config { instances: vec![Instance::running(ID, REGION)], ..Config::default() };
     let mut world = world(ecs, &json!({"secretRef": {"name": "ecs-credentials"}}), &json!({}));
     world.start_controller();

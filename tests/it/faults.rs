@@ -33,7 +33,7 @@ fn assert_in_effect(world: &World, status: &Value) {
 // === The restart ===
 
 #[test]
-fn a_restart_whose_answer_was_lost_is_proven_by_the_start_time_and_not_requested_again() {
+fn restart_with_lost_answer_is_proven_by_start_time() {
     let world = world();
     reset_with(&world, "RebootInstance", Fault::LoseAnswerAfterEffect);
     let status = world.wait_for("web", "Ready");
@@ -44,7 +44,7 @@ fn a_restart_whose_answer_was_lost_is_proven_by_the_start_time_and_not_requested
 }
 
 #[test]
-fn a_restart_that_reaches_ecs_late_is_proven_and_not_requested_again() {
+fn late_restart_is_proven_and_not_requested_again() {
     let world = world();
     reset_with(&world, "RebootInstance", Fault::LateEffect { after_seconds: 3.0 });
     let status = world.wait_for("web", "Ready");
@@ -53,7 +53,7 @@ fn a_restart_that_reaches_ecs_late_is_proven_and_not_requested_again() {
 }
 
 #[test]
-fn a_restart_that_never_reached_ecs_ends_unknown_and_is_never_requested_again() {
+fn restart_that_never_reached_ecs_ends_unknown() {
     let world = world();
     reset_with(&world, "RebootInstance", Fault::LoseRequest);
     eventually("the request is lost", || (world.calls("RebootInstance", ID) == 1).then_some(()));
@@ -73,7 +73,7 @@ fn a_restart_that_never_reached_ecs_ends_unknown_and_is_never_requested_again() 
 }
 
 #[test]
-fn a_restart_that_is_refused_because_of_the_state_is_requested_again() {
+fn restart_refused_for_the_state_is_requested_again() {
     let world = world();
     reset_with(&world, "RebootInstance", refusal("IncorrectInstanceStatus"));
     let status = world.wait_for("web", "Ready");
@@ -82,7 +82,7 @@ fn a_restart_that_is_refused_because_of_the_state_is_requested_again() {
 }
 
 #[test]
-fn a_restart_that_is_refused_for_good_fails_and_says_that_the_password_waits() {
+fn restart_refused_for_good_fails_with_password_waiting() {
     let world = world();
     reset_with(&world, "RebootInstance", refusal("Forbidden.RAM"));
     let status = world.wait_for("web", "Stalled");
@@ -160,7 +160,7 @@ fn a_restart_that_does_not_finish_is_stuck_and_never_forced() {
 }
 
 #[test]
-fn an_instance_that_does_not_come_back_from_its_restart_is_left_stopped() {
+fn instance_stopped_after_its_restart_is_left_stopped() {
     let world = world();
     world.hold(ID);
     world.apply_reset("web", json!({"instanceIDs": [ID]}));
@@ -183,7 +183,7 @@ fn a_password_whose_answer_was_lost_is_sent_again() {
 }
 
 #[test]
-fn no_new_claim_is_made_while_a_copy_of_a_password_may_still_arrive() {
+fn no_claim_while_a_password_copy_may_still_arrive() {
     let world = world();
     reset_with(&world, "ModifyInstanceAttribute", Fault::LoseAnswerAfterEffect);
     world.wait_for("web", "Ready");
@@ -199,7 +199,7 @@ fn no_new_claim_is_made_while_a_copy_of_a_password_may_still_arrive() {
 }
 
 #[test]
-fn a_gateway_that_answers_in_html_is_no_answer_and_the_password_is_sent_again() {
+fn html_from_gateway_is_unknown_and_password_is_resent() {
     let world = world();
     let body = "<html><title>502 Bad Gateway</title>".to_owned();
     reset_with(&world, "ModifyInstanceAttribute", Fault::RawAnswer { http: 502, body, after_effect: false });
@@ -235,7 +235,7 @@ fn a_password_refused_with_an_undocumented_code_fails_at_once() {
 }
 
 #[test]
-fn a_password_whose_answer_tells_nothing_ends_unknown_and_says_so() {
+fn unclear_password_answer_ends_unknown_and_says_so() {
     let world = world();
     let body = "<html><title>403 Forbidden</title>".to_owned();
     let fault = Fault::RawAnswer { http: 403, body, after_effect: true };
@@ -300,7 +300,7 @@ fn reads(world: &World) -> usize {
 }
 
 #[test]
-fn a_region_that_does_not_exist_stalls_the_object_and_is_asked_for_less() {
+fn unknown_region_stalls_the_object_and_slows_polling() {
     let world = world();
     world.apply_reset("web", json!({"regionID": "cn-hangzou", "instanceIDs": [ID], "stableStateTimeoutSeconds": 5}));
     let status = world.wait_for("web", "Stalled");
@@ -321,7 +321,7 @@ fn a_region_that_does_not_exist_stalls_the_object_and_is_asked_for_less() {
 }
 
 #[test]
-fn an_endpoint_that_does_not_serve_the_region_stalls_and_recovers() {
+fn endpoint_not_serving_the_region_stalls_and_recovers() {
     let world = world();
     let code = "InvalidOperation.NotSupportedEndpoint".to_owned();
     let refusal = Fault::Refuse { code, http: 403, message: "refused by the test".to_owned() };
@@ -338,7 +338,7 @@ fn an_endpoint_that_does_not_serve_the_region_stalls_and_recovers() {
 }
 
 #[test]
-fn an_account_that_is_never_ready_stalls_its_objects_and_they_recover() {
+fn account_never_ready_stalls_objects_which_recover() {
     let world = world();
     let wrong = json!({"accessKeyID": "testid", "accessKeySecret": "wrong"});
     world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &wrong));

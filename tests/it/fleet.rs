@@ -31,7 +31,7 @@ fn assert_each_was_reset_once(world: &World) {
 
 #[test]
 #[allow(clippy::cast_precision_loss, reason = "a hundred")]
-fn never_more_than_max_unavailable_are_away_and_each_is_reset_once() {
+fn max_unavailable_holds_and_each_is_reset_once() {
     let world = World::with(ids().iter().map(|id| Instance::running(id, REGION)));
     let calls_before = world.metric("passwordreset_provider_api_calls_total", "");
     world.apply_reset("fleet", spec());
@@ -61,7 +61,7 @@ fn print_per_instance(what: &str, total: f64) {
 }
 
 #[test]
-fn slots_are_refilled_one_by_one_and_one_that_hangs_holds_up_no_other() {
+fn slots_refill_one_by_one_past_a_hanging_one() {
     let world = World::with(ids().iter().map(|id| Instance::running(id, REGION).rebooting(0.1, 0.2).held()));
     world.apply_reset("fleet", spec());
     eventually("every slot is taken", || (restarted(&world).len() == SLOTS).then_some(()));

@@ -83,7 +83,7 @@ fn a_leader_that_is_told_to_stop_hands_over_at_once() {
 }
 
 #[test]
-fn the_lease_of_a_killed_leader_is_taken_when_it_has_expired_and_not_before() {
+fn killed_leaders_lease_is_taken_only_once_expired() {
     let world = world(true);
     let (first, second) = in_mid_run(&world, &[]);
     timed_within(TAKEOVER, "takeover with the default settings, from kill -9 to a leader that can work", || {
@@ -100,7 +100,7 @@ fn the_lease_of_a_killed_leader_is_taken_when_it_has_expired_and_not_before() {
 }
 
 #[test]
-fn a_leader_that_was_paused_past_its_lease_sends_nothing_more_and_ends() {
+fn leader_paused_past_its_lease_sends_nothing_and_ends() {
     let world = world(true);
     let (first, second) = in_mid_run(&world, SHORT);
     first.pause();

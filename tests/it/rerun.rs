@@ -22,7 +22,7 @@ fn run(run_id: &str) -> Value {
 }
 
 #[test]
-fn applying_the_same_again_is_unchanged_and_deleting_in_between_restarts_nothing() {
+fn reapplying_or_recreating_the_object_restarts_nothing() {
     let mut world = done_once();
     let said = world.apply_reset("web", run("1"));
     assert_eq!(said.trim(), "passwordreset.ecs.password-reset.dev/web unchanged");
@@ -50,7 +50,7 @@ fn a_new_run_id_runs_again_and_an_earlier_one_does_not() {
 }
 
 #[test]
-fn a_rerun_annotation_runs_again_and_removing_it_restarts_nothing() {
+fn rerun_annotation_runs_again_and_removal_does_nothing() {
     let mut world = done_once();
     world.advance(60);
     world.annotate("web", "rerun-requested-at", Some("today"));
@@ -75,7 +75,7 @@ fn an_added_instance_is_the_only_one_that_is_reset() {
 }
 
 #[test]
-fn installing_anew_without_the_records_restarts_nothing_and_a_new_run_still_runs() {
+fn reinstall_without_records_restarts_nothing() {
     let mut world = done_once();
     world.stop_controller();
     world.kubectl(&["delete", "namespace", SYSTEM_NAMESPACE, "--timeout=120s"]);
@@ -120,7 +120,7 @@ fn a_retry_annotation_tries_only_what_has_failed() {
 }
 
 #[test]
-fn another_password_in_the_secret_restarts_nothing_until_a_run_is_asked_for() {
+fn changed_secret_restarts_nothing_without_a_new_run() {
     let mut world = done_once();
     world.assert_starts_nothing("web", |world| world.set_password("Green-Teapot-8"));
     let status = world.status("web");
@@ -157,7 +157,7 @@ fn a_crash_between_runs_restarts_nothing() {
 }
 
 #[test]
-fn a_stop_in_good_order_ends_by_itself_and_a_start_after_it_restarts_nothing() {
+fn orderly_stop_ends_and_next_start_restarts_nothing() {
     let mut world = done_once();
     world.assert_starts_nothing("web", |world| {
         assert!(world.stop_controller().success());
@@ -179,7 +179,7 @@ fn a_crash_in_mid_restart_ends_in_effect_with_one_restart() {
 }
 
 #[test]
-fn a_crash_before_the_answer_to_a_restart_ends_in_effect_with_one_restart() {
+fn crash_before_restart_answer_ends_in_effect_once() {
     let mut world = World::with([Instance::running(ID, REGION).held()]);
     world.ecs().core().inject(Rule::once("RebootInstance", Fault::LoseAnswerAfterEffect));
     world.apply_reset("web", run("1"));
@@ -194,7 +194,7 @@ fn a_crash_before_the_answer_to_a_restart_ends_in_effect_with_one_restart() {
 }
 
 #[test]
-fn a_crash_before_the_answer_to_a_password_sends_it_again_and_restarts_once() {
+fn crash_before_password_answer_resends_and_restarts_once() {
     let mut world = World::with([Instance::running(ID, REGION)]);
     world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", Fault::LoseAnswerAfterEffect));
     world.apply_reset("web", run("1"));
@@ -235,7 +235,7 @@ fn a_secret_changed_in_mid_run_stalls_until_a_new_run_id() {
     let status = world.status("web");
     let ready = condition(&status, "Ready");
     assert_eq!((&ready["status"], &condition(&status, "Stalled")["status"]), (&json!("False"), &json!("True")));
-    let message = "2 of 3 have the earlier password; set a new runID to reset all with the present one, or put the earlier value back";
+    let message = "the Secret was changed during the run: 2 of 3 instances have the earlier password; set a new runID to reset all with the current one, or put the earlier value back";
     assert_eq!(ready["message"], message);
     // The event is written after the status.
     eventually("an event", || {

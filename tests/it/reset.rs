@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 // === Ends ===
 
 #[test]
-fn a_running_instance_is_restarted_and_has_the_password_in_effect() {
+fn running_instance_is_restarted_and_password_in_effect() {
     let world = World::with([Instance::running("i-running1", REGION).named("web-1")]);
     world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
     let status = world.wait_for("web", "Ready");
@@ -31,7 +31,7 @@ fn a_running_instance_is_restarted_and_has_the_password_in_effect() {
 }
 
 #[test]
-fn a_stopped_instance_and_policy_never_take_effect_at_the_next_start() {
+fn stopped_or_policy_never_takes_effect_at_next_start() {
     let world = World::with([Instance::stopped("i-stopped1", REGION), Instance::running("i-running1", REGION)]);
     world.apply_reset("stopped", json!({"instanceIDs": ["i-stopped1"]}));
     world.apply_reset("quiet", json!({"instanceIDs": ["i-running1"], "restart": {"policy": "Never"}}));
@@ -100,7 +100,7 @@ fn an_instance_id_from_before_2014_is_reset_once() {
 // === What cannot be reset ===
 
 #[test]
-fn an_unknown_instance_fails_by_name_and_is_told_apart_from_one_that_may_not_be_seen() {
+fn missing_instance_is_told_apart_from_unpermitted_one() {
     let world = World::with([]);
     let spec = json!({"instanceIDs": ["i-nowhere1"], "stableStateTimeoutSeconds": 2});
     world.apply_reset("typo", spec.clone());
@@ -119,7 +119,7 @@ fn an_unknown_instance_fails_by_name_and_is_told_apart_from_one_that_may_not_be_
 }
 
 #[test]
-fn reads_that_ram_refuses_stall_the_object_until_they_are_granted() {
+fn reads_refused_by_ram_stall_the_object_until_granted() {
     let blind = AccessKey::testing().deny("DescribeInstances", None);
     let ecs = Config { access_keys: vec![blind], ..Config::default() }.with(Instance::running("i-running1", REGION));
     let world = World::start(Setup { ecs: ecs.refusing_unpermitted_reads(), ..Setup::default() });
@@ -196,7 +196,7 @@ fn a_claim_that_admission_refuses_shows_the_policys_words() {
 }
 
 #[test]
-fn a_locked_and_an_expired_instance_fail_by_name_before_any_call() {
+fn locked_and_expired_instances_fail_before_any_call() {
     let mut expired = Instance::running("i-expired1", REGION);
     expired.expired_time = Some("2020-01-01T00:00:00Z".parse().unwrap());
     let world = World::with([Instance::running("i-locked01", REGION).locked("security"), expired]);
@@ -275,7 +275,7 @@ fn an_account_that_is_not_ready_is_waited_for() {
 }
 
 #[test]
-fn a_namespace_that_the_account_does_not_allow_gets_nothing_until_it_does() {
+fn namespace_gets_nothing_until_account_allows_it() {
     let world = World::with([Instance::running("i-running1", REGION)]);
     let mut account = world.account();
     account["spec"]["allowedNamespaces"] = json!({"names": ["elsewhere"]});
@@ -358,7 +358,7 @@ fn max_unavailable_bounds_how_many_are_away_at_once() {
 }
 
 #[test]
-fn who_waits_for_a_slot_is_told_who_holds_it_and_gets_it_when_that_one_is_taken_off_the_list() {
+fn waiting_row_names_holder_and_gets_its_slot_if_delisted() {
     let ids = ["i-running1", "i-running2"];
     let world = World::with(ids.map(|id| Instance::running(id, REGION)));
     let spec = |ids: &[&str]| json!({"instanceIDs": ids, "restart": {"maxUnavailable": 1, "minReadySeconds": 3600}});
@@ -376,7 +376,7 @@ fn who_waits_for_a_slot_is_told_who_holds_it_and_gets_it_when_that_one_is_taken_
 }
 
 #[test]
-fn claims_that_the_api_server_refuses_are_told_in_their_rows_and_made_once_it_takes_them() {
+fn refused_claims_show_in_rows_and_are_made_later() {
     let ids = ["i-running1", "i-running2"];
     let world = World::with(ids.map(|id| Instance::running(id, REGION)));
     let role = world.get_in(SYSTEM_NAMESPACE, "role", "ecs-password-reset-controller");
@@ -408,7 +408,7 @@ fn claims_that_the_api_server_refuses_are_told_in_their_rows_and_made_once_it_ta
 }
 
 #[test]
-fn an_instance_whose_owner_is_gone_is_looked_at_for_another_hour_and_no_longer() {
+fn instance_without_owner_is_watched_for_one_more_hour() {
     let id = "i-running1";
     let world = World::with([Instance::running(id, REGION)]);
     world.apply_reset("web", json!({"instanceIDs": [id], "restart": {"minReadySeconds": 86_400}}));
@@ -476,7 +476,7 @@ fn what_is_deleted_is_forgotten_at_once() {
 }
 
 #[test]
-fn what_has_ended_is_left_alone_while_ecs_cannot_be_asked_for_its_time() {
+fn ended_claims_stay_while_ecs_time_is_not_known() {
     let mut world = World::with([Instance::running("i-running1", REGION)]);
     world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
     world.wait_for("web", "Ready");
@@ -520,7 +520,7 @@ fn two_objects_that_name_one_instance_take_turns() {
 }
 
 #[test]
-fn deletion_in_mid_run_is_immediate_and_the_claim_is_driven_to_its_end() {
+fn deletion_is_immediate_and_the_claim_is_finished() {
     let ids = ["i-running1", "i-running2"];
     let world = World::with(ids.map(|id| Instance::running(id, REGION)));
     world.hold("i-running1");

@@ -91,7 +91,7 @@ fn an_instance_is_reset_by_its_tag_and_from_no_other_namespace() {
 }
 
 #[test]
-fn a_tag_that_is_gone_before_the_password_was_taken_gives_the_claim_back_and_a_tag_that_returns_goes_on() {
+fn tag_removed_before_password_withdraws_claim_until_restored() {
     let world = world_with_rules([tagged()]);
     refuse_for_now(&world, "ModifyInstanceAttribute");
     world.apply_reset("web", json!({"instanceIDs": [ID]}));
@@ -113,7 +113,7 @@ fn a_tag_that_is_gone_before_the_password_was_taken_gives_the_claim_back_and_a_t
 }
 
 #[test]
-fn a_tag_that_is_gone_between_password_and_restart_means_no_restart() {
+fn tag_removed_before_the_restart_means_no_restart() {
     let world = world_with_rules([tagged()]);
     refuse_for_now(&world, "RebootInstance");
     world.apply_reset("web", json!({"instanceIDs": [ID]}));
@@ -133,7 +133,7 @@ fn a_tag_that_is_gone_between_password_and_restart_means_no_restart() {
 }
 
 #[test]
-fn a_rule_that_is_taken_back_between_password_and_restart_means_no_restart() {
+fn rule_removed_before_the_restart_means_no_restart() {
     let world = world_with_rules([tagged()]);
     refuse_for_now(&world, "RebootInstance");
     world.apply_reset("web", json!({"instanceIDs": [ID]}));
@@ -162,7 +162,7 @@ fn a_rule_that_is_added_later_lets_a_waiting_object_go_on() {
 }
 
 #[test]
-fn not_found_not_permitted_and_not_covered_are_one_answer_and_only_the_log_tells_them_apart() {
+fn only_the_log_tells_missing_from_not_covered_instances() {
     let world = world_with_rules([foreign()]);
     let ask = |name: &str, id: &str| {
         world.apply_reset(name, json!({"instanceIDs": [id], "stableStateTimeoutSeconds": 2}));

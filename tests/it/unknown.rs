@@ -36,7 +36,7 @@ fn start_time_follows_reboot(world: &World) -> Value {
 }
 
 #[test]
-fn a_lost_restart_is_requested_again_once_it_is_known_that_start_times_follow_reboots() {
+fn lost_restart_repeats_where_start_time_is_known_to_follow() {
     let learning = ["i-learn0001", "i-learn0002", "i-learn0003"];
     let instances = learning.iter().chain(&[ID]).map(|id| Instance::running(id, REGION));
     let world = World::with(instances);
@@ -51,7 +51,7 @@ fn a_lost_restart_is_requested_again_once_it_is_known_that_start_times_follow_re
 }
 
 #[test]
-fn a_region_whose_start_times_stay_is_known_by_its_first_restart() {
+fn region_with_fixed_start_times_is_known_by_first_restart() {
     let mut instance = Instance::running(ID, REGION);
     instance.start_time_follows_reboot = false;
     let world = World::with([instance]);
@@ -128,7 +128,7 @@ fn a_word_that_does_not_fit_decides_nothing_and_is_told() {
 }
 
 #[test]
-fn a_word_left_on_an_object_counts_once_though_the_record_is_gone() {
+fn annotation_left_on_object_counts_once_without_record() {
     let world = unknown();
     world.annotate("web", RESOLVE, Some("i-running1/1=RestartAgain"));
     world.wait_for("web", "Ready");

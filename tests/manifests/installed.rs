@@ -119,7 +119,7 @@ fn kubectl_get_shows_the_columns_and_a_fresh_object_as_waiting() {
 }
 
 #[test]
-fn installing_twice_changes_nothing_and_keeps_the_fingerprint_key() {
+fn second_install_changes_nothing_and_keeps_the_key() {
     let mut world = World::without_controller(Setup::default());
     world.start_controller();
     let key = || world.get_in(SYSTEM_NAMESPACE, "secret", "ecs-password-reset-fingerprint-key")["data"].take();

@@ -83,7 +83,7 @@ fn the_namespace_lets_only_restricted_pods_in() {
 }
 
 #[test]
-fn two_replicas_of_which_a_rollout_takes_none_away_before_its_successor_is_ready() {
+fn rollout_keeps_two_replicas_until_successor_is_ready() {
     let spec = deployment()["spec"].take();
     assert_eq!(spec["replicas"], 2);
     let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
@@ -97,7 +97,7 @@ fn two_replicas_of_which_a_rollout_takes_none_away_before_its_successor_is_ready
 }
 
 #[test]
-fn the_pod_is_given_time_to_finish_its_passes_and_to_release_the_lease() {
+fn pod_has_time_to_finish_and_release_the_lease() {
     let pod = deployment()["spec"]["template"]["spec"].take();
     let kubernetes_default = 30;
     let grace_period = pod["terminationGracePeriodSeconds"].as_u64().unwrap_or(kubernetes_default);
@@ -127,7 +127,7 @@ fn the_pod_has_its_own_short_lived_token() {
 }
 
 #[test]
-fn the_network_policy_is_for_the_pod_and_keeps_it_from_the_metadata_service() {
+fn network_policy_keeps_the_pod_from_metadata_service() {
     let policy = objects("deploy/network-policy").remove(0);
     let labels = deployment()["spec"]["template"]["metadata"]["labels"].take();
     assert_eq!(policy["spec"]["podSelector"]["matchLabels"], labels);

@@ -92,7 +92,7 @@ fn the_controller_deletes_nothing() {
 }
 
 #[test]
-fn cluster_wide_the_controller_touches_no_secret_and_writes_statuses_only() {
+fn cluster_wide_rights_hold_no_secret_and_only_statuses() {
     for rule in controller_rules("ClusterRoleBinding") {
         assert!(!names(&rule, "resources", "secrets"), "{rule:#}");
         assert!(!names(&rule, "resources", "resetrecords"), "{rule:#}");

@@ -80,7 +80,7 @@ impl Drop for Death {
 }
 
 #[test]
-fn the_words_of_a_panic_name_the_place_and_nothing_that_the_code_held() {
+fn panic_words_name_the_place_and_no_values() {
     let canaries = [Canary::new("the password", CANARY)];
     let careless = die("careless-panic");
     assert!(leaks(&canaries, &careless.words).contains("the password, raw"), "a panic without the hook quotes it");

@@ -128,7 +128,7 @@ fn repeat_all_of_it(world: &World, password: &str) {
 }
 
 #[test]
-fn at_trace_nothing_that_can_be_read_holds_password_key_token_or_signature_even_if_ecs_repeats_them() {
+fn no_secret_is_readable_at_trace_even_if_ecs_repeats_it() {
     let passwords = passwords();
     let specials: BTreeSet<_> = passwords.concat().chars().filter(|each| !each.is_alphanumeric()).collect();
     assert_eq!((passwords.len(), specials.len()), (24, 30));

@@ -31,7 +31,7 @@ fn all() -> Vec<Attempt> {
 }
 
 #[test]
-fn there_are_as_many_attempts_as_the_documentation_says_and_each_has_a_number_of_its_own() {
+fn attempts_match_the_documented_count_and_are_unique() {
     let all = all();
     let ids: BTreeSet<&str> = all.iter().map(|attempt| attempt.id).collect();
     assert_eq!(ids.len(), all.len(), "two have the same number");

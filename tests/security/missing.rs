@@ -17,7 +17,7 @@ fn wait_for_account(world: &World, status: &str, reason: &str) -> Value {
 }
 
 #[test]
-fn without_a_binding_nothing_starts_what_has_begun_is_finished_and_applying_again_goes_on() {
+fn missing_binding_stops_new_claims_and_finishes_begun_ones() {
     let ids = ["i-begun000001", "i-later000001"];
     let world = World::with(ids.map(|id| Instance::running(id, REGION)));
     world.hold(ids[0]);

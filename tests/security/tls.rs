@@ -201,7 +201,7 @@ fn stranger() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn whoever_cannot_prove_to_be_ecs_gets_no_byte_and_ecs_gets_all_afterwards() {
+fn unproven_server_gets_no_byte_and_ecs_gets_all_later() {
     let faces = [Face::WrongHost, Face::Expired, Face::SelfSigned, Face::OldVersion, Face::Redirect];
     let ids = faces.map(|face| format!("i-{face:?}01").to_lowercase());
     let instances = ids.each_ref().map(|id| Instance::running(id, REGION)).into();

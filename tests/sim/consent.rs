@@ -13,7 +13,7 @@ const SEED: u64 = 1;
 const LIMIT: u64 = 60 * 60_000;
 
 #[test]
-fn a_stored_restart_is_not_sent_once_the_account_has_taken_back_its_consent() {
+fn stored_restart_is_not_sent_after_consent_is_withdrawn() {
     // Where nobody takes it back, the write in front of the restart is the one that stores its attempt.
     let undisturbed = calm(&one_running());
     let restart = undisturbed.requests.iter().position(|it| it.key.starts_with("RebootInstance")).unwrap();

@@ -61,7 +61,7 @@ where
 }
 
 #[test]
-fn a_crash_at_any_boundary_restarts_nothing_twice_and_leaves_nothing_undone() {
+fn crash_at_any_boundary_repeats_and_omits_nothing() {
     let crashes = cases(|calm| {
         let at = |Asked { key, .. }: Asked| {
             STAGES.map(|stage| (format!("{key} {stage:?}"), Plan::calm(SEED).with_crash(&key, stage)))

@@ -82,7 +82,7 @@ fn an_object_lives_through_create_replace_and_delete() {
 }
 
 #[test]
-fn a_status_is_written_by_itself_and_begins_with_the_default_of_the_crd() {
+fn status_is_a_subresource_and_begins_with_crd_default() {
     with_client(Plan::calm(1), |client, _| async move {
         let api: Api<PasswordReset> = Api::namespaced(client, NAMESPACE);
         let web = object(reset("web", json!({"instanceIDs": ["i-1"]})));
@@ -164,7 +164,7 @@ fn all_was_seen(there: &BTreeSet<String>) -> bool {
 }
 
 #[test]
-fn a_watcher_sees_every_change_through_hours_of_bookmarks_and_time_outs() {
+fn watcher_sees_every_change_through_bookmarks_and_timeouts() {
     with_client(Plan::calm(1), |client, world| async move {
         let ((), (there, lists)) = futures::join!(write(client.clone()), follow(client, all_was_seen));
         assert_eq!((there, lists), (BTreeSet::from(["a".to_owned(), "c".to_owned()]), 1));

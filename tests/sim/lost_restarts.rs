@@ -37,7 +37,7 @@ fn losses(name: &'static str, scenario: &Scenario, seed: u64) -> impl Iterator<I
 }
 
 #[test]
-fn a_restart_that_is_lost_is_requested_again_where_start_time_is_known_to_follow() {
+fn lost_restart_is_requested_again_if_start_time_follows() {
     let scenarios = [one_running(), three_one_at_a_time(), three_two_at_a_time()];
     let cases = scenarios.into_iter().map(Scenario::learnt).flat_map(|scenario| {
         let mut late = scenario.clone();

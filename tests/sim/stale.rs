@@ -11,7 +11,7 @@ const SEED: u64 = 1;
 const RELIST: Ms = 30 * 60_000;
 
 #[test]
-fn every_event_of_a_watch_may_be_late_twice_out_of_order_or_the_last() {
+fn every_watch_event_may_be_late_doubled_or_the_last() {
     const FAULTS: [WatchFault; 6] = [
         WatchFault::Drop,
         WatchFault::Double,

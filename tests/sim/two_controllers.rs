@@ -60,12 +60,12 @@ fn two_controllers_at_once_restart_nothing_twice() {
 }
 
 #[test]
-fn two_controllers_that_elect_a_leader_take_over_from_each_other() {
+fn two_electing_controllers_take_over_from_each_other() {
     suite::run("two controllers with an election", 83, crashes(true, 7));
 }
 
 #[test]
-fn one_of_two_controllers_may_sleep_through_anything_and_wake_up() {
+fn either_of_two_controllers_may_sleep_and_wake() {
     suite::run("two controllers, one stopped", 11, pauses(false));
     suite::run("two controllers with an election, one stopped", 17, pauses(true));
 }

@@ -20,7 +20,7 @@ fn each(class: Class, faults: &'static [Fault]) -> impl Iterator<Item = Case> + 
 }
 
 #[test]
-fn every_write_may_conflict_or_be_lost_or_be_made_without_an_answer() {
+fn every_write_may_conflict_be_lost_or_stay_unanswered() {
     const FAULTS: &[Fault] = &[
         Fault::Conflict,
         Fault::Unavailable,
@@ -33,7 +33,7 @@ fn every_write_may_conflict_or_be_lost_or_be_made_without_an_answer() {
 }
 
 #[test]
-fn every_changing_call_may_be_lost_or_refused_or_carried_out_late() {
+fn every_changing_call_may_be_lost_refused_or_late() {
     const FAULTS: &[Fault] = &[
         Fault::LoseRequest,
         Fault::LoseAnswer,

@@ -1,7 +1,7 @@
-//! Whom an account's calls are made as: from what its spec names to credentials that STS has vouched for.
+//! The identity of an account's calls: from the source in its spec to credentials that STS has confirmed.
 //!
-//! Temporary credentials are kept until they are due, and while they last when new ones cannot be had. It signs nothing but
-//! calls to STS, and falls back to no other source than the one that is named.
+//! Temporary credentials are kept until their renewal is due. If renewal fails, they are used until they expire. It signs only
+//! calls to STS, and never falls back to another source than the one that is named.
 
 use jiff::SignedDuration;
 use kube::ResourceExt;
@@ -21,14 +21,14 @@ use crate::ecs::{
     SessionCredentials, Signed, Stamp, Transport, assume_role, assume_role_with_oidc, get_caller_identity,
 };
 
-/// The region whose endpoints are asked where an account names none.
+/// The region whose endpoints are used if an account names none.
 const DEFAULT_REGION: &str = "cn-hangzhou";
-/// How long a role is taken for, where nothing is said.
+/// How long a role is assumed for by default.
 const SESSION_SECONDS: u32 = 3_600;
 /// The longest session name that STS takes.
 const SESSION_NAME_MAX: usize = 64;
 
-/// What the account signs with from now on; else what is in the way. `before`: the account as last looked at.
+/// What the account signs with from now on; else why it cannot. `before`: the account as last checked.
 pub(super) async fn principal<T: Transport>(
     context: &Context<T>,
     account: &ECSAccount,
@@ -60,21 +60,22 @@ pub(super) async fn principal<T: Transport>(
         learnt.forget_permissions();
     }
     check_account_id(spec, &principal.identity)?;
-    check_clock(context, learnt)?;
+    let limit = SignedDuration::try_from(context.settings.clock_skew_limit).unwrap_or(SignedDuration::MAX);
+    check_clock(learnt.clock.skew(), limit)?;
     if let Some(refusal) = learnt.why_rejected(check.now(), &principal.credentials.access_key_id) {
         return Err(hold(Reason::CredentialsRefused, refusal));
     }
     Ok(principal)
 }
 
-/// Why there is nothing new to sign with.
+/// Why there are no new credentials.
 struct Failure {
     hold: Hold,
-    /// Whether what one has is not meant any more either, or not taken. Where it is not so, that is used to its end.
+    /// True if the current credentials must be dropped too. Otherwise they stay in use until they expire.
     withdraws: bool,
 }
 
-/// Credentials that STS was not yet asked about.
+/// Credentials that STS has not confirmed yet.
 struct Obtained {
     credentials: Keys,
     term: Option<Term>,
@@ -92,9 +93,9 @@ fn hold(reason: Reason, message: impl Into<String>) -> Hold {
     Hold::new(reason, message)
 }
 
-/// The endpoints of the calls to STS. What the pod's environment says of STS counts for an account that takes its
-/// credentials from there, and less than an address in its spec.
-fn endpoint(
+/// The endpoints of the calls to STS. The pod's environment counts only for an account that takes its credentials from there, and an
+/// address in the spec overrides it.
+pub(super) fn endpoint(
     spec: &ECSAccountSpec,
     region: &str,
     variable: impl Fn(&str) -> Option<String>,
@@ -114,21 +115,21 @@ fn endpoint(
     }
     let plain = [&endpoint.ecs_url, &endpoint.sts_url].iter().any(|url| url.starts_with("http://"));
     if plain && !allow_http {
-        let message = "endpoint.url must be https; http is for demos and tests, with --allow-http-endpoints";
+        let message =
+            "endpoint.url must be https; http is allowed only for demos and tests, with --allow-http-endpoints";
         return Err(hold(Reason::EndpointRefused, message));
     }
     Ok(endpoint)
 }
 
-/// What the account as last looked at may go on with under `spec`, until STS was asked again: what that forbids is forbidden at
-/// once.
+/// What the account as last checked may still use under `spec` until STS confirms. Whatever the new spec forbids is forbidden at once.
 pub(super) fn carried_over(
     before: &ECSAccountSpec,
     principal: &Result<Identity, Hold>,
     spec: &ECSAccountSpec,
 ) -> Result<Identity, Hold> {
     if !is_same_source(before, spec) {
-        return Err(hold(Reason::AccountNotReady, "its credentials are being looked at"));
+        return Err(hold(Reason::AccountNotReady, "its credentials are being checked"));
     }
     let principal = principal.clone()?;
     check_account_id(spec, &principal.identity)?;
@@ -140,8 +141,8 @@ fn is_same_source(before: &ECSAccountSpec, now: &ECSAccountSpec) -> bool {
     before.credentials == now.credentials && before.assume_role == now.assume_role && before.endpoint == now.endpoint
 }
 
-/// Whether what one has need not be renewed. An access key that is named is taken as it is each time: that costs nothing, and
-/// an edited one takes effect at once, the roles that are assumed with it included.
+/// Whether the current credentials need no renewal. An access key is read from its source each time: that costs nothing, and an
+/// edited key takes effect at once, also for the roles that are assumed with it.
 fn is_good(current: &Identity, source: &Source, now: jiff::Timestamp) -> bool {
     current.term.is_some_and(|term| now < term.refresh_at) && current.access_key_id.as_ref() == named(source)
 }
@@ -151,11 +152,11 @@ fn named(source: &Source) -> Option<&String> {
     if let Source::AccessKey(credentials) = source { Some(&credentials.access_key_id) } else { None }
 }
 
-fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<(), Hold> {
+pub(super) fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<(), Hold> {
     match &spec.expected_account_id {
         Some(expected) if *expected != identity.account_id => {
             let message = format!(
-                "the credentials belong to account {}, and expectedAccountID is {expected}; nothing is started until they agree",
+                "the credentials belong to account {}, but expectedAccountID is {expected}; no resets start until they match",
                 identity.account_id
             );
             Err(hold(Reason::WrongAccount, message))
@@ -164,12 +165,11 @@ fn check_account_id(spec: &ECSAccountSpec, identity: &CallerIdentity) -> Result<
     }
 }
 
-fn check_clock<T>(context: &Context<T>, learnt: &AccountObservations) -> Result<(), Hold> {
-    let limit = SignedDuration::try_from(context.settings.clock_skew_limit).unwrap_or(SignedDuration::MAX);
-    match learnt.clock.skew() {
+pub(super) fn check_clock(skew: Option<SignedDuration>, limit: SignedDuration) -> Result<(), Hold> {
+    match skew {
         Some(skew) if skew.abs() > limit => {
             let message = format!(
-                "this machine's clock is {} s off ECS's, more than {} s; nothing is started until it is set right",
+                "the clock of this node differs from ECS by {} s (limit {} s); no resets start until it is corrected",
                 skew.as_secs().abs(),
                 limit.as_secs()
             );
@@ -198,11 +198,11 @@ impl<T: Transport> IdentityCheck<'_, T> {
         self.context.calls.stamp(&self.learnt.clock)
     }
 
-    /// What the spec names, the credentials that one has by it or can have, and whose they are. All of it or nothing: a
-    /// session that STS has not vouched for replaces none.
+    /// The source in the spec, its current or new credentials, and their identity. All or nothing: a session that STS has not
+    /// confirmed replaces none.
     async fn renew(&self, current: Option<&Identity>, now: jiff::Timestamp) -> Result<Identity, Failure> {
         let source = self.source().await?;
-        // What was had by another access key than the one that is named now is not meant any more.
+        // Credentials from another access key than the one that is named now must be dropped.
         let withdraws = current.is_some_and(|current| current.access_key_id.as_ref() != named(&source));
         let Obtained { credentials, term, access_key_id } =
             match current.filter(|current| is_good(current, &source, now)) {
@@ -216,7 +216,7 @@ impl<T: Transport> IdentityCheck<'_, T> {
         Ok(Identity { credentials, identity, term, access_key_id, failure: None })
     }
 
-    /// What the spec names, as it is now.
+    /// The source that the spec names, as it is now.
     async fn source(&self) -> Result<Source, Failure> {
         let failure = |withdraws, why| Failure { hold: hold(Reason::CredentialsNotFound, why), withdraws };
         let Self { context, spec, .. } = self;
@@ -247,7 +247,7 @@ impl<T: Transport> IdentityCheck<'_, T> {
         Err(failure(true, "spec.credentials names no source that this version knows".to_owned()))
     }
 
-    /// Credentials of a source, by way of the role to assume if there is one.
+    /// Credentials of a source, after assuming the role if there is one.
     async fn obtain(&self, source: Source) -> Result<Obtained, Hold> {
         let mut obtained = match source {
             Source::AccessKey(credentials) => {
@@ -291,7 +291,7 @@ impl<T: Transport> IdentityCheck<'_, T> {
         self.ask(&with.access_key_id, signed).await?.map_err(|error| refused(ApiCall::AssumeRole, &error))
     }
 
-    /// Whose the credentials are.
+    /// The identity of the credentials.
     async fn identity(&self, credentials: &Keys) -> Result<CallerIdentity, Failure> {
         let signed = get_caller_identity(&self.endpoint, credentials, &self.stamp());
         let answer = self.ask(&credentials.access_key_id, signed).await;
@@ -318,12 +318,12 @@ impl<T: Transport> IdentityCheck<'_, T> {
     }
 }
 
-/// Whether it was the Timestamp that STS refused and not the credentials.
+/// Whether STS refused the Timestamp and not the credentials.
 fn blames_the_clock(error: &CallError) -> bool {
     matches!(error, CallError::Refused(refusal) if refusal.blames_the_clock())
 }
 
-fn refused(action: ApiCall, error: &CallError) -> Hold {
+pub(super) fn refused(action: ApiCall, error: &CallError) -> Hold {
     let reason = match error.class() {
         Class::Auth | Class::Denied | Class::Invalid | Class::Refused => Reason::CredentialsRefused,
         Class::Throttled => Reason::Throttled,
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn until_sts_was_asked_again_nothing_is_done_with_credentials_that_a_new_spec_does_not_mean() {
+    fn changed_spec_blocks_old_credentials_until_sts_confirms() {
         let credentials =
             Keys { access_key_id: "id".to_owned(), access_key_secret: "secret".into(), security_token: None };
         let identity = CallerIdentity { account_id: "123456".to_owned(), identity_arn: String::new() };
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_named_after_cluster_and_account_in_letters_that_sts_takes() {
+    fn session_name_has_cluster_and_account_in_valid_letters() {
         assert_eq!(session_name("prod-1", "team.a"), "prod-1.team.a");
         assert_eq!(session_name("a/b c", "x"), "a-b-c.x");
         assert_eq!(session_name("", "x"), ".x");

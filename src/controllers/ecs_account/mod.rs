@@ -1,13 +1,15 @@
-//! One account: gets its credentials, asks STS who they speak for, and says in status whether it can be used.
+//! One account: gets its credentials, asks STS for their identity, and reports in status whether the account can be used.
 //!
 //! ```text
 //! identity (source ─▶ credentials ─▶ whose are they) ─▶ accounts (what passes sign with) ─▶ record (status)
 //! ```
-//! A pass is the only one that gets credentials for its account, so nobody gets them twice at the same time. It changes
+//! Only this reconcile gets credentials for its account, so they are never fetched twice at the same time. It changes
 //! nothing at the provider. Credentials go into [`crate::cloud::accounts`] and nowhere else.
 
 mod identity;
 mod publish;
+#[cfg(test)]
+mod words_tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,9 +30,9 @@ use crate::controllers::pass::{self, Subject};
 use crate::ecs::Transport;
 
 const KIND: &str = "ECSAccount";
-/// How soon an account that is not ready is looked at again.
+/// How soon an account that is not ready is checked again.
 const RETRY: Duration = Duration::from_secs(15);
-/// How soon to look again after new credentials could not be had: the old ones are still good.
+/// How soon to check again after a failed renewal: the old credentials are still valid.
 const AFTER_REFRESH: Duration = Duration::from_secs(5);
 
 /// One pass over an account.
@@ -39,7 +41,7 @@ pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, waker: Waker, nam
     pass::run(&context, subject, check(&context, &waker, &name)).await
 }
 
-/// Nothing is done with an account any more that is gone, or cannot be read.
+/// Stops using an account that is gone or cannot be read.
 pub fn forget<T>(context: &Context<T>, waker: &Waker, name: &str) {
     context.accounts.forget(name);
     context.metrics.forget(KIND, name);
@@ -95,7 +97,7 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
     Ok(Action::requeue(pause))
 }
 
-/// Has everything looked at again that the account is for: objects, and claims that have not ended.
+/// Requests a reconcile of everything that uses the account: objects, and claims that have not ended.
 fn wake_all_of<T>(context: &Context<T>, waker: &Waker, account: &str) {
     for key in context.objects.index().of_account(account) {
         waker.wake(&Waiter::Object { namespace: key.namespace, name: key.name });

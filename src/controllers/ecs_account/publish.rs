@@ -24,28 +24,11 @@ pub(super) async fn write<T>(
     hold: Option<Hold>,
 ) -> Result<(), ClusterError> {
     let before = account.status.clone().unwrap_or_default();
-    let update = |kind, status, reason, message: String| ConditionUpdate { kind, status, reason, message };
-    let updates = match hold {
-        None => {
-            let failure = principal.as_ref().and_then(|principal| principal.failure.as_ref());
-            let message = failure.map_or_else(
-                || "the credentials are accepted".to_owned(),
-                |why| format!("the credentials are accepted, but the last look at them failed: {why}"),
-            );
-            vec![update(conditions::READY, ConditionStatus::True, Reason::AccountReady, message)]
-        }
-        Some(Hold { reason, message, .. }) if reason.needs_person() => vec![
-            update(conditions::READY, ConditionStatus::False, reason, message.clone()),
-            update(conditions::STALLED, ConditionStatus::True, reason, message),
-        ],
-        Some(Hold { reason, message, .. }) => vec![
-            update(conditions::READY, ConditionStatus::Unknown, reason, message.clone()),
-            update(conditions::RECONCILING, ConditionStatus::True, Reason::ProgressingWithRetry, message),
-        ],
-    };
+    let failure = principal.as_ref().and_then(|principal| principal.failure.as_deref());
+    let updates = conditions_of(hold, failure);
     let generation = account.metadata.generation;
     let term = principal.as_ref().and_then(|principal| principal.term);
-    // Of credentials that are not accepted, the last ones that were are shown.
+    // If the credentials are rejected, keep showing the last accepted identity.
     let (account_id, identity_arn) = match principal {
         Some(Identity { identity, .. }) => (Some(identity.account_id), Some(identity.identity_arn)),
         None => (before.account_id.clone(), before.identity_arn.clone()),
@@ -65,6 +48,28 @@ pub(super) async fn write<T>(
     }
     account.status = Some(status);
     context.cluster.write_ecs_account_status(&account).await.map(|_| ())
+}
+
+/// The conditions of an account with a hold; without one, `failure` is why the last renewal of its credentials failed.
+pub(super) fn conditions_of(hold: Option<Hold>, failure: Option<&str>) -> Vec<ConditionUpdate> {
+    let update = |kind, status, reason, message: String| ConditionUpdate { kind, status, reason, message };
+    match hold {
+        None => {
+            let message = failure.map_or_else(
+                || "the credentials are accepted".to_owned(),
+                |why| format!("the credentials are accepted, but the last check failed: {why}"),
+            );
+            vec![update(conditions::READY, ConditionStatus::True, Reason::AccountReady, message)]
+        }
+        Some(Hold { reason, message, .. }) if reason.needs_person() => vec![
+            update(conditions::READY, ConditionStatus::False, reason, message.clone()),
+            update(conditions::STALLED, ConditionStatus::True, reason, message),
+        ],
+        Some(Hold { reason, message, .. }) => vec![
+            update(conditions::READY, ConditionStatus::Unknown, reason, message.clone()),
+            update(conditions::RECONCILING, ConditionStatus::True, Reason::ProgressingWithRetry, message),
+        ],
+    }
 }
 
 /// What was learnt about each region, from the records and from what was known before.

@@ -1,8 +1,8 @@
-//! The act step of an object: it writes claims, and a person's decision on an Unknown, each by compare-and-swap on the record
-//! as just read.
+//! The act step of an object: it writes claims, and a person's decision on an Unknown, each by compare-and-swap on a known version
+//! of the record.
 //!
-//! The claim is also the first attempt: it stores the Timestamp under which the password is going to be sent. The call
-//! itself is made by the record's reconciler.
+//! The claim is also the first attempt: it stores the Timestamp under which the password will be sent. The record's reconciler
+//! makes the call itself.
 
 use std::time::Duration;
 
@@ -26,11 +26,11 @@ use crate::decide::reset::{remembered, rows};
 use crate::decide::{history, memory};
 use crate::ecs::{ApiCall, Scope, Transport};
 
-/// How soon to look again at what has just been read.
+/// How soon to reconcile again after a fresh read.
 const AT_ONCE: Duration = Duration::from_millis(10);
-/// How soon to look again after a claim that somebody else was quicker to make, or that was not answered.
+/// How soon to reconcile again after a claim that lost to another writer, or that was not answered.
 const AFTER_LOST_CLAIM: Duration = Duration::from_millis(500);
-/// How soon to look again after a claim that the API server refused.
+/// How soon to reconcile again after a claim that the API server refused.
 const AFTER_REFUSED_CLAIM: Duration = Duration::from_secs(10);
 
 /// What became of a claim.
@@ -43,7 +43,7 @@ enum ClaimResult {
     Full,
 }
 
-/// Makes the plan's claims, and shows them in its rows. Returns when to look again if not all could be made.
+/// Makes the plan's claims, and shows them in its rows. Returns when to reconcile again if not all could be made.
 pub(super) async fn make_claims<T: Transport>(
     context: &Context<T>,
     observed: &Observed,
@@ -84,7 +84,7 @@ pub(super) async fn make_claims<T: Transport>(
                 return Some(AFTER_LOST_CLAIM);
             }
             Ok(ClaimResult::Full) => {
-                let message = "its ResetRecord remembers as many PasswordResets as it can hold; a cluster admin can remove entries of its status.completed that nobody needs";
+                let message = "its ResetRecord has no room for another PasswordReset; a cluster admin can remove entries that are not needed from its status.completed";
                 (Reason::TooManyOwners, message.to_owned())
             }
             Err(error) => (Reason::Pending, format!("it could not be claimed: {error}")),
@@ -120,7 +120,7 @@ async fn changed_since<T>(context: &Context<T>, observed: &Observed, fingerprint
     (now.as_ref() != Ok(fingerprint)).then_some(AT_ONCE)
 }
 
-/// Writes down that a person has decided that an Unknown restart happened, and shows it in the plan's rows.
+/// Stores a person's decision that an Unknown restart happened, and shows it in the plan's rows.
 pub(super) async fn resolve<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> Result<(), ClusterError> {
     let (Some(instance_id), Some(resolution)) = (&plan.happened, &observed.request.resolution) else { return Ok(()) };
     let name = ResetRecord::name_of(&observed.scope.region_id, instance_id);
@@ -131,7 +131,7 @@ pub(super) async fn resolve<T>(context: &Context<T>, observed: &Observed, plan: 
     record.status = Some(transition::apply(&record, Change::Happened, None, observed.now));
     let written = context.cluster.write_record(&record).await?;
     tracing::info!(instanceID = instance_id.as_str(), claim = resolution.claim, "a person has decided on the Unknown");
-    // Of an instance that another run was asked for meanwhile, the row says that one.
+    // If another run was requested meanwhile, leave that run's row alone.
     let row = plan.rows.iter_mut().find(|row| row.instance_id == *instance_id && row.state == State::Unknown);
     if let (Some(row), Some(resolved)) = (row, written.row()) {
         row.clone_from(resolved);
@@ -140,8 +140,8 @@ pub(super) async fn resolve<T>(context: &Context<T>, observed: &Observed, plan: 
     Ok(())
 }
 
-/// Writes down of each instance whose memory is lost that it is, so that the ordinary rules go on from there. Nothing is sent.
-/// Returns when to look again if not all of it could be.
+/// Stores for each instance whose memory is lost that it is lost, so that the ordinary rules apply from there. Nothing is sent.
+/// Returns when to reconcile again if not all could be stored.
 pub(super) async fn restore<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> Option<Duration> {
     let mut again = None;
     for instance_id in std::mem::take(&mut plan.lost) {
@@ -200,7 +200,7 @@ async fn make_claim<T: Transport>(
     attempt_id: &str,
 ) -> Result<ClaimResult, ClusterError> {
     let name = ResetRecord::name_of(&observed.scope.region_id, &claim.instance_id);
-    // What is judged is the very version that is written upon; where none is known, the record is created.
+    // The decision is on the version that the write replaces. If none is known, the record is created.
     let found = context.ledger.get(&name);
     let found = found.as_deref();
     let Some(target) = observed.target_again(&claim.instance_id, found) else {

@@ -37,7 +37,7 @@ pub use denials::LoggedDenials;
 pub use pace::LastPass;
 
 const KIND: &str = "PasswordReset";
-/// How soon to look again while the account is being looked at for the first time, which wakes its objects.
+/// How soon to reconcile again while the account is checked for the first time. That check wakes its objects.
 const AFTER_START: Duration = Duration::from_secs(5);
 /// The Secret is not read again sooner than this.
 const SECRET_POLL_MIN: Duration = Duration::from_millis(100);

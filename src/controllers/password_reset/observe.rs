@@ -1,4 +1,4 @@
-//! The observe step: everything that the plan of one object rests on. Reads only.
+//! The observe step: all facts that the plan of one object is based on. Reads only.
 
 use std::sync::Arc;
 
@@ -25,11 +25,11 @@ use crate::decide::resolution::Resolution;
 use crate::decide::{Hold, Reading, budget};
 use crate::ecs::{Scope, Transport};
 
-/// What was seen of one object. It holds no password: only its fingerprint and what is wrong with it.
+/// The facts of one object. It holds no password: only its fingerprint, and which rule the password breaks.
 pub(super) struct Observed {
     /// The object, just read.
     pub(super) object: PasswordReset,
-    /// Its status as it stands.
+    /// Its present status.
     pub(super) before: PasswordResetStatus,
     /// What that status answers.
     requested: Option<Requested>,
@@ -71,7 +71,7 @@ impl OwnedTarget {
         history::entry_of(&self.record.as_ref()?.status.as_ref()?.completed, owner)
     }
 
-    /// From here on nothing is known of an instance that the account's rules do not cover.
+    /// Removes what is known of an instance that the account's rules do not cover.
     fn redacted(self) -> Self {
         Self { reading: self.reading.map(Reading::redacted), ..self }
     }
@@ -92,7 +92,7 @@ async fn read_doubted<T>(context: &Context<T>) {
     }
 }
 
-/// `None`: the account exists but was not looked at yet, which happens at the start only.
+/// `None`: the account exists but has not been checked yet. That happens only at the start.
 pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Observed> {
     read_doubted(context).await;
     let namespace = object.namespace().unwrap_or_default();
@@ -108,7 +108,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         Ok(account) => (Some(account), None),
         Err(hold) => (None, Some(hold)),
     };
-    // Only starting is held back, so the account stays: what has begun is still looked at.
+    // Only new claims are held back. The account stays because claims in flight are still driven.
     let account_trouble =
         account_trouble.or_else(|| context.policies.hold_all().map(|hold| not_ready(&account_name, hold.reason)));
     let local = context.clock.now();
@@ -122,7 +122,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         key: reference.key().to_owned(),
     };
     let password = match pace::is_changed(context, &object) {
-        // Whoever changes an object may have changed its Secret just before.
+        // A user who changes an object may have changed its Secret just before.
         true => context.secrets.now(&context.cluster, &secret).await,
         false => context.secrets.known(&context.cluster, &secret, context.settings.secret_poll).await,
     };
@@ -157,7 +157,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let missing = instances.iter().find(|seen| seen.reading.as_ref().is_some_and(|reading| reading.seen.is_none()));
     let trouble = context.instances.poll_error(&scope);
     let may_describe = match (missing, &account) {
-        // Where ECS does not answer it would hold up this pass, and those of others.
+        // If ECS does not answer, the dry run would delay this reconcile and others.
         (Some(missing), Some(account)) if trouble.is_none() => {
             may_describe(context, account, region, &missing.instance_id, now).await
         }
@@ -206,14 +206,14 @@ fn claimed_by_another<T>(context: &Context<T>, owner: &Owner, region: &str, inst
     })
 }
 
-/// The account exists, but this process has not looked at it yet.
+/// The account exists, but this process has not checked it yet.
 struct NotCheckedYet;
 
 /// The account as last checked; else why an object cannot have one.
 fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<UsableAccount>, Hold>, NotCheckedYet> {
     let hold = |reason, message| Ok(Err(Hold::new(reason, message)));
     match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
-        None => hold(Reason::AccountNotFound, format!("there is no ECSAccount {name}")),
+        None => hold(Reason::AccountNotFound, format!("ECSAccount {name} does not exist")),
         Some(DeserializeGuard(Err(_))) => Ok(Err(not_ready(name, Reason::InvalidSpec))),
         Some(DeserializeGuard(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
     }
@@ -246,8 +246,8 @@ fn out_of_sync(instances: &[OwnedTarget], request: &Request) -> Vec<String> {
     instances.iter().filter(differs).map(|seen| seen.instance_id.clone()).collect()
 }
 
-/// Whether it can be known if the instance has the password that the Secret holds. Not so of one whose record was lost, or whose
-/// password was compared by a key that is gone.
+/// Whether the instance's password can be compared with the Secret. It cannot if the record was lost, or if the fingerprint key has
+/// been replaced.
 fn can_be_compared(seen: &OwnedTarget, request: &Request, before: &PasswordResetStatus) -> bool {
     let row = || before.row(&seen.instance_id);
     match (seen.entry(&request.owner), &request.fingerprint) {
@@ -262,8 +262,7 @@ fn can_be_compared(seen: &OwnedTarget, request: &Request, before: &PasswordReset
 impl Observed {
     /// What the plan takes.
     pub(super) fn facts(&self) -> ResetFacts<'_> {
-        let suspended =
-            self.object.spec.suspended().then(|| Hold::new(Reason::Suspended, "suspended; nothing new is started"));
+        let suspended = self.object.spec.suspended().then(|| Hold::new(Reason::Suspended, "suspended; not started"));
         let hold = suspended.or_else(|| self.account_trouble.clone()).or_else(|| self.secret_trouble.clone());
         let account = self.account.as_ref();
         ResetFacts {

@@ -1,4 +1,4 @@
-//! Whether an instance that readings do not show may be described: asked with a dry run, and remembered for as long as it is
+//! Whether the account may describe an instance that readings do not show: asked with a dry run, and remembered while the instance is
 //! absent. Reads only, and decides nothing.
 
 use jiff::{SignedDuration, Timestamp};
@@ -46,7 +46,7 @@ pub(super) async fn describable_since<T: Transport>(
         return before.describable_since;
     }
     if context.instances.poll_error(&scope(spec)).is_some() {
-        // Where ECS does not answer it would hold up this pass.
+        // If ECS does not answer, the dry run would delay this reconcile.
         return None;
     }
     let may = readings::may_describe(&context.calls, account, &spec.region_id, &spec.instance_id, now).await?;

@@ -131,7 +131,7 @@ async fn reconcile_once<T: Transport>(context: &Context<T>, name: &str) -> Resul
     }
 }
 
-/// Waits for a reading, a change or the time. What is known already wakes nobody, so it is looked at once more.
+/// Waits for a reading, a change or the time. A reading that is already known does not wake the waiter, so it is checked once more.
 fn wait<T>(
     context: &Context<T>,
     record: &ResetRecord,

@@ -1,4 +1,4 @@
-//! The observe step: everything that the next step of one instance is decided by. Reads only.
+//! The observe step: all facts that decide the next step of one instance. Reads only.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use crate::decide::claim::step::{ClaimFacts, Sendable};
 use crate::decide::{Hold, Reading, budget, later, newest_moment, reckoned};
 use crate::ecs::{Scope, Transport};
 
-/// So soon an owner that is gone may come back: whoever replaces an object deletes it first.
+/// How soon an owner that is gone may come back: replacing an object means deleting it first.
 const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// What was seen. It has no Debug, since it holds the password on its way to the call.
+/// The facts of one claim. It has no Debug because it holds the password on its way to the call.
 pub(super) struct Observed {
     /// The moment of the decision, on ECS's clock.
     pub(super) now: Timestamp,
@@ -80,7 +80,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
     let known = match &account {
         Some(account) => account.clock().skew().map(|_| account.clock().now(local)),
         None if exists => None,
-        // The account is gone: its claims end all the same, by the only clock that is left.
+        // The account is gone. Its claims still end, by the only clock that is left.
         None => Some(local),
     };
     let Some(now) = known else { return untimed(context, record, account).await };
@@ -118,10 +118,12 @@ async fn untimed<T: Transport>(
     let seen_for = SignedDuration::try_from(clock::instant() - since).unwrap_or(SignedDuration::MAX);
     let sendable = match &account {
         Some(account) => sendable(context, spec, record.phase(), Some(account)).await.0,
-        None => Sendable::NotNow(format!("ECSAccount {} cannot be read, or was not looked at yet", spec.account_name)),
+        None => {
+            Sendable::NotNow(format!("ECSAccount {} cannot be read, or has not been checked yet", spec.account_name))
+        }
     };
     let sendable = match sendable {
-        Sendable::Yes => Sendable::NotNow(format!("nothing has answered through ECSAccount {}", spec.account_name)),
+        Sendable::Yes => Sendable::NotNow(format!("ECS has not answered through ECSAccount {} yet", spec.account_name)),
         other => other,
     };
     Observed {
@@ -150,8 +152,8 @@ fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&Usa
     Some(reading)
 }
 
-/// The last look before a send, at the account and the instance as they are known now: an account may have taken back its
-/// consent since the pass began.
+/// The last check before a send, of the account and the instance as they are known now: the account may have withdrawn its
+/// consent since the reconcile began.
 ///
 /// # Errors
 /// Why the call may not be sent.
@@ -163,7 +165,7 @@ pub(super) fn may_send_now<T>(context: &Context<T>, observed: &Observed, spec: &
     consent::consent_before_send(reading(context, spec, Some(&account)).as_ref(), observed.later(context))
 }
 
-/// What holds up a call of an account that is not there, or was not looked at yet.
+/// The hold for an account that does not exist or has not been checked yet.
 pub(super) fn not_known(account: &str) -> Hold {
     Hold::new(Reason::AccountNotReady, format!("ECSAccount {account} is not known"))
 }
@@ -228,8 +230,8 @@ async fn sendable<T>(
 ) -> (Sendable, Option<SecretString>) {
     let Some(account) = account else {
         let why = format!("ECSAccount {} does not exist", spec.account_name);
-        // A password that can no longer be sent gives its claim back. Once it is set, the claim waits until its deadline: whoever
-        // replaces an account deletes it first.
+        // A password that can no longer be sent gives its claim back. Once it is set, the claim waits until its deadline, because
+        // replacing an account means deleting it first.
         let is_to_be_set = phase == Phase::SettingPassword;
         return (if is_to_be_set { Sendable::Never(why) } else { Sendable::NotNow(why) }, None);
     };

@@ -32,7 +32,7 @@ pub(super) async fn perform<T: Transport>(
     context.sent.set(&record.name_any(), attempt.id.clone());
     if attempt.process != context.process {
         // Never so by design. If it were, the other process might have sent it.
-        return (record, CallOutcome::Unknown("the attempt is another process's".to_owned()));
+        return (record, CallOutcome::Unknown("the attempt belongs to another process".to_owned()));
     }
     let outcome = match send(context, observed, &record, call, &attempt, permit).await {
         Ok(reply) => outcome(reply, call, observed.later(context)),
@@ -57,13 +57,13 @@ async fn send<T: Transport>(
         Call::Restart { .. } => (Reason::PasswordSet, "the restart"),
         Call::SetPassword | Call::SetPasswordAsStored => (Reason::SettingPassword, "the password"),
     };
-    let held = |why: &str| Hold::new(reason, format!("{sent} was not sent: {why}; it is tried again"));
+    let held = |why: &str| Hold::new(reason, format!("{sent} was not sent: {why}; the controller tries again"));
     let (endpoint, credentials, destination) = prepare(account, &spec.region_id, observed.later(context))?;
     let stamp = Stamp { timestamp: attempt.timestamp.0, nonce: context.clock.nonce() };
     let signed: Signed<Accepted> = match call {
         Call::Restart { .. } => reboot_instance(&endpoint, credentials, &spec.instance_id, &stamp),
         Call::SetPassword | Call::SetPasswordAsStored => {
-            let password: &SecretString = observed.password.as_ref().ok_or_else(|| held("it was not read"))?;
+            let password: &SecretString = observed.password.as_ref().ok_or_else(|| held("the Secret was not read"))?;
             modify_password(&endpoint, credentials, &spec.instance_id, password, &stamp)
         }
     };
@@ -73,7 +73,7 @@ async fn send<T: Transport>(
     may_send_now(context, observed, spec)?;
     // A request that has not left when connecting is given up never leaves.
     let needed = context.settings.ecs_connect_timeout;
-    let Some(leave) = context.gate.permit(needed) else { return Err(held("this process does not lead")) };
+    let Some(leave) = context.gate.permit(needed) else { return Err(held("this replica is not the leader")) };
     leave.spend();
     Ok(context.calls.send(destination, permit, signed).await)
 }

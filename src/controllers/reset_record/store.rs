@@ -44,7 +44,7 @@ impl Intent<Stored> {
     /// The attempt that a record holds, as it was just read from or written to the API server.
     pub(super) fn as_stored(record: ResetRecord, call: Call) -> Self {
         let attempt = record.progress().attempt.unwrap_or_else(|| Attempt {
-            // A hand-edited record without an attempt: one of nobody's, which the sender refuses.
+            // A hand-edited record without an attempt: the sender refuses one that belongs to no process.
             id: String::new(),
             process: String::new(),
             number: 0,

@@ -1,4 +1,4 @@
-//! What is asked before either call is sent: may it be, is the reading fresh enough, and when may it be tried again.
+//! The checks before either call: may it be sent, is the reading fresh enough, and when may it be tried again.
 
 use jiff::Timestamp;
 
@@ -8,8 +8,8 @@ use crate::api::Reason;
 use crate::api::reset_record::{Attempt, ResetRecordSpec};
 use crate::decide::{Hold, InstanceView, Reading, later};
 
-/// Whether the claim's next call can be made, the account's rules included. A reading that is too old to sign by does not
-/// end a claim either: tags may have been put right since.
+/// Whether the claim's next call can be made, the account's rules included. A reading that is too old
+/// for a call does not end a claim either: the tags may have been corrected since.
 pub(super) fn may_send(o: &ClaimFacts, now: Timestamp) -> Sendable {
     let is_refused = fresh(o.reading, now).is_some_and(|seen| !seen.permitted);
     match &o.sendable {
@@ -29,8 +29,8 @@ pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Instan
     reading.filter(|reading| reading.is_fresh(now))?.seen.as_ref()
 }
 
-/// The last look at the instance before a call is sent, by the latest reading there is: consent may have been taken back since
-/// the call was decided.
+/// The last check of the instance before a call is sent, by its latest reading: consent may have been withdrawn since the call was
+/// decided.
 ///
 /// # Errors
 /// Why it may not be sent.
@@ -40,7 +40,7 @@ pub fn consent_before_send(reading: Option<&Reading>, now: Timestamp) -> Result<
         Some(Some(seen)) if seen.permitted => Ok(()),
         Some(Some(_)) => held(Reason::InstanceNotAllowed, "the account's rules do not cover the instance any more"),
         Some(None) => held(Reason::InstanceNotFound, "ECS does not show the instance any more"),
-        None => held(Reason::ECSUnavailable, "the instance was not seen for too long"),
+        None => held(Reason::ECSUnavailable, "the last reading of the instance is too old"),
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     use crate::decide::fixtures::{at, reading};
 
     #[test]
-    fn a_call_is_sent_by_a_fresh_reading_that_shows_the_instance_permitted_and_by_no_other() {
+    fn call_needs_fresh_reading_of_permitted_instance() {
         let running = reading(0, 0, Power::Running, -600);
         assert_eq!(consent_before_send(Some(&running), at(60)), Ok(()));
         let held = |reading: &Reading, second| consent_before_send(Some(reading), at(second)).unwrap_err().reason;

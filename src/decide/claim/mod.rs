@@ -10,3 +10,5 @@ mod release;
 pub mod start_time;
 pub mod step;
 pub mod transition;
+#[cfg(test)]
+mod words_tests;

@@ -116,7 +116,7 @@ fn once_drained(status: &ResetRecordStatus, now: Timestamp, why: &str) -> Step {
         _ => Step::Write(Change::Unknown(
             Reason::PasswordOutcomeUnknown,
             format!(
-                "the outcome of a request to set the password is not known ({}), and it cannot be sent again ({why}); set a new runID to reset the instance again",
+                "it is not known whether ECS set the password ({}), and the controller cannot send it again ({why}); set a new runID to reset the instance again",
                 heard(status)
             ),
         )),
@@ -125,7 +125,7 @@ fn once_drained(status: &ResetRecordStatus, now: Timestamp, why: &str) -> Step {
 
 /// What was heard of a call whose outcome is not known.
 pub(super) fn heard(status: &ResetRecordStatus) -> &str {
-    status.unknown_outcome.as_deref().unwrap_or("no answer to it was noted")
+    status.unknown_outcome.as_deref().unwrap_or("no answer was recorded")
 }
 
 #[cfg(test)]

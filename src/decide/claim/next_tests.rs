@@ -77,7 +77,7 @@ fn an_attempt_of_another_process_is_never_sent() {
 }
 
 #[test]
-fn no_password_is_sent_without_a_fresh_reading_of_a_stable_unlocked_instance() {
+fn password_needs_fresh_reading_of_stable_unlocked_instance() {
     let record = claimed();
     let stale = reading(0, -10, Power::Running, -600);
     let starting = reading(0, 0, starting(), -600);
@@ -91,7 +91,7 @@ fn no_password_is_sent_without_a_fresh_reading_of_a_stable_unlocked_instance() {
 }
 
 #[test]
-fn a_claim_whose_password_cannot_be_sent_is_given_back_or_becomes_unknown_once_drained() {
+fn unsendable_password_withdraws_claim_or_ends_unknown() {
     let record = claimed();
     let never = || Sendable::Never("the Secret is gone".to_owned());
     let unsent = ClaimFacts { unsent: true, sendable: never(), ..look(&record, None) };
@@ -109,7 +109,7 @@ fn withdrawn(sent: i64, power: Power) -> Reading {
 }
 
 #[test]
-fn no_password_is_sent_to_an_instance_that_the_rules_do_not_cover_any_more() {
+fn no_password_goes_to_an_instance_no_rule_covers() {
     let record = claimed();
     for power in [Power::Running, Power::Stopped, starting()] {
         let refused = withdrawn(1, power);
@@ -126,7 +126,7 @@ fn no_password_is_sent_to_an_instance_that_the_rules_do_not_cover_any_more() {
 }
 
 #[test]
-fn no_restart_is_requested_of_an_instance_that_the_rules_do_not_cover_any_more() {
+fn no_restart_for_an_instance_no_rule_covers() {
     let record = in_phase(Phase::PasswordSet);
     let refused = withdrawn(31, Power::Running);
     let Step::Write(Change::Failed(reason, message)) = next(&look(&record, Some(&refused)), at(32)) else {
@@ -145,7 +145,7 @@ fn no_restart_is_requested_of_an_instance_that_the_rules_do_not_cover_any_more()
 }
 
 #[test]
-fn what_the_rules_say_later_does_not_hide_that_a_restart_happened() {
+fn later_rules_do_not_hide_a_restart_that_happened() {
     let record = in_phase(Phase::Restarting);
     let mut started = withdrawn(90, Power::Running);
     started.seen.as_mut().unwrap().start_time = Some(at(60));
@@ -154,7 +154,7 @@ fn what_the_rules_say_later_does_not_hide_that_a_restart_happened() {
 }
 
 #[test]
-fn a_password_that_is_refused_for_the_moment_fails_at_the_deadline() {
+fn password_refused_for_now_fails_at_the_deadline() {
     let mut record = claimed();
     record.status.as_mut().unwrap().unanswered_until = None;
     let running = reading(600, 0, Power::Running, -600);
@@ -163,7 +163,7 @@ fn a_password_that_is_refused_for_the_moment_fails_at_the_deadline() {
 }
 
 #[test]
-fn a_running_instance_is_restarted_only_by_a_reading_sent_after_the_acknowledgement() {
+fn restart_needs_a_reading_sent_after_acknowledgement() {
     let record = in_phase(Phase::PasswordSet);
     let before = reading(30, 0, Power::Running, -600);
     assert!(is_wait(&next(&look(&record, Some(&before)), at(31))));
@@ -174,7 +174,7 @@ fn a_running_instance_is_restarted_only_by_a_reading_sent_after_the_acknowledgem
 }
 
 #[test]
-fn a_restart_waits_until_the_minute_of_the_start_time_has_passed() {
+fn restart_waits_for_the_minute_after_start_time() {
     let mut record = in_phase(Phase::PasswordSet);
     record.status.as_mut().unwrap().password_acknowledged_at = Some(Time(at(5)));
     let just_started = reading(20, 0, Power::Running, 0);
@@ -183,7 +183,7 @@ fn a_restart_waits_until_the_minute_of_the_start_time_has_passed() {
 }
 
 #[test]
-fn somebody_elses_start_after_the_acknowledgement_spares_the_restart() {
+fn foreign_start_after_acknowledgement_spares_the_restart() {
     let record = in_phase(Phase::PasswordSet);
     let started = reading(125, 121, Power::Running, 60);
     let in_effect = Step::Write(Change::InEffect { start_time: Some(at(60)) });
@@ -216,7 +216,7 @@ fn stopped_counts_from_the_acknowledgement_on() {
 }
 
 #[test]
-fn stopped_instances_and_policy_never_end_effective_at_next_start() {
+fn stopped_and_policy_never_end_effective_at_next_start() {
     let mut record = in_phase(Phase::PasswordSet);
     let stopped = reading(31, 31, Power::Stopped, -600);
     assert!(is_wait(&next(&look(&record, Some(&stopped)), at(32))), "it was Running at the claim: look twice");
@@ -252,7 +252,7 @@ fn a_restart_waits_while_the_owners_slots_are_taken_by_others() {
 }
 
 #[test]
-fn a_restart_that_cannot_begin_in_time_fails_and_says_that_the_password_is_set() {
+fn restart_not_begun_in_time_fails_with_password_set() {
     let record = in_phase(Phase::PasswordSet);
     let running = reading(931, 0, Power::Running, -600);
     for reading in [None, Some(&running)] {
@@ -265,7 +265,7 @@ fn a_restart_that_cannot_begin_in_time_fails_and_says_that_the_password_is_set()
 }
 
 #[test]
-fn an_unanswered_restart_is_not_sent_again_where_nothing_can_tell_whether_it_happened() {
+fn unprovable_restart_is_not_sent_again() {
     let record = in_phase(Phase::RestartRequested);
     for second in [41, 100, 1_000, 2_079, 5_000] {
         let running = reading(second, 0, Power::Running, -600);
@@ -280,7 +280,7 @@ fn an_unanswered_restart_is_not_sent_again_where_nothing_can_tell_whether_it_hap
 }
 
 #[test]
-fn an_unanswered_restart_is_sent_again_once_a_start_time_that_follows_reboots_shows_that_it_did_not_happen() {
+fn unanswered_restart_repeats_once_start_time_disproves_it() {
     let mut record = in_phase(Phase::RestartRequested);
     let again = Step::Call(Call::Restart { start_time_before: at(-600) });
     let step = |record: &ResetRecord, second: i64, sendable| {
@@ -310,7 +310,7 @@ fn another_attempt_at_a_restart_waits_for_a_slot_too() {
 }
 
 #[test]
-fn an_unanswered_restart_of_an_instance_in_transition_or_out_of_sight_is_waited_for_but_not_for_ever() {
+fn unanswered_restart_wait_in_transition_is_bounded() {
     let record = in_phase(Phase::RestartRequested);
     let gone = Reading { seen: None, ..reading(2_081, 0, Power::Running, 0) };
     for reading in [None, Some(&reading(2_081, 2_081, starting(), -600)), Some(&gone)] {
@@ -329,7 +329,7 @@ fn an_unknown_outcome_says_how_a_person_decides() {
 }
 
 #[test]
-fn a_restart_is_not_requested_for_an_account_that_no_longer_allows_it() {
+fn restart_is_not_requested_without_the_accounts_consent() {
     let record = in_phase(Phase::PasswordSet);
     let running = reading(31, 0, Power::Running, -600);
     let with = |sendable| ClaimFacts { sendable, ..look(&record, Some(&running)) };
@@ -339,7 +339,7 @@ fn a_restart_is_not_requested_for_an_account_that_no_longer_allows_it() {
 }
 
 #[test]
-fn a_restart_that_this_process_knows_was_never_sent_is_due_again() {
+fn restart_known_unsent_is_due_again() {
     let record = in_phase(Phase::RestartRequested);
     let running = reading(45, 0, Power::Running, -600);
     let observed = ClaimFacts { unsent: true, ..look(&record, Some(&running)) };
@@ -359,7 +359,7 @@ fn an_unanswered_restart_is_proven_by_a_start_time_that_moved() {
 }
 
 #[test]
-fn an_unanswered_restart_that_left_the_instance_stopped_ends_after_two_readings_far_apart() {
+fn unanswered_restart_found_stopped_twice_m_apart_ends() {
     let record = in_phase(Phase::RestartRequested);
     let once = reading(2_081, 2_081, Power::Stopped, -600);
     assert!(is_wait(&next(&look(&record, Some(&once)), at(2_082))));
@@ -371,7 +371,7 @@ fn an_unanswered_restart_that_left_the_instance_stopped_ends_after_two_readings_
 }
 
 #[test]
-fn a_start_time_before_the_minute_of_the_acknowledgement_proves_nothing() {
+fn start_time_before_acknowledgement_proves_nothing() {
     let record = in_phase(Phase::Restarting);
     let stale_base = reading(50, 45, Power::Running, -60);
     assert!(is_wait(&next(&look(&record, Some(&stale_base)), at(51))), "later than the stored one, yet too early");
@@ -387,7 +387,7 @@ fn still_running_after_the_acceptance_proves_nothing() {
 }
 
 #[test]
-fn leaving_running_and_returning_proves_a_restart_where_the_start_time_stands_still() {
+fn leaving_running_proves_a_restart_if_start_time_stays() {
     let mut record = in_phase(Phase::Restarting);
     let away = reading(45, 45, starting(), -600);
     assert_eq!(next(&look(&record, Some(&away)), at(46)), Step::Write(Change::LeftRunning));
@@ -406,7 +406,7 @@ fn leaving_running_and_returning_proves_a_restart_where_the_start_time_stands_st
 }
 
 #[test]
-fn where_the_start_time_follows_reboots_only_that_proves_one_until_an_instance_speaks_against_it() {
+fn start_time_alone_proves_where_it_follows_reboots() {
     let mut record = in_phase(Phase::Restarting);
     record.status.as_mut().unwrap().left_running = true;
     let step = |reading: &Reading| {
@@ -435,7 +435,7 @@ fn a_restart_tells_whether_the_start_time_follows_it() {
 }
 
 #[test]
-fn a_restart_that_does_not_finish_in_time_is_stuck_and_not_forced() {
+fn unfinished_restart_is_stuck_and_not_forced() {
     let mut record = in_phase(Phase::Restarting);
     record.status.as_mut().unwrap().left_running = true;
     let away = reading(941, 45, starting(), -600);
@@ -447,7 +447,7 @@ fn a_restart_that_does_not_finish_in_time_is_stuck_and_not_forced() {
 }
 
 #[test]
-fn a_slot_is_free_once_the_instance_was_running_for_min_ready_seconds() {
+fn slot_is_free_after_min_ready_seconds_running() {
     let mut record = in_phase(Phase::InEffect);
     record.status.as_mut().unwrap().row.as_mut().unwrap().state_time = Some(Time(at(60)));
     let soon = reading(89, 50, Power::Running, 0);
@@ -518,7 +518,7 @@ fn a_record_whose_times_nobody_can_have_seen_ends_no_pass() {
 }
 
 #[test]
-fn an_instance_that_is_taken_off_the_list_holds_no_slot_any_more_once_it_is_drained() {
+fn delisted_instance_holds_no_slot_once_drained() {
     let mut record = in_phase(Phase::InEffect);
     record.status.as_mut().unwrap().unanswered_until = Some(Time(at(500)));
     let released = Reading { seen: None, ..reading(900, 0, Power::Running, 0) };
@@ -529,7 +529,7 @@ fn an_instance_that_is_taken_off_the_list_holds_no_slot_any_more_once_it_is_drai
 }
 
 #[test]
-fn what_is_reckoned_is_never_ahead_of_what_the_record_holds_and_the_time_seen() {
+fn reckoned_time_is_never_ahead_of_record_plus_seen() {
     let mut record = claimed();
     assert_eq!(newest_moment(&record), at(0));
     let status = record.status.as_mut().unwrap();
@@ -605,7 +605,7 @@ fn a_released_instance_waits_until_no_copy_of_a_call_is_alive() {
 }
 
 #[test]
-fn a_deadline_that_comes_before_m_does_not_end_a_claim_on_an_absent_instance() {
+fn deadline_before_m_keeps_claim_on_absent_instance() {
     let mut record = in_phase(Phase::Restarting);
     record.spec.timeout_seconds = 60;
     assert!(is_wait(&absent(&record, (100, 200), Some(101), 200)));
@@ -624,7 +624,7 @@ fn a_released_instance_has_failed_and_holds_no_slot() {
         let status = transition::apply(&record, Change::Released, Some(&gone), at(5_000));
         let row = status.row.as_ref().unwrap();
         assert_eq!((status.phase, row.reason().unwrap()), (Phase::Failed, Reason::InstanceReleased));
-        assert!(row.message.contains("take it off spec.instanceIDs"), "{}", row.message);
+        assert!(row.message.contains("remove it from spec.instanceIDs"), "{}", row.message);
         assert!(!budget::holds_slot(&status, at(5_000)), "{phase:?}");
         assert_eq!(status.completed.last().map(|entry| entry.row.state), Some(State::Failed));
         assert!(is_done(&ResetRecord { status: Some(status), ..record }));

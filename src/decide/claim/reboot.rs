@@ -34,7 +34,7 @@ pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetReco
             Step::Write(Change::Failed(
                 Reason::RestartRefused,
                 format!(
-                    "no restart could be requested within {seconds} s ({why}); the password takes effect at the next start"
+                    "the restart could not be requested within {seconds} s ({why}); the password takes effect at the next start"
                 ),
             ))
         } else {
@@ -65,9 +65,7 @@ pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetReco
         Power::Running => match may_send(o, now) {
             Sendable::Never(why) => Step::Write(Change::Failed(
                 Reason::RestartRefused,
-                format!(
-                    "the restart may not be requested any more ({why}); the password takes effect at the next start"
-                ),
+                format!("the restart is no longer allowed ({why}); the password takes effect at the next start"),
             )),
             Sendable::Yes if now <= deadline => due(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None)),
             Sendable::Yes | Sendable::NotNow(_) => wait(None),
@@ -113,7 +111,7 @@ pub(super) fn prove_unanswered(
     now: Timestamp,
 ) -> Step {
     if o.unsent {
-        // The write was not answered but made, so the send that follows it never was.
+        // The write was made but not answered, so the send after it was never made.
         return Step::Write(Change::RestartNotSent);
     }
     if let Some(start_time) = moved(o.reading, status) {
@@ -127,7 +125,7 @@ pub(super) fn prove_unanswered(
     let deadline = after(settled_at, i64::from(spec.timeout_seconds));
     let unknown = || {
         let why = format!(
-            "a restart was requested ({}), and no start was observed since; it is not requested again",
+            "a restart was requested ({}), and no start was observed since; the controller does not request it again",
             heard(status)
         );
         Step::Write(Change::Unknown(Reason::RestartOutcomeUnknown, format!("{why}. {}", ways_out(spec))))
@@ -161,11 +159,11 @@ pub(super) fn prove_unanswered(
     }
 }
 
-/// What a person can do about an outcome that cannot be proven.
+/// How a person records an outcome that cannot be proven.
 fn ways_out(spec: &ResetRecordSpec) -> String {
     let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
     format!(
-        "Look at the instance's start time in the console, then say what is so: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED} (or ={RESTART_AGAIN})",
+        "Check the instance's start time in the ECS console, then record the outcome: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED} (or ={RESTART_AGAIN})",
         owner.namespace, owner.name
     )
 }
@@ -181,7 +179,7 @@ pub(super) fn prove(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecord
     }
     let deadline = after(accepted, i64::from(spec.timeout_seconds));
     let reading = o.reading.filter(|reading| reading.sent_at > accepted);
-    // A change that was seen just before does not wake again: the first reading that counts is asked for.
+    // A change that was seen just before does not wake this reconcile again, so the first reading that counts is requested.
     let mut fresh_after = reading.is_none().then(|| later(accepted, SignedDuration::from_millis(1)));
     if let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) {
         match &seen.power {
@@ -213,7 +211,7 @@ pub(super) fn prove(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecord
     }
     if now > deadline {
         let why = format!(
-            "the restart was accepted but not seen to finish within {} s; it is never forced",
+            "ECS accepted the restart, but it was not seen to finish within {} s; the controller never forces a restart",
             spec.timeout_seconds
         );
         return Step::Write(Change::Unknown(Reason::RestartStuck, format!("{why}. {}", ways_out(spec))));
@@ -229,7 +227,7 @@ pub(super) fn await_availability(
     status: &ResetRecordStatus,
     now: Timestamp,
 ) -> Step {
-    // A machine that somebody has stopped would hold up the others for ever; who takes it off the list has decided that.
+    // A machine that a user has stopped would hold up the others for ever. A user who removes it from the list accepts that.
     if !o.is_listed && is_drained(status, now) {
         return Step::Write(Change::Available);
     }
@@ -246,7 +244,7 @@ pub(super) fn await_availability(
     if running.is_some_and(|reading| reading.sent_at >= available) {
         return Step::Write(Change::Available);
     }
-    // Each minute, since the owner's list tells nobody here that it has changed.
+    // Each minute, because a change of the owner's list does not wake this reconcile.
     Step::Wait { until: later(now, MINUTE), fresh_after: Some(available) }
 }
 

@@ -1,4 +1,4 @@
-//! What the decision on a claimed instance rests on, and what it can come to. Types only. All times are on ECS's clock.
+//! The facts and the possible results of the decision on a claimed instance. Types only. All times are on ECS's clock.
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use crate::api::password_reset::InstanceRow;
 use crate::api::reset_record::{ResetRecord, StartTimeEvidence};
 use crate::decide::{ProtocolBounds, Reading};
 
-/// Everything that the decision rests on.
+/// The facts that the decision is based on.
 #[derive(Debug)]
 pub struct ClaimFacts<'a> {
     /// The record, just read from the API server.
@@ -28,7 +28,7 @@ pub struct ClaimFacts<'a> {
     pub start_time_follows_reboot: bool,
     /// How many other instances of the owner are away, or may be.
     pub others_away: u32,
-    /// Whether the owner's list still holds the instance. So it counts where the owner cannot be read, or may come back.
+    /// Whether the owner's list still holds the instance. True also if the owner cannot be read, or may come back.
     pub is_listed: bool,
     /// The instance's row in its owner's status, as last watched: a record that is older than it was restored from a backup.
     pub owner_row: Option<&'a InstanceRow>,

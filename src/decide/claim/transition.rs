@@ -14,7 +14,7 @@ use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, Res
 use crate::decide::row::advance;
 use crate::decide::{Power, ProtocolBounds, Reading, history};
 
-/// Who makes an attempt, and when.
+/// The process and the time of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAttempt {
     /// A random id.
@@ -53,7 +53,7 @@ pub enum CallOutcome {
         /// What held it up, for people.
         message: String,
     },
-    /// It may have been carried out. What was heard of it: the answer, which does not tell, or why there was none.
+    /// It may have been carried out. The text says what was answered, or why there was no answer.
     Unknown(String),
 }
 
@@ -82,9 +82,9 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, bounds: Pro
         status.phase = Phase::RestartRequested;
         status.start_time_before = Some(Time(start_time_before));
         status.left_running = false;
-        // Without an answer nothing is written until then, so the row says it beforehand.
+        // Without an answer nothing is written before that time, so the row names it now.
         let known = short(timestamp + bounds.request_validity + bounds.restart_settle);
-        let message = format!("a restart is requested; if ECS does not answer, its outcome is known after {known}");
+        let message = format!("restart requested; if ECS does not answer, the outcome is known after {known}");
         show(&mut status, State::Restarting, Reason::Restarting, message, timestamp);
     }
     if let Some(row) = &mut status.row {
@@ -117,18 +117,18 @@ pub fn fold(record: &ResetRecord, call: Call, outcome: &CallOutcome, now: Timest
     status
 }
 
-/// What was heard of a call whose outcome is not known is for people: nothing is decided by it.
+/// The text about a call whose outcome is not known is for people: nothing is decided by it.
 fn outcome_unknown(status: &mut ResetRecordStatus, call: Call, heard: &str, now: Timestamp) {
     status.unknown_outcome = Some(heard.to_owned());
     let until = status.unanswered_until.as_ref().map_or(now, |until| until.0);
     match call {
         Call::SetPassword | Call::SetPasswordAsStored => {
-            let message = format!("setting the password: {heard}; it is sent again");
+            let message = format!("setting the password: {heard}; the controller sends it again");
             show(status, State::SettingPassword, Reason::SettingPassword, message, now);
         }
         Call::Restart { .. } => {
             let message = format!(
-                "a restart is requested: {heard}; the request may be carried out until {}, and its outcome is known soon after",
+                "restart requested: {heard}; ECS may still carry it out until {}; the outcome is known soon after",
                 short(until)
             );
             show(status, State::Restarting, Reason::Restarting, message, now);
@@ -197,7 +197,7 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         Change::InEffect { start_time } => {
             let message = match start_time {
                 Some(start) => format!("password in effect since the start at {}", short(start)),
-                None => "password in effect: the instance was seen to leave Running and to return".to_owned(),
+                None => "password in effect: the instance left Running and returned".to_owned(),
             };
             status.start_time_evidence = start_time::evidence(&status, start_time);
             // A readiness of zero seconds is reached by the very reading that proves the start, unless a copy is still alive.
@@ -211,15 +211,16 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
             let why = match cause {
                 NextStart::SetWhileStopped => "the instance is Stopped",
                 NextStart::PolicyNever => "restart.policy is Never",
-                NextStart::StoppedBefore | NextStart::StoppedAfter => "the instance was found Stopped",
+                NextStart::StoppedBefore => "the instance was found Stopped before its restart was requested",
+                NextStart::StoppedAfter => "the instance was found Stopped after its restart was requested",
             };
-            let message = format!("password set; it takes effect at the next start through ECS, since {why}");
+            let message = format!("password set; it takes effect at the next start through ECS because {why}");
             end(&mut status, spec, Phase::EffectiveAtNextStart, cause.reason(), message, now);
         }
         Change::Released => {
             let since = reading.map_or(now, |reading| reading.since);
             let message = format!(
-                "the instance was released: ECS has not shown it since {}, although the account may describe it; take it off spec.instanceIDs",
+                "the instance was released: ECS has not shown it since {}, and the account may describe it; remove it from spec.instanceIDs",
                 short(since)
             );
             if status.start_time_before.is_some() {
@@ -239,7 +240,7 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         Change::Learnt(evidence) => status.start_time_evidence = Some(evidence),
         Change::Happened => {
             status.available_time = Some(Time(now));
-            let message = "a person has decided that the restart happened (annotation resolve-unknown)".to_owned();
+            let message = "a person recorded that the restart happened (annotation resolve-unknown)".to_owned();
             end(&mut status, spec, Phase::InEffect, Reason::ResolvedByPerson, message, now);
         }
         Change::Available => status.available_time = Some(Time(now)),
@@ -282,7 +283,7 @@ fn end(
         row.planned_action = Some(PlannedAction::Nothing);
         status.completed = history::complete(&status.completed, spec, row.clone());
     }
-    // A restart that was refused, or never sent, is none.
+    // A restart that was refused, or never sent, does not count as a restart.
     if status.start_time_before.is_some() && (status.accepted_at.is_some() || status.unanswered_until.is_some()) {
         let sent = status.attempt.as_ref().map(|attempt| attempt.timestamp.clone());
         status.last_restart_time = status.accepted_at.clone().or(sent);
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_was_never_sent_leaves_nothing_unanswered_to_the_next() {
+    fn unsent_attempt_leaves_nothing_unanswered_to_the_next() {
         let record = claimed();
         let next = |replaces_unsent| {
             let attempt = NewAttempt { replaces_unsent, ..attempt(40) };
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_heard_of_an_unknown_outcome_is_shown_and_ends_nothing() {
+    fn unclear_answer_is_shown_and_ends_nothing() {
         let record = claimed();
         let heard = "answered with HTTP 500, code InternalError, request A-1, outcome not known";
         let status = fold(&record, Call::SetPasswordAsStored, &CallOutcome::Unknown(heard.to_owned()), at(1));
@@ -365,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_answer_does_not_make_an_earlier_unanswered_copy_harmless() {
+    fn later_answer_leaves_earlier_copy_unanswered() {
         let mut record = claimed();
         let unanswered = record.progress().unanswered_until;
         record.status =
@@ -402,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_that_was_refused_is_none_and_one_without_an_answer_may_be_one() {
+    fn refused_restart_does_not_count_unanswered_may() {
         let restart = Call::Restart { start_time_before: at(-600) };
         let last_restart_time = |outcome: &CallOutcome| {
             let mut record = claimed();

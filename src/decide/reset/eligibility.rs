@@ -19,9 +19,9 @@ pub(super) enum Eligibility {
     /// Done, failed or in flight: nothing for this reconciler to do. A failure from before the present retry annotation
     /// pauses nothing any more.
     Settled { row: InstanceRow, is_of_this_retry: bool },
-    /// Something is in the way, until the moment given at the latest; the flag says whether readings help.
+    /// It waits, until the given moment at the latest; `watch`: whether readings are wanted.
     Waits { row: InstanceRow, until: Option<Timestamp>, watch: bool },
-    /// Nothing is done, since it is not known what was: see [`memory`].
+    /// Nothing is done because its memory is lost: see [`memory`].
     Lost { row: InstanceRow },
     /// It may be claimed.
     Ready { row: InstanceRow, state_seen: String },
@@ -34,7 +34,7 @@ fn settled_row(row: InstanceRow) -> Eligibility {
 /// Why an instance that needs a run is not claimed now; `None`: this gate is open.
 type Gate = fn(&ResetFacts, &Target, Timestamp) -> Option<Hold>;
 
-/// What the instance's record says. An object that may not know the instance is shown none of it: others may be at work on it.
+/// What the instance's record says. An object that may not know the instance sees none of it: others may be at work on it.
 const RECORD_GATES: &[Gate] = &[
     unusable_record,
     claim_of_another_lost,
@@ -47,8 +47,8 @@ const RECORD_GATES: &[Gate] = &[
 /// What holds for the whole object.
 const OBJECT_GATES: &[Gate] = &[object_held];
 
-/// The gates in the order in which they are asked; the first that is shut names the reason. The order matters for security: nothing of
-/// a record is asked, or told, before the instance is known to be permitted.
+/// The gates in their order; the first that is closed names the reason. The order matters for security: nothing of a record is read or
+/// shown before the instance is known to be permitted.
 fn gates(object: &ResetFacts, target: &Target, now: Timestamp) -> impl Iterator<Item = &'static Gate> {
     let is_shown = fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
     let record_gates = if object.hides_unpermitted && !is_shown { &[] } else { RECORD_GATES };
@@ -85,7 +85,7 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
     assess(object, target.reading, row, now)
 }
 
-/// What is remembered of the instance, where that decides: its memory is lost, its claim is in flight, or it is done.
+/// The decision by memory alone: it is lost, its claim is in flight, or the instance is done.
 fn remembered(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Eligibility> {
     if let Some(loss) = loss(object, target, now) {
         if may_restore(object, target, loss) {
@@ -93,7 +93,7 @@ fn remembered(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<El
             let row = memory::row_of(loss, target.instance_id, known, own_memory(object, target), now);
             return Some(Eligibility::Lost { row });
         }
-        // Until it can be written down, the row is the only one that remembers.
+        // Until the loss can be stored, the row is the only memory.
         if let Some(row) = target.before.filter(|row| row.attempts > 0) {
             return Some(settled_row(row.clone()));
         }
@@ -108,10 +108,10 @@ fn remembered(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<El
 fn unusable_record(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
     let message = match target.bad_record? {
         BadRecord::Unreadable => {
-            "its ResetRecord is stored in a form that this version of the controller cannot read; nothing is done until that is mended"
+            "this version of the controller cannot read its ResetRecord; nothing is done until a cluster admin fixes the record"
         }
         BadRecord::OfAnotherInstance => {
-            "its ResetRecord claims another instance in its spec than in its name; nothing is done until that is mended"
+            "its ResetRecord names a different instance in its spec than in its name; nothing is done until a cluster admin fixes the record"
         }
     };
     Some(Hold::new(Reason::InvalidSpec, message))
@@ -139,14 +139,15 @@ fn another_owner_at_work(_: &ResetFacts, target: &Target, _: Timestamp) -> Optio
 fn answer_outstanding(_: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
     let status = target.record?.status.as_ref()?;
     let until = status.unanswered_until.as_ref().filter(|_| !is_drained(status, now))?.0;
-    let message = format!("the outcome of an earlier request is not known, and it may be carried out until {until}");
+    let message = format!("the outcome of an earlier request is not known; ECS may still carry it out until {until}");
     Some(Hold::new(Reason::AnswerOutstanding, message).until(until))
 }
 
 fn min_restart_interval(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
     let last = target.record?.status.as_ref()?.last_restart_time.as_ref()?.0;
     let then = after(last, i64::from(object.min_restart_interval_seconds));
-    let message = format!("restarted recently; the account's minRestartIntervalSeconds holds it back until {then}");
+    let message =
+        format!("restarted recently; the account's minRestartIntervalSeconds allows the next restart at {then}");
     (then > now).then(|| Hold::new(Reason::MinRestartInterval, message).until(then))
 }
 
@@ -154,24 +155,24 @@ fn object_held(object: &ResetFacts, _: &Target, _: Timestamp) -> Option<Hold> {
     object.hold.clone()
 }
 
-/// A failure before a claim that stands until something new is asked for: it came by a deadline. What a claim came to is remembered
-/// by its record, and judged by that.
+/// A failure before a claim, by a deadline, that stays until something new is requested. The end of a claim is in its record, and is
+/// judged by that.
 fn stands_until_asked(row: &InstanceRow) -> bool {
     row.state == State::Failed && row.attempts == 0 && row.reason().is_some_and(Reason::stands_until_asked)
 }
 
-/// What is wrong with the password for an instance. By the row and not by the reading: nobody asks for readings of an instance
-/// whose password is unfit.
+/// Which rule the password breaks for an instance. Judged by the row and not by the reading: instances with an invalid password are
+/// not polled.
 fn broken(object: &ResetFacts, row: &InstanceRow) -> Option<Broken> {
     let is_windows = row.os_type.as_deref().is_some_and(|os| os.eq_ignore_ascii_case("windows"));
     object.broken.or(object.broken_on_windows.filter(|_| is_windows))
 }
 
-/// Looks at an instance that needs a run and that nothing but itself can hold back.
+/// Assesses an instance that needs a run and that only its own state can hold back.
 fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Eligibility {
     let Some(reading) = fresh(reading, now) else { return unread(object, row, now) };
     if is_unread(&row) {
-        // How long the instance itself is waited for begins now.
+        // The wait for the instance itself begins now.
         (row.state, row.state_time) = (State::Pending, None);
     }
     let Some(Hold { reason, message, .. }) = obstacle(object, &row.instance_id, reading, now) else {
@@ -190,8 +191,8 @@ fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, 
     settled_row(row)
 }
 
-/// An instance that no reading shows. Where ECS refuses to be read its row keeps the time since when it is so, and stays open: once
-/// somebody has seen to it, it goes on by itself.
+/// An instance without a reading. If ECS refuses the reads, its row keeps the time since when, and stays open: once a person has fixed
+/// the cause, it continues by itself.
 fn unread(object: &ResetFacts, mut row: InstanceRow, now: Timestamp) -> Eligibility {
     let trouble = object.read_trouble.filter(|trouble| trouble.is_for_a_person);
     if let Some(ReadHold { hold: Hold { reason, message, .. }, .. }) = trouble {
@@ -225,7 +226,7 @@ pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Readin
     reading.filter(|reading| reading.is_fresh(now))
 }
 
-/// What in the instance itself keeps it from being claimed, as a reading shows it; `None`: nothing.
+/// What in the instance itself prevents a claim, by its reading; `None`: nothing.
 fn obstacle(object: &ResetFacts, instance_id: &str, reading: &Reading, now: Timestamp) -> Option<Hold> {
     let Some(seen) = reading.seen.as_ref().filter(|seen| seen.permitted) else {
         return Some(not_shown(object, instance_id));
@@ -249,7 +250,7 @@ fn not_shown(object: &ResetFacts, instance_id: &str) -> Hold {
     if object.hides_unpermitted {
         let namespace = &object.request.owner.namespace;
         let message = format!(
-            "{instance_id} does not exist in {region}, or no rule of ECSAccount {account} covers it for namespace {namespace}; the account's owner sees which in the controller's log, and can add a rule or a tag"
+            "{instance_id} does not exist in {region}, or no rule of ECSAccount {account} covers it for namespace {namespace}; the account's owner can tell the cases apart in the controller's log, and can add a rule or a tag"
         );
         return Hold::new(Reason::InstanceNotAllowed, message);
     }
@@ -264,7 +265,9 @@ fn not_shown(object: &ResetFacts, instance_id: &str) -> Hold {
         ),
         None => Hold::new(
             Reason::InstanceNotFound,
-            format!("not found in {region}, or ECSAccount {account} may not see it"),
+            format!(
+                "not found in {region}, or ECSAccount {account} may not see it; check the id, the region and the RAM policy"
+            ),
         ),
     }
 }

@@ -26,7 +26,8 @@ pub fn between(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Vec
 fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
     let number = |status: &PasswordResetStatus| status.run.as_ref().map(|run| run.number);
     let run = after.run.as_ref().filter(|_| number(before) != number(after))?;
-    let note = format!("run {} has begun, on {} instances: {:?}", run.number, after.instances.len(), run.trigger);
+    let note =
+        format!("run {} has begun on {} instances (trigger: {:?})", run.number, after.instances.len(), run.trigger);
     Some(StatusEvent { kind: "Normal", reason: Reason::ResetRunStarted, note })
 }
 

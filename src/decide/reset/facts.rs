@@ -1,4 +1,4 @@
-//! All that the plan and the status of a `PasswordReset` rest on. Types only.
+//! The facts that the plan and the status of a `PasswordReset` are based on. Types only.
 
 use super::password_rules::Broken;
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, Requested, Run};
@@ -7,7 +7,7 @@ use crate::decide::budget::Holder;
 use crate::decide::history::Request;
 use crate::decide::{Hold, Reading};
 
-/// What the plan rests on.
+/// The facts for the plan.
 #[derive(Debug)]
 pub struct ResetFacts<'a> {
     /// The object's spec, just read.
@@ -18,14 +18,14 @@ pub struct ResetFacts<'a> {
     pub run: Option<&'a Run>,
     /// What the rows of its status answer.
     pub requested: Option<&'a Requested>,
-    /// What stands in the way of every new claim, if anything does.
+    /// What prevents every new claim, if anything does.
     pub hold: Option<Hold>,
     /// What is wrong with the password for every instance.
     pub broken: Option<Broken>,
     /// What is wrong with it for Windows instances.
     pub broken_on_windows: Option<Broken>,
-    /// Whether the account has rules, or cannot be used. An instance that is not known to be permitted is then not told from
-    /// one that does not exist: a namespace's user learns nothing of machines that are not theirs.
+    /// Whether the account has rules, or cannot be used. An instance that is not known to be permitted then looks like one that does
+    /// not exist: a namespace's user learns nothing of machines of others.
     pub hides_unpermitted: bool,
     /// Whether the account's identity may describe instances; `None`: not asked.
     pub may_describe: Option<bool>,
@@ -42,7 +42,7 @@ pub struct ResetFacts<'a> {
 pub struct ReadHold {
     /// Why, for people.
     pub hold: Hold,
-    /// Whether a person has to see to it should it last.
+    /// Whether a person must act if it lasts.
     pub is_for_a_person: bool,
 }
 
@@ -68,6 +68,6 @@ pub struct Target<'a> {
 pub enum BadRecord {
     /// It is stored in a form that this version cannot read.
     Unreadable,
-    /// Its spec claims another instance than the one that it is named after. Which is nobody's business who looks at this one.
+    /// Its spec names a different instance than its name does. The message must not reveal which.
     OfAnotherInstance,
 }

@@ -11,3 +11,5 @@ pub mod remembered;
 pub mod rows;
 pub mod runs;
 pub mod status;
+#[cfg(test)]
+mod words_tests;

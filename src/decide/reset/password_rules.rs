@@ -24,7 +24,7 @@ pub enum Broken {
     Length,
     /// A character outside the allowed ones.
     #[error(
-        "the password holds a character that ECS does not allow: {kind} {place}; allowed are letters, digits and ( ) ` ~ ! @ # $ % ^ & * - _ + = | {{ }} [ ] : ; ' < > , . ? /"
+        "the password contains a character that ECS does not allow: {kind} {place}; allowed are letters, digits and ( ) ` ~ ! @ # $ % ^ & * - _ + = | {{ }} [ ] : ; ' < > , . ? /"
     )]
     Character {
         /// What kind of character.
@@ -33,7 +33,7 @@ pub enum Broken {
         place: Place,
     },
     /// Fewer than three classes.
-    #[error("the password must hold at least three of: upper-case letters, lower-case letters, digits, specials")]
+    #[error("the password must contain at least three of: upper-case letters, lower-case letters, digits, specials")]
     Classes,
     /// A leading `/` on Windows.
     #[error("the password of a Windows instance must not start with '/'")]

@@ -16,7 +16,7 @@ use crate::decide::resolution::Decision;
 use crate::decide::row::advance;
 use crate::decide::{Hold, history, later};
 
-/// How many of those who hold a slot are named to one who waits for it.
+/// How many slot holders the row of a waiting instance names.
 const SLOT_HOLDERS_NAMED: usize = 3;
 
 /// What was decided about all instances of an object.
@@ -30,17 +30,17 @@ pub struct Plan {
     pub happened: Option<String>,
     /// The instances of which readings are wanted.
     pub watch: Vec<String>,
-    /// When to look again at the latest, if a moment is known.
+    /// When to reconcile again at the latest, if a moment is known.
     pub wake: Option<Timestamp>,
-    /// Whether the rest is left alone because too many instances failed.
+    /// Whether the rest is not started because too many instances failed.
     pub paused: bool,
-    /// The instances whose memory is lost, and is to be written down as such.
+    /// The instances whose memory is lost, which must be stored.
     pub lost: Vec<String>,
     /// The run that the status does not show yet, if one has begun.
     pub begun: Option<Begun>,
     /// The password of the run.
     pub password: RunPassword,
-    /// Whether ECS has not let instances be read for `stableStateTimeoutSeconds`, and a person has to see to it.
+    /// Whether ECS has refused reads of instances for `stableStateTimeoutSeconds`, so that a person must act.
     pub unread_for_too_long: bool,
     /// Why no slot becomes free by itself, where instances wait for one.
     pub held_up: Option<Hold>,
@@ -91,7 +91,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
                     let reason = Reason::SecretChangedDuringRun;
                     advance(&mut row, State::Pending, reason, message, now);
                 } else if plan.paused {
-                    let message = "left alone, since more instances failed than maxFailures allows; see the annotation retry-requested-at";
+                    let message = "not started: failures exceed maxFailures; fix the cause, then set the annotation ecs.password-reset.dev/retry-requested-at to continue";
                     advance(&mut row, State::Pending, Reason::PausedOnFailure, message.to_owned(), now);
                 } else if free == 0 {
                     waits_for_a_slot = true;
@@ -111,7 +111,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     plan
 }
 
-/// For the instances that wait for a slot: whether one becomes free by itself, and when that is looked at again.
+/// For the instances that wait for a slot: whether one becomes free by itself, and when to check again.
 fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: Timestamp) {
     let is_listed = |id: &&String| targets.iter().any(|target| target.instance_id == *id);
     let holders = object.slot_holders.iter().map(|holder| &holder.instance_id).filter(is_listed);
@@ -130,7 +130,7 @@ fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: 
         stay.truncate(SLOT_HOLDERS_NAMED);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         let message = format!(
-            "no slot becomes free, maxUnavailable is {}; {}{more}",
+            "no slot becomes free by itself (maxUnavailable is {}); {}{more}",
             object.spec.max_unavailable(),
             stay.join("; ")
         );
@@ -138,7 +138,7 @@ fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: 
     }
 }
 
-/// Whom an instance waits for. Somebody who wonders why nothing goes on has to know which instance to look at.
+/// The instances that hold the slots. A user who asks why nothing happens must know which instance to check.
 fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> String {
     let holders = object.slot_holders.iter().map(|holder| &holder.instance_id);
     let holders = holders.chain(claims.iter().map(|claim| &claim.instance_id));
@@ -153,7 +153,7 @@ fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> String {
 fn has_another_password(object: &ResetFacts, target: &Target, password: &RunPassword) -> Option<String> {
     if let Some(instance_id) = &password.other_in_flight {
         return Some(format!(
-            "the Secret was changed while the password of {instance_id} is being set; waiting for its end"
+            "the Secret was changed while the password of {instance_id} is being set; waiting until that claim ends"
         ));
     }
     let (now, first) = (object.request.fingerprint.as_ref()?, runs::password_for(object, target, password)?);
@@ -164,7 +164,7 @@ fn has_another_password(object: &ResetFacts, target: &Target, password: &RunPass
 pub(super) fn secret_changed(with_the_first: usize, all: usize) -> String {
     let verb = if with_the_first == 1 { "has" } else { "have" };
     format!(
-        "{with_the_first} of {all} {verb} the earlier password; set a new runID to reset all with the present one, or put the earlier value back"
+        "the Secret was changed during the run: {with_the_first} of {all} instances {verb} the earlier password; set a new runID to reset all with the current one, or put the earlier value back"
     )
 }
 

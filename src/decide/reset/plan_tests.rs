@@ -180,7 +180,7 @@ fn nothing_is_claimed_without_a_fresh_reading() {
 }
 
 #[test]
-fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
+fn unstable_instance_fails_at_the_deadline() {
     let (spec, request, run) = (spec(1), request(), run());
     let starting = reading(Power::Transitional("Starting".to_owned()));
     let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
@@ -205,7 +205,7 @@ fn an_unstable_instance_is_waited_for_until_the_deadline_and_then_fails() {
 }
 
 #[test]
-fn what_ecs_does_not_show_is_told_apart_by_what_the_identity_may() {
+fn absent_instance_is_told_apart_by_describe_permission() {
     let (spec, request, run) = (spec(1), request(), run());
     let nothing = Reading { seen: None, ..reading(Power::Running) };
     for (may_describe, reason) in
@@ -234,7 +234,7 @@ fn not_permitted() -> Vec<Reading> {
 }
 
 #[test]
-fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exist() {
+fn unpermitted_instance_looks_missing_under_rules() {
     let (spec, request, run) = (spec(1), request(), run());
     let bad = Some(BadRecord::OfAnotherInstance);
     let busy = claimed();
@@ -285,7 +285,7 @@ fn where_the_account_has_rules_what_is_not_permitted_looks_as_if_it_did_not_exis
 }
 
 #[test]
-fn an_instance_that_is_not_permitted_is_not_claimed_even_unveiled() {
+fn unpermitted_instance_is_not_claimed_even_if_shown() {
     let (spec, request) = (spec(1), request());
     for reading in not_permitted() {
         let object = ResetFacts { hides_unpermitted: true, ..object(&spec, &request) };
@@ -294,7 +294,7 @@ fn an_instance_that_is_not_permitted_is_not_claimed_even_unveiled() {
 }
 
 #[test]
-fn an_instance_that_is_not_permitted_fails_at_the_deadline_and_is_tried_again_when_asked() {
+fn unpermitted_instance_fails_at_deadline_until_retry() {
     let (spec, request, run) = (spec(1), request(), run());
     let guarded = ResetFacts {
         hides_unpermitted: true,
@@ -322,7 +322,7 @@ fn an_instance_that_is_not_permitted_fails_at_the_deadline_and_is_tried_again_wh
 }
 
 #[test]
-fn a_permitted_instance_that_waits_stays_in_sight_where_the_account_has_rules() {
+fn waiting_permitted_instance_is_still_read_under_rules() {
     let (spec, request, running) = (spec(1), request(), reading(Power::Running));
     let mut foreign = claimed();
     foreign.spec.owner = owner("other");
@@ -374,7 +374,7 @@ fn more_failures_than_allowed_pause_the_rest() {
 }
 
 #[test]
-fn an_unknown_outcome_pauses_the_rest_until_the_retry_annotation() {
+fn unknown_outcome_pauses_the_rest_until_retry() {
     let (spec, request, running, mut record) = (spec(2), request(), reading(Power::Running), completed());
     record.status.as_mut().unwrap().completed[0].row = row(State::Unknown);
     let paused = |request: &Request| {
@@ -473,7 +473,7 @@ fn an_unanswered_request_holds_back_the_next_claim() {
 }
 
 #[test]
-fn what_is_done_is_left_alone_and_shows_when_another_has_since_reset_it() {
+fn done_instance_shows_when_another_object_resets_it() {
     let (spec, request, running, mut record) = (spec(1), request(), reading(Power::Running), completed());
     let state = |record: &ResetRecord| {
         let mut targets = targets(&spec, Some(&running));
@@ -520,7 +520,7 @@ fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
 }
 
 #[test]
-fn an_unknown_is_not_superseded_by_a_password_that_was_set_before_it() {
+fn unknown_is_not_superseded_by_an_earlier_password() {
     let (spec, request, running) = (spec(1), request(), reading(Power::Running));
     let unknown = InstanceRow { state_time: Some(Time(at(2))), ..row(State::Unknown) };
     let set = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
@@ -540,7 +540,7 @@ fn an_unknown_is_not_superseded_by_a_password_that_was_set_before_it() {
 }
 
 #[test]
-fn a_claim_that_failed_is_tried_again_with_another_password_whatever_it_failed_of() {
+fn failed_claim_is_retried_with_another_password() {
     let (spec, request, running, run, mut record) = (spec(1), request(), reading(Power::Running), run(), completed());
     for reason in [Reason::NotPermitted, Reason::StableStateTimeout, Reason::PasswordRefused] {
         let failed = InstanceRow { reason: reason.to_string(), ..row(State::Failed) };
@@ -565,7 +565,7 @@ fn a_claim_that_failed_is_tried_again_with_another_password_whatever_it_failed_o
 }
 
 #[test]
-fn a_record_that_was_lost_and_made_for_another_owner_starts_nothing_for_those_who_were_done() {
+fn record_recreated_for_another_owner_starts_nothing() {
     let (spec, request, running, run, done) =
         (spec(1), request(), reading(Power::Running), run(), row(State::InEffect));
     let mut record = completed();
@@ -636,9 +636,9 @@ fn a_block_holds_back_what_has_not_begun() {
 }
 
 #[test]
-fn an_instance_whose_record_cannot_be_gone_by_takes_no_slot_from_the_others() {
+fn unusable_record_takes_no_slot_from_other_instances() {
     let (spec, request, reading) = (spec(4), request(), reading(Power::Running));
-    for (bad, says) in [(BadRecord::Unreadable, "cannot read"), (BadRecord::OfAnotherInstance, "another instance")] {
+    for (bad, says) in [(BadRecord::Unreadable, "cannot read"), (BadRecord::OfAnotherInstance, "different instance")] {
         let mut targets = targets(&spec, Some(&reading));
         targets[0].bad_record = Some(bad);
         let plan = plan(&object(&spec, &request), &targets, at(0));
@@ -666,7 +666,7 @@ fn decided(text: &str) -> Request {
 }
 
 #[test]
-fn an_unknown_is_claimed_again_only_when_a_person_has_it_restarted_and_only_once() {
+fn unknown_is_claimed_once_more_only_by_restart_again() {
     let (spec, running, mut record) = (spec(1), reading(Power::Running), unknown_record());
     let plan_for = |record: &ResetRecord, request: &Request| {
         let target = Target { record: Some(record), ..targets(&spec, Some(&running)).remove(0) };
@@ -696,7 +696,7 @@ fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
 }
 
 #[test]
-fn slots_that_do_not_become_free_hold_up_the_object_and_say_whose_they_are() {
+fn held_slots_stall_the_object_and_name_their_holders() {
     let (spec, request, running) = (spec(3), request(), reading(Power::Running));
     let plan_with = |holders: &[Holder]| {
         plan(&ResetFacts { slot_holders: holders, ..object(&spec, &request) }, &targets(&spec, Some(&running)), at(1))
@@ -704,8 +704,7 @@ fn slots_that_do_not_become_free_hold_up_the_object_and_say_whose_they_are() {
     let stays = |id| holder(id, Outlook::Stays("it is Stopped; start it".to_owned()));
     let held = plan_with(&[stays("i-bp1a0000"), stays("i-y")]).held_up.unwrap();
     assert_eq!(held.reason, Reason::SlotHeld);
-    let message =
-        "no slot becomes free, maxUnavailable is 2; i-bp1a0000: it is Stopped; start it; i-y: it is Stopped; start it";
+    let message = "no slot becomes free by itself (maxUnavailable is 2); i-bp1a0000: it is Stopped; start it; i-y: it is Stopped; start it";
     assert_eq!(held.message, message);
     // One of two goes on.
     let until = holder("i-y", Outlook::FreesUntil(at(77)));
@@ -717,7 +716,7 @@ fn slots_that_do_not_become_free_hold_up_the_object_and_say_whose_they_are() {
 }
 
 #[test]
-fn a_slot_stays_held_once_readings_m_apart_do_not_show_the_instance_running() {
+fn slot_stays_held_if_readings_m_apart_show_not_running() {
     let mut record = unknown_record();
     record.status.as_mut().unwrap().unanswered_until = None;
     record.status.as_mut().unwrap().row.as_mut().unwrap().state_time = Some(Time(at(100)));

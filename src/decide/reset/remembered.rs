@@ -49,7 +49,7 @@ pub(super) fn done<'a>(
     Some((row, retry))
 }
 
-/// The second memory, the object's own status: for a record that is lost, or that was made anew for another owner since.
+/// The second memory, the object's own status: for a record that is lost, or that was created again for another owner.
 fn in_status<'a>(object: &'a ResetFacts, target: &'a Target) -> Option<(InstanceRow, Option<&'a String>)> {
     let requested = object.requested?;
     let row = target.before.filter(|row| row.state.has_ended() && !row.reason().is_some_and(Reason::is_of_object))?;
@@ -74,7 +74,7 @@ pub(super) fn decision_counts_at(object: &ResetFacts, targets: &[Target], now: T
 }
 
 /// When another owner has set a password after `owner` has: by a later entry, or by the claim in progress. A record without an
-/// entry of `owner` was made anew, so all of it is later.
+/// entry of `owner` was created again, so all of it is later.
 fn reset_since(
     record: &ResetRecord,
     completed: &[OwnerHistory],
@@ -87,7 +87,7 @@ fn reset_since(
     // The order is that of the ends. One that has ended later without a password may have set its last one before.
     let later = completed.iter().skip(own.map_or(0, |own| own + 1));
     let mut theirs = later.filter_map(|entry| entry.last_password_set_time.as_ref());
-    // Where it is not known whether a password was set, none was after the end.
+    // If the time is unknown, the end of the claim is the latest it can have been.
     let ours = entry.and_then(|entry| entry.row.password_set_time.as_ref().or(entry.row.state_time.as_ref()));
     theirs.find(|theirs| ours.is_none_or(|ours| theirs.0 >= ours.0)).or(in_progress).map(|theirs| theirs.0)
 }
@@ -103,7 +103,7 @@ pub fn own_memory<'a>(object: &ResetFacts<'a>, target: &Target<'a>) -> OwnMemory
     }
 }
 
-/// What happened to the memory of an instance. Not a word of a record to an object that may not know the instance.
+/// What happened to the memory of an instance. Nothing of a record is shown to an object that may not know the instance.
 #[must_use]
 pub fn loss(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Loss> {
     let loss = memory::loss(target.record, own_memory(object, target)).filter(|_| target.bad_record.is_none())?;
@@ -113,7 +113,7 @@ pub fn loss(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Loss
     (!object.hides_unpermitted || is_known || is_shown()).then_some(loss)
 }
 
-/// Whether a loss may be written into the record. Not while another object's claim goes on, unless that is what is damaged.
+/// Whether a loss may be written into the record: not while another object's claim is in flight, unless that claim is damaged.
 #[must_use]
 pub fn may_restore(object: &ResetFacts, target: &Target, loss: Loss) -> bool {
     let is_busy = |record: &ResetRecord| !record.phase().has_ended() && !record.spec.owner.is(&object.request.owner);

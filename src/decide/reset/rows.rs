@@ -53,7 +53,7 @@ fn planned_action(policy: RestartPolicy, seen: &InstanceView) -> PlannedAction {
     }
 }
 
-/// The row of an instance that could not be claimed, although nothing of its own stood in the way.
+/// The row of an instance that could not be claimed for a reason outside the instance.
 #[must_use]
 pub fn unclaimed_row(claim: &NewClaim, reason: Reason, message: String, now: Timestamp) -> InstanceRow {
     let mut row = claim.row.clone();
@@ -61,7 +61,8 @@ pub fn unclaimed_row(claim: &NewClaim, reason: Reason, message: String, now: Tim
     row
 }
 
-/// Shows in the rows of claims whose next call needs the account why it is not made: the record says only what ECS answered last.
+/// Shows why the next call is not made, in the rows of claims whose next call needs the account. The record only has the last answer
+/// of ECS.
 pub fn hold_up(rows: &mut [InstanceRow], account: &Hold) {
     for row in rows.iter_mut().filter(|row| matches!(row.state, State::SettingPassword | State::PasswordSet)) {
         account.reason.as_str().clone_into(&mut row.reason);

@@ -2,7 +2,7 @@
 //!
 //! | situation | Ready | Reconciling | Stalled | Succeeded |
 //! |---|---|---|---|---|
-//! | working, waiting, suspended, or trouble that is retried | Unknown | True | – | Unknown |
+//! | working, waiting, suspended, or a problem that is retried | Unknown | True | – | Unknown |
 //! | done | True | – | – | True |
 //! | a person must act | False | – | True | False |
 
@@ -22,12 +22,12 @@ use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, State
 use crate::decide::history::Request;
 use crate::decide::{Hold, later};
 
-/// What the status is made of.
+/// The facts for the status.
 #[derive(Debug)]
 pub struct StatusFacts<'a> {
     /// The object's generation.
     pub generation: Option<i64>,
-    /// The status as it stands.
+    /// The present status.
     pub before: &'a PasswordResetStatus,
     /// What the object asks for.
     pub request: &'a Request,
@@ -39,7 +39,7 @@ pub struct StatusFacts<'a> {
     pub account_name: &'a str,
     /// What is wrong with the account, if anything.
     pub account_trouble: Option<&'a Hold>,
-    /// How long the account's trouble may last before a person is asked; `None`: it passes by itself.
+    /// How long the account's problem may last before the object is stalled; `None`: it passes by itself.
     pub account_patience: Option<SignedDuration>,
     /// What is wrong with the Secret, if anything.
     pub secret_trouble: Option<&'a Hold>,
@@ -51,9 +51,9 @@ pub struct StatusFacts<'a> {
     pub out_of_sync: &'a [String],
     /// Whether the password of some instance cannot be compared with what the Secret holds.
     pub uncompared: bool,
-    /// Trouble with looking at instances, in our own words.
+    /// Why instances cannot be read, in our own words.
     pub poll_trouble: Option<&'a ReadHold>,
-    /// How long what is for a person may last before one is asked.
+    /// How long a problem for a person may last before the object is stalled.
     pub patience: SignedDuration,
     /// What was decided about the instances.
     pub plan: &'a Plan,
@@ -115,7 +115,7 @@ pub fn count(rows: &[InstanceRow]) -> Counts {
     counts
 }
 
-/// What a line of the table goes by.
+/// The facts for a line of the table.
 struct Progress<'a> {
     facts: &'a StatusFacts<'a>,
     counts: &'a Counts,
@@ -176,7 +176,7 @@ fn paused_on_failure(progress: &Progress) -> Option<Summary> {
     let Progress { facts, open, .. } = progress;
     let message = || {
         format!(
-            "{}; the other {} are left alone (maxFailures). Mend the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
+            "{}; other instances not started because of maxFailures: {}. Fix the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
             failures(&facts.plan.rows),
             open.len()
         )
@@ -185,7 +185,7 @@ fn paused_on_failure(progress: &Progress) -> Option<Summary> {
 }
 
 fn suspended(progress: &Progress) -> Option<Summary> {
-    let message = || format!("suspended; instances not begun: {}", progress.open.len());
+    let message = || format!("suspended; instances not started: {}", progress.open.len());
     (progress.facts.suspended && progress.only_waits()).then(|| Summary::working(Reason::Suspended, message()))
 }
 
@@ -205,7 +205,7 @@ fn held(progress: &Progress) -> Option<Summary> {
         (true, _) if only_waits => Summary::needs_person(reason, message),
         (false, true) if only_waits => {
             let seconds = facts.patience.as_secs();
-            let message = format!("{message}; it has been so for {seconds} s, and is tried again by itself");
+            let message = format!("{message}; this has lasted for {seconds} s; the controller keeps retrying");
             Summary::needs_person(reason, message)
         }
         _ => Summary::retrying(reason, message),
@@ -233,7 +233,7 @@ fn at_work(progress: &Progress) -> Option<Summary> {
     Some(Summary::working(reason, message))
 }
 
-/// What is in the way of an object that is not done, whoever it may be.
+/// The first hold of an object that is not done: of its account, its Secret, its reads or a row.
 fn first_hold(facts: &StatusFacts) -> Option<Hold> {
     // The first row with the reason of the lowest rank among those that are wanted.
     let of_row = |wanted: fn(u8) -> bool| {
@@ -255,7 +255,7 @@ fn first_hold(facts: &StatusFacts) -> Option<Hold> {
         .or_else(|| Some(facts.poll_trouble?.hold.clone()))
 }
 
-/// Whether the account has not been usable for so long that a person is asked.
+/// Whether the account has been unusable for so long that a person must act.
 fn account_lasts(facts: &StatusFacts, now: Timestamp) -> bool {
     let before = find(&facts.before.conditions, conditions::ACCOUNT_READY);
     let since =
@@ -304,7 +304,7 @@ fn unresolved(facts: &StatusFacts, counts: &Counts) -> &'static str {
     if facts.request.resolution.is_none() {
         return ". The annotation resolve-unknown must be <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain";
     }
-    ". The annotation resolve-unknown counts only for a claim that is Unknown after a restart request and of which no copy can be carried out any more"
+    ". The annotation resolve-unknown counts only for a claim that is Unknown after a restart request or a loss of memory, once no copy of a request can still be carried out"
 }
 
 /// The instances that failed or whose outcome is unknown, by name; not more than three in full.
@@ -367,9 +367,9 @@ fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
     let (status, reason, message) = if !missing.is_empty() {
         (ConditionStatus::False, Reason::TargetsNotFound, format!("not found, or not allowed: {}", missing.join(", ")))
     } else if unseen {
-        (ConditionStatus::Unknown, Reason::NotChecked, "not all instances were looked at yet".to_owned())
+        (ConditionStatus::Unknown, Reason::NotChecked, "not all instances have been read yet".to_owned())
     } else {
-        (ConditionStatus::True, Reason::TargetsResolved, format!("{} instances", rows.len()))
+        (ConditionStatus::True, Reason::TargetsResolved, format!("instances found: {}", rows.len()))
     };
     ConditionUpdate { kind: conditions::TARGETS_RESOLVED, status, reason, message }
 }
@@ -384,15 +384,19 @@ fn secret_in_sync(facts: &StatusFacts) -> ConditionUpdate {
         } else {
             "set a new runID to reset them"
         };
-        let message = format!("the Secret was changed since these were reset: {ids}; {next}");
+        let message = format!("the Secret was changed after these instances were reset: {ids}; {next}");
         (ConditionStatus::False, Reason::SecretChanged, message)
     } else if !rows.iter().any(|row| row.state.has_ended() && row.password_set_time.is_some()) {
-        let message = "no instance has a password of this object yet".to_owned();
+        let message = "no instance has received a password from this object yet".to_owned();
         (ConditionStatus::Unknown, Reason::NotChecked, message)
     } else if facts.request.fingerprint.is_none() || facts.uncompared || has_superseded(facts) {
-        (ConditionStatus::Unknown, Reason::NotChecked, "the Secret could not be compared".to_owned())
+        (
+            ConditionStatus::Unknown,
+            Reason::NotChecked,
+            "the Secret cannot be compared with the passwords of all instances".to_owned(),
+        )
     } else {
-        let message = "instances that are done have the password that the Secret holds".to_owned();
+        let message = "all instances that are done have the password in the Secret".to_owned();
         (ConditionStatus::True, Reason::SecretInSync, message)
     };
     ConditionUpdate { kind: conditions::SECRET_IN_SYNC, status, reason, message }

@@ -99,7 +99,7 @@ fn every_situation_has_its_conditions() {
 }
 
 #[test]
-fn trouble_that_is_retried_is_named_by_ready_and_flagged_by_reconciling() {
+fn retried_hold_shows_in_ready_and_reconciling() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let hold = Hold::new(Reason::SecretNotFound, "no Secret");
     let facts = StatusFacts { secret_trouble: Some(&hold), ..facts(&before, &request, &plan) };
@@ -118,7 +118,7 @@ fn a_namespace_that_is_not_allowed_needs_a_person() {
 }
 
 #[test]
-fn instances_that_may_not_be_read_need_a_person_and_those_that_cannot_be_do_not() {
+fn refused_reads_need_a_person_and_failed_reads_do_not() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let show = |reason| {
         let hold = Hold::new(reason, "refused");
@@ -131,7 +131,7 @@ fn instances_that_may_not_be_read_need_a_person_and_those_that_cannot_be_do_not(
 }
 
 #[test]
-fn a_run_is_counted_when_something_new_is_needed_and_not_otherwise() {
+fn run_is_counted_only_when_something_new_is_needed() {
     let mut before = PasswordResetStatus::default();
     let mut see = |request: &Request, state: State, is_claimed: bool| {
         let begun = is_claimed.then_some(Begun { time: at(0), adds_instances: false });
@@ -165,7 +165,7 @@ fn a_run_is_counted_when_something_new_is_needed_and_not_otherwise() {
 }
 
 #[test]
-fn the_secret_is_in_sync_only_where_every_password_can_be_compared() {
+fn secret_is_in_sync_only_if_all_passwords_are_comparable() {
     let (before, fingerprint) =
         (PasswordResetStatus::default(), Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() });
     let request = Request { fingerprint: Some(fingerprint), ..request("1") };
@@ -198,7 +198,7 @@ fn counts_and_progress_follow_the_rows() {
 }
 
 #[test]
-fn a_read_refused_for_long_asks_a_person_once_nothing_is_at_work() {
+fn long_refused_read_asks_a_person_when_idle() {
     let (before, request) = (PasswordResetStatus::default(), request("1"));
     let hold = Hold::new(Reason::ReadRefused, "cn-hangzou: InvalidRegionId.NotFound");
     let trouble = ReadHold { hold, is_for_a_person: true };
@@ -236,7 +236,7 @@ fn an_account_that_stays_unusable_asks_a_person() {
 }
 
 #[test]
-fn an_object_whose_slots_do_not_become_free_is_stalled_once_nothing_else_goes_on() {
+fn object_without_free_slots_stalls_once_idle() {
     let (before, request) = (PasswordResetStatus::default(), request("1"));
     let hold = Hold::new(Reason::SlotHeld, "no slot");
     let show = |rows| {

@@ -71,7 +71,7 @@ pub enum DescribeError {
     #[error("{0}")]
     NotReady(String),
     /// Pages without end.
-    #[error("DescribeInstances did not end after {0} pages; it is asked again")]
+    #[error("DescribeInstances did not end after {0} pages; the controller tries again")]
     Endless(usize),
     /// ECS refused it, or did not answer.
     #[error(transparent)]

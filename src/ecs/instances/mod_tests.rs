@@ -192,7 +192,7 @@ async fn a_change_of_tags_wakes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fresh_look_wakes_once_and_only_when_it_was_sent_late_enough() {
+async fn fresh_reading_wakes_once_if_sent_late_enough() {
     let mut world = World::new(&[("i-1", Running)]);
     world.ask("a", &["i-1"], Some(second(6)));
     assert_eq!(world.pass(Duration::ZERO).await, ["a"], "the first look is a change");
@@ -238,7 +238,7 @@ async fn a_reader_that_panicked_is_started_again_by_the_next_ask() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_asked_for_is_forgotten_and_since_never_bridges_the_gap() {
+async fn unpolled_readings_are_forgotten_and_since_has_no_gap() {
     let mut world = World::new(&[("i-1", Running), ("i-2", Running)]);
     world.ask("a", &["i-1"], None);
     world.ask("b", &["i-2"], None);
@@ -288,7 +288,7 @@ async fn many_instances_are_read_a_hundred_a_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_poisons_the_call_is_found_and_then_asked_for_alone() {
+async fn poisonous_instance_is_found_and_read_alone() {
     let ids: Vec<String> = (0..100).map(|number| format!("i-{number:03}")).collect();
     let mut world = World::new(&[]);
     for id in &ids {

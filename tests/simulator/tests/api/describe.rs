@@ -79,7 +79,7 @@ fn filters_must_all_hold() {
 }
 
 #[test]
-fn what_a_key_may_not_read_looks_like_what_does_not_exist_until_asked_with_dry_run() {
+fn unreadable_instance_looks_missing_without_a_dry_run() {
     let key = AccessKey::testing().deny("DescribeInstances", Some("i-0001"));
     let mut world = World::new(Config { access_keys: vec![key], ..fleet(3) });
     assert_eq!(ids(&world.describe(&[])), ["i-0000", "i-0002"]);

@@ -43,7 +43,7 @@ fn a_password_waits_for_the_reboot_and_arrives_intact() {
 }
 
 #[test]
-fn start_time_has_minutes_and_follows_a_reboot_unless_told_not_to() {
+fn start_time_has_minutes_and_follows_reboots_by_default() {
     for (follows, expected) in [(true, "2026-11-24T05:22Z"), (false, "2026-11-24T04:21Z")] {
         let mut instance = Instance::running(ID, REGION).rebooting(30.0, 30.0);
         instance.start_time_follows_reboot = follows;
@@ -59,7 +59,7 @@ fn start_time_has_minutes_and_follows_a_reboot_unless_told_not_to() {
 }
 
 #[test]
-fn a_stopped_instance_takes_a_password_and_applies_it_when_started() {
+fn stopped_instance_applies_its_password_when_started() {
     let mut world = world(Instance::stopped(ID, REGION));
     assert_eq!(world.modify(ID, PASSWORD).status, 200);
     assert_eq!(world.reboot(ID).code(), "IncorrectInstanceStatus");
@@ -126,7 +126,7 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn a_security_lock_refuses_everything_and_a_financial_one_only_power() {
+fn security_lock_refuses_all_and_financial_lock_power_only() {
     let mut world = World::new(
         Config::default()
             .with(Instance::running("i-s", REGION).locked("security"))

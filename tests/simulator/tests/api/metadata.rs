@@ -91,7 +91,7 @@ fn another_code_than_success_comes_without_credentials() {
 }
 
 #[test]
-fn the_same_credentials_are_given_until_their_last_quarter_or_their_end() {
+fn same_credentials_are_given_until_their_last_quarter() {
     let mut world = world();
     let token = token(&mut world, "21600");
     let key = |world: &mut World| {

@@ -71,7 +71,7 @@ fn published_vectors_are_signed_alike() {
 }
 
 #[test]
-fn a_right_signature_is_admitted_from_the_body_and_from_the_query() {
+fn right_signature_is_admitted_in_body_and_query() {
     let mut world = World::new(Config::default());
     assert_eq!(world.ask("GetCallerIdentity", &[]).body["AccountId"], "1234567890123456");
     let parameters = world.parameters("GetCallerIdentity", &[]);
@@ -83,7 +83,7 @@ fn a_right_signature_is_admitted_from_the_body_and_from_the_query() {
 }
 
 #[test]
-fn a_wrong_secret_is_refused_with_the_string_to_sign_and_changes_nothing() {
+fn wrong_secret_is_refused_with_the_string_to_sign() {
     let mut world = World::new(Config::default().with(Instance::running("i-a", crate::client::REGION)));
     world.key.1 = "wrong".to_owned();
     let got = world.modify("i-a", "Abcdef1!%");
@@ -197,7 +197,7 @@ fn errors_are_xml_unless_json_was_asked_for() {
 }
 
 #[test]
-fn every_answer_has_ecs_s_date_and_a_request_id_that_the_journal_knows() {
+fn every_answer_has_a_date_and_a_journaled_request_id() {
     let mut world = World::new(Config::default());
     let got = world.ask("GetCallerIdentity", &[]);
     assert_eq!(got.headers["date"], "Tue, 24 Nov 2026 05:21:07 GMT");

@@ -57,7 +57,7 @@ fn parameters_are_taken_from_the_form_and_from_the_query() {
 }
 
 #[test]
-fn a_wrong_secret_an_altered_body_and_an_altered_query_are_refused() {
+fn wrong_secret_and_altered_body_or_query_are_refused() {
     let mut world = world();
     let signed = modify(&world);
     let got = send(&mut world, signed, "wrong");
@@ -102,7 +102,7 @@ fn every_acs_header_must_be_signed() {
 }
 
 #[test]
-fn a_request_of_version_1_is_judged_by_its_parameters_whatever_its_headers_say() {
+fn version_1_request_is_judged_by_its_parameters() {
     let mut world = world();
     let parameters = world.parameters("ModifyInstanceAttribute", &[("InstanceId", ID), ("Password", "Abcdef1!")]);
     let mut request = crate::client::post(&world.sign(parameters));

@@ -40,7 +40,7 @@ fn with_oidc(world: &mut World, token: &str, own: &[(&str, &str)]) -> Got {
 }
 
 #[test]
-fn a_session_belongs_to_the_account_and_the_permissions_of_its_role() {
+fn session_has_account_and_permissions_of_its_role() {
     let role = Role::new(ROLE).trusting("testid").deny("RebootInstance", None);
     let mut world = world_with(role);
     assert_eq!(world.describe(&[]).len(), 1);

@@ -10,7 +10,7 @@ fn watch_path(after: u64) -> String {
 }
 
 #[test]
-fn a_watch_shows_every_change_after_its_version_in_order_and_once() {
+fn watch_shows_each_later_change_once_in_order() {
     let mut client = Client::new();
     client.add(WIDGETS, "before", 1);
     let mut watch = client.watch(&watch_path(client.server.version()));
@@ -39,7 +39,7 @@ fn a_watch_may_begin_in_the_past() {
 }
 
 #[test]
-fn a_cache_that_lags_shows_again_what_was_before_and_leaves_nothing_out() {
+fn lagging_cache_repeats_old_state_and_misses_nothing() {
     let mut client = Client::new();
     let versions = ["a", "b", "c"].map(|name| version(&client.add(WIDGETS, name, 1)));
     let begin = |client: &mut Client, asked: u64, past: u64| {
@@ -62,7 +62,7 @@ fn without_a_version_a_watch_begins_with_what_is_there() {
 }
 
 #[test]
-fn a_bookmark_comes_every_minute_to_whoever_asked_and_tells_the_version() {
+fn bookmark_comes_every_minute_with_the_version() {
     let mut client = Client::new();
     client.add(WIDGETS, "a", 1);
     let mut watch = client.watch(&watch_path(client.server.version()));

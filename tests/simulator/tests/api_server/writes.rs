@@ -30,7 +30,7 @@ fn a_new_object_gets_what_only_the_server_gives() {
 }
 
 #[test]
-fn the_same_name_twice_is_refused_and_so_is_a_name_that_is_missing() {
+fn duplicate_and_missing_names_are_refused() {
     let mut client = Client::new();
     client.add(WIDGETS, "a", 1);
     let again = client.create(WIDGETS, &json!({"metadata": {"name": "a"}, "spec": {"size": 9}}));
@@ -42,7 +42,7 @@ fn the_same_name_twice_is_refused_and_so_is_a_name_that_is_missing() {
 }
 
 #[test]
-fn a_status_that_comes_with_a_new_object_is_dropped_for_the_default_unless_it_is_part_of_the_document() {
+fn status_of_new_object_is_dropped_unless_in_the_document() {
     let mut client = Client::new();
     let body = json!({"metadata": {"name": "a"}, "status": {"phase": "Mine"}});
     assert_eq!(client.create(WIDGETS, &body).1["status"], json!({"phase": "New"}));
@@ -80,7 +80,7 @@ fn an_object_that_was_created_again_is_another_one() {
 }
 
 #[test]
-fn the_generation_counts_changes_of_content_and_the_version_every_change() {
+fn generation_counts_content_changes_and_version_all() {
     let mut client = Client::new();
     for (resource, status_counts) in [(WIDGETS, false), (RECORDS, true)] {
         let generation = |(code, object): (u16, Value)| {
@@ -143,7 +143,7 @@ fn a_write_that_changes_nothing_makes_no_version() {
 }
 
 #[test]
-fn a_merge_patch_adds_changes_and_removes_and_may_name_a_version() {
+fn merge_patch_adds_changes_removes_and_may_name_version() {
     let mut client = Client::new();
     client.add(WIDGETS, "a", 1);
     let a = path(WIDGETS, "a");
@@ -155,7 +155,7 @@ fn a_merge_patch_adds_changes_and_removes_and_may_name_a_version() {
 }
 
 #[test]
-fn a_secret_may_be_replaced_without_a_version_and_a_lease_may_not() {
+fn secret_replace_needs_no_version_but_lease_replace_does() {
     let mut client = Client::new();
     let body = json!({"metadata": {"name": "x"}});
     for (resource, code) in

@@ -1,0 +1,410 @@
+//! What a `PasswordReset` says: its rows before a claim, its conditions, its events, and what is wrong with a password.
+
+use std::slice;
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::eligibility::is_unread;
+use super::facts::{BadRecord, ReadHold, ResetFacts, Target};
+use super::password_rules::{self, Broken, Kind, LineBreak, Place};
+use super::plan::{Plan, plan};
+use super::runs::RunPassword;
+use super::status::{StatusFacts, status};
+use super::{events, rows};
+use crate::api::Reason;
+use crate::api::conditions::{self, find};
+use crate::api::password_reset::{
+    InstanceRow, PasswordResetSpec, PasswordResetStatus, PasswordSecretRef, Requested, RestartSpec, Run, State, Trigger,
+};
+use crate::api::reset_record::{Fingerprint, OwnerHistory, Phase, ResetRecord};
+use crate::decide::budget::{Holder, Outlook};
+use crate::decide::fixtures::{at, claimed, owner, reading, row};
+use crate::decide::history::{self, Request};
+use crate::decide::resolution::Resolution;
+use crate::decide::words_tests::Words;
+use crate::decide::{Hold, Power, Reading};
+
+fn spec(instances: usize) -> PasswordResetSpec {
+    PasswordResetSpec {
+        account_ref: None,
+        region_id: "cn-hangzhou".to_owned(),
+        instance_ids: (0..instances).map(|n| format!("i-bp1a{n:04}")).collect(),
+        password_secret_ref: PasswordSecretRef { name: "pw".to_owned(), key: None },
+        run_id: None,
+        suspend: None,
+        restart: Some(RestartSpec { max_unavailable: Some(IntOrString::Int(2)), ..RestartSpec::default() }),
+        max_failures: None,
+        stable_state_timeout_seconds: Some(60),
+    }
+}
+
+fn fingerprint(value: &str) -> Fingerprint {
+    Fingerprint { key_id: "k1".to_owned(), value: value.to_owned() }
+}
+
+fn request() -> Request {
+    Request {
+        owner: owner("web"),
+        tokens: vec!["run:1".to_owned()],
+        retry: None,
+        fingerprint: Some(fingerprint("f")),
+        resolution: None,
+    }
+}
+
+fn object<'a>(spec: &'a PasswordResetSpec, request: &'a Request) -> ResetFacts<'a> {
+    ResetFacts {
+        spec,
+        request,
+        run: None,
+        requested: None,
+        hold: None,
+        broken: None,
+        broken_on_windows: None,
+        hides_unpermitted: false,
+        may_describe: None,
+        read_trouble: None,
+        slot_holders: &[],
+        min_restart_interval_seconds: 600,
+    }
+}
+
+fn target<'a>(instance_id: &'a str, reading: Option<&'a Reading>) -> Target<'a> {
+    Target { instance_id, record: None, bad_record: None, claimed_by_another: false, before: None, reading }
+}
+
+fn running() -> Reading {
+    reading(0, -600, Power::Running, -600)
+}
+
+/// The record of another object's claim that has ended.
+fn of_another() -> ResetRecord {
+    let mut record = claimed();
+    record.spec.owner = owner("other");
+    let ended = InstanceRow { password_set_time: Some(Time(at(0))), ..row(State::InEffect) };
+    let status = record.status.as_mut().unwrap();
+    status.phase = Phase::InEffect;
+    status.unanswered_until = None;
+    status.row = Some(ended.clone());
+    status.completed = history::complete(&[], &record.spec, ended);
+    record
+}
+
+fn holder(instance_id: &str, outlook: Outlook) -> Holder {
+    Holder { instance_id: instance_id.to_owned(), outlook }
+}
+
+fn read_hold(reason: Reason, message: &str) -> ReadHold {
+    ReadHold { hold: Hold::new(reason, message), is_for_a_person: true }
+}
+
+#[test]
+fn words_of_rows_before_a_claim() {
+    let mut words = Words::of("rows");
+    let (spec, request, running) = (spec(1), request(), running());
+    let of = |facts: &ResetFacts, target: Target| plan(facts, &[target], at(0)).rows.remove(0);
+    let facts = || object(&spec, &request);
+    let id = spec.instance_ids[0].as_str();
+    let seen = || target(id, Some(&running));
+    words.row("nothing in the way", &of(&facts(), seen()));
+
+    // The gates, in their order.
+    for bad in [BadRecord::Unreadable, BadRecord::OfAnotherInstance] {
+        words.row(&format!("record {bad:?}"), &of(&facts(), Target { bad_record: Some(bad), ..seen() }));
+    }
+    let with_record = |record: &ResetRecord| of(&facts(), Target { record: Some(record), ..seen() });
+    let mut record = of_another();
+    record.status.as_mut().unwrap().phase = Phase::Unrecognized;
+    words.row("record in an unknown phase", &with_record(&record));
+    let mut record = claimed();
+    record.spec.owner = owner("other");
+    words.row("another object at work", &with_record(&record));
+    let mut record = of_another();
+    record.status.as_mut().unwrap().unanswered_until = Some(Time(at(900)));
+    words.row("an answer is outstanding", &with_record(&record));
+    let mut record = of_another();
+    record.status.as_mut().unwrap().last_restart_time = Some(Time(at(-60)));
+    words.row("restarted recently", &with_record(&record));
+    let hold = Some(Hold::new(Reason::Suspended, "<the message of the object's hold>"));
+    words.row("object held", &of(&ResetFacts { hold, ..facts() }, seen()));
+
+    // The password.
+    let broken = Some(Broken::Length);
+    words.row("password unfit", &of(&ResetFacts { broken, ..facts() }, seen()));
+
+    // The instance itself.
+    let shown = |reading: &Reading| of(&facts(), target(id, Some(reading)));
+    let starting = Reading { since: at(0), ..reading(0, 0, Power::Transitional("Starting".to_owned()), -600) };
+    words.row("in transition", &shown(&starting));
+    let mut locked = running.clone();
+    locked.seen.as_mut().unwrap().locks = vec!["security".to_owned(), "financial".to_owned()];
+    words.row("locked", &shown(&locked));
+    let mut expired = running.clone();
+    expired.seen.as_mut().unwrap().expires = Some(at(-3_600));
+    words.row("expired", &shown(&expired));
+    let absent = Reading { seen: None, ..running.clone() };
+    for may_describe in [None, Some(true), Some(false)] {
+        let facts = ResetFacts { may_describe, ..facts() };
+        words.row(&format!("not shown, may_describe {may_describe:?}"), &of(&facts, target(id, Some(&absent))));
+    }
+    let hides = || ResetFacts { hides_unpermitted: true, ..facts() };
+    words.row("not shown or not permitted, account with rules", &of(&hides(), target(id, Some(&absent))));
+    let requested = Requested { tokens: request.tokens.clone(), retry: None };
+    let before = |reason: Reason| InstanceRow {
+        reason: reason.to_string(),
+        state_time: Some(Time(at(-60))),
+        attempts: 0,
+        claim: None,
+        ..row(State::WaitingForStableState)
+    };
+    let waited = before(Reason::WaitingForStableState);
+    let again = || ResetFacts { requested: Some(&requested), ..facts() };
+    let at_deadline = |reading| of(&again(), Target { before: Some(&waited), ..target(id, Some(reading)) });
+    words.row("in transition, at the deadline", &at_deadline(&starting));
+    words.row("locked, at the deadline", &at_deadline(&locked));
+    words.row("not shown, at the deadline", &at_deadline(&absent));
+    words.row("not read yet", &of(&facts(), target(id, None)));
+    let trouble = read_hold(Reason::ReadRefused, "<the message of the hold>");
+    let unread = of(&ResetFacts { read_trouble: Some(&trouble), ..facts() }, target(id, None));
+    assert!(is_unread(&unread));
+    words.row("cannot be read", &unread);
+
+    // What is remembered.
+    let mut record = of_another();
+    let own = InstanceRow { password_set_time: Some(Time(at(-600))), ..row(State::InEffect) };
+    let entry = OwnerHistory { owner: owner("web"), row: own, ..record.status.as_ref().unwrap().completed[0].clone() };
+    record.status.as_mut().unwrap().completed.insert(0, entry);
+    words.row("superseded", &with_record(&record));
+
+    // The claim itself.
+    let claim = plan(&facts(), &[seen()], at(0)).claims.remove(0);
+    words.row("claimed", &rows::initial_row(&claim, 1, at(0)));
+    words.assert();
+}
+
+#[test]
+fn words_of_rows_that_wait_for_others() {
+    let mut words = Words::of("waits");
+    let (spec, request, running) = (spec(6), request(), running());
+    let targets = || spec.instance_ids.iter().map(|id| target(id, Some(&running))).collect::<Vec<_>>();
+    let facts = || object(&spec, &request);
+    words.row("for a slot, two holders", &plan(&facts(), &targets(), at(0)).rows[5]);
+    let four: Vec<Holder> = ["a", "b", "c", "d"].map(|id| holder(&format!("i-bp1b{id}"), Outlook::Frees)).into();
+    let many = ResetFacts { slot_holders: &four, ..facts() };
+    words.row("for a slot, four holders", &plan(&many, &targets(), at(0)).rows[0]);
+    let failed = InstanceRow { reason: Reason::InstanceNotFound.to_string(), attempts: 0, ..row(State::Failed) };
+    let requested = Requested { tokens: request.tokens.clone(), retry: None };
+    let mut all = targets();
+    all[0].before = Some(&failed);
+    let paused = plan(&ResetFacts { requested: Some(&requested), ..facts() }, &all, at(0));
+    assert!(paused.paused);
+    words.row("after a failure", &paused.rows[1]);
+
+    let mut record = claimed();
+    record.spec.fingerprint = fingerprint("earlier");
+    let mut all = targets();
+    all[0].record = Some(&record);
+    words.row("for the earlier password", &plan(&facts(), &all, at(0)).rows[1]);
+    let run = Run {
+        number: 1,
+        trigger: Trigger::Created,
+        tokens: request.tokens.clone(),
+        retry: None,
+        fingerprint: Some(fingerprint("earlier")),
+        start_time: Time(at(-60)),
+        completion_time: None,
+    };
+    let set = InstanceRow { password_set_time: Some(Time(at(-30))), ..row(State::InEffect) };
+    record.status.as_mut().unwrap().phase = Phase::InEffect;
+    record.status.as_mut().unwrap().unanswered_until = None;
+    record.status.as_mut().unwrap().row = Some(set.clone());
+    record.status.as_mut().unwrap().completed = history::complete(&[], &record.spec, set);
+    let mut all = targets();
+    all[0].record = Some(&record);
+    words.row("Secret changed", &plan(&ResetFacts { run: Some(&run), ..facts() }, &all, at(0)).rows[1]);
+    words.assert();
+}
+
+/// What the status is made of, with nothing in the way.
+fn of_status<'a>(before: &'a PasswordResetStatus, request: &'a Request, plan: &'a Plan) -> StatusFacts<'a> {
+    StatusFacts {
+        generation: Some(1),
+        before,
+        request,
+        rerun_requested_at: None,
+        asks_to_resolve: false,
+        account_name: "default",
+        account_trouble: None,
+        account_patience: None,
+        secret_trouble: None,
+        broken: None,
+        suspended: false,
+        out_of_sync: &[],
+        uncompared: false,
+        poll_trouble: None,
+        patience: SignedDuration::from_secs(600),
+        plan,
+    }
+}
+
+/// A row whose message is of another snapshot.
+fn with(state: State, reason: Reason) -> InstanceRow {
+    InstanceRow { reason: reason.to_string(), message: "<the row's message>".to_owned(), ..row(state) }
+}
+
+fn shown(facts: &StatusFacts, kind: &str) -> String {
+    let conditions = status(facts, at(0)).conditions;
+    let condition = find(&conditions, kind).unwrap();
+    format!("{kind}={}, {}: {}", condition.status, condition.reason, condition.message)
+}
+
+#[test]
+fn words_of_ready() {
+    let mut words = Words::of("ready");
+    let (before, request) = (PasswordResetStatus::default(), request());
+    let mut say = |situation: &str, plan: &Plan, change: &dyn Fn(&mut StatusFacts)| {
+        let mut facts = of_status(&before, &request, plan);
+        change(&mut facts);
+        words.say(situation, shown(&facts, conditions::READY));
+    };
+    let as_it_is = |_: &mut StatusFacts| {};
+    let rows = |rows: &[InstanceRow]| Plan { rows: rows.to_vec(), ..Plan::default() };
+    let (pending, done) = (with(State::Pending, Reason::Pending), row(State::InEffect));
+    let failed = with(State::Failed, Reason::InstanceNotFound);
+    let unknown = with(State::Unknown, Reason::RestartOutcomeUnknown);
+
+    let password = RunPassword { is_mixed: true, instances: 1, ..RunPassword::default() };
+    let mixed = Plan { password, ..rows(&[done.clone(), done.clone()]) };
+    say("ended, two passwords", &mixed, &as_it_is);
+    let all_done = [done.clone(), row(State::EffectiveAtNextStart), row(State::Superseded)];
+    say("ended, done", &rows(&all_done), &as_it_is);
+    say("ended, one failed", &rows(&[done.clone(), failed.clone()]), &as_it_is);
+    say("ended, four failed", &rows(&[failed.clone(), failed.clone(), failed.clone(), failed.clone()]), &as_it_is);
+    say("ended, one Unknown", &rows(&[done.clone(), unknown.clone()]), &as_it_is);
+    let asks = |facts: &mut StatusFacts| facts.asks_to_resolve = true;
+    say("ended, the annotation has another form", &rows(slice::from_ref(&unknown)), &asks);
+    let resolving = Request { resolution: Resolution::parse("i-bp1a0000/9=Happened"), ..self::request() };
+    let decided = |facts: &mut StatusFacts| {
+        facts.asks_to_resolve = true;
+        facts.request = Box::leak(Box::new(resolving.clone()));
+    };
+    say("ended, the annotation does not count", &rows(slice::from_ref(&unknown)), &decided);
+
+    say("another password", &rows(&[with(State::Pending, Reason::SecretChangedDuringRun)]), &as_it_is);
+    let paused = |all: &[InstanceRow]| Plan { paused: true, ..rows(all) };
+    say("paused on a failure", &paused(&[failed.clone(), pending.clone(), pending.clone()]), &as_it_is);
+    let stopped = with(State::EffectiveAtNextStart, Reason::StoppedAfterRestart);
+    say("paused on one found Stopped", &paused(&[stopped, pending.clone()]), &as_it_is);
+    say("suspended", &rows(&[done.clone(), pending.clone()]), &|facts| facts.suspended = true);
+    say("records unusable", &rows(&[with(State::Pending, Reason::InvalidSpec)]), &as_it_is);
+    say("held by a row", &rows(&[with(State::WaitingForStableState, Reason::Throttled)]), &as_it_is);
+    let unread = rows(&[with(State::WaitingForStableState, Reason::ReadRefused)]);
+    say("held for long", &Plan { unread_for_too_long: true, ..unread }, &as_it_is);
+    let not_allowed: &Hold = Box::leak(Box::new(Hold::new(Reason::RegionNotAllowed, "<the message of the hold>")));
+    say("held by the account", &rows(slice::from_ref(&pending)), &|facts| facts.account_trouble = Some(not_allowed));
+    let held_up = Some(Hold::new(Reason::SlotHeld, "<the message of the hold>"));
+    say("no slot becomes free", &Plan { held_up, ..rows(slice::from_ref(&pending)) }, &as_it_is);
+    say("at work", &rows(&[done, with(State::Restarting, Reason::Restarting)]), &as_it_is);
+
+    let (spec, running) = (spec(3), running());
+    let targets: Vec<Target> = spec.instance_ids.iter().map(|id| target(id, Some(&running))).collect();
+    let stays = |id| holder(&format!("i-bp1b{id}"), Outlook::Stays("<why>".to_owned()));
+    let holders = ["a", "b", "c", "d"].map(stays);
+    let full = plan(&ResetFacts { slot_holders: &holders, ..object(&spec, &request) }, &targets, at(0));
+    words.hold("no slot becomes free, its hold", &full.held_up.unwrap());
+    words.assert();
+}
+
+#[test]
+fn words_of_the_other_conditions() {
+    let mut words = Words::of("conditions");
+    let (before, request) = (PasswordResetStatus::default(), request());
+    let mut say = |situation: &str, kind: &str, rows: Vec<InstanceRow>, change: &dyn Fn(&mut StatusFacts)| {
+        let plan = Plan { rows, ..Plan::default() };
+        let mut facts = of_status(&before, &request, &plan);
+        change(&mut facts);
+        words.say(situation, shown(&facts, kind));
+    };
+    let as_it_is = |_: &mut StatusFacts| {};
+    let named = |state| InstanceRow { name: Some("web-1".to_owned()), ..row(state) };
+    let set = |state| InstanceRow { password_set_time: Some(Time(at(-60))), ..named(state) };
+
+    say("account usable", conditions::ACCOUNT_READY, vec![named(State::Pending)], &as_it_is);
+    say("password fits", conditions::PASSWORD_READY, vec![named(State::Pending)], &as_it_is);
+    say("password unfit", conditions::PASSWORD_READY, vec![named(State::Pending)], &|facts| {
+        facts.broken = Some(Broken::Length);
+    });
+    let missing = with(State::Failed, Reason::InstanceNotFound);
+    say("instances missing", conditions::TARGETS_RESOLVED, vec![missing.clone(), missing], &as_it_is);
+    say("instances not read yet", conditions::TARGETS_RESOLVED, vec![row(State::Pending)], &as_it_is);
+    say("instances found", conditions::TARGETS_RESOLVED, vec![named(State::Pending)], &as_it_is);
+    let ids: &'static [String] = Box::leak(Box::new(["i-bp1a0000".to_owned()]));
+    let changed = |facts: &mut StatusFacts| facts.out_of_sync = ids;
+    say("Secret changed, run goes on", conditions::SECRET_IN_SYNC, vec![set(State::Restarting)], &changed);
+    say("Secret changed, run ended", conditions::SECRET_IN_SYNC, vec![set(State::InEffect)], &changed);
+    say("nothing set", conditions::SECRET_IN_SYNC, vec![named(State::Pending)], &as_it_is);
+    let uncompared = |facts: &mut StatusFacts| facts.uncompared = true;
+    say("not comparable", conditions::SECRET_IN_SYNC, vec![set(State::InEffect)], &uncompared);
+    say("in sync", conditions::SECRET_IN_SYNC, vec![set(State::InEffect)], &as_it_is);
+    words.assert();
+}
+
+#[test]
+fn words_of_events() {
+    let mut words = Words::of("events");
+    let before = PasswordResetStatus::default();
+    let mut say = |situation: &str, before: &PasswordResetStatus, after: &PasswordResetStatus| {
+        for event in events::between(before, after) {
+            words.say(situation, format!("{}, {}: {}", event.kind, event.reason, event.note));
+        }
+    };
+    let triggers = [Trigger::Created, Trigger::RunID, Trigger::RerunRequested, Trigger::Retry, Trigger::InstanceAdded];
+    for trigger in triggers {
+        let run = Run {
+            number: 2,
+            trigger,
+            tokens: Vec::new(),
+            retry: None,
+            fingerprint: None,
+            start_time: Time(at(0)),
+            completion_time: None,
+        };
+        let instances = vec![row(State::SettingPassword), row(State::Pending)];
+        say("a run begins", &before, &PasswordResetStatus { run: Some(run), instances, ..before.clone() });
+    }
+    let (request, plan) = (request(), Plan { rows: vec![row(State::InEffect)], ..Plan::default() });
+    let done = PasswordResetStatus { run: None, ..status(&of_status(&before, &request, &plan), at(0)) };
+    say("it has ended", &before, &done);
+    let keyed = InstanceRow {
+        key_pair_name: Some("ops".to_owned()),
+        password_set_time: Some(Time(at(0))),
+        ..row(State::PasswordSet)
+    };
+    let keyed = PasswordResetStatus { instances: vec![keyed], ..before.clone() };
+    say("a password beside a key pair", &before, &keyed);
+    words.assert();
+}
+
+#[test]
+fn words_of_unfit_passwords() {
+    let mut words = Words::of("password");
+    words.say("empty", Broken::Empty);
+    for line_break in [LineBreak::Lf, LineBreak::CrLf, LineBreak::Cr] {
+        words.say("ends with a line break", Broken::TrailingNewline(line_break));
+    }
+    words.say("length", Broken::Length);
+    for place in [Place::Start, Place::Position(3), Place::End] {
+        words.say("character", Broken::Character { kind: Kind::Space, place });
+    }
+    for character in "\u{FEFF} \u{A0}\u{3000}\t\n\r\0\u{1B}\u{200B}\u{2019}\u{2013}\"é\u{1F511}".chars() {
+        let Err(Broken::Character { kind, .. }) = password_rules::check(&format!("Abcdefg{character}1")) else {
+            panic!("{character:?} is allowed");
+        };
+        words.say("kind", kind);
+    }
+    words.say("classes", Broken::Classes);
+    words.say("Windows", Broken::LeadingSlash);
+    words.assert();
+}
