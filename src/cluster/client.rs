@@ -74,7 +74,7 @@ pub enum ClusterError {
         words: Option<String>,
     },
     /// No usable answer; a write may have been made.
-    #[error("the API server did not answer the request to {verb} {what}; it is tried again")]
+    #[error("the API server did not answer the request to {verb} {what}; the controller tries again")]
     Unanswered {
         /// The object.
         what: String,

@@ -232,35 +232,37 @@ impl ErrorResponse {
 
     fn advice_on_change(&self) -> &'static str {
         match self.class {
-            Class::Throttled => "too many calls; it is tried again more slowly",
-            Class::Transient => "it is tried again",
-            Class::WaitState => "it is tried again when the instance is Running or Stopped",
+            Class::Throttled => "too many calls; the controller tries again more slowly",
+            Class::Transient => "the controller tries again",
+            Class::WaitState => "the controller tries again when the instance is Running or Stopped",
             Class::Denied => "check the account's RAM policy, its balance and the instance's locks",
-            Class::Invalid | Class::Refused => "it is not repeated; look the error code up in the ECS API reference",
+            Class::Invalid | Class::Refused => {
+                "the controller does not repeat the call; look up the error code in the ECS API reference"
+            }
             Class::Gone => "check the instance ID, the region and the RAM policy",
-            Class::Auth => "check the credentials and the clock of this machine",
-            Class::Unknown => "look the error code up, and look at the instance",
+            Class::Auth => "check the credentials and the clock of the controller's node",
+            Class::Unknown => "look up the error code, and check the instance",
         }
     }
 
     fn advice_on_read(&self) -> &'static str {
         match self.class {
-            Class::Throttled => "too many calls; it is asked again more slowly",
-            Class::Transient | Class::WaitState | Class::Unknown => "it is asked again",
+            Class::Throttled => "too many calls; the controller tries again more slowly",
+            Class::Transient | Class::WaitState | Class::Unknown => "the controller tries again",
             Class::Denied => "grant the account's identity ecs:DescribeInstances in the region",
             Class::Invalid if self.blames_the_region() => {
-                "check regionID, which cannot be changed: make a new PasswordReset for another region; if it is right, the account's endpoint does not serve it"
+                "check regionID, which cannot be changed: create a new PasswordReset for another region; if it is right, the account's endpoint does not serve it"
             }
-            Class::Invalid | Class::Refused => "look the error code up in the ECS API reference",
+            Class::Invalid | Class::Refused => "look up the error code in the ECS API reference",
             Class::Gone => "check the instance IDs, the region and the RAM policy",
-            Class::Auth => "check the account's credentials and the clock of this machine",
+            Class::Auth => "check the account's credentials and the clock of the controller's node",
         }
     }
 
     fn advice_on_credentials(&self) -> &'static str {
         match self.class {
-            Class::Throttled => "too many calls; it is asked again more slowly",
-            Class::Transient | Class::WaitState | Class::Unknown => "it is asked again",
+            Class::Throttled => "too many calls; the controller tries again more slowly",
+            Class::Transient | Class::WaitState | Class::Unknown => "the controller tries again",
             _ if self.code == "AuthenticationFail.NoPermission" => {
                 "check that the OIDC provider exists and that the role's trust policy names it, this ServiceAccount and the audience"
             }
@@ -268,7 +270,7 @@ impl ErrorResponse {
                 "check the OIDC provider's issuer, fingerprint and audiences, and the cluster's token"
             }
             _ if self.code.starts_with("EntityNotExist.") => "check that the role exists and its ARN is right",
-            Class::Auth => "check the credentials and the clock of this machine",
+            Class::Auth => "check the credentials and the clock of the controller's node",
             Class::Denied | Class::Gone => "check the RAM policy and the role's trust policy",
             Class::Invalid | Class::Refused => {
                 "check the account's role and credentials; the STS API reference explains the code"

@@ -31,6 +31,8 @@ pub mod sign;
 pub mod sts;
 pub mod transport;
 pub mod wire;
+#[cfg(test)]
+mod words_tests;
 
 pub use client::{EcsClient, Reply};
 pub use endpoint::{EndpointError, RegionEndpoint};
