@@ -146,29 +146,29 @@ impl Known {
     }
 
     /// Takes in what the watch shows of a name, `None`: that it is gone. Returns the record that is gone.
-    fn show(&mut self, name: String, shown: Option<Shown>) -> Option<Arc<ResetRecord>> {
+    fn show(&mut self, name: &str, shown: Option<Shown>) -> Option<Arc<ResetRecord>> {
         if let Some(shown) = &shown
-            && self.own.get(&name).is_some_and(|own| !is_newer(own.meta(), shown.metadata()))
+            && self.own.get(name).is_some_and(|own| !is_newer(own.meta(), shown.metadata()))
         {
-            self.own.remove(&name);
-            self.doubted.remove(&name);
+            self.own.remove(name);
+            self.doubted.remove(name);
         }
         let is_gone = shown.is_none();
         let before = match shown {
-            Some(shown) => self.watched.insert(name.clone(), shown),
-            None => self.watched.remove(&name),
+            Some(shown) => self.watched.insert(name.to_owned(), shown),
+            None => self.watched.remove(name),
         };
-        self.reindex(&name);
+        self.reindex(name);
         before.filter(|_| is_gone)?.record.ok()
     }
 
     fn relist(&mut self) -> Vec<Arc<ResetRecord>> {
         let listed = std::mem::take(&mut self.listing);
         let gone: Vec<String> = self.watched.keys().filter(|name| !listed.contains_key(*name)).cloned().collect();
-        let gone = gone.into_iter().filter_map(|name| self.show(name, None)).collect();
+        let gone = gone.into_iter().filter_map(|name| self.show(&name, None)).collect();
         let names: BTreeSet<String> = listed.keys().cloned().collect();
         for (name, shown) in listed {
-            self.show(name, Some(shown));
+            self.show(&name, Some(shown));
         }
         // The list was read before them, or they were deleted while there was no watch.
         self.doubted.extend(self.own.keys().filter(|name| !names.contains(*name)).cloned());
@@ -182,10 +182,11 @@ impl Ledger {
     }
 
     /// Takes in an event of the watch, and returns the records that are gone by it. A list counts once it is complete.
+    #[must_use]
     pub fn watched(&self, event: &Event<DeserializeGuard<ResetRecord>>) -> Vec<Arc<ResetRecord>> {
         let mut known = self.lock();
         match event {
-            Event::Apply(guard) => known.show(guard.name_any(), Some(Shown::new(guard))).into_iter().collect(),
+            Event::Apply(guard) => known.show(&guard.name_any(), Some(Shown::new(guard))).into_iter().collect(),
             Event::Init => {
                 known.listing.clear();
                 Vec::new()
@@ -201,7 +202,7 @@ impl Ledger {
                     known.own.remove(&name);
                     known.doubted.remove(&name);
                 }
-                known.show(name, None).into_iter().collect()
+                known.show(&name, None).into_iter().collect()
             }
         }
     }

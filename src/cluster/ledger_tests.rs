@@ -23,7 +23,7 @@ fn ledger() -> (Ledger, impl FnMut(Event<DeserializeGuard<ResetRecord>>)) {
     let ledger = Ledger::default();
     let watch = ledger.clone();
     (ledger, move |event| {
-        watch.watched(&event);
+        let _ = watch.watched(&event);
     })
 }
 

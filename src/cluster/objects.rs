@@ -57,9 +57,9 @@ struct Entry {
 impl Index {
     fn remove(&mut self, key: &ObjectKey) {
         let Some(Entry { account, region_id, instance_ids }) = self.entries.remove(key) else { return };
-        take_out(&mut self.by_account, account, key);
+        take_out(&mut self.by_account, &account, key);
         for instance_id in instance_ids {
-            take_out(&mut self.by_instance, (region_id.clone(), instance_id), key);
+            take_out(&mut self.by_instance, &(region_id.clone(), instance_id), key);
         }
     }
 
@@ -81,11 +81,11 @@ impl Index {
     }
 }
 
-fn take_out<K: std::hash::Hash + Eq>(map: &mut HashMap<K, BTreeSet<ObjectKey>>, at: K, key: &ObjectKey) {
-    if let Some(keys) = map.get_mut(&at) {
+fn take_out<K: std::hash::Hash + Eq>(map: &mut HashMap<K, BTreeSet<ObjectKey>>, at: &K, key: &ObjectKey) {
+    if let Some(keys) = map.get_mut(at) {
         keys.remove(key);
         if keys.is_empty() {
-            map.remove(&at);
+            map.remove(at);
         }
     }
 }

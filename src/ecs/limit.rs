@@ -129,8 +129,8 @@ impl Bucket {
         Self { paced_until: now, cooling: None, places: HashMap::new(), queued_until: now, spread: Duration::ZERO }
     }
 
-    fn try_acquire(&mut self, now: Instant, pace: Duration, who: &str) -> Result<RatePermit, Instant> {
-        let burst = Duration::from_secs(1).saturating_sub(pace);
+    fn try_acquire(&mut self, now: Instant, interval: Duration, who: &str) -> Result<RatePermit, Instant> {
+        let burst = Duration::from_secs(1).saturating_sub(interval);
         let paced = self.paced_until.checked_sub(burst).unwrap_or(now);
         let again_at = self.cooling.as_ref().map_or(paced, |cooling| cooling.until.max(paced));
         let place = self.places.get(who).copied();
@@ -140,26 +140,26 @@ impl Bucket {
         // Nobody goes in front of those who wait.
         let is_in_turn = place.is_some() || self.queued_until <= now;
         if again_at > now || !is_in_turn {
-            return Err(self.queue(now, again_at, pace, who));
+            return Err(self.queue(now, again_at, interval, who));
         }
         self.places.remove(who);
         if let Some(cooling) = &mut self.cooling {
             // A probe that never reports back costs one window.
             *cooling = Cooling { until: now + WINDOW, probing: true };
         }
-        self.paced_until = self.paced_until.max(now) + pace;
+        self.paced_until = self.paced_until.max(now) + interval;
         Ok(RatePermit(()))
     }
 }
 
 impl Bucket {
     /// The moment at which `who` is to come back.
-    fn queue(&mut self, now: Instant, again_at: Instant, pace: Duration, who: &str) -> Instant {
+    fn queue(&mut self, now: Instant, again_at: Instant, interval: Duration, who: &str) -> Instant {
         self.places.retain(|_, place| *place + PLACE_KEPT > now);
-        let place = if self.queued_until > now { again_at.max(self.queued_until + pace) } else { again_at };
+        let place = if self.queued_until > now { again_at.max(self.queued_until + interval) } else { again_at };
         if place.saturating_duration_since(again_at.max(now)) > QUEUE_MAX {
             // Those who come back later are spread too, and find a place then.
-            self.spread = (self.spread + pace).min(QUEUE_MAX);
+            self.spread = (self.spread + interval).min(QUEUE_MAX);
             if self.spread == QUEUE_MAX {
                 self.spread = Duration::ZERO;
             }

@@ -69,7 +69,7 @@ pub(super) fn streams(
                         concerned_by_end.wake_for(&gone);
                     }
                 })
-                .map_ok(metadata),
+                .map_ok(|event| metadata(&event)),
             move |event, _| {
                 if let Event::Apply(record) = event {
                     concerned.wake(&record.name_any());
@@ -139,13 +139,13 @@ where
 }
 
 /// The names of an event's records, with what tells one version from another.
-fn metadata(event: Event<Guarded<ResetRecord>>) -> Event<RecordMeta> {
+fn metadata(event: &Event<Guarded<ResetRecord>>) -> Event<RecordMeta> {
     let meta = |record: &Guarded<ResetRecord>| {
         let ObjectMeta { name, namespace, uid, resource_version, generation, .. } = record.meta().clone();
         let metadata = ObjectMeta { name, namespace, uid, resource_version, generation, ..ObjectMeta::default() };
         metadata.into_response_partial::<ResetRecord>()
     };
-    match &event {
+    match event {
         Event::Apply(record) => Event::Apply(meta(record)),
         Event::Delete(record) => Event::Delete(meta(record)),
         Event::InitApply(record) => Event::InitApply(meta(record)),

@@ -3,7 +3,7 @@
 //! and ratios can be compared. The simulator and the harness share the machine with what is measured.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
-#![allow(clippy::cast_precision_loss, reason = "counts of requests")]
+#![allow(clippy::cast_precision_loss, clippy::disallowed_methods, reason = "it counts, and measures real time")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -121,10 +121,11 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         name: reference.name.clone(),
         key: reference.key().to_owned(),
     };
-    let password = match pace::is_changed(context, &object) {
+    let password = if pace::is_changed(context, &object) {
         // A user who changes an object may have changed its Secret just before.
-        true => context.secrets.now(&context.cluster, &secret).await,
-        false => context.secrets.known(&context.cluster, &secret, context.settings.secret_poll).await,
+        context.secrets.now(&context.cluster, &secret).await
+    } else {
+        context.secrets.known(&context.cluster, &secret, context.settings.secret_poll).await
     };
     let before = object.status.clone().unwrap_or_default();
     let requested = before.requested();

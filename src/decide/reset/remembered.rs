@@ -93,6 +93,7 @@ fn reset_since(
 }
 
 /// What the object remembers of an instance.
+#[must_use]
 pub fn own_memory<'a>(object: &ResetFacts<'a>, target: &Target<'a>) -> OwnMemory<'a> {
     OwnMemory {
         owner: &object.request.owner,

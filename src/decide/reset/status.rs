@@ -127,11 +127,11 @@ struct Progress<'a> {
 impl Progress<'_> {
     /// Whether nothing of the object is in flight.
     fn only_waits(&self) -> bool {
-        self.open.iter().all(is_pending)
+        self.open.iter().all(|row| is_pending(row))
     }
 }
 
-fn is_pending(row: &&InstanceRow) -> bool {
+fn is_pending(row: &InstanceRow) -> bool {
     row.state == State::Pending
 }
 
