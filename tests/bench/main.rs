@@ -29,7 +29,8 @@ fn world(ids: impl Iterator<Item = String>) -> World {
         ecs: Config { instances, ..Config::default() },
         log_filter: "info",
         account_check_seconds: 60,
-        flags: vec!["--describe-interval-milliseconds=100".to_owned(), "--secret-poll-seconds=30".to_owned()],
+        describe_interval_milliseconds: 100,
+        secret_poll_seconds: 30,
         ..Setup::default()
     });
     let mut account = world.account();

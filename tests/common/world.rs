@@ -35,6 +35,10 @@ pub struct Setup {
     pub leader_elect: bool,
     /// How often the controller looks at accounts and policies, in seconds. Default 1.
     pub account_check_seconds: u32,
+    /// How often instances are read, in milliseconds. Default 50.
+    pub describe_interval_milliseconds: u32,
+    /// How often a Secret is read while work is open, in seconds. Default 1.
+    pub secret_poll_seconds: u32,
     /// Further flags of the controller.
     pub flags: Vec<String>,
     /// Whether the API server keeps an audit log of every request and answer. Default false.
@@ -55,6 +59,8 @@ impl Default for Setup {
             allow_http_endpoints: true,
             leader_elect: false,
             account_check_seconds: 1,
+            describe_interval_milliseconds: 50,
+            secret_poll_seconds: 1,
             flags: Vec::new(),
             audit: false,
             installed: true,
@@ -109,8 +115,8 @@ impl World {
                 "--allow-short-safety-times".to_owned(),
                 format!("--request-validity-seconds={controller_validity}"),
                 format!("--restart-settle-seconds={restart_settle_seconds}"),
-                "--describe-interval-milliseconds=50".to_owned(),
-                "--secret-poll-seconds=1".to_owned(),
+                format!("--describe-interval-milliseconds={}", setup.describe_interval_milliseconds),
+                format!("--secret-poll-seconds={}", setup.secret_poll_seconds),
                 format!("--account-check-seconds={}", setup.account_check_seconds),
                 format!("--policy-check-seconds={}", setup.account_check_seconds),
                 // Tests move ECS's clock and not this machine's.

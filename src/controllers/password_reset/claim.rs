@@ -106,6 +106,11 @@ async fn changed_since<T>(context: &Context<T>, observed: &Observed, fingerprint
     match context.cluster.password_reset(namespace, name).await {
         Ok(object) if object.metadata.resource_version == observed.object.metadata.resource_version => {}
         Ok(object) => {
+            tracing::debug!(
+                known = observed.object.metadata.resource_version,
+                found = object.metadata.resource_version,
+                "nothing is claimed yet: the object has changed"
+            );
             context.objects.put(&object, observed.object.metadata.resource_version.clone());
             return Some(AT_ONCE);
         }
