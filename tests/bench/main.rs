@@ -62,9 +62,12 @@ fn cpu_of_tree(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let below: f64 = children.split_whitespace().map(|child| cpu_of_tree(child.parse().unwrap())).sum();
-    (ticks(11) + ticks(12)) / TICKS + below
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let below = |children: String| -> f64 {
+        children.split_whitespace().map(|child| cpu_of_tree(child.parse().unwrap())).sum()
+    };
+    (ticks(11) + ticks(12)) / TICKS + children.map(below).sum::<f64>()
 }
 
 /// The most memory that a process had, in MiB.
