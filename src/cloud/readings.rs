@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::api::Reason;
+use crate::api::reset_record::ResetRecordSpec;
 use crate::clock::Clock;
 use crate::cloud::accounts::{Accounts, UsableAccount};
 use crate::cloud::calls::{Calls, prepare};
@@ -70,6 +71,12 @@ impl<T: Transport> Reader<T> {
         }
         Err(DescribeError::Endless(PAGES_MAX))
     }
+}
+
+/// Where the claim's instance is read.
+#[must_use]
+pub fn scope(spec: &ResetRecordSpec) -> Scope {
+    Scope { account: spec.account_name.clone(), region_id: spec.region_id.clone() }
 }
 
 /// Asks ECS, with a dry run, whether the account may describe an instance: an answer without it does not tell. `None`: it did not

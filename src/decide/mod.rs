@@ -28,5 +28,5 @@ pub(crate) mod words_tests;
 pub(crate) use self::bounds::{MINUTE, after, later};
 pub use self::bounds::{ProtocolBounds, SEND_WINDOW, is_drained, minute, newest_moment, reckoned};
 pub use self::hold::Hold;
-pub(crate) use self::reading::settled;
 pub use self::reading::{InstanceView, Power, Reading};
+pub(crate) use self::reading::{fresh, settled};

@@ -84,3 +84,8 @@ pub(crate) fn settled(reading: &Reading, from: Timestamp, bounds: ProtocolBounds
     let then = later(reading.since.max(from), bounds.restart_settle);
     if reading.sent_at >= then { Ok(()) } else { Err(then) }
 }
+
+/// A reading that is fresh enough to claim by.
+pub(crate) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Reading> {
+    reading.filter(|reading| reading.is_fresh(now))
+}

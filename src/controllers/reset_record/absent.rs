@@ -4,7 +4,6 @@
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::observe::scope;
 use crate::api::reset_record::ResetRecord;
 use crate::clock;
 use crate::cloud::accounts::UsableAccount;
@@ -45,7 +44,7 @@ pub(super) async fn describable_since<T: Transport>(
     if let Some(before) = before.as_ref().filter(|before| clock::is_recent(before.asked, now, ANSWER)) {
         return before.describable_since;
     }
-    if context.instances.poll_error(&scope(spec)).is_some() {
+    if context.instances.poll_error(&readings::scope(spec)).is_some() {
         // If ECS does not answer, the dry run would delay this reconcile.
         return None;
     }

@@ -19,6 +19,7 @@ use kube::runtime::controller::Action;
 
 use crate::api::reset_record::ResetRecord;
 use crate::clock;
+use crate::cloud::readings;
 use crate::cluster::ClusterError;
 use crate::cluster::wake::Waiter;
 use crate::controllers::Context;
@@ -140,7 +141,7 @@ fn wait<T>(
     pause: Duration,
 ) -> Action {
     let spec = &record.spec;
-    let scope = observe::scope(spec);
+    let scope = readings::scope(spec);
     let waiter = Waiter::Record(ResetRecord::name_of(&spec.region_id, &spec.instance_id));
     let ids = std::slice::from_ref(&spec.instance_id);
     context.instances.subscribe(waiter, &scope, ids, fresh_after, pause + TTL_GRACE);

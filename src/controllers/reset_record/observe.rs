@@ -20,7 +20,7 @@ use crate::decide::claim::consent;
 use crate::decide::claim::start_time;
 use crate::decide::claim::step::{ClaimFacts, Sendable};
 use crate::decide::{Hold, Reading, budget, later, newest_moment, reckoned};
-use crate::ecs::{Scope, Transport};
+use crate::ecs::Transport;
 
 /// How soon an owner that is gone may come back: replacing an object means deleting it first.
 const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
@@ -143,7 +143,7 @@ async fn untimed<T: Transport>(
 
 /// The latest reading of the claim's instance, by the rules of `account`.
 fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&UsableAccount>) -> Option<Reading> {
-    let observation = context.instances.latest(&scope(spec), &spec.instance_id)?;
+    let observation = context.instances.latest(&readings::scope(spec), &spec.instance_id)?;
     let mut reading = readings::reading(&observation, account, &spec.owner.namespace);
     if let (None, Some(seen)) = (account, &mut reading.seen) {
         // Nothing is sent for an account that is gone, but not because of its rules: see `sendable`.
@@ -206,11 +206,6 @@ fn start_time_follows_reboot<T>(context: &Context<T>, spec: &ResetRecordSpec) ->
     let known = status.map(|status| status.start_time_follows_reboot(&spec.region_id)).unwrap_or_default();
     let evidence = context.ledger.evidence(&spec.account_name, &spec.region_id);
     start_time::learn(known, evidence) == StartTimeFollowsReboot::Observed
-}
-
-/// Where the claim's instance is read.
-pub(super) fn scope(spec: &ResetRecordSpec) -> Scope {
-    Scope { account: spec.account_name.clone(), region_id: spec.region_id.clone() }
 }
 
 /// Whether the record's attempt is this process's own and was never sent.

@@ -22,6 +22,7 @@ use super::consent::{fresh, may_send, retry_time};
 use super::reboot;
 use super::release;
 use super::step::{Call, Change, ClaimFacts, Sendable, Step};
+use super::transition::heard;
 use crate::api::Reason;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 use crate::decide::bounds::SOON;
@@ -121,11 +122,6 @@ fn once_drained(status: &ResetRecordStatus, now: Timestamp, why: &str) -> Step {
             ),
         )),
     }
-}
-
-/// What was heard of a call whose outcome is not known.
-pub(super) fn heard(status: &ResetRecordStatus) -> &str {
-    status.unknown_outcome.as_deref().unwrap_or("no answer was recorded")
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::consent::{may_send, retry_time};
-use super::next::heard;
 use super::release;
 use super::step::{Call, Change, ClaimFacts, NextStart, Sendable, Step};
+use super::transition::heard;
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{Phase, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, Reason};

@@ -296,6 +296,11 @@ fn show(status: &mut ResetRecordStatus, state: State, reason: Reason, message: S
     }
 }
 
+/// What was heard of a call whose outcome is not known.
+pub(super) fn heard(status: &ResetRecordStatus) -> &str {
+    status.unknown_outcome.as_deref().unwrap_or("no answer was recorded")
+}
+
 /// A time for people: to the minute where that is all there is.
 fn short(time: Timestamp) -> String {
     let format = if time.as_second() % 60 == 0 { "%H:%MZ" } else { "%H:%M:%SZ" };

@@ -12,7 +12,7 @@ use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
 use crate::api::reset_record::Phase;
 use crate::decide::row::advance;
-use crate::decide::{Hold, Power, Reading, after, history, is_drained, later, memory, minute};
+use crate::decide::{Hold, Power, Reading, after, fresh, history, is_drained, later, memory, minute};
 
 /// What was decided about one instance.
 pub(super) enum Eligibility {
@@ -219,11 +219,6 @@ pub(super) fn is_unread(row: &InstanceRow) -> bool {
 pub(super) fn deadline(object: &ResetFacts, row: &InstanceRow, now: Timestamp) -> Timestamp {
     let since = row.state_time.as_ref().map_or(now, |time| time.0);
     later(since, SignedDuration::from_secs(i64::from(object.spec.stable_state_timeout_seconds())))
-}
-
-/// A reading that is fresh enough to claim by.
-pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Reading> {
-    reading.filter(|reading| reading.is_fresh(now))
 }
 
 /// What in the instance itself prevents a claim, by its reading; `None`: nothing.

@@ -71,3 +71,14 @@ pub enum BadRecord {
     /// Its spec names a different instance than its name does. The message must not reveal which.
     OfAnotherInstance,
 }
+
+/// An instance that may be claimed now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewClaim {
+    /// Its id.
+    pub instance_id: String,
+    /// The status it was seen in: Running or Stopped.
+    pub state_seen: String,
+    /// The row to begin with.
+    pub row: InstanceRow,
+}

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::eligibility::{Eligibility, deadline, is_unread, judge};
-use super::facts::{ResetFacts, Target};
+use super::facts::{NewClaim, ResetFacts, Target};
 use super::remembered::{decision_counts_at, resolved_as};
 use super::runs::{self, Begun, RunPassword};
 use crate::api::Reason;
@@ -44,17 +44,6 @@ pub struct Plan {
     pub unread_for_too_long: bool,
     /// Why no slot becomes free by itself, where instances wait for one.
     pub held_up: Option<Hold>,
-}
-
-/// An instance that may be claimed now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewClaim {
-    /// Its id.
-    pub instance_id: String,
-    /// The status it was seen in: Running or Stopped.
-    pub state_seen: String,
-    /// The row to begin with.
-    pub row: InstanceRow,
 }
 
 /// Decides about all instances. `targets` are in the order of their ids.

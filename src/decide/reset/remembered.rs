@@ -3,14 +3,13 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::eligibility::fresh;
 use super::facts::{ResetFacts, Target};
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, State};
 use crate::api::reset_record::{Owner, OwnerHistory, Phase, ResetRecord};
-use crate::decide::history;
 use crate::decide::memory::{self, Loss, OwnMemory};
 use crate::decide::resolution::Decision;
+use crate::decide::{fresh, history};
 
 /// The row of an instance that this object's own claim is at work on.
 pub(super) fn in_flight(object: &ResetFacts, target: &Target) -> Option<InstanceRow> {

@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::facts::{ResetFacts, Target};
-use super::plan::NewClaim;
+use super::facts::{NewClaim, ResetFacts, Target};
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PlannedAction, RestartPolicy, State};
 use crate::decide::row::advance;
