@@ -148,8 +148,8 @@ impl Cluster {
         self.read(Api::all(self.client.clone()), name).await
     }
 
-    /// The record of an instance as it is now; `None` where there is none. Whatever is claimed, driven or decided by a record
-    /// is so by one that was read here, and so by one of the instance in its name.
+    /// The record of an instance as it is now; `None` where there is none. It is read in doubt, to resolve an Unknown and to restore; claims
+    /// and steps go by `Ledger`. Both refuse a record that names another instance.
     ///
     /// # Errors
     /// As [`Self::password_reset`], and `Misnamed` for one that claims another instance.

@@ -33,7 +33,7 @@ struct Known {
     listing: HashMap<String, Shown>,
     /// This process's writes that the watch has not shown yet.
     own: HashMap<String, Arc<ResetRecord>>,
-    /// Those that are to be read before they are gone by.
+    /// Those to be read again before anything is decided by them.
     doubted: BTreeSet<String>,
     index: Index,
 }
@@ -235,7 +235,7 @@ impl Ledger {
         self.lock().doubted.insert(name.to_owned());
     }
 
-    /// Whether a record is to be read before it is gone by.
+    /// Whether a record is to be read again before anything is decided by it.
     #[must_use]
     pub fn is_doubted(&self, name: &str) -> bool {
         self.lock().doubted.contains(name)

@@ -137,7 +137,7 @@ pub struct Objects {
 #[derive(Default)]
 struct Own {
     writes: HashMap<ObjectKey, OwnWrite>,
-    /// Those that are to be read before they are gone by.
+    /// Those to be read again before anything is decided by them.
     doubted: HashSet<ObjectKey>,
 }
 
@@ -215,7 +215,7 @@ impl Objects {
         self.own().doubted.insert(key.clone());
     }
 
-    /// Whether an object is to be read before it is gone by.
+    /// Whether an object is to be read again before anything is decided by it.
     #[must_use]
     pub fn is_doubted(&self, key: &ObjectKey) -> bool {
         self.own().doubted.contains(key)

@@ -1,4 +1,4 @@
-//! Why something is not done now: the one form in which a "why not" travels.
+//! Why nothing is claimed or sent now, with when that is over. What a claim waits for after that is `Step::Wait`.
 
 use jiff::Timestamp;
 

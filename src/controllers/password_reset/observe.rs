@@ -27,7 +27,7 @@ use crate::ecs::{Scope, Transport};
 
 /// The facts of one object. It holds no password: only its fingerprint, and which rule the password breaks.
 pub(super) struct Observed {
-    /// The object, just read.
+    /// The object, in its newest known version.
     pub(super) object: PasswordReset,
     /// Its present status.
     pub(super) before: PasswordResetStatus,
@@ -292,7 +292,7 @@ impl Observed {
         self.instances.iter().map(|seen| self.target(seen, seen.record.as_deref())).collect()
     }
 
-    /// One instance with its record as it was just read, for a second judgement before its claim.
+    /// One instance with its record as known, for a second judgement before its claim.
     pub(super) fn target_again<'a>(&'a self, instance_id: &str, record: Option<&'a ResetRecord>) -> Option<Target<'a>> {
         let seen = self.instances.iter().find(|seen| seen.instance_id == instance_id)?;
         Some(self.target(seen, record))

@@ -112,7 +112,7 @@ async fn reconcile_once<T: Transport>(context: &Context<T>, name: &str) -> Resul
         return Ok(Action::await_change());
     }
     let observed = observe::observe(context, &record).await;
-    match next(&observed.observed(context, &record), observed.now) {
+    match next(&observed.facts(context, &record), observed.now) {
         Step::Done => Ok(Action::await_change()),
         Step::Wait { until, fresh_after } => {
             let pause = clock::until(observed.now, until).max(Duration::from_millis(100));
@@ -161,7 +161,7 @@ async fn execute<T: Transport>(
         Ok(permit) => permit,
         Err(pause) => return Ok(Action::requeue(pause)),
     };
-    let replaces_unsent = observed.observed(context, &record).unsent;
+    let replaces_unsent = observed.facts(context, &record).unsent;
     let propose = |record| {
         let (id, process) = (context.clock.nonce(), context.process.clone());
         let attempt = transition::NewAttempt { id, process, timestamp: observed.now, replaces_unsent };

@@ -47,7 +47,7 @@ pub(super) struct Observed {
 
 impl Observed {
     /// What the decision takes.
-    pub(super) fn observed<'a, T>(&'a self, context: &'a Context<T>, record: &'a ResetRecord) -> ClaimFacts<'a> {
+    pub(super) fn facts<'a, T>(&'a self, context: &'a Context<T>, record: &'a ResetRecord) -> ClaimFacts<'a> {
         ClaimFacts {
             record,
             process: &context.process,

@@ -41,7 +41,7 @@ impl Intent<Proposed> {
 }
 
 impl Intent<Stored> {
-    /// The attempt that a record holds, as it was just read from or written to the API server.
+    /// The attempt that a record holds, that the API server holds: just written, or as the ledger knows it.
     pub(super) fn as_stored(record: ResetRecord, call: Call) -> Self {
         let attempt = record.progress().attempt.unwrap_or_else(|| Attempt {
             // A hand-edited record without an attempt: the sender refuses one that belongs to no process.

@@ -35,7 +35,7 @@ pub fn is_done(record: &ResetRecord) -> bool {
         Phase::Idle | Phase::EffectiveAtNextStart | Phase::Unrecognized => true,
         phase => phase.has_ended() && !budget::awaits_availability(status),
     };
-    // Damaged memory is for the owner's object to see to: see `super::memory`.
+    // The owner's reconcile repairs a damaged record: see `crate::decide::memory`.
     memory::is_incomplete(record) || record.status.as_ref().is_none_or(nothing_left)
 }
 

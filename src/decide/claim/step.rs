@@ -10,7 +10,7 @@ use crate::decide::{ProtocolBounds, Reading};
 /// The facts that the decision is based on.
 #[derive(Debug)]
 pub struct ClaimFacts<'a> {
-    /// The record, just read from the API server.
+    /// The newest version of the record that this process knows; the write that replaces it proves it.
     pub record: &'a ResetRecord,
     /// The id of this process.
     pub process: &'a str,

@@ -23,7 +23,7 @@ pub struct NewAttempt {
     pub process: String,
     /// The Timestamp to be signed, on ECS's clock.
     pub timestamp: Timestamp,
-    /// Whether the attempt whose place it takes was never sent, as this process knows of its own: see [`super::step::Observed::unsent`].
+    /// Whether the attempt whose place it takes was never sent, as this process knows of its own: see [`super::step::ClaimFacts::unsent`].
     pub replaces_unsent: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::decide::{Hold, Reading};
 /// The facts for the plan.
 #[derive(Debug)]
 pub struct ResetFacts<'a> {
-    /// The object's spec, just read.
+    /// The object's spec, as known.
     pub spec: &'a PasswordResetSpec,
     /// What it asks for.
     pub request: &'a Request,
