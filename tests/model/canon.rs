@@ -171,6 +171,9 @@ impl Canon<'_> {
         for (instance, sent) in sent.iter().enumerate() {
             let current = self.world.records[instance].as_ref().and_then(|record| attempt(record));
             self.word(current.is_some_and(|attempt| sent.as_ref() == Some(&attempt.id)));
+            // The leader acts on what its watch shows, where that is behind.
+            let shown = self.world.behind[instance].iter().flatten().find_map(|record| attempt(record));
+            self.word(shown.is_some_and(|attempt| sent.as_ref() == Some(&attempt.id)));
         }
         for pass in passes {
             match pass {

@@ -146,7 +146,8 @@ fn a_record_that_is_restored_in_trouble() {
     exhaust([
         setup("restored, lost, late", late).unknown(&[MEMORY, RESTART, STUCK]),
         setup("restored, crash, handover, lost", Budget { restores: 1, crashes: 1, handovers: 1, losses: 1, ..NONE }),
-        setup("restored 2x, edited, lost", Budget { restores: 2, edits: 1, losses: 1, ..NONE }),
+        setup("restored 2x, edited, lost", Budget { restores: 2, edits: 1, losses: 1, ..NONE })
+            .unknown(&[MEMORY, PASSWORD]),
         setup("restored, a rival 2x, lost", Budget { restores: 1, rivals: 2, losses: 1, ..NONE }),
     ]);
 }
@@ -261,7 +262,8 @@ fn an_instance_is_released_or_hidden_in_trouble() {
     exhaust([
         Setup::new("hidden, late", Budget { hides: 1, lags: 1, ..NONE }).alone().unknown(&[STUCK]),
         Setup::new("released, hidden", both).alone().unknown(&[STUCK]),
-        Setup::new("released, hidden, lost, late", Budget { losses: 1, lags: 1, ..both }).alone().unknown(ANY),
+        Setup::new("released, hidden, lost", Budget { losses: 1, ..both }).alone().unknown(ANY),
+        Setup::new("hidden, lost, late", Budget { hides: 1, losses: 1, lags: 1, ..NONE }).alone().unknown(ANY),
         Setup::new("released, lost, edit", Budget { releases: 1, losses: 1, edits: 1, ..NONE })
             .alone()
             .unknown(&[PASSWORD]),
