@@ -109,12 +109,14 @@ pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Sec
 #[derive(Default)]
 pub struct Secrets(Mutex<HashMap<ClaimedSecretRef, Arc<tokio::sync::Mutex<Option<Read>>>>>);
 
-/// What one read came to.
-#[derive(Clone)]
+/// One password and when its read began. It has no Debug.
 struct Read {
     began: Instant,
-    password: Result<SecretString, Hold>,
+    password: SecretString,
 }
+
+/// How long a password is kept after its read.
+const KEPT: Duration = Duration::from_mins(2);
 
 impl Secrets {
     /// The password that `reference` names, as read not longer than `within` ago.
@@ -147,19 +149,25 @@ impl Secrets {
     ) -> Result<SecretString, Hold> {
         let place = {
             let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            places.retain(|_, place| Arc::strong_count(place) > 1 || is_recent(place));
             Arc::clone(places.entry(reference.clone()).or_default())
         };
         // All callers that wait here share the next read: it begins after they have asked.
         let mut last = place.lock().await;
         if let Some(read) = last.as_ref().filter(|read| read.began >= since) {
-            return read.password.clone();
+            return Ok(read.password.clone());
         }
         let began = clock::instant();
-        let password = read(cluster, reference).await;
         // A failed read is not kept: a person is about to fix the cause.
-        *last = Some(Read { began, password: password.clone() }).filter(|read| read.password.is_ok());
-        password
+        *last = None;
+        let password = read(cluster, reference).await?;
+        *last = Some(Read { began, password: password.clone() });
+        Ok(password)
+    }
+
+    /// Forgets the passwords that were read long ago. It is called once a minute: nothing else may come by here again.
+    pub fn forget_old(&self) {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|_, place| Arc::strong_count(place) > 1 || is_recent(place));
     }
 
     /// How long ago the password was read, if it is known.
@@ -173,10 +181,9 @@ impl Secrets {
 
 /// Whether an unused place holds a password that may still be asked for.
 fn is_recent(place: &tokio::sync::Mutex<Option<Read>>) -> bool {
-    let kept = Duration::from_mins(2);
     place
         .try_lock()
-        .is_ok_and(|read| read.as_ref().is_some_and(|read| clock::instant().duration_since(read.began) < kept))
+        .is_ok_and(|read| read.as_ref().is_some_and(|read| clock::instant().duration_since(read.began) < KEPT))
 }
 
 #[cfg(test)]
@@ -204,5 +211,21 @@ mod tests {
         assert!(secret("/w==").text("password").is_none());
         assert!(secret(&"QUFB".repeat(7_000)).text("password").is_none());
         assert!(secret("QUFB").text("other").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn password_is_forgotten_some_time_after_its_read() {
+        let secrets = Secrets::default();
+        let text = |text: &str| text.to_owned();
+        let reference = ClaimedSecretRef { namespace: text("prod"), name: text("pw"), key: text("password") };
+        let read = Read { began: clock::instant(), password: SecretString::from("Passw0rd!") };
+        let place = Arc::new(tokio::sync::Mutex::new(Some(read)));
+        secrets.0.lock().unwrap().insert(reference.clone(), place);
+        tokio::time::advance(KEPT / 2).await;
+        secrets.forget_old();
+        assert!(secrets.age(&reference).is_some());
+        tokio::time::advance(KEPT / 2).await;
+        secrets.forget_old();
+        assert!(secrets.0.lock().unwrap().is_empty());
     }
 }

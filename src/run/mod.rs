@@ -40,6 +40,8 @@ use watches::{Streams, streams};
 
 /// Wake-ups of the poll tasks that may be under way at once.
 const WAKE_CAPACITY: usize = 1_024;
+/// How often passwords that were read long ago are forgotten.
+const FORGET_PASSWORDS: Duration = Duration::from_mins(1);
 /// How soon a start that met trouble is tried again.
 const START_RETRY: Duration = Duration::from_secs(2);
 
@@ -218,6 +220,7 @@ pub async fn run_controllers<T: Transport>(
         () = deadline => tracing::warn!("stopped although passes were still in flight; their records say how far they came"),
         () = forward(woken, waker.clone()) => {}
         () = announce_sync(&context, &readiness) => {}
+        () = forget_passwords(&context) => {}
     }
     Ok(())
 }
@@ -302,6 +305,14 @@ async fn forward(mut woken: Receiver<Waiter>, waker: Waker) {
         waker.wake(&waiter);
     }
     future::pending::<()>().await;
+}
+
+/// Forgets passwords that were read long ago, for as long as it is polled.
+async fn forget_passwords<T>(context: &Context<T>) {
+    loop {
+        timer(FORGET_PASSWORDS).await;
+        context.secrets.forget_old();
+    }
 }
 
 /// Says on `/readyz` when the three caches hold a full list.
