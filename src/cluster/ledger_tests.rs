@@ -149,6 +149,12 @@ fn record_after_conflict_is_doubted_until_read() {
 #[test]
 fn evidence_and_open_records_follow_each_version() {
     let (ledger, mut show) = ledger();
+    // Another instance keeps the account and region from being forgotten as a whole.
+    let mut other = version(1);
+    other.metadata.name = Some("cn-hangzhou.i-bp1b0000".to_owned());
+    (other.spec.instance_id, other.spec.owner) = ("i-bp1b0000".to_owned(), owner("other"));
+    other.status.as_mut().unwrap().phase = Phase::Idle;
+    show(Event::Apply(guarded(other.clone())));
     let mut moved = version(1);
     moved.status.as_mut().unwrap().start_time_evidence = Some(StartTimeEvidence::Moved);
     show(Event::Apply(guarded(moved)));
@@ -163,6 +169,7 @@ fn evidence_and_open_records_follow_each_version() {
     assert_eq!(ledger.regions("default").len(), 1);
     show(Event::Delete(guarded(version(2))));
     assert_eq!(ledger.evidence("default", "cn-hangzhou"), Evidence::default());
+    show(Event::Delete(guarded(other)));
     assert!(ledger.regions("default").is_empty() && count(&ledger, "web") == 0);
 }
 
