@@ -61,7 +61,7 @@ struct Bucket {
     places: HashMap<String, Instant>,
     /// The last of them.
     queued_until: Instant,
-    /// How the next one without a place is told apart from the last.
+    /// Spreads the moments of those without a place.
     spread: Duration,
 }
 
