@@ -1,13 +1,17 @@
 //! What unit tests decide on: one record, one row, one reading, and moments counted from an arbitrary full minute.
 
+use std::sync::LazyLock;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::Reason;
-use crate::api::password_reset::{InstanceRow, RestartPolicy, State};
+use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PasswordResetStatus, RestartPolicy, State};
 use crate::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
+use crate::decide::history::Request;
+use crate::decide::reset::facts::{ResetFacts, Target};
 use crate::decide::{InstanceView, Power, ProtocolBounds, Reading};
 
 /// A moment, in seconds from an arbitrary full minute.
@@ -106,4 +110,44 @@ pub(crate) fn reading(sent: i64, since: i64, power: Power, start: i64) -> Readin
             permitted: true,
         }),
     }
+}
+
+pub(crate) fn fingerprint(value: &str) -> Fingerprint {
+    Fingerprint { key_id: "k1".to_owned(), value: value.to_owned() }
+}
+
+/// The spec of an object with so many instances, of which two may be away at once.
+pub(crate) fn reset_spec(instances: usize) -> PasswordResetSpec {
+    let ids: Vec<String> = (0..instances).map(|n| format!("i-bp1a{n:04}")).collect();
+    serde_json::from_value(serde_json::json!({
+        "regionID": "cn-hangzhou", "instanceIDs": ids, "passwordSecretRef": {"name": "pw"},
+        "restart": {"maxUnavailable": 2}, "stableStateTimeoutSeconds": 60,
+    }))
+    .unwrap()
+}
+
+pub(crate) fn request() -> Request {
+    Request {
+        owner: owner("web"),
+        tokens: vec!["run:1".to_owned()],
+        retry: None,
+        fingerprint: Some(fingerprint("f")),
+        resolution: None,
+    }
+}
+
+/// The status of an object that is new.
+pub(crate) fn no_status() -> &'static PasswordResetStatus {
+    static EMPTY: LazyLock<PasswordResetStatus> = LazyLock::new(PasswordResetStatus::default);
+    &EMPTY
+}
+
+/// The facts of a new object that nothing holds back.
+pub(crate) fn reset_facts<'a>(spec: &'a PasswordResetSpec, request: &'a Request) -> ResetFacts<'a> {
+    ResetFacts { generation: Some(1), min_restart_interval_seconds: 600, ..ResetFacts::new(spec, no_status(), request) }
+}
+
+/// An instance without a record.
+pub(crate) fn target<'a>(instance_id: &'a str, reading: Option<&'a Reading>) -> Target<'a> {
+    Target { instance_id, record: None, bad_record: None, claimed_by_another: false, before: None, reading }
 }

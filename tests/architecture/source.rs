@@ -65,7 +65,8 @@ pub fn sources() -> Vec<Source> {
     let mut sources = Vec::new();
     for file in files {
         let name = file.strip_prefix(&root).unwrap().to_str().unwrap();
-        if file.extension().is_some_and(|it| it == "rs") && !name.ends_with("tests.rs") {
+        let is_for_tests = name.ends_with("tests.rs") || name.ends_with("fixtures.rs");
+        if file.extension().is_some_and(|it| it == "rs") && !is_for_tests {
             sources.push(Source::new(name, &std::fs::read_to_string(&file).unwrap()));
         }
     }

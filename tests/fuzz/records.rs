@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ecs_password_reset::api::Reason;
-use ecs_password_reset::api::password_reset::PasswordReset;
+use ecs_password_reset::api::password_reset::{PasswordReset, PasswordResetStatus};
 use ecs_password_reset::api::reset_record::{Owner, Phase, ResetRecord};
 use ecs_password_reset::cloud::readings::reading;
 use ecs_password_reset::decide::claim::next::next;
@@ -209,20 +209,8 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         fingerprint: None,
         resolution: None,
     };
-    let view = ResetFacts {
-        hides_unpermitted: false,
-        spec: &object.spec,
-        request: &request,
-        run: None,
-        requested: None,
-        hold: None,
-        broken: None,
-        broken_on_windows: None,
-        may_describe: None,
-        read_trouble: None,
-        slot_holders: &[],
-        min_restart_interval_seconds: 600,
-    };
+    let status = PasswordResetStatus::default();
+    let view = ResetFacts { min_restart_interval_seconds: 600, ..ResetFacts::new(&object.spec, &status, &request) };
     let row = record.progress().row;
     let target = Target {
         instance_id: "i-bp1a0000",

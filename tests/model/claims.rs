@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
@@ -15,7 +14,7 @@ use ecs_password_reset::decide::reset::facts::{NewClaim, ResetFacts, Target};
 use ecs_password_reset::decide::reset::plan::{Plan, plan};
 use ecs_password_reset::decide::reset::remembered::{loss, may_restore};
 use ecs_password_reset::decide::reset::rows::initial_row;
-use ecs_password_reset::decide::{Hold, Reading, budget};
+use ecs_password_reset::decide::{Reading, budget};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 
@@ -50,21 +49,13 @@ pub fn planned(setup: &Setup, world: &World, request: &Request, readings: &[Read
     plan(&object(setup, world, request, &holders), &targets, at(world.now))
 }
 
-fn object<'a>(setup: &'a Setup, world: &World, request: &'a Request, slot_holders: &'a [Holder]) -> ResetFacts<'a> {
-    let no_secret = Hold::new(Reason::SecretNotFound, String::new());
+/// The facts of the object. Its status plays no part: the model has none.
+pub fn object<'a>(setup: &'a Setup, world: &World, request: &'a Request, slot_holders: &'a [Holder]) -> ResetFacts<'a> {
     ResetFacts {
-        spec: &setup.spec,
-        request,
-        run: None,
-        requested: None,
-        hold: world.secret.is_none().then_some(no_secret),
-        broken: None,
-        broken_on_windows: None,
-        hides_unpermitted: false,
-        may_describe: None,
-        read_trouble: None,
+        secret_trouble: world.secret.is_none().then_some(&setup.no_secret),
         slot_holders,
         min_restart_interval_seconds: setup.min_restart_interval_seconds,
+        ..ResetFacts::new(&setup.spec, &setup.no_status, request)
     }
 }
 

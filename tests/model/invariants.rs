@@ -6,17 +6,17 @@
 
 use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::conditions;
-use ecs_password_reset::api::password_reset::{PasswordResetStatus, State};
+use ecs_password_reset::api::password_reset::State;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, StartTimeEvidence};
 use ecs_password_reset::decide::claim::step::Call;
 use ecs_password_reset::decide::history::Request;
 use ecs_password_reset::decide::reset::plan::Plan;
-use ecs_password_reset::decide::reset::status::{self, StatusFacts};
+use ecs_password_reset::decide::reset::status;
 use ecs_password_reset::decide::{SEND_WINDOW, is_drained};
 
-use crate::claims::{planned, request};
+use crate::claims::{object, planned, request};
 use crate::ecs::{Machine, Status};
-use crate::setup::{ACCOUNT, Setup};
+use crate::setup::Setup;
 use crate::world::{
     Budget, Copy, History, INSTANCES, Pass, Sending, Stored, Version, World, at, attempt, copy, instance, minute,
     phase, tick,
@@ -314,7 +314,7 @@ pub fn settled(setup: &Setup, world: &World) -> Verdict {
     let readings: Vec<_> = world.machines.iter().map(|machine| machine.reading(world.now)).collect();
     let request = request(setup, world);
     let plan = planned(setup, world, &request, &readings);
-    let is_stalled = says_stalled(&request, &plan, world);
+    let is_stalled = says_stalled(setup, &request, &plan, world);
     for (row, machine) in plan.rows.into_iter().zip(&world.machines) {
         // What is not permitted, or not shown, is waited for until a deadline, by the object's own row, which this model has not.
         if !machine.view.permitted || row.state == State::WaitingForStableState {
@@ -329,26 +329,8 @@ pub fn settled(setup: &Setup, world: &World) -> Verdict {
 }
 
 /// Whether the object's status asks for a person.
-fn says_stalled(request: &Request, plan: &Plan, world: &World) -> bool {
-    let situation = StatusFacts {
-        generation: None,
-        before: &PasswordResetStatus::default(),
-        request,
-        rerun_requested_at: None,
-        asks_to_resolve: false,
-        account_name: ACCOUNT,
-        account_trouble: None,
-        account_patience: None,
-        patience: jiff::SignedDuration::ZERO,
-        secret_trouble: None,
-        broken: None,
-        suspended: false,
-        out_of_sync: &[],
-        uncompared: false,
-        poll_trouble: None,
-        plan,
-    };
-    let status = status::status(&situation, at(world.now));
+fn says_stalled(setup: &Setup, request: &Request, plan: &Plan, world: &World) -> bool {
+    let status = status::status(&object(setup, world, request, &[]), plan, at(world.now));
     let stalled = conditions::find(&status.conditions, conditions::STALLED);
     stalled.is_some_and(|stalled| stalled.status == "True")
 }

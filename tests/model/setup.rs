@@ -1,11 +1,12 @@
 //! The searches: which world, which controller, and how much trouble of each kind.
 
+use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
-use ecs_password_reset::api::password_reset::{PasswordResetSpec, PasswordSecretRef, RestartSpec};
+use ecs_password_reset::api::password_reset::{PasswordResetSpec, PasswordResetStatus};
 use ecs_password_reset::api::reset_record::Phase;
-use ecs_password_reset::decide::{ProtocolBounds, history};
+use ecs_password_reset::decide::{Hold, ProtocolBounds, history};
 use jiff::SignedDuration;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::json;
 
 use crate::ecs::{Machine, SETTLE, Status, VALIDITY};
 use crate::world::{Budget, History, INSTANCES, Object, Process, World, seconds};
@@ -53,6 +54,10 @@ pub struct Setup {
     pub consent_before_send: bool,
     /// The object's spec.
     pub spec: PasswordResetSpec,
+    /// Its status, which plays no part.
+    pub no_status: PasswordResetStatus,
+    /// What is said of a Secret that is gone.
+    pub no_secret: Hold,
     /// The tokens of its two runIDs.
     pub tokens: [Vec<String>; 2],
     /// The account's pause between two restarts.
@@ -78,6 +83,8 @@ impl Setup {
             compare_and_swap: true,
             consent_before_send: true,
             spec: spec(1),
+            no_status: PasswordResetStatus::default(),
+            no_secret: Hold::new(Reason::SecretNotFound, ""),
             tokens: [history::tokens(Some("1"), None), history::tokens(Some("2"), None)],
             min_restart_interval_seconds: seconds(MIN_RESTART_INTERVAL),
         }
@@ -155,20 +162,12 @@ impl Setup {
 }
 
 fn spec(max_unavailable: i32) -> PasswordResetSpec {
-    PasswordResetSpec {
-        account_ref: None,
-        region_id: REGION.to_owned(),
-        instance_ids: INSTANCES.map(str::to_owned).to_vec(),
-        password_secret_ref: PasswordSecretRef { name: "pw".to_owned(), key: None },
-        run_id: None,
-        suspend: None,
-        restart: Some(RestartSpec {
-            policy: None,
-            max_unavailable: Some(IntOrString::Int(max_unavailable)),
-            min_ready_seconds: Some(seconds(MIN_READY)),
-            timeout_seconds: Some(seconds(TIMEOUT)),
-        }),
-        max_failures: Some(2),
-        stable_state_timeout_seconds: Some(seconds(STABLE_STATE_TIMEOUT)),
-    }
+    let restart = json!({
+        "maxUnavailable": max_unavailable, "minReadySeconds": seconds(MIN_READY), "timeoutSeconds": seconds(TIMEOUT),
+    });
+    let spec = json!({
+        "regionID": REGION, "instanceIDs": INSTANCES, "passwordSecretRef": {"name": "pw"}, "restart": restart,
+        "maxFailures": 2, "stableStateTimeoutSeconds": seconds(STABLE_STATE_TIMEOUT),
+    });
+    serde_json::from_value(spec).unwrap()
 }

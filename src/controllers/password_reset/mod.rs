@@ -115,7 +115,7 @@ async fn reconcile_once<T: Transport>(
     let next = next_requeue(context, &observed, &plan);
     // Before the status: what it waits for is on its way meanwhile.
     ask(context, &observed, &plan, [restored, claimed, next].into_iter().flatten().min());
-    let status = status::status(&observed.status_facts(&plan), observed.now);
+    let status = status::status(&observed.facts(), &plan, observed.now);
     let written = publish::write(context, &observed, status).await?;
     let pause = [restored, claimed, written, next].into_iter().flatten().min();
     pace::note(context, began, &observed.object, &plan, pause);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 
 use super::{denials, pace};
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus, Requested};
-use crate::api::reset_record::{ClaimedSecretRef, Owner, OwnerHistory, ResetRecord};
+use crate::api::reset_record::{ClaimedSecretRef, Owner, ResetRecord};
 use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, Reason};
 use crate::cloud::accounts::{UsableAccount, not_ready};
 use crate::cloud::readings;
@@ -18,9 +18,7 @@ use crate::controllers::{Context, reset_record};
 use crate::decide::history::{self, Request};
 use crate::decide::reset::facts::{BadRecord, ReadHold, ResetFacts, Target};
 use crate::decide::reset::password_rules::{self, Broken};
-use crate::decide::reset::plan::Plan;
 use crate::decide::reset::runs::{self, Begun};
-use crate::decide::reset::status::StatusFacts;
 use crate::decide::resolution::Resolution;
 use crate::decide::{Hold, Reading, budget};
 use crate::ecs::{Scope, Transport};
@@ -51,8 +49,6 @@ pub(super) struct Observed {
     broken_on_windows: Option<Broken>,
     may_describe: Option<bool>,
     slot_holders: Vec<budget::Holder>,
-    out_of_sync: Vec<String>,
-    uncompared: bool,
     poll_trouble: Option<ReadHold>,
     account_is_for_a_person: bool,
 }
@@ -66,11 +62,6 @@ struct OwnedTarget {
 }
 
 impl OwnedTarget {
-    /// What its record remembers of an owner.
-    fn entry(&self, owner: &Owner) -> Option<&OwnerHistory> {
-        history::entry_of(&self.record.as_ref()?.status.as_ref()?.completed, owner)
-    }
-
     /// Removes what is known of an instance that the account's rules do not cover.
     fn redacted(self) -> Self {
         Self { reading: self.reading.map(Reading::redacted), ..self }
@@ -174,8 +165,6 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let instances = instances.into_iter().map(OwnedTarget::redacted).collect::<Vec<_>>();
     Some(Observed {
         slot_holders,
-        out_of_sync: out_of_sync(&instances, &request),
-        uncompared: instances.iter().any(|seen| !can_be_compared(seen, &request, &before)),
         poll_trouble: trouble.map(|error| readings::hold_for(&error, region)),
         account_is_for_a_person,
         broken: text.and_then(|text| password_rules::check(text).err()),
@@ -236,42 +225,22 @@ async fn may_describe<T: Transport>(
     Some(may)
 }
 
-/// The instances that were reset with another password than the Secret holds now.
-fn out_of_sync(instances: &[OwnedTarget], request: &Request) -> Vec<String> {
-    let Some(fingerprint) = &request.fingerprint else { return Vec::new() };
-    let differs = |seen: &&OwnedTarget| {
-        seen.entry(&request.owner).is_some_and(|entry| {
-            entry.row.password_set_time.is_some() && history::differs(fingerprint, &entry.fingerprint)
-        })
-    };
-    instances.iter().filter(differs).map(|seen| seen.instance_id.clone()).collect()
-}
-
-/// Whether the instance's password can be compared with the Secret. It cannot if the record was lost, or if the fingerprint key has
-/// been replaced.
-fn can_be_compared(seen: &OwnedTarget, request: &Request, before: &PasswordResetStatus) -> bool {
-    let row = || before.row(&seen.instance_id);
-    match (seen.entry(&request.owner), &request.fingerprint) {
-        (Some(entry), Some(fingerprint)) => {
-            entry.row.password_set_time.is_none() || entry.fingerprint.key_id == fingerprint.key_id
-        }
-        (None, _) => row().is_none_or(|row| !row.state.has_ended() || row.password_set_time.is_none()),
-        (Some(_), None) => false,
-    }
-}
-
 impl Observed {
-    /// What the plan takes.
+    /// What the decisions take.
     pub(super) fn facts(&self) -> ResetFacts<'_> {
-        let suspended = self.object.spec.suspended().then(|| Hold::new(Reason::Suspended, "suspended; not started"));
-        let hold = suspended.or_else(|| self.account_trouble.clone()).or_else(|| self.secret_trouble.clone());
         let account = self.account.as_ref();
         ResetFacts {
+            generation: self.object.metadata.generation,
             spec: &self.object.spec,
+            before: &self.before,
             request: &self.request,
+            rerun_requested_at: self.object.annotations().get(RERUN_REQUESTED_AT).map(String::as_str),
+            asks_to_resolve: self.object.annotations().contains_key(RESOLVE_UNKNOWN),
             run: self.before.run.as_ref(),
             requested: self.requested.as_ref(),
-            hold,
+            account_trouble: self.account_trouble.as_ref(),
+            account_is_for_a_person: self.account_is_for_a_person,
+            secret_trouble: self.secret_trouble.as_ref(),
             broken: self.broken,
             broken_on_windows: self.broken_on_windows,
             hides_unpermitted: account.is_none_or(|account| account.spec.rules.is_some()),
@@ -313,28 +282,5 @@ impl Observed {
     pub(super) fn begins_run(&self, record: &ResetRecord) -> Option<Begun> {
         let target = self.target_again(&record.spec.instance_id, Some(record))?;
         runs::begun(&self.facts(), &[target])
-    }
-
-    /// What the status is made of.
-    pub(super) fn status_facts<'a>(&'a self, plan: &'a Plan) -> StatusFacts<'a> {
-        let patience = SignedDuration::from_secs(i64::from(self.object.spec.stable_state_timeout_seconds()));
-        StatusFacts {
-            generation: self.object.metadata.generation,
-            before: &self.before,
-            request: &self.request,
-            rerun_requested_at: self.object.annotations().get(RERUN_REQUESTED_AT).map(String::as_str),
-            asks_to_resolve: self.object.annotations().contains_key(RESOLVE_UNKNOWN),
-            account_name: self.object.spec.account_name(),
-            account_trouble: self.account_trouble.as_ref(),
-            account_patience: self.account_is_for_a_person.then_some(patience),
-            secret_trouble: self.secret_trouble.as_ref(),
-            broken: self.broken,
-            suspended: self.object.spec.suspended(),
-            out_of_sync: &self.out_of_sync,
-            uncompared: self.uncompared,
-            poll_trouble: self.poll_trouble.as_ref(),
-            patience,
-            plan,
-        }
     }
 }

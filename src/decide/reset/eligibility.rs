@@ -2,7 +2,7 @@
 //!
 //! [`judge`] asks what is remembered first, then the password, then the gates in their order, and last the instance itself.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::facts::{BadRecord, ReadHold, ResetFacts, Target};
 use super::password_rules::Broken;
@@ -44,15 +44,23 @@ const RECORD_GATES: &[Gate] = &[
     min_restart_interval,
 ];
 
-/// What holds for the whole object.
-const OBJECT_GATES: &[Gate] = &[object_held];
+/// Why nothing of an object is claimed now; `None`: this gate is open.
+type ObjectGate = fn(&ResetFacts, Timestamp) -> Option<Hold>;
 
-/// The gates in their order; the first that is closed names the reason. The order matters for security: nothing of a record is read or
-/// shown before the instance is known to be permitted.
-fn gates(object: &ResetFacts, target: &Target, now: Timestamp) -> impl Iterator<Item = &'static Gate> {
+/// What holds for the whole object.
+const OBJECT_GATES: &[ObjectGate] = &[suspended, account_out_of_use, secret_out_of_use];
+
+/// What holds back the whole object.
+pub(super) fn object_hold(object: &ResetFacts, now: Timestamp) -> Option<Hold> {
+    OBJECT_GATES.iter().find_map(|gate| gate(object, now))
+}
+
+/// What holds back an instance: the first gate that is closed. The order matters for security: nothing of a record is read or shown
+/// before the instance is known to be permitted.
+fn first_hold(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
     let is_shown = fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
     let record_gates = if object.hides_unpermitted && !is_shown { &[] } else { RECORD_GATES };
-    record_gates.iter().chain(OBJECT_GATES)
+    record_gates.iter().find_map(|gate| gate(object, target, now)).or_else(|| object_hold(object, now))
 }
 
 /// Decides about one instance.
@@ -65,21 +73,22 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
             && !history::asks_again(requested.retry.as_ref(), object.request)
     });
     let before = target.before.filter(|_| is_answered);
-    let mut row = candidate_row(object, target, before);
+    let held = object_hold(object, now);
+    let mut row = candidate_row(object, target, before, held.is_some());
     if let Some(failed) = before.filter(|row| stands_until_asked(row)) {
         return settled_row(failed.clone());
     }
-    if object.hold.is_none()
+    if held.is_none()
         && let Some(broken) = broken(object, &row)
     {
         advance(&mut row, State::Failed, Reason::InvalidPassword, broken.to_string(), now);
         row.planned_action = Some(PlannedAction::Blocked);
         return settled_row(row);
     }
-    if let Some(hold) = gates(object, target, now).find_map(|gate| gate(object, target, now)) {
+    if let Some(hold) = first_hold(object, target, now) {
         advance(&mut row, State::Pending, hold.reason, hold.message, now);
         // Without readings an instance is not known to be permitted, and its row would show another reason again.
-        let watch = object.hides_unpermitted && object.hold.is_none();
+        let watch = object.hides_unpermitted && held.is_none();
         return Eligibility::Waits { row, until: hold.until, watch };
     }
     assess(object, target.reading, row, now)
@@ -151,8 +160,16 @@ fn min_restart_interval(object: &ResetFacts, target: &Target, now: Timestamp) ->
     (then > now).then(|| Hold::new(Reason::MinRestartInterval, message).until(then))
 }
 
-fn object_held(object: &ResetFacts, _: &Target, _: Timestamp) -> Option<Hold> {
-    object.hold.clone()
+fn suspended(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
+    object.spec.suspended().then(|| Hold::new(Reason::Suspended, "suspended; not started"))
+}
+
+fn account_out_of_use(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
+    object.account_trouble.cloned()
+}
+
+fn secret_out_of_use(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
+    object.secret_trouble.cloned()
 }
 
 /// A failure before a claim, by a deadline, that stays until something new is requested. The end of a claim is in its record, and is
@@ -217,8 +234,7 @@ pub(super) fn is_unread(row: &InstanceRow) -> bool {
 
 /// Until when a row may wait in its state.
 pub(super) fn deadline(object: &ResetFacts, row: &InstanceRow, now: Timestamp) -> Timestamp {
-    let since = row.state_time.as_ref().map_or(now, |time| time.0);
-    later(since, SignedDuration::from_secs(i64::from(object.spec.stable_state_timeout_seconds())))
+    later(row.state_time.as_ref().map_or(now, |time| time.0), object.patience())
 }
 
 /// What in the instance itself prevents a claim, by its reading; `None`: nothing.

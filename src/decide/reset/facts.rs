@@ -1,25 +1,39 @@
 //! The facts that the plan and the status of a `PasswordReset` are based on. Types only.
 
+use jiff::SignedDuration;
+
 use super::password_rules::Broken;
-use crate::api::password_reset::{InstanceRow, PasswordResetSpec, Requested, Run};
-use crate::api::reset_record::ResetRecord;
+use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PasswordResetStatus, Requested, Run};
+use crate::api::reset_record::{Owner, OwnerHistory, ResetRecord};
 use crate::decide::budget::Holder;
-use crate::decide::history::Request;
+use crate::decide::history::{self, Request};
 use crate::decide::{Hold, Reading};
 
-/// The facts for the plan.
-#[derive(Debug)]
+/// Everything that is known of an object. All times are on ECS's clock.
+#[derive(Clone, Debug)]
 pub struct ResetFacts<'a> {
-    /// The object's spec, as known.
+    /// The object's generation.
+    pub generation: Option<i64>,
+    /// Its spec, as known.
     pub spec: &'a PasswordResetSpec,
+    /// Its present status.
+    pub before: &'a PasswordResetStatus,
     /// What it asks for.
     pub request: &'a Request,
+    /// The rerun annotation.
+    pub rerun_requested_at: Option<&'a str>,
+    /// Whether it has an annotation `resolve-unknown`, of whatever form.
+    pub asks_to_resolve: bool,
     /// The run in its status.
     pub run: Option<&'a Run>,
     /// What the rows of its status answer.
     pub requested: Option<&'a Requested>,
-    /// What prevents every new claim, if anything does.
-    pub hold: Option<Hold>,
+    /// What is wrong with the account, if anything.
+    pub account_trouble: Option<&'a Hold>,
+    /// Whether a person must act if that lasts.
+    pub account_is_for_a_person: bool,
+    /// What is wrong with the Secret, if anything.
+    pub secret_trouble: Option<&'a Hold>,
     /// What is wrong with the password for every instance.
     pub broken: Option<Broken>,
     /// What is wrong with it for Windows instances.
@@ -35,6 +49,39 @@ pub struct ResetFacts<'a> {
     pub slot_holders: &'a [Holder],
     /// The account's pause between two restarts of one instance.
     pub min_restart_interval_seconds: u32,
+}
+
+impl<'a> ResetFacts<'a> {
+    /// Those of an object that nothing holds back and whose instances the account may reset.
+    #[must_use]
+    pub fn new(spec: &'a PasswordResetSpec, before: &'a PasswordResetStatus, request: &'a Request) -> Self {
+        Self {
+            generation: None,
+            spec,
+            before,
+            request,
+            rerun_requested_at: None,
+            asks_to_resolve: false,
+            run: before.run.as_ref(),
+            requested: before.requested.as_ref(),
+            account_trouble: None,
+            account_is_for_a_person: false,
+            secret_trouble: None,
+            broken: None,
+            broken_on_windows: None,
+            hides_unpermitted: false,
+            may_describe: None,
+            read_trouble: None,
+            slot_holders: &[],
+            min_restart_interval_seconds: 0,
+        }
+    }
+
+    /// How long a problem for a person may last before the object is stalled.
+    #[must_use]
+    pub fn patience(&self) -> SignedDuration {
+        SignedDuration::from_secs(i64::from(self.spec.stable_state_timeout_seconds()))
+    }
 }
 
 /// What keeps instances from being read.
@@ -61,6 +108,14 @@ pub struct Target<'a> {
     pub before: Option<&'a InstanceRow>,
     /// Its latest reading. An instance that is not permitted is in none: see [`Reading::redacted`].
     pub reading: Option<&'a Reading>,
+}
+
+impl<'a> Target<'a> {
+    /// What its record remembers of an owner.
+    #[must_use]
+    pub fn entry(&self, owner: &Owner) -> Option<&'a OwnerHistory> {
+        history::entry_of(&self.record?.status.as_ref()?.completed, owner)
+    }
 }
 
 /// Why a record is unusable. Nothing is done to the instance in its name: what was done there is not known.

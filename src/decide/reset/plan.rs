@@ -44,6 +44,10 @@ pub struct Plan {
     pub unread_for_too_long: bool,
     /// Why no slot becomes free by itself, where instances wait for one.
     pub held_up: Option<Hold>,
+    /// The instances that were reset with another password than the Secret holds now.
+    pub out_of_sync: Vec<String>,
+    /// Whether the password of some instance cannot be compared with what the Secret holds.
+    pub uncompared: bool,
 }
 
 /// Decides about all instances. `targets` are in the order of their ids.
@@ -57,6 +61,8 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     plan.wake = decision_counts_at(object, targets, now);
     plan.begun = runs::begun(object, targets);
     plan.password = runs::password(object, targets, plan.begun);
+    plan.out_of_sync = out_of_sync(object, targets);
+    plan.uncompared = targets.iter().any(|target| !can_be_compared(object, target));
     let mut free = (object.spec.max_unavailable() as usize).saturating_sub(object.slot_holders.len());
     let mut waits_for_a_slot = false;
     for (verdict, target) in verdicts.into_iter().zip(targets) {
@@ -147,6 +153,29 @@ fn has_another_password(object: &ResetFacts, target: &Target, password: &RunPass
     }
     let (now, first) = (object.request.fingerprint.as_ref()?, runs::password_for(object, target, password)?);
     history::differs(first, now).then(|| secret_changed(password.instances, object.spec.instance_ids.len()))
+}
+
+/// The instances that were reset with another password than the Secret holds now.
+fn out_of_sync(object: &ResetFacts, targets: &[Target]) -> Vec<String> {
+    let Some(fingerprint) = &object.request.fingerprint else { return Vec::new() };
+    let differs = |target: &&Target| {
+        target.entry(&object.request.owner).is_some_and(|entry| {
+            entry.row.password_set_time.is_some() && history::differs(fingerprint, &entry.fingerprint)
+        })
+    };
+    targets.iter().filter(differs).map(|target| target.instance_id.to_owned()).collect()
+}
+
+/// Whether the instance's password can be compared with the Secret. It cannot if the record was lost, or if the fingerprint key has
+/// been replaced.
+fn can_be_compared(object: &ResetFacts, target: &Target) -> bool {
+    match (target.entry(&object.request.owner), &object.request.fingerprint) {
+        (Some(entry), Some(fingerprint)) => {
+            entry.row.password_set_time.is_none() || entry.fingerprint.key_id == fingerprint.key_id
+        }
+        (None, _) => target.before.is_none_or(|row| !row.state.has_ended() || row.password_set_time.is_none()),
+        (Some(_), None) => false,
+    }
 }
 
 /// That a run has one password, and the two ways on.

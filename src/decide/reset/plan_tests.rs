@@ -5,14 +5,12 @@ use std::sync::LazyLock;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::api::password_reset::{
-    PasswordResetSpec, PasswordSecretRef, PlannedAction, Requested, RestartSpec, Run, Trigger,
-};
+use crate::api::password_reset::{PasswordResetSpec, PlannedAction, Requested, RestartSpec, Run, Trigger};
 use crate::api::reset_record::{Fingerprint, Phase, ResetRecord, ResetRecordStatus};
 use crate::decide::budget;
 use crate::decide::claim::step::Change;
 use crate::decide::claim::transition;
-use crate::decide::fixtures::{at, bounds, claimed, owner, row};
+use crate::decide::fixtures::{self, at, bounds, claimed, owner, request, reset_facts, reset_spec, row, target};
 use crate::decide::history::Request;
 use crate::decide::reset::facts::{BadRecord, ReadHold};
 use crate::decide::reset::password_rules::Broken;
@@ -22,30 +20,6 @@ use crate::decide::resolution::Resolution;
 use crate::decide::{InstanceView, Power, Reading};
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-
-fn spec(instances: usize) -> PasswordResetSpec {
-    PasswordResetSpec {
-        account_ref: None,
-        region_id: "cn-hangzhou".to_owned(),
-        instance_ids: (0..instances).map(|n| format!("i-bp1a{n:04}")).collect(),
-        password_secret_ref: PasswordSecretRef { name: "pw".to_owned(), key: None },
-        run_id: None,
-        suspend: None,
-        restart: Some(RestartSpec { max_unavailable: Some(IntOrString::Int(2)), ..RestartSpec::default() }),
-        max_failures: None,
-        stable_state_timeout_seconds: Some(60),
-    }
-}
-
-fn request() -> Request {
-    Request {
-        owner: owner("web"),
-        tokens: vec!["run:1".to_owned()],
-        retry: None,
-        fingerprint: Some(Fingerprint { key_id: "k1".to_owned(), value: "f".to_owned() }),
-        resolution: None,
-    }
-}
 
 fn run() -> Run {
     Run {
@@ -64,23 +38,6 @@ fn requested() -> &'static Requested {
     static REQUESTED: LazyLock<Requested> =
         LazyLock::new(|| Requested { tokens: vec!["run:1".to_owned()], retry: None });
     &REQUESTED
-}
-
-fn object<'a>(spec: &'a PasswordResetSpec, request: &'a Request) -> ResetFacts<'a> {
-    ResetFacts {
-        spec,
-        request,
-        run: None,
-        requested: None,
-        hold: None,
-        broken: None,
-        broken_on_windows: None,
-        hides_unpermitted: false,
-        may_describe: None,
-        read_trouble: None,
-        slot_holders: &[],
-        min_restart_interval_seconds: 600,
-    }
 }
 
 fn holder(instance_id: &str, outlook: Outlook) -> Holder {
@@ -105,15 +62,7 @@ fn reading(power: Power) -> Reading {
 }
 
 fn targets<'a>(spec: &'a PasswordResetSpec, reading: Option<&'a Reading>) -> Vec<Target<'a>> {
-    let target = |instance_id| Target {
-        instance_id,
-        record: None,
-        bad_record: None,
-        claimed_by_another: false,
-        before: None,
-        reading,
-    };
-    spec.instance_ids.iter().map(|instance_id| target(instance_id.as_str())).collect()
+    spec.instance_ids.iter().map(|id| target(id, reading)).collect()
 }
 
 fn claims(plan: &Plan) -> Vec<&str> {
@@ -122,11 +71,11 @@ fn claims(plan: &Plan) -> Vec<&str> {
 
 #[test]
 fn an_instance_whose_record_another_claim_lost_is_not_claimed() {
-    let (spec, request, reading) = (spec(1), request(), reading(Power::Running));
+    let (spec, request, reading) = (reset_spec(1), request(), reading(Power::Running));
     let mut targets = targets(&spec, Some(&reading));
-    assert_eq!(plan(&object(&spec, &request), &targets, at(0)).claims.len(), 1);
+    assert_eq!(plan(&reset_facts(&spec, &request), &targets, at(0)).claims.len(), 1);
     targets[0].claimed_by_another = true;
-    let held = plan(&object(&spec, &request), &targets, at(0));
+    let held = plan(&reset_facts(&spec, &request), &targets, at(0));
     assert_eq!((held.claims.len(), held.rows[0].reason().unwrap()), (0, Reason::InstanceBusy));
 }
 
@@ -145,14 +94,14 @@ fn an_account_out_of_use_is_shown_where_its_call_is_next() {
 
 #[test]
 fn as_many_are_claimed_as_there_are_free_slots() {
-    let (spec, request, running) = (spec(4), request(), reading(Power::Running));
-    let all_free = plan(&object(&spec, &request), &targets(&spec, Some(&running)), at(1));
+    let (spec, request, running) = (reset_spec(4), request(), reading(Power::Running));
+    let all_free = plan(&reset_facts(&spec, &request), &targets(&spec, Some(&running)), at(1));
     assert_eq!(claims(&all_free), ["i-bp1a0000", "i-bp1a0001"]);
     assert_eq!(all_free.rows[2].reason, Reason::WaitingForSlot);
     let holders = [holder("i-x", Outlook::Frees), holder("i-y", Outlook::Frees)];
-    let one_free = ResetFacts { slot_holders: &holders[..1], ..object(&spec, &request) };
+    let one_free = ResetFacts { slot_holders: &holders[..1], ..reset_facts(&spec, &request) };
     assert_eq!(claims(&plan(&one_free, &targets(&spec, Some(&running)), at(1))), ["i-bp1a0000"]);
-    let none_free = ResetFacts { slot_holders: &holders, ..object(&spec, &request) };
+    let none_free = ResetFacts { slot_holders: &holders, ..reset_facts(&spec, &request) };
     let plan = plan(&none_free, &targets(&spec, Some(&running)), at(1));
     assert!(plan.claims.is_empty());
     assert_eq!(plan.rows[0].message, "waiting for a slot; maxUnavailable allows 2, held by i-x, i-y");
@@ -160,7 +109,7 @@ fn as_many_are_claimed_as_there_are_free_slots() {
 
 #[test]
 fn a_percentage_rounds_down_but_not_to_nothing() {
-    let mut spec = spec(7);
+    let mut spec = reset_spec(7);
     let mut with = |text: &str| {
         spec.restart =
             Some(RestartSpec { max_unavailable: Some(IntOrString::String(text.to_owned())), ..RestartSpec::default() });
@@ -171,9 +120,9 @@ fn a_percentage_rounds_down_but_not_to_nothing() {
 
 #[test]
 fn nothing_is_claimed_without_a_fresh_reading() {
-    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
+    let (spec, request, running) = (reset_spec(1), request(), reading(Power::Running));
     for (reading, now) in [(None, 1), (Some(&running), 61)] {
-        let plan = plan(&object(&spec, &request), &targets(&spec, reading), at(now));
+        let plan = plan(&reset_facts(&spec, &request), &targets(&spec, reading), at(now));
         assert!(plan.claims.is_empty());
         assert_eq!(plan.watch, ["i-bp1a0000"]);
     }
@@ -181,9 +130,9 @@ fn nothing_is_claimed_without_a_fresh_reading() {
 
 #[test]
 fn unstable_instance_fails_at_the_deadline() {
-    let (spec, request, run) = (spec(1), request(), run());
+    let (spec, request, run) = (reset_spec(1), request(), run());
     let starting = reading(Power::Transitional("Starting".to_owned()));
-    let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
+    let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..reset_facts(&spec, &request) };
     let first = plan(&object, &targets(&spec, Some(&starting)), at(1));
     let waits = (State::WaitingForStableState, Reason::WaitingForStableState);
     assert_eq!((first.rows[0].state, first.rows[0].reason().unwrap()), waits);
@@ -206,13 +155,13 @@ fn unstable_instance_fails_at_the_deadline() {
 
 #[test]
 fn absent_instance_is_told_apart_by_describe_permission() {
-    let (spec, request, run) = (spec(1), request(), run());
+    let (spec, request, run) = (reset_spec(1), request(), run());
     let nothing = Reading { seen: None, ..reading(Power::Running) };
     for (may_describe, reason) in
         [(None, Reason::InstanceNotFound), (Some(true), Reason::InstanceNotFound), (Some(false), Reason::NotPermitted)]
     {
         let object =
-            ResetFacts { run: Some(&run), requested: Some(requested()), may_describe, ..object(&spec, &request) };
+            ResetFacts { run: Some(&run), requested: Some(requested()), may_describe, ..reset_facts(&spec, &request) };
         let row = plan(&object, &targets(&spec, Some(&nothing)), at(1)).rows.remove(0);
         assert_eq!((row.state, row.reason().unwrap()), (State::WaitingForStableState, reason));
         assert!(row.message.contains("cn-hangzhou"), "{}", row.message);
@@ -235,7 +184,7 @@ fn not_permitted() -> Vec<Reading> {
 
 #[test]
 fn unpermitted_instance_looks_missing_under_rules() {
-    let (spec, request, run) = (spec(1), request(), run());
+    let (spec, request, run) = (reset_spec(1), request(), run());
     let bad = Some(BadRecord::OfAnotherInstance);
     let busy = claimed();
     let mut restarted = claimed();
@@ -259,7 +208,7 @@ fn unpermitted_instance_looks_missing_under_rules() {
                         may_describe,
                         run: Some(&run),
                         requested: Some(requested()),
-                        ..object(&spec, &request)
+                        ..reset_facts(&spec, &request)
                     };
                     let mut target = targets(&spec, Some(&reading));
                     (target[0].record, target[0].bad_record) = (record, bad_record);
@@ -286,21 +235,21 @@ fn unpermitted_instance_looks_missing_under_rules() {
 
 #[test]
 fn unpermitted_instance_is_not_claimed_even_if_shown() {
-    let (spec, request) = (spec(1), request());
+    let (spec, request) = (reset_spec(1), request());
     for reading in not_permitted() {
-        let object = ResetFacts { hides_unpermitted: true, ..object(&spec, &request) };
+        let object = ResetFacts { hides_unpermitted: true, ..reset_facts(&spec, &request) };
         assert!(plan(&object, &targets(&spec, Some(&reading)), at(1)).claims.is_empty());
     }
 }
 
 #[test]
 fn unpermitted_instance_fails_at_deadline_until_retry() {
-    let (spec, request, run) = (spec(1), request(), run());
+    let (spec, request, run) = (reset_spec(1), request(), run());
     let guarded = ResetFacts {
         hides_unpermitted: true,
         run: Some(&run),
         requested: Some(requested()),
-        ..object(&spec, &request)
+        ..reset_facts(&spec, &request)
     };
     let redacted = not_permitted().remove(0).redacted();
     let mut idle = claimed();
@@ -323,33 +272,33 @@ fn unpermitted_instance_fails_at_deadline_until_retry() {
 
 #[test]
 fn waiting_permitted_instance_is_still_read_under_rules() {
-    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
+    let (spec, request, running) = (reset_spec(1), request(), reading(Power::Running));
     let mut foreign = claimed();
     foreign.spec.owner = owner("other");
     let mut target = targets(&spec, Some(&running));
     target[0].record = Some(&foreign);
-    let guarded = ResetFacts { hides_unpermitted: true, ..object(&spec, &request) };
+    let guarded = ResetFacts { hides_unpermitted: true, ..reset_facts(&spec, &request) };
     let busy = plan(&guarded, &target, at(1));
     assert_eq!((busy.rows[0].reason().unwrap(), busy.watch.len()), (Reason::InstanceBusy, 1));
-    let hold = Some(Hold::new(Reason::Suspended, "suspended"));
+    let hold = Hold::new(Reason::SecretNotFound, "no Secret");
     target[0].reading = None;
-    let blocked = plan(&ResetFacts { hold, ..guarded }, &target, at(1));
+    let blocked = plan(&ResetFacts { secret_trouble: Some(&hold), ..guarded }, &target, at(1));
     assert_eq!(
         (blocked.rows[0].reason().unwrap(), blocked.watch.len()),
-        (Reason::Suspended, 0),
+        (Reason::SecretNotFound, 0),
         "nor is ECS asked then"
     );
 }
 
 #[test]
 fn locked_and_expired_instances_are_named_and_not_claimed() {
-    let (spec, request) = (spec(1), request());
+    let (spec, request) = (reset_spec(1), request());
     let mut locked = reading(Power::Running);
     locked.seen.as_mut().unwrap().locks = vec!["security".to_owned()];
     let mut expired = reading(Power::Stopped);
     expired.seen.as_mut().unwrap().expires = Some(at(-60));
     for (reading, reason) in [(locked, Reason::InstanceLocked), (expired, Reason::InstanceExpired)] {
-        let plan = plan(&object(&spec, &request), &targets(&spec, Some(&reading)), at(1));
+        let plan = plan(&reset_facts(&spec, &request), &targets(&spec, Some(&reading)), at(1));
         assert!(plan.claims.is_empty());
         assert_eq!(plan.rows[0].reason, reason);
     }
@@ -357,10 +306,10 @@ fn locked_and_expired_instances_are_named_and_not_claimed() {
 
 #[test]
 fn more_failures_than_allowed_pause_the_rest() {
-    let (mut spec, request, running, run) = (spec(3), request(), reading(Power::Running), run());
+    let (mut spec, request, running, run) = (reset_spec(3), request(), reading(Power::Running), run());
     let failed = InstanceRow { reason: Reason::InstanceNotFound.to_string(), attempts: 0, ..row(State::Failed) };
     let paused = |spec: &PasswordResetSpec| {
-        let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(spec, &request) };
+        let object = ResetFacts { run: Some(&run), requested: Some(requested()), ..reset_facts(spec, &request) };
         let mut targets = targets(spec, Some(&running));
         targets[0].before = Some(&failed);
         plan(&object, &targets, at(1))
@@ -375,12 +324,12 @@ fn more_failures_than_allowed_pause_the_rest() {
 
 #[test]
 fn unknown_outcome_pauses_the_rest_until_retry() {
-    let (spec, request, running, mut record) = (spec(2), request(), reading(Power::Running), completed());
+    let (spec, request, running, mut record) = (reset_spec(2), request(), reading(Power::Running), completed());
     record.status.as_mut().unwrap().completed[0].row = row(State::Unknown);
     let paused = |request: &Request| {
         let mut targets = targets(&spec, Some(&running));
         targets[0].record = Some(&record);
-        plan(&object(&spec, request), &targets, at(1))
+        plan(&reset_facts(&spec, request), &targets, at(1))
     };
     assert!(paused(&request).paused);
     let retry = Request { retry: Some("retry:1".to_owned()), ..request };
@@ -391,16 +340,16 @@ fn unknown_outcome_pauses_the_rest_until_retry() {
 
 #[test]
 fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
-    let (spec, request, running, run) = (spec(1), request(), reading(Power::Running), run());
+    let (spec, request, running, run) = (reset_spec(1), request(), reading(Power::Running), run());
     let bad = ResetFacts {
         broken: Some(Broken::TrailingNewline(LineBreak::Lf)),
         run: Some(&run),
         requested: Some(requested()),
-        ..object(&spec, &request)
+        ..reset_facts(&spec, &request)
     };
     let failed = plan(&bad, &targets(&spec, Some(&running)), at(1)).rows.remove(0);
     assert_eq!((failed.state, failed.reason().unwrap()), (State::Failed, Reason::InvalidPassword));
-    let good = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
+    let good = ResetFacts { run: Some(&run), requested: Some(requested()), ..reset_facts(&spec, &request) };
     let mut mended = targets(&spec, Some(&running));
     mended[0].before = Some(&failed);
     assert_eq!(claims(&plan(&good, &mended, at(2))), ["i-bp1a0000"]);
@@ -408,10 +357,10 @@ fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
 
 #[test]
 fn the_rule_for_windows_holds_for_windows_alone() {
-    let (spec, request, linux) = (spec(1), request(), reading(Power::Running));
+    let (spec, request, linux) = (reset_spec(1), request(), reading(Power::Running));
     let mut windows = linux.clone();
     windows.seen.as_mut().unwrap().os_type = "windows".to_owned();
-    let object = ResetFacts { broken_on_windows: Some(Broken::LeadingSlash), ..object(&spec, &request) };
+    let object = ResetFacts { broken_on_windows: Some(Broken::LeadingSlash), ..reset_facts(&spec, &request) };
     assert_eq!(claims(&plan(&object, &targets(&spec, Some(&linux)), at(1))), ["i-bp1a0000"]);
     let mut targets = targets(&spec, Some(&windows));
     let failed = plan(&object, &targets, at(1)).rows.remove(0);
@@ -423,14 +372,14 @@ fn the_rule_for_windows_holds_for_windows_alone() {
 
 #[test]
 fn objects_that_name_one_instance_take_turns() {
-    let (spec, running, record) = (spec(1), reading(Power::Running), claimed());
+    let (spec, running, record) = (reset_spec(1), reading(Power::Running), claimed());
     let other = Request { owner: owner("other"), ..request() };
     let mut targets = targets(&spec, Some(&running));
     targets[0].record = Some(&record);
-    let waits = plan(&object(&spec, &other), &targets, at(1));
+    let waits = plan(&reset_facts(&spec, &other), &targets, at(1));
     assert_eq!(waits.rows[0].reason, Reason::InstanceBusy);
     let own = request();
-    let works = plan(&object(&spec, &own), &targets, at(1));
+    let works = plan(&reset_facts(&spec, &own), &targets, at(1));
     assert_eq!(works.rows[0].state, State::SettingPassword);
     assert!(works.claims.is_empty() && waits.claims.is_empty());
 }
@@ -450,35 +399,35 @@ fn completed() -> ResetRecord {
 
 #[test]
 fn a_second_run_waits_for_the_accounts_pause_between_restarts() {
-    let (spec, running, record) = (spec(1), reading(Power::Running), completed());
+    let (spec, running, record) = (reset_spec(1), reading(Power::Running), completed());
     let second = Request { tokens: vec!["run:2".to_owned()], ..request() };
     let mut targets = targets(&spec, Some(&running));
     targets[0].record = Some(&record);
-    let early = plan(&object(&spec, &second), &targets, at(30));
+    let early = plan(&reset_facts(&spec, &second), &targets, at(30));
     assert_eq!((early.rows[0].reason().unwrap(), early.wake), (Reason::MinRestartInterval, Some(at(600))));
-    let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &second) };
+    let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..reset_facts(&spec, &second) };
     assert_eq!(claims(&plan(&no_pause, &targets, at(30))), ["i-bp1a0000"]);
 }
 
 #[test]
 fn an_unanswered_request_holds_back_the_next_claim() {
-    let (spec, running, mut record) = (spec(1), reading(Power::Running), completed());
+    let (spec, running, mut record) = (reset_spec(1), reading(Power::Running), completed());
     record.status.as_mut().unwrap().unanswered_until = Some(Time(at(1_920)));
     let second = Request { tokens: vec!["run:2".to_owned()], ..request() };
     let mut targets = targets(&spec, Some(&running));
     targets[0].record = Some(&record);
-    let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &second) };
+    let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..reset_facts(&spec, &second) };
     let plan = plan(&no_pause, &targets, at(30));
     assert_eq!((plan.rows[0].reason().unwrap(), plan.wake), (Reason::AnswerOutstanding, Some(at(1_920))));
 }
 
 #[test]
 fn done_instance_shows_when_another_object_resets_it() {
-    let (spec, request, running, mut record) = (spec(1), request(), reading(Power::Running), completed());
+    let (spec, request, running, mut record) = (reset_spec(1), request(), reading(Power::Running), completed());
     let state = |record: &ResetRecord| {
         let mut targets = targets(&spec, Some(&running));
         targets[0].record = Some(record);
-        let plan = plan(&object(&spec, &request), &targets, at(1));
+        let plan = plan(&reset_facts(&spec, &request), &targets, at(1));
         assert!(plan.claims.is_empty() && plan.watch.is_empty());
         plan.rows[0].state
     };
@@ -501,7 +450,7 @@ fn done_instance_shows_when_another_object_resets_it() {
 
 #[test]
 fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
-    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
+    let (spec, request, running) = (reset_spec(1), request(), reading(Power::Running));
     let done = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
     let state = |ends: &[(&str, InstanceRow)]| {
         let mut record = completed();
@@ -512,7 +461,7 @@ fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
         record.status.as_mut().unwrap().completed = completed;
         let mut targets = targets(&spec, Some(&running));
         targets[0].record = Some(&record);
-        plan(&object(&spec, &request), &targets, at(9)).rows[0].state
+        plan(&reset_facts(&spec, &request), &targets, at(9)).rows[0].state
     };
     let (failed, other) = (row(State::Failed), "other");
     assert_eq!(state(&[("web", done(1)), (other, done(2)), (other, failed.clone())]), State::Superseded);
@@ -521,7 +470,7 @@ fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
 
 #[test]
 fn unknown_is_not_superseded_by_an_earlier_password() {
-    let (spec, request, running) = (spec(1), request(), reading(Power::Running));
+    let (spec, request, running) = (reset_spec(1), request(), reading(Power::Running));
     let unknown = InstanceRow { state_time: Some(Time(at(2))), ..row(State::Unknown) };
     let set = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
     let state = |later: InstanceRow| {
@@ -533,7 +482,7 @@ fn unknown_is_not_superseded_by_an_earlier_password() {
         });
         let mut targets = targets(&spec, Some(&running));
         targets[0].record = Some(&record);
-        plan(&object(&spec, &request), &targets, at(9)).rows[0].state
+        plan(&reset_facts(&spec, &request), &targets, at(9)).rows[0].state
     };
     assert_eq!(state(row(State::Failed)), State::Unknown, "a person decides");
     assert_eq!(state(set(3)), State::Superseded);
@@ -541,7 +490,8 @@ fn unknown_is_not_superseded_by_an_earlier_password() {
 
 #[test]
 fn failed_claim_is_retried_with_another_password() {
-    let (spec, request, running, run, mut record) = (spec(1), request(), reading(Power::Running), run(), completed());
+    let (spec, request, running, run, mut record) =
+        (reset_spec(1), request(), reading(Power::Running), run(), completed());
     for reason in [Reason::NotPermitted, Reason::StableStateTimeout, Reason::PasswordRefused] {
         let failed = InstanceRow { reason: reason.to_string(), ..row(State::Failed) };
         let status = record.status.as_mut().unwrap();
@@ -556,7 +506,7 @@ fn failed_claim_is_retried_with_another_password() {
                 run: Some(&run),
                 requested: Some(requested()),
                 min_restart_interval_seconds: 0,
-                ..object(&spec, &request)
+                ..reset_facts(&spec, &request)
             };
             plan(&object, &targets, at(9)).claims.len()
         };
@@ -567,7 +517,7 @@ fn failed_claim_is_retried_with_another_password() {
 #[test]
 fn record_recreated_for_another_owner_starts_nothing() {
     let (spec, request, running, run, done) =
-        (spec(1), request(), reading(Power::Running), run(), row(State::InEffect));
+        (reset_spec(1), request(), reading(Power::Running), run(), row(State::InEffect));
     let mut record = completed();
     record.spec.owner = owner("other");
     let state = |record: &ResetRecord, request: &Request| {
@@ -577,7 +527,7 @@ fn record_recreated_for_another_owner_starts_nothing() {
             run: Some(&run),
             requested: Some(requested()),
             min_restart_interval_seconds: 0,
-            ..object(&spec, request)
+            ..reset_facts(&spec, request)
         };
         let plan = plan(&object, &targets, at(9));
         (plan.rows[0].state, plan.claims.len())
@@ -595,14 +545,14 @@ fn record_recreated_for_another_owner_starts_nothing() {
 
 #[test]
 fn a_retry_annotation_that_is_removed_ends_no_pause() {
-    let (spec, running, mut record) = (spec(2), reading(Power::Running), completed());
+    let (spec, running, mut record) = (reset_spec(2), reading(Power::Running), completed());
     record.spec.retry = Some("retry:a".to_owned());
     record.status.as_mut().unwrap().completed = history::complete(&[], &record.spec, row(State::Failed));
     let is_paused = |retry: Option<&str>| {
         let request = Request { retry: retry.map(str::to_owned), ..request() };
         let mut targets = targets(&spec, Some(&running));
         targets[0].record = Some(&record);
-        let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, &request) };
+        let no_pause = ResetFacts { min_restart_interval_seconds: 0, ..reset_facts(&spec, &request) };
         let plan = plan(&no_pause, &targets, at(9));
         (plan.paused, plan.claims.len())
     };
@@ -614,34 +564,34 @@ fn a_retry_annotation_that_is_removed_ends_no_pause() {
 #[test]
 fn the_objects_own_status_remembers_when_the_record_is_lost() {
     let (spec, request, running, run, done) =
-        (spec(1), request(), reading(Power::Running), run(), row(State::EffectiveAtNextStart));
+        (reset_spec(1), request(), reading(Power::Running), run(), row(State::EffectiveAtNextStart));
     let mut targets = targets(&spec, Some(&running));
     targets[0].before = Some(&done);
-    let remembered = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
+    let remembered = ResetFacts { run: Some(&run), requested: Some(requested()), ..reset_facts(&spec, &request) };
     assert!(plan(&remembered, &targets, at(1)).claims.is_empty());
     let second = Request { tokens: vec!["run:2".to_owned()], ..request.clone() };
-    let asked_anew = ResetFacts { run: Some(&run), requested: Some(requested()), ..object(&spec, &second) };
+    let asked_anew = ResetFacts { run: Some(&run), requested: Some(requested()), ..reset_facts(&spec, &second) };
     assert_eq!(claims(&plan(&asked_anew, &targets, at(1))), ["i-bp1a0000"]);
 }
 
 #[test]
 fn a_block_holds_back_what_has_not_begun() {
-    let (spec, request, running) = (spec(2), request(), reading(Power::Running));
-    let hold = Hold::new(Reason::Suspended, "suspended");
-    let object = ResetFacts { hold: Some(hold), ..object(&spec, &request) };
+    let (spec, request, running) = (reset_spec(2), request(), reading(Power::Running));
+    let hold = Hold::new(Reason::SecretNotFound, "no Secret");
+    let object = ResetFacts { secret_trouble: Some(&hold), ..reset_facts(&spec, &request) };
     let plan = plan(&object, &targets(&spec, Some(&running)), at(1));
     assert!(plan.claims.is_empty());
-    assert!(plan.rows.iter().all(|row| row.reason == Reason::Suspended));
+    assert!(plan.rows.iter().all(|row| row.reason == Reason::SecretNotFound));
     assert_eq!(plan.rows[0].planned_action, Some(PlannedAction::Blocked));
 }
 
 #[test]
 fn unusable_record_takes_no_slot_from_other_instances() {
-    let (spec, request, reading) = (spec(4), request(), reading(Power::Running));
+    let (spec, request, reading) = (reset_spec(4), request(), reading(Power::Running));
     for (bad, says) in [(BadRecord::Unreadable, "cannot read"), (BadRecord::OfAnotherInstance, "different instance")] {
         let mut targets = targets(&spec, Some(&reading));
         targets[0].bad_record = Some(bad);
-        let plan = plan(&object(&spec, &request), &targets, at(0));
+        let plan = plan(&reset_facts(&spec, &request), &targets, at(0));
         let row = &plan.rows[0];
         assert_eq!((row.state, row.reason().unwrap()), (State::Pending, Reason::InvalidSpec));
         assert!(row.message.contains("ResetRecord") && row.message.contains(says), "{}", row.message);
@@ -667,10 +617,10 @@ fn decided(text: &str) -> Request {
 
 #[test]
 fn unknown_is_claimed_once_more_only_by_restart_again() {
-    let (spec, running, mut record) = (spec(1), reading(Power::Running), unknown_record());
+    let (spec, running, mut record) = (reset_spec(1), reading(Power::Running), unknown_record());
     let plan_for = |record: &ResetRecord, request: &Request| {
         let target = Target { record: Some(record), ..targets(&spec, Some(&running)).remove(0) };
-        plan(&ResetFacts { min_restart_interval_seconds: 0, ..object(&spec, request) }, &[target], at(1))
+        plan(&ResetFacts { min_restart_interval_seconds: 0, ..reset_facts(&spec, request) }, &[target], at(1))
     };
     assert!(plan_for(&record, &request()).claims.is_empty());
     assert!(plan_for(&record, &decided("i-bp1a0000/2=RestartAgain")).claims.is_empty());
@@ -681,10 +631,10 @@ fn unknown_is_claimed_once_more_only_by_restart_again() {
 
 #[test]
 fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
-    let (spec, running, record) = (spec(1), reading(Power::Running), unknown_record());
+    let (spec, running, record) = (reset_spec(1), reading(Power::Running), unknown_record());
     let request = decided("i-bp1a0000/1=Happened");
     let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
-    let plan = plan(&object(&spec, &request), &[target], at(1));
+    let plan = plan(&reset_facts(&spec, &request), &[target], at(1));
     assert_eq!((plan.happened.as_deref(), plan.claims.len()), (Some("i-bp1a0000"), 0));
     let status = transition::apply(&record, Change::Happened, None, at(1));
     assert_eq!((status.phase, status.completed[0].row.state), (Phase::InEffect, State::InEffect));
@@ -692,14 +642,18 @@ fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
     assert!(!budget::holds_slot(&status, at(1)));
     let holders = |request| budget::holders(&[&record], request, |_| None, bounds(), at(1));
     assert_eq!(holders(&request).len(), 0);
-    assert_eq!(holders(&self::request()), [holder("i-bp1a0000", Outlook::Frees)]);
+    assert_eq!(holders(&fixtures::request()), [holder("i-bp1a0000", Outlook::Frees)]);
 }
 
 #[test]
 fn held_slots_stall_the_object_and_name_their_holders() {
-    let (spec, request, running) = (spec(3), request(), reading(Power::Running));
+    let (spec, request, running) = (reset_spec(3), request(), reading(Power::Running));
     let plan_with = |holders: &[Holder]| {
-        plan(&ResetFacts { slot_holders: holders, ..object(&spec, &request) }, &targets(&spec, Some(&running)), at(1))
+        plan(
+            &ResetFacts { slot_holders: holders, ..reset_facts(&spec, &request) },
+            &targets(&spec, Some(&running)),
+            at(1),
+        )
     };
     let stays = |id| holder(id, Outlook::Stays("it is Stopped; start it".to_owned()));
     let held = plan_with(&[stays("i-bp1a0000"), stays("i-y")]).held_up.unwrap();
@@ -745,10 +699,10 @@ fn slot_stays_held_if_readings_m_apart_show_not_running() {
 
 #[test]
 fn a_record_in_a_phase_of_another_version_is_waited_for_by_name() {
-    let (spec, request, running, mut record) = (spec(1), request(), reading(Power::Running), claimed());
+    let (spec, request, running, mut record) = (reset_spec(1), request(), reading(Power::Running), claimed());
     record.status.as_mut().unwrap().phase = Phase::Unrecognized;
     let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
-    let plan = plan(&object(&spec, &request), &[target], at(1));
+    let plan = plan(&reset_facts(&spec, &request), &[target], at(1));
     assert_eq!((plan.rows[0].state, plan.rows[0].reason().unwrap()), (State::Pending, Reason::InvalidSpec));
     assert!(plan.claims.is_empty());
 }
@@ -762,9 +716,13 @@ fn refused() -> ReadHold {
 
 /// The plan for one instance without a reading, whose row was `before`.
 fn unread_plan(trouble: Option<&ReadHold>, before: Option<&InstanceRow>, reading: Option<&Reading>, now: i64) -> Plan {
-    let (spec, request, run) = (spec(1), request(), run());
-    let object =
-        ResetFacts { read_trouble: trouble, run: Some(&run), requested: Some(requested()), ..object(&spec, &request) };
+    let (spec, request, run) = (reset_spec(1), request(), run());
+    let object = ResetFacts {
+        read_trouble: trouble,
+        run: Some(&run),
+        requested: Some(requested()),
+        ..reset_facts(&spec, &request)
+    };
     let target = Target {
         instance_id: "i-bp1a0000",
         record: None,

@@ -10,9 +10,14 @@ use crate::decide::row::advance;
 use crate::decide::{Hold, InstanceView, Power, history};
 
 /// A fresh row; where the run goes on, with the state and its time from before.
-pub(super) fn candidate_row(object: &ResetFacts, target: &Target, before: Option<&InstanceRow>) -> InstanceRow {
+pub(super) fn candidate_row(
+    object: &ResetFacts,
+    target: &Target,
+    before: Option<&InstanceRow>,
+    is_held: bool,
+) -> InstanceRow {
     let seen = target.reading.and_then(|reading| reading.seen.as_ref());
-    let planned_action = if object.hold.is_some() {
+    let planned_action = if is_held {
         Some(PlannedAction::Blocked)
     } else {
         seen.map(|seen| planned_action(object.spec.restart_policy(), seen))

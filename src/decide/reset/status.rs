@@ -8,56 +8,17 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::eligibility::is_unread;
-use super::facts::ReadHold;
-use super::password_rules::Broken;
+use super::facts::ResetFacts;
 use super::plan::{Plan, secret_changed};
 use super::runs;
 use crate::api::Reason;
 use crate::api::conditions::{self, ConditionStatus, ConditionUpdate, find};
 use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, State};
-use crate::decide::history::Request;
 use crate::decide::{Hold, later};
-
-/// The facts for the status.
-#[derive(Debug)]
-pub struct StatusFacts<'a> {
-    /// The object's generation.
-    pub generation: Option<i64>,
-    /// The present status.
-    pub before: &'a PasswordResetStatus,
-    /// What the object asks for.
-    pub request: &'a Request,
-    /// The rerun annotation.
-    pub rerun_requested_at: Option<&'a str>,
-    /// Whether it has an annotation `resolve-unknown`, of whatever form.
-    pub asks_to_resolve: bool,
-    /// The account's name, the default applied.
-    pub account_name: &'a str,
-    /// What is wrong with the account, if anything.
-    pub account_trouble: Option<&'a Hold>,
-    /// How long the account's problem may last before the object is stalled; `None`: it passes by itself.
-    pub account_patience: Option<SignedDuration>,
-    /// What is wrong with the Secret, if anything.
-    pub secret_trouble: Option<&'a Hold>,
-    /// What is wrong with the password for every instance.
-    pub broken: Option<Broken>,
-    /// Whether `suspend` is set.
-    pub suspended: bool,
-    /// Instances that were reset with another password than the Secret holds now.
-    pub out_of_sync: &'a [String],
-    /// Whether the password of some instance cannot be compared with what the Secret holds.
-    pub uncompared: bool,
-    /// Why instances cannot be read, in our own words.
-    pub poll_trouble: Option<&'a ReadHold>,
-    /// How long a problem for a person may last before the object is stalled.
-    pub patience: SignedDuration,
-    /// What was decided about the instances.
-    pub plan: &'a Plan,
-}
 
 /// The summary line, before it is spread over conditions.
 struct Summary {
@@ -69,14 +30,14 @@ struct Summary {
 
 /// The whole status.
 #[must_use]
-pub fn status(facts: &StatusFacts, now: Timestamp) -> PasswordResetStatus {
-    let rows = &facts.plan.rows;
+pub fn status(facts: &ResetFacts, plan: &Plan, now: Timestamp) -> PasswordResetStatus {
+    let rows = &plan.rows;
     let counts = count(rows);
-    let summary = summarize(facts, &counts, now);
-    let updates = conditions_of(facts, &summary);
+    let summary = summarize(facts, plan, &counts, now);
+    let updates = conditions_of(facts, plan, &summary);
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
     let ended = rows.iter().all(|row| row.state.has_ended());
-    let run = runs::run(facts.before.run.as_ref(), facts.request, facts.plan.begun, &facts.plan.password, ended, now);
+    let run = runs::run(facts.before.run.as_ref(), facts.request, plan.begun, &plan.password, ended, now);
     let requested = runs::requested(facts.before.requested(), facts.request, ended);
     PasswordResetStatus {
         observed_generation: facts.generation,
@@ -87,7 +48,7 @@ pub fn status(facts: &StatusFacts, now: Timestamp) -> PasswordResetStatus {
             .or_else(|| facts.before.last_handled_rerun.clone()),
         run,
         requested: Some(requested),
-        account_name: Some(facts.account_name.to_owned()),
+        account_name: Some(facts.spec.account_name().to_owned()),
         progress: Some(format!("{done}/{}", counts.total)),
         counts: Some(counts),
         instances: rows.clone(),
@@ -117,7 +78,8 @@ pub fn count(rows: &[InstanceRow]) -> Counts {
 
 /// The facts for a line of the table.
 struct Progress<'a> {
-    facts: &'a StatusFacts<'a>,
+    facts: &'a ResetFacts<'a>,
+    plan: &'a Plan,
     counts: &'a Counts,
     /// The rows that have not ended.
     open: Vec<&'a InstanceRow>,
@@ -141,9 +103,9 @@ type Line = fn(&Progress) -> Option<Summary>;
 /// All answers, in their order: the first that applies is the one.
 const LINES: &[Line] = &[ended, run_halted, paused_on_failure, suspended, records_unusable, held, slots_held, at_work];
 
-fn summarize(facts: &StatusFacts, counts: &Counts, now: Timestamp) -> Summary {
-    let open = facts.plan.rows.iter().filter(|row| !row.state.has_ended()).collect();
-    let progress = Progress { facts, counts, open, now };
+fn summarize(facts: &ResetFacts, plan: &Plan, counts: &Counts, now: Timestamp) -> Summary {
+    let open = plan.rows.iter().filter(|row| !row.state.has_ended()).collect();
+    let progress = Progress { facts, plan, counts, open, now };
     // The last line always applies.
     LINES.iter().find_map(|line| line(&progress)).unwrap_or_else(|| Summary::working(Reason::Pending, String::new()))
 }
@@ -173,20 +135,20 @@ fn run_halted(progress: &Progress) -> Option<Summary> {
 }
 
 fn paused_on_failure(progress: &Progress) -> Option<Summary> {
-    let Progress { facts, open, .. } = progress;
+    let Progress { plan, open, .. } = progress;
     let message = || {
         format!(
             "{}; other instances not started because of maxFailures: {}. Fix the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
-            failures(&facts.plan.rows),
+            failures(&plan.rows),
             open.len()
         )
     };
-    (facts.plan.paused && progress.only_waits()).then(|| Summary::needs_person(Reason::PausedOnFailure, message()))
+    (plan.paused && progress.only_waits()).then(|| Summary::needs_person(Reason::PausedOnFailure, message()))
 }
 
 fn suspended(progress: &Progress) -> Option<Summary> {
     let message = || format!("suspended; instances not started: {}", progress.open.len());
-    (progress.facts.suspended && progress.only_waits()).then(|| Summary::working(Reason::Suspended, message()))
+    (progress.facts.spec.suspended() && progress.only_waits()).then(|| Summary::working(Reason::Suspended, message()))
 }
 
 fn records_unusable(progress: &Progress) -> Option<Summary> {
@@ -197,14 +159,14 @@ fn records_unusable(progress: &Progress) -> Option<Summary> {
 }
 
 fn held(progress: &Progress) -> Option<Summary> {
-    let Progress { facts, open, now, .. } = progress;
-    let Hold { reason, message, .. } = first_hold(facts)?;
-    let lasts = facts.plan.unread_for_too_long || account_lasts(facts, *now);
+    let Progress { facts, plan, open, now, .. } = progress;
+    let Hold { reason, message, .. } = first_hold(facts, plan)?;
+    let lasts = plan.unread_for_too_long || account_lasts(facts, *now);
     let only_waits = open.iter().all(|row| is_pending(row) || is_unread(row));
     Some(match (reason.needs_person(), lasts) {
         (true, _) if only_waits => Summary::needs_person(reason, message),
         (false, true) if only_waits => {
-            let seconds = facts.patience.as_secs();
+            let seconds = facts.patience().as_secs();
             let message = format!("{message}; this has lasted for {seconds} s; the controller keeps retrying");
             Summary::needs_person(reason, message)
         }
@@ -213,7 +175,7 @@ fn held(progress: &Progress) -> Option<Summary> {
 }
 
 fn slots_held(progress: &Progress) -> Option<Summary> {
-    let Hold { reason, message, .. } = progress.facts.plan.held_up.as_ref().filter(|_| progress.only_waits())?;
+    let Hold { reason, message, .. } = progress.plan.held_up.as_ref().filter(|_| progress.only_waits())?;
     Some(Summary::needs_person(*reason, message.clone()))
 }
 
@@ -234,10 +196,10 @@ fn at_work(progress: &Progress) -> Option<Summary> {
 }
 
 /// The first hold of an object that is not done: of its account, its Secret, its reads or a row.
-fn first_hold(facts: &StatusFacts) -> Option<Hold> {
+fn first_hold(facts: &ResetFacts, plan: &Plan) -> Option<Hold> {
     // The first row with the reason of the lowest rank among those that are wanted.
     let of_row = |wanted: fn(u8) -> bool| {
-        let open = facts.plan.rows.iter().filter(|row| !row.state.has_ended());
+        let open = plan.rows.iter().filter(|row| !row.state.has_ended());
         let ranked = open.filter_map(|row| {
             let reason = row.reason()?;
             Some((reason.rank().filter(|rank| wanted(*rank))?, reason, row))
@@ -250,28 +212,29 @@ fn first_hold(facts: &StatusFacts) -> Option<Hold> {
         .or(facts.secret_trouble)
         .cloned()
         .or_else(|| of_row(|rank| rank == 0))
-        .or_else(|| Some(facts.poll_trouble.filter(|trouble| trouble.is_for_a_person)?.hold.clone()))
+        .or_else(|| Some(facts.read_trouble.filter(|trouble| trouble.is_for_a_person)?.hold.clone()))
         .or_else(|| of_row(|rank| rank > 0))
-        .or_else(|| Some(facts.poll_trouble?.hold.clone()))
+        .or_else(|| Some(facts.read_trouble?.hold.clone()))
 }
 
 /// Whether the account has been unusable for so long that a person must act.
-fn account_lasts(facts: &StatusFacts, now: Timestamp) -> bool {
+fn account_lasts(facts: &ResetFacts, now: Timestamp) -> bool {
     let before = find(&facts.before.conditions, conditions::ACCOUNT_READY);
     let since =
         before.filter(|condition| condition.status == "False").map(|condition| condition.last_transition_time.0);
-    let deadline = since.zip(facts.account_patience).map(|(since, patience)| later(since, patience));
-    facts.account_trouble.is_some() && deadline.is_some_and(|deadline| now >= deadline)
+    let deadline = since.map(|since| later(since, facts.patience()));
+    let lasts = facts.account_is_for_a_person && deadline.is_some_and(|deadline| now >= deadline);
+    facts.account_trouble.is_some() && lasts
 }
 
 fn ended(progress: &Progress) -> Option<Summary> {
-    let Progress { facts, counts, open, .. } = progress;
+    let Progress { facts, plan, counts, open, .. } = progress;
     if !open.is_empty() {
         return None;
     }
-    let rows = &facts.plan.rows;
-    if facts.plan.password.is_mixed {
-        let message = secret_changed(facts.plan.password.instances, rows.len());
+    let rows = &plan.rows;
+    if plan.password.is_mixed {
+        let message = secret_changed(plan.password.instances, rows.len());
         return Some(Summary::needs_person(Reason::SecretChangedDuringRun, message));
     }
     if counts.unknown == 0 && counts.failed == 0 {
@@ -293,12 +256,12 @@ fn ended(progress: &Progress) -> Option<Summary> {
         _ if counts.failed < counts.total => Reason::PartiallyFailed,
         only => only.unwrap_or(Reason::Failed),
     };
-    Some(Summary::needs_person(reason, failures(rows) + unresolved(facts, counts)))
+    Some(Summary::needs_person(reason, failures(rows) + unresolved(facts, plan, counts)))
 }
 
 /// Why a person's decision does not count, if there is one and an instance that is still Unknown.
-fn unresolved(facts: &StatusFacts, counts: &Counts) -> &'static str {
-    if !facts.asks_to_resolve || counts.unknown == 0 || facts.plan.happened.is_some() {
+fn unresolved(facts: &ResetFacts, plan: &Plan, counts: &Counts) -> &'static str {
+    if !facts.asks_to_resolve || counts.unknown == 0 || plan.happened.is_some() {
         return "";
     }
     if facts.request.resolution.is_none() {
@@ -320,7 +283,7 @@ fn failures(rows: &[InstanceRow]) -> String {
 }
 
 /// The conditions in the order in which kstatus should find them.
-fn conditions_of(facts: &StatusFacts, summary: &Summary) -> Vec<ConditionUpdate> {
+fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<ConditionUpdate> {
     let update =
         |kind, status, reason, message: &str| ConditionUpdate { kind, status, reason, message: message.to_owned() };
     let Summary { status, reason, message, retrying } = summary;
@@ -352,8 +315,8 @@ fn conditions_of(facts: &StatusFacts, summary: &Summary) -> Vec<ConditionUpdate>
             "the password fits ECS's rules",
         ),
     });
-    updates.push(targets_resolved(&facts.plan.rows));
-    updates.push(secret_in_sync(facts));
+    updates.push(targets_resolved(&plan.rows));
+    updates.push(secret_in_sync(facts, plan));
     updates
 }
 
@@ -374,12 +337,12 @@ fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
     ConditionUpdate { kind: conditions::TARGETS_RESOLVED, status, reason, message }
 }
 
-fn secret_in_sync(facts: &StatusFacts) -> ConditionUpdate {
-    let rows = &facts.plan.rows;
+fn secret_in_sync(facts: &ResetFacts, plan: &Plan) -> ConditionUpdate {
+    let rows = &plan.rows;
     let is_open = |id: &String| rows.iter().any(|row| row.instance_id == *id && !row.state.has_ended());
-    let (status, reason, message) = if !facts.out_of_sync.is_empty() {
-        let ids = facts.out_of_sync.join(", ");
-        let next = if facts.out_of_sync.iter().all(is_open) {
+    let (status, reason, message) = if !plan.out_of_sync.is_empty() {
+        let ids = plan.out_of_sync.join(", ");
+        let next = if plan.out_of_sync.iter().all(is_open) {
             "the run in progress resets them"
         } else {
             "set a new runID to reset them"
@@ -389,7 +352,7 @@ fn secret_in_sync(facts: &StatusFacts) -> ConditionUpdate {
     } else if !rows.iter().any(|row| row.state.has_ended() && row.password_set_time.is_some()) {
         let message = "no instance has received a password from this object yet".to_owned();
         (ConditionStatus::Unknown, Reason::NotChecked, message)
-    } else if facts.request.fingerprint.is_none() || facts.uncompared || has_superseded(facts) {
+    } else if facts.request.fingerprint.is_none() || plan.uncompared || has_superseded(plan) {
         (
             ConditionStatus::Unknown,
             Reason::NotChecked,
@@ -403,8 +366,8 @@ fn secret_in_sync(facts: &StatusFacts) -> ConditionUpdate {
 }
 
 /// Whether some instance has the password of another object.
-fn has_superseded(facts: &StatusFacts) -> bool {
-    facts.plan.rows.iter().any(|row| row.state == State::Superseded)
+fn has_superseded(plan: &Plan) -> bool {
+    plan.rows.iter().any(|row| row.state == State::Superseded)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! The table from situations to conditions, and the bookkeeping of runs.
 
-use jiff::SignedDuration;
+use std::sync::LazyLock;
 
 use super::runs::Begun;
 use super::*;
-use crate::api::password_reset::Trigger;
+use crate::api::password_reset::{PasswordResetSpec, Trigger};
 use crate::api::reset_record::Fingerprint;
-use crate::decide::fixtures::{at, owner, row};
+use crate::decide::fixtures::{at, owner, reset_spec, row};
+use crate::decide::history::Request;
+use crate::decide::reset::facts::ReadHold;
 
 fn request(run: &str) -> Request {
     Request {
@@ -22,25 +24,11 @@ fn plan(rows: Vec<InstanceRow>) -> Plan {
     Plan { rows, ..Plan::default() }
 }
 
-fn facts<'a>(before: &'a PasswordResetStatus, request: &'a Request, plan: &'a Plan) -> StatusFacts<'a> {
-    StatusFacts {
-        generation: Some(1),
-        before,
-        request,
-        rerun_requested_at: None,
-        asks_to_resolve: false,
-        account_name: "default",
-        account_trouble: None,
-        account_patience: None,
-        secret_trouble: None,
-        broken: None,
-        suspended: false,
-        out_of_sync: &[],
-        uncompared: false,
-        poll_trouble: None,
-        patience: SignedDuration::from_secs(600),
-        plan,
-    }
+/// An object that nothing holds back, with this status.
+fn facts<'a>(before: &'a PasswordResetStatus, request: &'a Request) -> ResetFacts<'a> {
+    static SPEC: LazyLock<PasswordResetSpec> =
+        LazyLock::new(|| PasswordResetSpec { stable_state_timeout_seconds: None, ..reset_spec(1) });
+    ResetFacts { generation: Some(1), ..ResetFacts::new(&SPEC, before, request) }
 }
 
 fn with(state: State, reason: Reason) -> InstanceRow {
@@ -63,14 +51,14 @@ fn table(status: &PasswordResetStatus) -> [&str; 5] {
 fn every_situation_has_its_conditions() {
     let before = PasswordResetStatus::default();
     let request = request("1");
-    let show = |rows: Vec<InstanceRow>, change: &dyn Fn(&mut StatusFacts)| {
+    let show = |rows: Vec<InstanceRow>, change: &dyn Fn(&mut ResetFacts)| {
         let mut plan = plan(rows);
         plan.paused = plan.rows.iter().any(|row| row.reason == Reason::PausedOnFailure);
-        let mut facts = facts(&before, &request, &plan);
+        let mut facts = facts(&before, &request);
         change(&mut facts);
-        table(&status(&facts, at(0))).map(str::to_owned)
+        table(&status(&facts, &plan, at(0))).map(str::to_owned)
     };
-    let nothing = |_: &mut StatusFacts| {};
+    let nothing = |_: &mut ResetFacts| {};
     let working = ["Unknown", "True", "", "Unknown"];
     for (state, reason) in [
         (State::Pending, Reason::Pending),
@@ -94,7 +82,8 @@ fn every_situation_has_its_conditions() {
     human(vec![row(State::InEffect), failed(Reason::InvalidPassword)], "InvalidPassword");
     human(vec![row(State::InEffect), row(State::Unknown)], "OutcomeUnknown");
     human(vec![failed(Reason::RestartRefused), with(State::Pending, Reason::PausedOnFailure)], "PausedOnFailure");
-    let suspended = show(vec![row(State::Pending)], &|facts| facts.suspended = true);
+    let suspended = Box::leak(Box::new(PasswordResetSpec { suspend: Some(true), ..reset_spec(1) }));
+    let suspended = show(vec![row(State::Pending)], &|facts| facts.spec = suspended);
     assert_eq!(suspended, ["Unknown", "True", "", "Unknown", "Suspended"]);
 }
 
@@ -102,8 +91,8 @@ fn every_situation_has_its_conditions() {
 fn retried_hold_shows_in_ready_and_reconciling() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let hold = Hold::new(Reason::SecretNotFound, "no Secret");
-    let facts = StatusFacts { secret_trouble: Some(&hold), ..facts(&before, &request, &plan) };
-    let status = status(&facts, at(0));
+    let facts = ResetFacts { secret_trouble: Some(&hold), ..facts(&before, &request) };
+    let status = status(&facts, &plan, at(0));
     assert_eq!(table(&status), ["Unknown", "True", "", "Unknown", "SecretNotFound"]);
     let reconciling = find(&status.conditions, conditions::RECONCILING).unwrap();
     assert_eq!(reconciling.reason, Reason::ProgressingWithRetry);
@@ -113,8 +102,8 @@ fn retried_hold_shows_in_ready_and_reconciling() {
 fn a_namespace_that_is_not_allowed_needs_a_person() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let hold = Hold::new(Reason::NamespaceNotAllowed, "not allowed");
-    let facts = StatusFacts { account_trouble: Some(&hold), ..facts(&before, &request, &plan) };
-    assert_eq!(table(&status(&facts, at(0))), ["False", "", "True", "False", "NamespaceNotAllowed"]);
+    let facts = ResetFacts { account_trouble: Some(&hold), ..facts(&before, &request) };
+    assert_eq!(table(&status(&facts, &plan, at(0))), ["False", "", "True", "False", "NamespaceNotAllowed"]);
 }
 
 #[test]
@@ -123,8 +112,8 @@ fn refused_reads_need_a_person_and_failed_reads_do_not() {
     let show = |reason| {
         let hold = Hold::new(reason, "refused");
         let trouble = ReadHold { hold, is_for_a_person: reason == Reason::NotPermitted };
-        let facts = StatusFacts { poll_trouble: Some(&trouble), ..facts(&before, &request, &plan) };
-        table(&status(&facts, at(0))).map(str::to_owned)
+        let facts = ResetFacts { read_trouble: Some(&trouble), ..facts(&before, &request) };
+        table(&status(&facts, &plan, at(0))).map(str::to_owned)
     };
     assert_eq!(show(Reason::NotPermitted), ["False", "", "True", "False", "NotPermitted"]);
     assert_eq!(show(Reason::Throttled), ["Unknown", "True", "", "Unknown", "Throttled"]);
@@ -136,7 +125,7 @@ fn run_is_counted_only_when_something_new_is_needed() {
     let mut see = |request: &Request, state: State, is_claimed: bool| {
         let begun = is_claimed.then_some(Begun { time: at(0), adds_instances: false });
         let plan = Plan { begun, ..plan(vec![row(state)]) };
-        before = status(&facts(&before, request, &plan), at(0));
+        before = status(&facts(&before, request), &plan, at(0));
         before.run.as_ref().map(|run| (run.number, run.trigger, run.completion_time.is_some()))
     };
     assert_eq!(see(&request("1"), State::Pending, false), None, "a run begins with its first claim");
@@ -171,8 +160,8 @@ fn secret_is_in_sync_only_if_all_passwords_are_comparable() {
     let request = Request { fingerprint: Some(fingerprint), ..request("1") };
     let show = |state, uncompared| {
         let set = InstanceRow { password_set_time: Some(Time(at(0))), ..row(State::InEffect) };
-        let plan = plan(vec![row(state), set]);
-        let status = status(&StatusFacts { uncompared, ..facts(&before, &request, &plan) }, at(0));
+        let plan = Plan { uncompared, ..plan(vec![row(state), set]) };
+        let status = status(&facts(&before, &request), &plan, at(0));
         find(&status.conditions, conditions::SECRET_IN_SYNC).unwrap().status.clone()
     };
     assert_eq!(show(State::InEffect, false), "True");
@@ -183,15 +172,15 @@ fn secret_is_in_sync_only_if_all_passwords_are_comparable() {
 #[test]
 fn nothing_new_means_the_very_same_status() {
     let (request, plan) = (request("1"), plan(vec![row(State::Restarting)]));
-    let first = status(&facts(&PasswordResetStatus::default(), &request, &plan), at(0));
-    assert_eq!(status(&facts(&first, &request, &plan), at(50)), first);
+    let first = status(&facts(&PasswordResetStatus::default(), &request), &plan, at(0));
+    assert_eq!(status(&facts(&first, &request), &plan, at(50)), first);
 }
 
 #[test]
 fn counts_and_progress_follow_the_rows() {
     let (before, request) = (PasswordResetStatus::default(), request("1"));
     let plan = plan(vec![row(State::InEffect), row(State::Superseded), row(State::Failed), row(State::Restarting)]);
-    let status = status(&facts(&before, &request, &plan), at(0));
+    let status = status(&facts(&before, &request), &plan, at(0));
     assert_eq!(status.progress.as_deref(), Some("2/4"));
     let counts = status.counts.unwrap();
     assert_eq!((counts.total, counts.failed, counts.in_progress), (4, 1, 1));
@@ -202,9 +191,9 @@ fn long_refused_read_asks_a_person_when_idle() {
     let (before, request) = (PasswordResetStatus::default(), request("1"));
     let hold = Hold::new(Reason::ReadRefused, "cn-hangzou: InvalidRegionId.NotFound");
     let trouble = ReadHold { hold, is_for_a_person: true };
-    let show = |rows: Vec<InstanceRow>, unread_for_too_long, poll_trouble| {
+    let show = |rows: Vec<InstanceRow>, unread_for_too_long, read_trouble| {
         let plan = Plan { unread_for_too_long, ..plan(rows) };
-        let status = status(&StatusFacts { poll_trouble, ..facts(&before, &request, &plan) }, at(0));
+        let status = status(&ResetFacts { read_trouble, ..facts(&before, &request) }, &plan, at(0));
         (table(&status).map(str::to_owned), find(&status.conditions, conditions::READY).unwrap().message.clone())
     };
     let refused = || with(State::WaitingForStableState, Reason::ReadRefused);
@@ -221,17 +210,16 @@ fn long_refused_read_asks_a_person_when_idle() {
 fn an_account_that_stays_unusable_asks_a_person() {
     let (request, plan) = (request("1"), plan(vec![row(State::Pending)]));
     let hold = Hold::new(Reason::AccountNotReady, "CredentialsRefused");
-    let see = |before: &PasswordResetStatus, is_for_a_person: bool, now| {
-        let account_patience = is_for_a_person.then_some(SignedDuration::from_secs(600));
-        let facts = StatusFacts { account_trouble: Some(&hold), account_patience, ..facts(before, &request, &plan) };
-        status(&facts, at(now))
+    let see = |before: &PasswordResetStatus, account_is_for_a_person: bool, now| {
+        let facts = ResetFacts { account_trouble: Some(&hold), account_is_for_a_person, ..facts(before, &request) };
+        status(&facts, &plan, at(now))
     };
     let first = see(&PasswordResetStatus::default(), true, 0);
     assert_eq!(table(&first), ["Unknown", "True", "", "Unknown", "AccountNotReady"]);
     assert_eq!(table(&see(&first, true, 599))[0], "Unknown");
     assert_eq!(table(&see(&first, true, 600)), ["False", "", "True", "False", "AccountNotReady"]);
     assert_eq!(table(&see(&first, false, 600))[0], "Unknown", "what passes by itself asks nobody");
-    let works = status(&facts(&first, &request, &plan), at(601));
+    let works = status(&facts(&first, &request), &plan, at(601));
     assert_eq!(table(&works)[0], "Unknown", "it goes on");
 }
 
@@ -241,7 +229,7 @@ fn object_without_free_slots_stalls_once_idle() {
     let hold = Hold::new(Reason::SlotHeld, "no slot");
     let show = |rows| {
         let plan = Plan { held_up: Some(hold.clone()), ..plan(rows) };
-        table(&status(&facts(&before, &request, &plan), at(0))).map(str::to_owned)
+        table(&status(&facts(&before, &request), &plan, at(0))).map(str::to_owned)
     };
     let waits = with(State::Pending, Reason::WaitingForSlot);
     assert_eq!(show(vec![row(State::InEffect), waits.clone()]), ["False", "", "True", "False", "SlotHeld"]);

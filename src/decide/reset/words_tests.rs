@@ -2,78 +2,27 @@
 
 use std::slice;
 
-use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::eligibility::is_unread;
 use super::facts::{BadRecord, ReadHold, ResetFacts, Target};
 use super::password_rules::{self, Broken, Kind, LineBreak, Place};
 use super::plan::{Plan, plan};
 use super::runs::RunPassword;
-use super::status::{StatusFacts, status};
+use super::status::status;
 use super::{events, rows};
 use crate::api::Reason;
 use crate::api::conditions::{self, find};
-use crate::api::password_reset::{
-    InstanceRow, PasswordResetSpec, PasswordResetStatus, PasswordSecretRef, Requested, RestartSpec, Run, State, Trigger,
-};
-use crate::api::reset_record::{Fingerprint, OwnerHistory, Phase, ResetRecord};
+use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PasswordResetStatus, Requested, Run, State, Trigger};
+use crate::api::reset_record::{OwnerHistory, Phase, ResetRecord};
 use crate::decide::budget::{Holder, Outlook};
-use crate::decide::fixtures::{at, claimed, owner, reading, row};
+use crate::decide::fixtures::{
+    at, claimed, fingerprint, owner, reading, request, reset_facts, reset_spec, row, target,
+};
 use crate::decide::history::{self, Request};
 use crate::decide::resolution::Resolution;
 use crate::decide::words_tests::Words;
 use crate::decide::{Hold, Power, Reading};
-
-fn spec(instances: usize) -> PasswordResetSpec {
-    PasswordResetSpec {
-        account_ref: None,
-        region_id: "cn-hangzhou".to_owned(),
-        instance_ids: (0..instances).map(|n| format!("i-bp1a{n:04}")).collect(),
-        password_secret_ref: PasswordSecretRef { name: "pw".to_owned(), key: None },
-        run_id: None,
-        suspend: None,
-        restart: Some(RestartSpec { max_unavailable: Some(IntOrString::Int(2)), ..RestartSpec::default() }),
-        max_failures: None,
-        stable_state_timeout_seconds: Some(60),
-    }
-}
-
-fn fingerprint(value: &str) -> Fingerprint {
-    Fingerprint { key_id: "k1".to_owned(), value: value.to_owned() }
-}
-
-fn request() -> Request {
-    Request {
-        owner: owner("web"),
-        tokens: vec!["run:1".to_owned()],
-        retry: None,
-        fingerprint: Some(fingerprint("f")),
-        resolution: None,
-    }
-}
-
-fn object<'a>(spec: &'a PasswordResetSpec, request: &'a Request) -> ResetFacts<'a> {
-    ResetFacts {
-        spec,
-        request,
-        run: None,
-        requested: None,
-        hold: None,
-        broken: None,
-        broken_on_windows: None,
-        hides_unpermitted: false,
-        may_describe: None,
-        read_trouble: None,
-        slot_holders: &[],
-        min_restart_interval_seconds: 600,
-    }
-}
-
-fn target<'a>(instance_id: &'a str, reading: Option<&'a Reading>) -> Target<'a> {
-    Target { instance_id, record: None, bad_record: None, claimed_by_another: false, before: None, reading }
-}
 
 fn running() -> Reading {
     reading(0, -600, Power::Running, -600)
@@ -103,9 +52,9 @@ fn read_hold(reason: Reason, message: &str) -> ReadHold {
 #[test]
 fn words_of_rows_before_a_claim() {
     let mut words = Words::of("rows");
-    let (spec, request, running) = (spec(1), request(), running());
+    let (spec, request, running) = (reset_spec(1), request(), running());
     let of = |facts: &ResetFacts, target: Target| plan(facts, &[target], at(0)).rows.remove(0);
-    let facts = || object(&spec, &request);
+    let facts = || reset_facts(&spec, &request);
     let id = spec.instance_ids[0].as_str();
     let seen = || target(id, Some(&running));
     words.row("nothing in the way", &of(&facts(), seen()));
@@ -127,8 +76,10 @@ fn words_of_rows_before_a_claim() {
     let mut record = of_another();
     record.status.as_mut().unwrap().last_restart_time = Some(Time(at(-60)));
     words.row("restarted recently", &with_record(&record));
-    let hold = Some(Hold::new(Reason::Suspended, "<the message of the object's hold>"));
-    words.row("object held", &of(&ResetFacts { hold, ..facts() }, seen()));
+    let hold = Hold::new(Reason::SecretNotFound, "<the message of the object's hold>");
+    words.row("object held", &of(&ResetFacts { secret_trouble: Some(&hold), ..facts() }, seen()));
+    let suspended = PasswordResetSpec { suspend: Some(true), ..spec.clone() };
+    words.row("suspended", &of(&reset_facts(&suspended, &request), seen()));
 
     // The password.
     let broken = Some(Broken::Length);
@@ -187,9 +138,9 @@ fn words_of_rows_before_a_claim() {
 #[test]
 fn words_of_rows_that_wait_for_others() {
     let mut words = Words::of("waits");
-    let (spec, request, running) = (spec(6), request(), running());
+    let (spec, request, running) = (reset_spec(6), request(), running());
     let targets = || spec.instance_ids.iter().map(|id| target(id, Some(&running))).collect::<Vec<_>>();
-    let facts = || object(&spec, &request);
+    let facts = || reset_facts(&spec, &request);
     words.row("for a slot, two holders", &plan(&facts(), &targets(), at(0)).rows[5]);
     let four: Vec<Holder> = ["a", "b", "c", "d"].map(|id| holder(&format!("i-bp1b{id}"), Outlook::Frees)).into();
     let many = ResetFacts { slot_holders: &four, ..facts() };
@@ -227,26 +178,8 @@ fn words_of_rows_that_wait_for_others() {
     words.assert();
 }
 
-/// What the status is made of, with nothing in the way.
-fn of_status<'a>(before: &'a PasswordResetStatus, request: &'a Request, plan: &'a Plan) -> StatusFacts<'a> {
-    StatusFacts {
-        generation: Some(1),
-        before,
-        request,
-        rerun_requested_at: None,
-        asks_to_resolve: false,
-        account_name: "default",
-        account_trouble: None,
-        account_patience: None,
-        secret_trouble: None,
-        broken: None,
-        suspended: false,
-        out_of_sync: &[],
-        uncompared: false,
-        poll_trouble: None,
-        patience: SignedDuration::from_secs(600),
-        plan,
-    }
+fn status_spec() -> PasswordResetSpec {
+    PasswordResetSpec { stable_state_timeout_seconds: None, ..reset_spec(1) }
 }
 
 /// A row whose message is of another snapshot.
@@ -254,8 +187,8 @@ fn with(state: State, reason: Reason) -> InstanceRow {
     InstanceRow { reason: reason.to_string(), message: "<the row's message>".to_owned(), ..row(state) }
 }
 
-fn shown(facts: &StatusFacts, kind: &str) -> String {
-    let conditions = status(facts, at(0)).conditions;
+fn shown(facts: &ResetFacts, plan: &Plan, kind: &str) -> String {
+    let conditions = status(facts, plan, at(0)).conditions;
     let condition = find(&conditions, kind).unwrap();
     format!("{kind}={}, {}: {}", condition.status, condition.reason, condition.message)
 }
@@ -263,13 +196,14 @@ fn shown(facts: &StatusFacts, kind: &str) -> String {
 #[test]
 fn words_of_ready() {
     let mut words = Words::of("ready");
-    let (before, request) = (PasswordResetStatus::default(), request());
-    let mut say = |situation: &str, plan: &Plan, change: &dyn Fn(&mut StatusFacts)| {
-        let mut facts = of_status(&before, &request, plan);
+    let (one, request) = (status_spec(), request());
+    let suspended: &PasswordResetSpec = Box::leak(Box::new(PasswordResetSpec { suspend: Some(true), ..one.clone() }));
+    let mut say = |situation: &str, plan: &Plan, change: &dyn Fn(&mut ResetFacts)| {
+        let mut facts = reset_facts(&one, &request);
         change(&mut facts);
-        words.say(situation, shown(&facts, conditions::READY));
+        words.say(situation, shown(&facts, plan, conditions::READY));
     };
-    let as_it_is = |_: &mut StatusFacts| {};
+    let as_it_is = |_: &mut ResetFacts| {};
     let rows = |rows: &[InstanceRow]| Plan { rows: rows.to_vec(), ..Plan::default() };
     let (pending, done) = (with(State::Pending, Reason::Pending), row(State::InEffect));
     let failed = with(State::Failed, Reason::InstanceNotFound);
@@ -283,10 +217,10 @@ fn words_of_ready() {
     say("ended, one failed", &rows(&[done.clone(), failed.clone()]), &as_it_is);
     say("ended, four failed", &rows(&[failed.clone(), failed.clone(), failed.clone(), failed.clone()]), &as_it_is);
     say("ended, one Unknown", &rows(&[done.clone(), unknown.clone()]), &as_it_is);
-    let asks = |facts: &mut StatusFacts| facts.asks_to_resolve = true;
+    let asks = |facts: &mut ResetFacts| facts.asks_to_resolve = true;
     say("ended, the annotation has another form", &rows(slice::from_ref(&unknown)), &asks);
-    let resolving = Request { resolution: Resolution::parse("i-bp1a0000/9=Happened"), ..self::request() };
-    let decided = |facts: &mut StatusFacts| {
+    let resolving = Request { resolution: Resolution::parse("i-bp1a0000/9=Happened"), ..request.clone() };
+    let decided = |facts: &mut ResetFacts| {
         facts.asks_to_resolve = true;
         facts.request = Box::leak(Box::new(resolving.clone()));
     };
@@ -297,7 +231,7 @@ fn words_of_ready() {
     say("paused on a failure", &paused(&[failed.clone(), pending.clone(), pending.clone()]), &as_it_is);
     let stopped = with(State::EffectiveAtNextStart, Reason::StoppedAfterRestart);
     say("paused on one found Stopped", &paused(&[stopped, pending.clone()]), &as_it_is);
-    say("suspended", &rows(&[done.clone(), pending.clone()]), &|facts| facts.suspended = true);
+    say("suspended", &rows(&[done.clone(), pending.clone()]), &|facts| facts.spec = suspended);
     say("records unusable", &rows(&[with(State::Pending, Reason::InvalidSpec)]), &as_it_is);
     say("held by a row", &rows(&[with(State::WaitingForStableState, Reason::Throttled)]), &as_it_is);
     let unread = rows(&[with(State::WaitingForStableState, Reason::ReadRefused)]);
@@ -308,11 +242,11 @@ fn words_of_ready() {
     say("no slot becomes free", &Plan { held_up, ..rows(slice::from_ref(&pending)) }, &as_it_is);
     say("at work", &rows(&[done, with(State::Restarting, Reason::Restarting)]), &as_it_is);
 
-    let (spec, running) = (spec(3), running());
+    let (spec, running) = (reset_spec(3), running());
     let targets: Vec<Target> = spec.instance_ids.iter().map(|id| target(id, Some(&running))).collect();
     let stays = |id| holder(&format!("i-bp1b{id}"), Outlook::Stays("<why>".to_owned()));
     let holders = ["a", "b", "c", "d"].map(stays);
-    let full = plan(&ResetFacts { slot_holders: &holders, ..object(&spec, &request) }, &targets, at(0));
+    let full = plan(&ResetFacts { slot_holders: &holders, ..reset_facts(&spec, &request) }, &targets, at(0));
     words.hold("no slot becomes free, its hold", &full.held_up.unwrap());
     words.assert();
 }
@@ -320,32 +254,31 @@ fn words_of_ready() {
 #[test]
 fn words_of_the_other_conditions() {
     let mut words = Words::of("conditions");
-    let (before, request) = (PasswordResetStatus::default(), request());
-    let mut say = |situation: &str, kind: &str, rows: Vec<InstanceRow>, change: &dyn Fn(&mut StatusFacts)| {
-        let plan = Plan { rows, ..Plan::default() };
-        let mut facts = of_status(&before, &request, &plan);
-        change(&mut facts);
-        words.say(situation, shown(&facts, kind));
+    let (spec, request) = (status_spec(), request());
+    let mut say = |situation: &str, kind: &str, rows: Vec<InstanceRow>, change: &dyn Fn(&mut ResetFacts, &mut Plan)| {
+        let mut plan = Plan { rows, ..Plan::default() };
+        let mut facts = reset_facts(&spec, &request);
+        change(&mut facts, &mut plan);
+        words.say(situation, shown(&facts, &plan, kind));
     };
-    let as_it_is = |_: &mut StatusFacts| {};
+    let as_it_is = |_: &mut ResetFacts, _: &mut Plan| {};
     let named = |state| InstanceRow { name: Some("web-1".to_owned()), ..row(state) };
     let set = |state| InstanceRow { password_set_time: Some(Time(at(-60))), ..named(state) };
 
     say("account usable", conditions::ACCOUNT_READY, vec![named(State::Pending)], &as_it_is);
     say("password fits", conditions::PASSWORD_READY, vec![named(State::Pending)], &as_it_is);
-    say("password unfit", conditions::PASSWORD_READY, vec![named(State::Pending)], &|facts| {
+    say("password unfit", conditions::PASSWORD_READY, vec![named(State::Pending)], &|facts, _| {
         facts.broken = Some(Broken::Length);
     });
     let missing = with(State::Failed, Reason::InstanceNotFound);
     say("instances missing", conditions::TARGETS_RESOLVED, vec![missing.clone(), missing], &as_it_is);
     say("instances not read yet", conditions::TARGETS_RESOLVED, vec![row(State::Pending)], &as_it_is);
     say("instances found", conditions::TARGETS_RESOLVED, vec![named(State::Pending)], &as_it_is);
-    let ids: &'static [String] = Box::leak(Box::new(["i-bp1a0000".to_owned()]));
-    let changed = |facts: &mut StatusFacts| facts.out_of_sync = ids;
+    let changed = |_: &mut ResetFacts, plan: &mut Plan| plan.out_of_sync = vec!["i-bp1a0000".to_owned()];
     say("Secret changed, run goes on", conditions::SECRET_IN_SYNC, vec![set(State::Restarting)], &changed);
     say("Secret changed, run ended", conditions::SECRET_IN_SYNC, vec![set(State::InEffect)], &changed);
     say("nothing set", conditions::SECRET_IN_SYNC, vec![named(State::Pending)], &as_it_is);
-    let uncompared = |facts: &mut StatusFacts| facts.uncompared = true;
+    let uncompared = |_: &mut ResetFacts, plan: &mut Plan| plan.uncompared = true;
     say("not comparable", conditions::SECRET_IN_SYNC, vec![set(State::InEffect)], &uncompared);
     say("in sync", conditions::SECRET_IN_SYNC, vec![set(State::InEffect)], &as_it_is);
     words.assert();
@@ -375,7 +308,7 @@ fn words_of_events() {
         say("a run begins", &before, &PasswordResetStatus { run: Some(run), instances, ..before.clone() });
     }
     let (request, plan) = (request(), Plan { rows: vec![row(State::InEffect)], ..Plan::default() });
-    let done = PasswordResetStatus { run: None, ..status(&of_status(&before, &request, &plan), at(0)) };
+    let done = PasswordResetStatus { run: None, ..status(&reset_facts(&status_spec(), &request), &plan, at(0)) };
     say("it has ended", &before, &done);
     let keyed = InstanceRow {
         key_pair_name: Some("ops".to_owned()),
