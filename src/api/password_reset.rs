@@ -4,12 +4,15 @@
 //! schema default, since a default inside an applied object is drift for `kubectl apply` and Argo CD; the accessors
 //! below apply the documented ones.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ecs_account::TagValue;
 use super::reset_record::Fingerprint;
 use super::{DEFAULT_ACCOUNT, DEFAULT_PASSWORD_KEY, Reason};
 
@@ -29,11 +32,13 @@ use super::{DEFAULT_ACCOUNT, DEFAULT_PASSWORD_KEY, Reason};
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress"),
     printcolumn(name = "Secret", type_ = "string", json_path = ".spec.passwordSecretRef.name"),
+    printcolumn(name = "Run", type_ = "string", json_path = ".status.run.runID"),
     printcolumn(name = "Last Run", type_ = "date", json_path = ".status.run.startTime"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Account", type_ = "string", json_path = ".status.accountName", priority = 1),
     printcolumn(name = "Region", type_ = "string", json_path = ".spec.regionID", priority = 1),
-    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.counts.failed", priority = 1),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.counts.troubled", priority = 1),
+    printcolumn(name = "Next Window", type_ = "string", json_path = ".status.nextWindow.start", priority = 1),
     printcolumn(
         name = "Message",
         type_ = "string",
@@ -47,7 +52,11 @@ use super::{DEFAULT_ACCOUNT, DEFAULT_PASSWORD_KEY, Reason};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("(has(self.accountRef) ? self.accountRef.name : 'default') == (has(oldSelf.accountRef) ? oldSelf.accountRef.name : 'default')")
-        .message("must not change: `accountRef` is immutable; make a new PasswordReset for another account")
+        .message("must not change: `accountRef` is immutable; make a new PasswordReset for another account"),
+    validation = Rule::new("has(self.instanceIDs) != has(self.selector)")
+        .message("must hold exactly one of `instanceIDs` and `selector`"),
+    validation = Rule::new("!has(self.notBefore) || !has(self.notAfter) || timestamp(self.notBefore) < timestamp(self.notAfter)")
+        .message("must have `notBefore` earlier than `notAfter`")
 )]
 pub struct PasswordResetSpec {
     /// The ECSAccount whose credentials are used. Absent = the ECSAccount named `default`. Immutable.
@@ -67,8 +76,9 @@ pub struct PasswordResetSpec {
     pub region_id: String,
 
     /// The instances to reset, 1 to 100 ids, each once, for example `[i-bp1a2b3c4d5e6f7g8h9i]`. An id that is added
-    /// later is reset then, and the others are left alone.
-    #[serde(rename = "instanceIDs")]
+    /// later is reset then, and the others are left alone. Exactly one of `instanceIDs` and `selector`. Absent = the selector
+    /// says which.
+    #[serde(rename = "instanceIDs", default, skip_serializing_if = "Option::is_none")]
     // Rules are judged again at every write of a status: a list that has not changed is not searched again, and the searches
     // run in the API server's own code.
     #[schemars(length(min = 1, max = 100), with = "Vec<InstanceID>", extend("x-kubernetes-validations" = [{
@@ -77,7 +87,13 @@ pub struct PasswordResetSpec {
         "message": "must name each instance only once",
         "messageExpression": "'must name each instance only once; names ' + self.filter(x, self.indexOf(x) != self.lastIndexOf(x))[0] + ' more than once'",
     }]))]
-    pub instance_ids: Vec<String>,
+    pub instance_ids: Option<Vec<String>>,
+
+    /// Which instances to reset, by what ECS shows of them. They are looked up once for each run, before its first claim, and
+    /// written to `status.targets`; what is tagged or named otherwise later changes nothing until the next run. Exactly one of
+    /// `instanceIDs` and `selector`. Absent = `instanceIDs` says which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<Selector>,
 
     /// The Secret that holds the password, in the same namespace. The controller needs leave to read it: a RoleBinding
     /// to the ClusterRole `ecs-password-reset-secret-reader`.
@@ -94,10 +110,34 @@ pub struct PasswordResetSpec {
     )]
     pub run_id: Option<String>,
 
-    /// true: nothing new is started; what is in flight is finished. Absent = false. Leave it out of Git, so that it can
-    /// be patched by hand in an emergency.
+    /// The brake. true: nothing new is started, and no restart is requested. A restart that was requested already is followed to
+    /// its end; an instance whose password is set waits with its restart, and its password takes effect at any start. Absent = false.
+    /// Leave it out of Git, so that it can be patched by hand in an emergency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+
+    /// `Apply`: resets the instances. `Plan`: checks everything that can be checked without a change, and shows in status what `Apply`
+    /// would do with each instance, in which order and from when on; nothing is claimed or changed. Absent = `Apply`. Turning `Plan` into
+    /// `Apply` starts what the plan shows.
+    // Of an optional enum kube keeps the enum's text and drops this field's: the default would not be explained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Mode")]
+    pub mode: Option<Mode>,
+
+    /// Nothing is claimed before this time. Absent = at once. Example: `"2026-11-28T18:00:00Z"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+
+    /// An instance that is not claimed by this time never is under this run: its row is `Expired`, which is not a failure. Set it
+    /// where a cluster may be rebuilt from Git long afterwards. Absent = no end. Example: `"2026-12-01T00:00:00Z"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
+
+    /// When instances may be reset, 1 to 10 maintenance windows. An instance is claimed, and its restart is requested, only while
+    /// one of them is open; what ECS has accepted is followed to its end. Absent = at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 10))]
+    pub windows: Option<Vec<MaintenanceWindow>>,
 
     /// How Running instances are restarted. Absent = the defaults of each field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,6 +166,53 @@ pub struct PasswordResetSpec {
 }]))]
 struct InstanceID(
     #[schemars(length(max = 64))]
+    #[expect(dead_code)]
+    String,
+);
+
+/// Which instances to reset. All of what is given must match.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.tags) || has(self.names) || has(self.resourceGroupID)")
+        .message("must hold at least one of `tags`, `names` and `resourceGroupID`")
+)]
+pub struct Selector {
+    /// The tags that an instance must have, all of them with these values, 1 to 20, for example `{app: web}`. Whoever may tag
+    /// instances decides what this selects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 20, "x-kubernetes-map-type" = "atomic"))]
+    pub tags: Option<BTreeMap<String, TagValue>>,
+
+    /// The names that an instance may have, 1 to 10, of which one must match; `*` stands for any characters. Example: `["web-*"]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 10), with = "Vec<NamePattern>")]
+    pub names: Option<Vec<String>>,
+
+    /// The resource group of the instances, for example `rg-acfmwp7rgotwwaa`. ECS cannot be asked for the default group.
+    #[serde(rename = "resourceGroupID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^rg-[a-z0-9]+$')").message("must be the id of a resource group such as 'rg-acfmwp7rgotwwaa'"))]
+    pub resource_group_id: Option<String>,
+
+    /// Instances that are left alone whatever matches, 1 to 100 ids.
+    #[serde(rename = "excludeInstanceIDs", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100), with = "Vec<InstanceID>")]
+    pub exclude_instance_ids: Option<Vec<String>>,
+
+    /// How many instances may match, 1 to 100. Where more do, none is touched: a selector that is too wide must not restart a fleet.
+    /// Required.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_targets: u32,
+}
+
+#[derive(JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.matches('[^*]')",
+    "message": "must hold more than '*': to select every instance, use a tag",
+}]))]
+struct NamePattern(
+    #[schemars(length(min = 1, max = 128))]
     #[expect(dead_code)]
     String,
 );
@@ -161,6 +248,51 @@ pub struct PasswordSecretRef {
             .message("must be a key of a Secret: letters, digits, '-', '_' and '.'")
     )]
     pub key: Option<String>,
+}
+
+/// Whether instances are reset, or only planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Mode {
+    /// Reset the instances.
+    #[default]
+    Apply,
+    /// Show what would be done, and change nothing.
+    Plan,
+    /// A value of another version of this API: treated as `Plan`, which changes nothing.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unrecognized,
+}
+
+/// When instances may be reset.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MaintenanceWindow {
+    /// When the window opens: five fields as in cron (minute, hour, day of the month, month, day of the week), in local time. A
+    /// time that a change of the clocks skips opens once they have changed; one that comes twice opens the first time. Example:
+    /// `"0 2 * * 6"`, Saturdays at two.
+    #[schemars(length(max = 128))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^(([*]|[0-9]{1,2}|[A-Za-z]{3})(-([0-9]{1,2}|[A-Za-z]{3}))?(/[0-9]{1,2})?(,([*]|[0-9]{1,2}|[A-Za-z]{3})(-([0-9]{1,2}|[A-Za-z]{3}))?(/[0-9]{1,2})?)*( |$)){5}$') && !self.endsWith(' ')")
+            .message("must be five fields as in cron, such as '0 2 * * 6': minute, hour, day of the month, month, day of the week")
+    )]
+    pub schedule: String,
+
+    /// How long the window stays open, in hours and minutes, 15m to 24h. Examples: `3h`, `1h30m`.
+    #[schemars(length(max = 16))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^([0-9]+h)?([0-9]+m)?$') && self.matches('[0-9]') && duration(self) >= duration('15m') && duration(self) <= duration('24h')")
+            .message("must be hours and minutes from '15m' to '24h', such as '3h' or '1h30m'")
+    )]
+    pub duration: String,
+
+    /// The IANA time zone of the schedule. Required, since cron without a zone surprises. Example: `Asia/Shanghai`.
+    #[schemars(length(max = 64))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[A-Za-z][A-Za-z0-9+_-]*(/[A-Za-z0-9+_-]+)*$')")
+            .message("must be the name of an IANA time zone such as 'Asia/Shanghai'")
+    )]
+    pub time_zone: String,
 }
 
 /// How Running instances are restarted.
@@ -244,6 +376,23 @@ pub struct PasswordResetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
 
+    /// The instances that the selector matched for the last request; absent = the object has no selector, or it was not looked up
+    /// yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<ResolvedTargets>,
+
+    /// When the run will have ended, by how long restarts have taken and how many slots there are. Absent = not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_completion_time: Option<Time>,
+
+    /// The maintenance window that is open, or the next one. Absent = the object has none, or is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_window: Option<NextWindow>,
+
+    /// When the object goes on by itself at the latest, where that is known: the end of what the rows below wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_transition_time: Option<Time>,
+
     /// The value of the annotation ecs.password-reset.dev/rerun-requested-at that the rows answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_rerun: Option<String>,
@@ -251,6 +400,35 @@ pub struct PasswordResetStatus {
     /// One row for each instance, in the order of their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instances: Vec<InstanceRow>,
+}
+
+/// What a selector matched.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedTargets {
+    /// How many instances matched and may be reset from the object's namespace.
+    pub matched: u32,
+    /// They, in the order of their ids. Absent = none matched, or more than `maxTargets`.
+    #[serde(rename = "instanceIDs", default, skip_serializing_if = "Vec::is_empty")]
+    pub instance_ids: Vec<String>,
+    /// The first of them, where more than `maxTargets` matched.
+    #[serde(rename = "firstInstanceIDs", default, skip_serializing_if = "Vec::is_empty")]
+    pub first_instance_ids: Vec<String>,
+    /// When they were looked up.
+    pub resolved_time: Time,
+    /// Digest of the selector and the account.
+    pub selector: String,
+    /// Digests of the request that they were looked up for.
+    pub tokens: Vec<String>,
+}
+
+/// A maintenance window.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct NextWindow {
+    /// When it opens.
+    pub start: Time,
+    /// When it closes.
+    pub end: Time,
 }
 
 /// What an object asks for, as digests. Together with the ended rows it is a second memory, should the records be lost.
@@ -272,6 +450,9 @@ pub struct Run {
     pub number: i64,
     /// What asked for it.
     pub trigger: Trigger,
+    /// The `runID` of the spec when it began; absent = there was none.
+    #[serde(rename = "runID", default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
     /// Digests of the `runID` and the rerun annotation that this run answers.
     pub tokens: Vec<String>,
     /// Digest of the retry annotation that this run has taken up; absent = none.
@@ -327,6 +508,12 @@ pub struct Counts {
     pub failed: u32,
     /// The outcome of a request cannot be proven.
     pub unknown: u32,
+    /// Not begun by `notAfter`; absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<u32>,
+    /// `failed` and `unknown` together: those that ask for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub troubled: Option<u32>,
 }
 
 /// One instance's row.
@@ -402,7 +589,7 @@ pub enum PlannedAction {
     Unrecognized,
 }
 
-/// Where the reset of one instance stands, in order of progress; the last five are ends.
+/// Where the reset of one instance stands, in order of progress; the last six are ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum State {
     /// Not begun.
@@ -425,6 +612,8 @@ pub enum State {
     Unknown,
     /// End: another `PasswordReset` has since reset this instance.
     Superseded,
+    /// End: it was not begun by `notAfter`, and nothing was done to it.
+    Expired,
     /// A value of another version of this API.
     #[serde(other)]
     #[schemars(skip)]
@@ -444,11 +633,11 @@ impl PasswordResetSpec {
         self.restart.as_ref().and_then(|restart| restart.policy).unwrap_or_default()
     }
 
-    /// How many instances may be away at once: an integer as it stands, a percentage of all instances rounded down,
+    /// How many of so many instances may be away at once: an integer as it stands, a percentage of them rounded down,
     /// at least 1 in either case.
     #[must_use]
-    pub fn max_unavailable(&self) -> u32 {
-        let total = u32::try_from(self.instance_ids.len()).unwrap_or(u32::MAX);
+    pub fn max_unavailable(&self, instances: usize) -> u32 {
+        let total = u32::try_from(instances).unwrap_or(u32::MAX);
         let wanted = match self.restart.as_ref().and_then(|restart| restart.max_unavailable.as_ref()) {
             None => 1,
             Some(IntOrString::Int(n)) => u32::try_from(*n).unwrap_or(1),
@@ -484,7 +673,13 @@ impl PasswordResetSpec {
         self.stable_state_timeout_seconds.unwrap_or(600)
     }
 
-    /// Whether nothing new may be started.
+    /// Whether nothing is to be changed.
+    #[must_use]
+    pub fn is_plan(&self) -> bool {
+        self.mode.unwrap_or_default() != Mode::Apply
+    }
+
+    /// Whether nothing new may be started and no restart requested.
     #[must_use]
     pub fn suspended(&self) -> bool {
         self.suspend.unwrap_or(false)
@@ -526,6 +721,14 @@ impl State {
     /// Whether nothing more happens to the instance in this run.
     #[must_use]
     pub fn has_ended(self) -> bool {
-        matches!(self, Self::InEffect | Self::EffectiveAtNextStart | Self::Failed | Self::Unknown | Self::Superseded)
+        matches!(
+            self,
+            Self::InEffect
+                | Self::EffectiveAtNextStart
+                | Self::Failed
+                | Self::Unknown
+                | Self::Superseded
+                | Self::Expired
+        )
     }
 }

@@ -30,6 +30,10 @@ enum Property {
     HaltsRun,
     /// What is stored cannot be used.
     Unusable,
+    /// It names what is waited for, so that an object that only waits has it as its own.
+    Waits,
+    /// It says no more than how far the claim is: what is waited for may be said instead.
+    Plain,
 }
 
 macro_rules! reasons {
@@ -71,8 +75,22 @@ reasons! {
     SettingPasswords: [];
     /// Instances are being restarted.
     Restarting: [];
-    /// `suspend: true` holds back what has not begun.
-    Suspended: [];
+    /// `suspend: true`, of the object or its account, holds back what has not begun and restarts that were not requested.
+    Suspended: [Waits];
+    /// It is not `notBefore` yet.
+    NotBefore: [Waits];
+    /// `mode: Plan`: what would be done is shown, and nothing is changed.
+    Planned: [];
+    /// It was not begun by `notAfter`.
+    Expired: [];
+    /// The selector matches no instance that may be reset.
+    NoTargets: [NeedsPerson];
+    /// The selector matches more instances than `maxTargets`.
+    TooManyTargets: [NeedsPerson];
+    /// No maintenance window is open.
+    WaitingForWindow: [Waits];
+    /// ECS throttles the account's calls, or the controller spaces them out.
+    HeldBack: [Waits];
     /// Every instance is done.
     Succeeded: [];
 
@@ -122,15 +140,17 @@ reasons! {
 
     // One instance, before its claim.
     /// Every slot of `maxUnavailable` is taken.
-    WaitingForSlot: [];
+    WaitingForSlot: [Waits];
+    /// An instance that was restarted has not been Running for `minReadySeconds` yet.
+    WaitingForMinReady: [Waits];
     /// Every slot is held by an instance that does not come back by itself, and the others wait for a person.
     SlotHeld: [];
     /// Another `PasswordReset` is at work on the instance.
-    InstanceBusy: [];
+    InstanceBusy: [Waits];
     /// The last restart was less than the account's `minRestartIntervalSeconds` ago.
-    MinRestartInterval: [];
+    MinRestartInterval: [Waits];
     /// A request whose outcome is not known may still be carried out.
-    AnswerOutstanding: [];
+    AnswerOutstanding: [Waits];
     /// The record of the instance cannot take another owner.
     TooManyOwners: [];
     /// ECS does not show the instance.
@@ -147,9 +167,11 @@ reasons! {
 
     // One instance, from its claim on.
     /// The password is being sent.
-    SettingPassword: [];
+    SettingPassword: [Plain];
     /// ECS has acknowledged the password.
-    PasswordSet: [];
+    PasswordSet: [Plain];
+    /// The restart waits for the next minute: ECS tells start times in minutes.
+    WaitingForRestart: [Waits];
     /// A start after the password was set has been observed.
     RestartProven: [];
     /// A person has decided that a restart whose outcome was Unknown happened.
@@ -160,6 +182,8 @@ reasons! {
     RestartPolicyNever: [];
     /// The instance was stopped before its restart was requested.
     StoppedBeforeRestart: [];
+    /// The owner is gone, and the maintenance window is closed in which the instance was claimed.
+    WindowClosed: [];
     /// A restart ended with the instance Stopped.
     StoppedAfterRestart: [CountsAsFailure];
     /// ECS refused the password.
@@ -287,6 +311,18 @@ impl Reason {
     #[must_use]
     pub fn is_unusable(self) -> bool {
         self.properties().contains(&Property::Unusable)
+    }
+
+    /// Whether it names what is waited for.
+    #[must_use]
+    pub fn names_wait(self) -> bool {
+        self.properties().contains(&Property::Waits)
+    }
+
+    /// Whether it says no more than how far the claim is.
+    #[must_use]
+    pub fn is_plain(self) -> bool {
+        self.properties().contains(&Property::Plain)
     }
 
     /// What it becomes when the time to wait is over.

@@ -70,6 +70,9 @@ pub struct ResetRecordSpec {
     pub timeout_seconds: u32,
     /// How long after the claim the password may still be sent, in seconds.
     pub stable_state_timeout_seconds: u32,
+    /// When the owner's maintenance window closes in which the claim was made; absent = the owner had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_end: Option<Time>,
     /// The instance's status when it was claimed: `Running` or `Stopped`.
     pub state_seen: String,
 }
@@ -130,6 +133,12 @@ pub struct ResetRecordStatus {
     /// When ECS acknowledged the password, on ECS's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_acknowledged_at: Option<Time>,
+    /// Since when the restart is held back by a suspension or a closed maintenance window; absent = it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_held_since: Option<Time>,
+    /// When that was over: `timeoutSeconds` counts from there. Absent = it was never held back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_released_at: Option<Time>,
     /// The instance's StartTime as it was read before the restart was requested; present once one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time_before: Option<Time>,

@@ -73,6 +73,13 @@ impl<T: Transport> Calls<T> {
         self.limiter.try_acquire(&key(account, region, action), who)
     }
 
+    /// Until when ECS throttles the changing calls of an account in a region, as far as is known.
+    #[must_use]
+    pub fn throttled_until(&self, account: &str, region: &str) -> Option<Instant> {
+        let changing = [ApiCall::ModifyInstanceAttribute, ApiCall::RebootInstance];
+        changing.into_iter().filter_map(|action| self.limiter.throttled_until(&key(account, region, action))).max()
+    }
+
     /// Sends a signed call, once. `permit` was taken for it, before its attempt was stored.
     pub async fn send<A: ApiResponse>(&self, to: Destination<'_>, _permit: RatePermit, signed: Signed<A>) -> Reply<A> {
         let action = signed.action();

@@ -9,9 +9,10 @@
 //! A reconcile decides on the newest version that is known here. What makes that safe is the write: it replaces exactly that version, and
 //! a record that turned out to be another is doubted until it is read again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::SignedDuration;
 use kube::api::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
@@ -19,7 +20,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::reset_record::{Owner, ResetRecord};
 use crate::decide::claim::next::is_done;
-use crate::decide::claim::start_time::Evidence;
+use crate::decide::claim::start_time::{Evidence, restart_took};
 use crate::decide::reset::facts::BadRecord;
 
 /// The records. Shared with the watch's stream, which shows it each event.
@@ -37,6 +38,9 @@ struct Known {
     doubted: BTreeSet<String>,
     index: Index,
 }
+
+/// Of how many restarts the usual duration is the middle one.
+const RESTARTS_KEPT: usize = 32;
 
 /// A record as the watch shows it.
 struct Shown {
@@ -68,6 +72,7 @@ struct Entry {
     place: Place,
     evidence: Evidence,
     is_open: bool,
+    restart_took: Option<SignedDuration>,
 }
 
 /// What is known of the records of one account and region.
@@ -77,6 +82,8 @@ struct AtPlace {
     evidence: Evidence,
     /// Those on which something is left to do.
     open: BTreeSet<String>,
+    /// How long the latest restarts took.
+    restarts: VecDeque<SignedDuration>,
 }
 
 type OwnerKey = (String, String);
@@ -96,11 +103,14 @@ impl Index {
             place: (record.spec.account_name.clone(), record.spec.region_id.clone()),
             evidence: Evidence::of(record),
             is_open: !is_done(record),
+            restart_took: restart_took(record),
         });
         if self.entries.get(name) == entry.as_ref() {
             return;
         }
-        if let Some(Entry { owner, place, evidence, .. }) = self.entries.remove(name) {
+        let before = self.entries.remove(name);
+        let took_before = before.as_ref().and_then(|before| before.restart_took);
+        if let Some(Entry { owner, place, evidence, .. }) = before {
             if let Some(names) = self.by_owner.get_mut(&owner) {
                 names.remove(name);
                 if names.is_empty() {
@@ -121,6 +131,11 @@ impl Index {
             let there = self.by_place.entry(entry.place.clone()).or_default();
             there.records += 1;
             there.evidence = there.evidence.and(entry.evidence);
+            if let Some(took) = entry.restart_took.filter(|took| Some(*took) != took_before) {
+                there.restarts.push_back(took);
+                let surplus = there.restarts.len().saturating_sub(RESTARTS_KEPT);
+                there.restarts.drain(..surplus);
+            }
             if entry.is_open {
                 there.open.insert(name.to_owned());
             }
@@ -277,6 +292,15 @@ impl Ledger {
     pub fn evidence(&self, account_name: &str, region_id: &str) -> Evidence {
         let place = (account_name.to_owned(), region_id.to_owned());
         self.lock().index.by_place.get(&place).map(|there| there.evidence).unwrap_or_default()
+    }
+
+    /// How long a restart usually takes in an account's region: the middle one of the latest. `None`: none was observed.
+    #[must_use]
+    pub fn usual_restart(&self, account_name: &str, region_id: &str) -> Option<SignedDuration> {
+        let place = (account_name.to_owned(), region_id.to_owned());
+        let mut restarts: Vec<_> = self.lock().index.by_place.get(&place)?.restarts.iter().copied().collect();
+        restarts.sort_unstable();
+        restarts.get(restarts.len() / 2).copied()
     }
 
     /// The names of an account's records on which something is left to do.

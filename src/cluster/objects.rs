@@ -14,6 +14,7 @@ use kube::runtime::watcher::Event;
 use crate::api::password_reset::PasswordReset;
 use crate::cluster::ClusterError;
 use crate::cluster::unreadable;
+use crate::decide::reset::targets;
 
 type Guarded = DeserializeGuard<PasswordReset>;
 
@@ -70,7 +71,7 @@ impl Index {
         let entry = Entry {
             account: object.spec.account_name().to_owned(),
             region_id: object.spec.region_id.clone(),
-            instance_ids: object.spec.instance_ids.clone(),
+            instance_ids: targets::listed(&object.spec, object.status.as_ref()),
         };
         self.by_account.entry(entry.account.clone()).or_default().insert(key.clone());
         for instance_id in &entry.instance_ids {

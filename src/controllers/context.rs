@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
 use super::PerObject;
@@ -63,6 +63,8 @@ pub struct Context<T> {
     pub metrics: Arc<Metrics>,
     /// The objects that are to look again at once.
     pub urgent: Urgent,
+    /// When each object's selector was last looked up.
+    pub looked_up: PerObject<jiff::Timestamp>,
     /// The last pass of each object.
     pub last_passes: PerObject<password_reset::LastPass>,
     /// When each object's status was last written.
@@ -84,6 +86,12 @@ pub struct Context<T> {
 }
 
 impl<T> Context<T> {
+    /// Whether an account, as last watched, is suspended.
+    pub fn is_suspended(&self, account: &str) -> bool {
+        let watched = self.ecs_accounts.get(&ObjectRef::new(account));
+        watched.is_some_and(|guard| guard.0.as_ref().is_ok_and(|account| account.spec.suspended()))
+    }
+
     /// The lengths of time that ECS's behaviour dictates, as set.
     pub fn bounds(&self) -> ProtocolBounds {
         let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);

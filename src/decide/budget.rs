@@ -19,6 +19,8 @@ pub struct Holder {
     pub instance_id: String,
     /// What is known of when the slot will be free.
     pub outlook: Outlook,
+    /// Whether only `minReadySeconds` after a restart that is done are waited for.
+    pub is_restarted: bool,
 }
 
 /// What is known of when a slot will be free.
@@ -84,8 +86,11 @@ pub fn holders(
     };
     let holder = |record: &ResetRecord| {
         let instance_id = record.spec.instance_id.clone();
-        let outlook = outlook(&record.progress(), reading_of(&instance_id).as_ref(), bounds);
-        Holder { instance_id, outlook }
+        let (status, reading) = (record.progress(), reading_of(&instance_id));
+        let outlook = outlook(&status, reading.as_ref(), bounds);
+        let is_running = reading.is_some_and(|reading| reading.shows(&Power::Running));
+        let is_restarted = is_running && awaits_availability(&status) && is_drained(&status, now);
+        Holder { instance_id, outlook, is_restarted }
     };
     let mut holders: Vec<Holder> = of(records, &request.owner).filter(|record| holds(record)).map(holder).collect();
     holders.sort_unstable_by(|a, b| a.instance_id.cmp(&b.instance_id));

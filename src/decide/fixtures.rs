@@ -6,12 +6,17 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::Reason;
-use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PasswordResetStatus, RestartPolicy, State};
+use crate::api::password_reset::{
+    InstanceRow, PasswordResetSpec, PasswordResetStatus, RestartPolicy, Run, State, Trigger,
+};
 use crate::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
+use crate::decide::budget::{Holder, Outlook};
+use crate::decide::claim::step::{ClaimFacts, Sendable};
 use crate::decide::history::Request;
 use crate::decide::reset::facts::{ResetFacts, Target};
+use crate::decide::restart_rule::RestartRule;
 use crate::decide::{InstanceView, Power, ProtocolBounds, Reading};
 
 /// A moment, in seconds from an arbitrary full minute.
@@ -71,6 +76,7 @@ pub(crate) fn spec(owner_name: &str, instance_id: &str) -> ResetRecordSpec {
         min_ready_seconds: 30,
         timeout_seconds: 900,
         stable_state_timeout_seconds: 600,
+        window_end: None,
         state_seen: "Running".to_owned(),
     }
 }
@@ -150,4 +156,41 @@ pub(crate) fn reset_facts<'a>(spec: &'a PasswordResetSpec, request: &'a Request)
 /// An instance without a record.
 pub(crate) fn target<'a>(instance_id: &'a str, reading: Option<&'a Reading>) -> Target<'a> {
     Target { instance_id, record: None, bad_record: None, claimed_by_another: false, before: None, reading }
+}
+
+/// The facts of a claim that nothing holds back.
+pub(crate) fn claim_facts<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> ClaimFacts<'a> {
+    ClaimFacts {
+        record,
+        process: "p1",
+        unsent: false,
+        reading,
+        sendable: Sendable::Yes,
+        restart_rule: RestartRule::Allowed,
+        start_time_follows_reboot: false,
+        others_away: 0,
+        describable_since: None,
+        is_listed: true,
+        owner_row: None,
+        bounds: bounds(),
+    }
+}
+
+/// The first run of an object.
+pub(crate) fn run() -> Run {
+    Run {
+        number: 1,
+        trigger: Trigger::Created,
+        run_id: None,
+        tokens: vec!["run:1".to_owned()],
+        retry: None,
+        fingerprint: None,
+        start_time: Time(at(0)),
+        completion_time: None,
+    }
+}
+
+/// One that holds a slot.
+pub(crate) fn holder(instance_id: &str, outlook: Outlook) -> Holder {
+    Holder { instance_id: instance_id.to_owned(), outlook, is_restarted: false }
 }

@@ -94,6 +94,13 @@ impl Limiter {
         bucket.try_acquire(now, pace, who)
     }
 
+    /// Until when calls are held back because ECS has throttled one.
+    #[must_use]
+    pub fn throttled_until(&self, key: &LimitKey) -> Option<Instant> {
+        let state = self.lock();
+        state.buckets.get(key)?.cooling.as_ref().map(|cooling| cooling.until).filter(|until| *until > now())
+    }
+
     /// The call was refused for being one too many. `retry_after` is what the answer said, and the least time to wait.
     pub fn throttled(&self, key: &LimitKey, retry_after: Option<Duration>) {
         let now = now();
@@ -220,7 +227,9 @@ mod tests {
         assert_eq!(granted(&limiter, "a"), 5);
         limiter.throttled(&key("a"), None);
         assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + WINDOW));
+        assert_eq!(limiter.throttled_until(&key("a")), Some(now() + WINDOW));
         advance(WINDOW).await;
+        assert_eq!(limiter.throttled_until(&key("a")), None);
         assert_eq!(granted(&limiter, "a"), 1);
         limiter.throttled(&key("a"), Some(Duration::from_millis(10)));
         assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + WINDOW), "its probe failed: a window at least");

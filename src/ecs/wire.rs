@@ -155,6 +155,38 @@ pub fn describe_instances(
     sign(ApiCall::DescribeInstances, &endpoint.ecs_url, credentials, stamp, &parameters)
 }
 
+/// Which instances are looked for; all parts must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceFilter<'a> {
+    /// Tags, at most 20, by key and value.
+    pub tags: Vec<(&'a str, &'a str)>,
+    /// A name; `*` stands for any characters.
+    pub name: Option<&'a str>,
+    /// A resource group.
+    pub resource_group_id: Option<&'a str>,
+}
+
+/// Reads a page of the instances that match. Those that these credentials may not see are missing from the answer.
+pub fn describe_matching(
+    endpoint: &RegionEndpoint,
+    credentials: &Keys,
+    filter: &InstanceFilter,
+    next_token: Option<&str>,
+    stamp: &Stamp,
+) -> Signed<InstancePage> {
+    let numbered = |(at, (key, value)): (usize, &(&str, &str))| {
+        let number = at + 1;
+        [(format!("Tag.{number}.Key"), (*key).to_owned()), (format!("Tag.{number}.Value"), (*value).to_owned())]
+    };
+    let tags: Vec<(String, String)> = filter.tags.iter().enumerate().flat_map(numbered).collect();
+    let mut parameters = vec![("RegionId", endpoint.region_id.as_str()), ("MaxResults", "100")];
+    parameters.extend(tags.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    parameters.extend(filter.name.map(|name| ("InstanceName", name)));
+    parameters.extend(filter.resource_group_id.map(|group| ("ResourceGroupId", group)));
+    parameters.extend(next_token.map(|token| ("NextToken", token)));
+    sign(ApiCall::DescribeInstances, &endpoint.ecs_url, credentials, stamp, &parameters)
+}
+
 /// Asks whether [`describe_instances`] is permitted: the one way to tell "not found" from "not permitted".
 pub fn describe_instances_dry_run(
     endpoint: &RegionEndpoint,

@@ -278,6 +278,7 @@ fn build<T: Transport>(
         process,
         gate,
         urgent: waker.urgent(),
+        looked_up: PerObject::default(),
         last_passes: PerObject::default(),
         status_writes: PerObject::default(),
         denials: PerObject::default(),

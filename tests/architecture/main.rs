@@ -36,8 +36,8 @@ fn enforce(rule: fn(&[Source]) -> Complaints, broken: &[(&str, &str)]) {
 const PURE_STD: &[&str] =
     &["borrow", "cmp", "convert", "fmt", "iter", "marker", "mem", "num", "ops", "option", "result", "slice", "str"];
 const PURE_COLLECTIONS: &[&str] = &["BTreeMap", "BTreeSet", "VecDeque"];
-/// Plain values: times, a digest, an error derive.
-const PURE_CRATES: &[&str] = &["jiff", "k8s_openapi", "sha2", "thiserror"];
+/// Plain values: times, schedules, a digest, an error derive.
+const PURE_CRATES: &[&str] = &["cronexpr", "jiff", "k8s_openapi", "sha2", "thiserror"];
 const PURE_K8S: &str = "k8s_openapi::apimachinery::pkg::apis::meta::v1::";
 
 fn decide_imports_only_plain_values(sources: &[Source]) -> Complaints {

@@ -64,13 +64,13 @@ fn password_resets() {
             }
         };
         let spec = &object.spec;
-        assert!(spec.max_unavailable() >= 1, "nothing could ever start");
+        assert!(spec.max_unavailable(2) >= 1, "nothing could ever start");
         // A year before 0 can be read and not written: the API server would have refused it, and refuses it now.
         let again = serde_json::from_value::<PasswordReset>(serde_json::to_value(&object).unwrap()).ok()?;
         assert!(object == again, "what is written is not what was read");
         Some((
             format!("{:?}", spec.restart_policy()),
-            spec.max_unavailable() > 1,
+            spec.max_unavailable(2) > 1,
             spec.suspended(),
             object.status.is_some(),
         ))

@@ -15,4 +15,6 @@ mod rerun;
 mod reset;
 mod restore;
 mod rules;
+mod select;
 mod unknown;
+mod when;

@@ -366,7 +366,7 @@ fn waiting_row_names_holder_and_gets_its_slot_if_delisted() {
     world.wait_for_state("web", "i-running1", "InEffect");
     world.wait_for_reset("web", "the holder is named", |object| {
         let message = row(&object["status"], "i-running2")["message"].as_str()?.to_owned();
-        message.contains("held by i-running1").then_some(())
+        message.contains("i-running1 has been Running for 3600 s").then_some(())
     });
     world.apply_reset("web", spec(&["i-running2"]));
     // The record is looked at each minute, and when it is touched.

@@ -102,15 +102,15 @@ fn kubectl_get_shows_the_columns_and_a_fresh_object_as_waiting() {
         text.lines().map(cells).collect()
     };
     let narrow = rows(&["pwr"]);
-    assert_eq!(narrow[0], ["NAME", "READY", "REASON", "PROGRESS", "SECRET", "LAST RUN", "AGE"]);
+    assert_eq!(narrow[0], ["NAME", "READY", "REASON", "PROGRESS", "SECRET", "RUN", "LAST RUN", "AGE"]);
     assert_eq!(narrow[1][..3], ["web", "Unknown", "Pending"]);
     assert!(narrow[1].contains(&SECRET.to_owned()), "{:?}", narrow[1]);
     let wide = rows(&["pwr", "--output=wide"]);
-    assert_eq!(wide[0][6..], ["AGE", "ACCOUNT", "REGION", "FAILED", "MESSAGE"]);
+    assert_eq!(wide[0][7..], ["AGE", "ACCOUNT", "REGION", "FAILED", "NEXT WINDOW", "MESSAGE"]);
     assert!(wide[1].contains(&"waiting for the controller".to_owned()), "{:?}", wide[1]);
 
     let accounts = rows(&["ecsa"]);
-    assert_eq!(accounts[0], ["NAME", "READY", "ACCOUNT ID", "IDENTITY", "EXPIRES", "AGE"]);
+    assert_eq!(accounts[0], ["NAME", "READY", "REASON", "SUSPENDED", "ACCOUNT ID", "IDENTITY", "EXPIRES", "AGE"]);
     for selector in ["spec.regionID=cn-hangzhou", &format!("spec.passwordSecretRef.name={SECRET}")] {
         let selected = rows(&["pwr", "--no-headers", "--field-selector", selector]);
         assert_eq!(selected.len(), 1, "{selector}");

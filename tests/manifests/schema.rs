@@ -143,7 +143,10 @@ fn lists_and_maps_of_a_spec_are_bounded_not_empty_and_atomic() {
 fn strings_of_a_spec_have_a_length_or_are_one_of_a_few() {
     let rule = |field: &Field| {
         let schema = field.schema;
-        schema["type"] != "string" || schema["maxLength"].is_u64() || schema["enum"].is_array()
+        schema["type"] != "string"
+            || schema["maxLength"].is_u64()
+            || schema["enum"].is_array()
+            || schema["format"] == "date-time"
     };
     enforce(rule, "has no bound", &json!({"type": "string"}));
 }

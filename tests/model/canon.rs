@@ -105,7 +105,7 @@ impl Canon<'_> {
             names: _,
             broken,
         } = self.world;
-        self.word((left, secret, broken.is_some(), object.exists, object.run, object.retry, object.uid));
+        self.word((left, secret, broken.is_some(), object.exists, object.held, object.run, object.retry, object.uid));
         let resolution = object.resolution.as_ref();
         self.word(resolution.map(|it| (&it.instance_id, it.claim, format!("{:?}", it.decision))));
         for (index, record) in records.iter().enumerate() {
@@ -270,6 +270,7 @@ impl Canon<'_> {
             min_ready_seconds: _,
             timeout_seconds: _,
             stable_state_timeout_seconds: _,
+            window_end: _,
             state_seen,
         } = spec;
         self.word((claim, &owner.uid, tokens, retry, &fingerprint.value));
@@ -287,6 +288,8 @@ impl Canon<'_> {
             unknown_outcome: _,
             refusal,
             password_acknowledged_at,
+            restart_held_since,
+            restart_released_at,
             start_time_before,
             accepted_at,
             left_running,
@@ -301,6 +304,10 @@ impl Canon<'_> {
         self.word((refusal.is_some(), *left_running, completed.len(), memory_lost_time.is_some()));
         self.deadline(unanswered_until.as_ref(), crate::ecs::SETTLE);
         self.time(password_acknowledged_at.as_ref(), !over);
+        // Since when it is held counts for nothing, and until when only for the timeout of the restart that is not accepted yet.
+        self.word(restart_held_since.is_some());
+        let is_to_come = matches!(phase, Phase::PasswordSet | Phase::RestartRequested);
+        self.time(restart_released_at.as_ref(), is_to_come);
         self.word(start_time_before.is_some());
         start_time_before.iter().filter(|_| !over).for_each(|time| self.moment(tick(time.0) + 1));
         self.time(accepted_at.as_ref(), !over);

@@ -52,6 +52,7 @@ pub fn planned(setup: &Setup, world: &World, request: &Request, readings: &[Read
 /// The facts of the object. Its status plays no part: the model has none.
 pub fn object<'a>(setup: &'a Setup, world: &World, request: &'a Request, slot_holders: &'a [Holder]) -> ResetFacts<'a> {
     ResetFacts {
+        suspended_account: world.object.held.then_some(ACCOUNT),
         secret_trouble: world.secret.is_none().then_some(&setup.no_secret),
         slot_holders,
         min_restart_interval_seconds: setup.min_restart_interval_seconds,
@@ -133,10 +134,11 @@ fn claimed(
         fingerprint: request.fingerprint.clone()?,
         password_secret_ref: ClaimedSecretRef { namespace: String::new(), name: String::new(), key: String::new() },
         restart_policy: setup.spec.restart_policy(),
-        max_unavailable: setup.spec.max_unavailable(),
+        max_unavailable: setup.spec.max_unavailable(2),
         min_ready_seconds: setup.spec.min_ready_seconds(),
         timeout_seconds: setup.spec.timeout_seconds(),
         stable_state_timeout_seconds: setup.spec.stable_state_timeout_seconds(),
+        window_end: None,
         state_seen: claim.state_seen.clone(),
     };
     let status = ResetRecordStatus {

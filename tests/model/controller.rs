@@ -10,7 +10,8 @@ use ecs_password_reset::decide::claim::next::next;
 use ecs_password_reset::decide::claim::start_time::{self, Evidence};
 use ecs_password_reset::decide::claim::step::{Call, ClaimFacts, Sendable, Step};
 use ecs_password_reset::decide::claim::transition::{CallOutcome, NewAttempt, apply, fold, intend};
-use ecs_password_reset::decide::{Reading, SEND_WINDOW, budget};
+use ecs_password_reset::decide::restart_rule::RestartRule;
+use ecs_password_reset::decide::{Hold, Reading, SEND_WINDOW, budget};
 
 use crate::claims::fingerprint;
 use crate::setup::Setup;
@@ -31,6 +32,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         unsent: own.is_some_and(|attempt| me.sent[instance].as_ref() != Some(&attempt.id)),
         reading: Some(reading),
         sendable: sendable(world, version),
+        restart_rule: restart_rule(world),
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
             && start_time::learn(setup.known, evidence(world)) == StartTimeFollowsReboot::Observed,
         others_away: budget::others_away(&ledger(world), version, now),
@@ -67,6 +69,11 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
 /// The record as a process knows it: the leader by its watch and its own writes, which may be behind what a rival has written.
 pub fn known(world: &World, process: usize, instance: usize) -> Option<&Version> {
     if process == world.lead { world.ledger(instance) } else { world.records[instance].as_ref() }
+}
+
+/// What the object and its account say of a restart.
+fn restart_rule(world: &World) -> RestartRule {
+    if world.object.held { RestartRule::Held(Hold::new(Reason::Suspended, "")) } else { RestartRule::Allowed }
 }
 
 /// The Secret holds the claimed password, or never will again as far as this claim can tell.
@@ -141,7 +148,8 @@ pub fn send(setup: &Setup, world: &mut World, process: usize, job: usize) {
     let me = &mut world.processes[process];
     let Pass::Send { record, sending } = std::mem::replace(&mut me.passes[job], Pass::Idle) else { return };
     me.sent[job] = attempt(&record).map(|attempt| attempt.id.clone());
-    let allowed = !setup.consent_before_send || may_send(me, job, &record, sending, world.now);
+    let held = world.object.held && matches!(sending.call, Call::Restart { .. });
+    let allowed = !setup.consent_before_send || (may_send(me, job, &record, sending, world.now) && !held);
     if !allowed || (setup.gate && process != world.lead) {
         return answered(world, process, job, &record, sending, &not_sent());
     }

@@ -156,7 +156,7 @@ fn learnt(setup: &Setup, record: &ResetRecord, machine: &Machine) -> Verdict {
 /// I8: instances that are away because of us never exceed `maxUnavailable`.
 fn away(setup: &Setup, world: &World) -> Verdict {
     let away = away_because_of_us(world).filter(|machine| !may_be_surplus(setup, machine)).count();
-    must(away <= setup.spec.max_unavailable() as usize, || format!("I8: {away} instances are away because of us"))
+    must(away <= setup.spec.max_unavailable(2) as usize, || format!("I8: {away} instances are away because of us"))
 }
 
 fn away_because_of_us(world: &World) -> impl Iterator<Item = &Machine> {
@@ -173,7 +173,7 @@ fn may_be_surplus(setup: &Setup, machine: &Machine) -> bool {
 pub fn excuses(setup: &Setup, world: &World) -> impl Iterator<Item = &'static str> {
     let records = world.records.iter().flatten().zip(&world.machines);
     let same_minute = records.filter(|(record, machine)| is_the_allowed_error(record, machine)).count() > 0;
-    let surplus = away_because_of_us(world).count() > setup.spec.max_unavailable() as usize;
+    let surplus = away_because_of_us(world).count() > setup.spec.max_unavailable(2) as usize;
     let overtaken = surplus && away_because_of_us(world).any(|machine| machine.crossed);
     let mut records = world.records.iter().flatten().zip(&world.machines);
     let started = records.any(|(record, machine)| {
@@ -292,6 +292,9 @@ pub fn sent(world: &mut World, process: usize, job: usize) {
     .and(must(sending.permitted && me.forbidden[job].is_none(), || {
         "I5: sent after a reading that showed no permission".to_owned()
     }));
+    let verdict = verdict.and(must(!(request.reboot && world.object.held), || {
+        "I10: a restart is sent although it is held back".to_owned()
+    }));
     if let Some(stored) = stored {
         stored.sent = request.reboot;
     }
@@ -302,6 +305,10 @@ pub fn sent(world: &mut World, process: usize, job: usize) {
 
 /// I6, first half, and I9: whether all that was asked for has come to an end, once nothing happens any more, or a person is asked.
 pub fn settled(setup: &Setup, world: &World) -> Verdict {
+    if world.object.held {
+        // It waits for whoever holds it back. What follows the release is searched too.
+        return Ok(());
+    }
     for (instance, record) in world.records.iter().enumerate() {
         let Some(record) = record else { continue };
         let ended = phase(record).has_ended();

@@ -47,6 +47,7 @@ const NONE: Budget = Budget {
     restores: 0,
     releases: 0,
     hides: 0,
+    holds: 0,
 };
 /// More states than any search here has, but for those that say so.
 const ALL: usize = 5_000_000;
@@ -153,6 +154,30 @@ fn a_record_that_is_restored_in_trouble() {
 }
 
 #[test]
+fn what_is_held_back_goes_on_once_it_is_released() {
+    exhaust([
+        Setup::new("held", Budget { holds: 1, ..NONE }).alone(),
+        Setup::new("2: held", Budget { holds: 1, ..NONE }),
+        Setup::new("held, lost", Budget { holds: 1, losses: 1, ..NONE }).alone(),
+    ]);
+}
+
+#[test]
+#[ignore = "minutes: run by `make model`"]
+fn what_is_held_back_in_trouble() {
+    let setup = |name, trouble| Setup::new(name, trouble).alone();
+    exhaust([
+        setup("held, lost, late", Budget { holds: 1, losses: 1, lags: 1, ..NONE }).unknown(&[RESTART, STUCK]),
+        setup("held 2x, lost, crash", Budget { holds: 2, losses: 1, crashes: 1, ..NONE }),
+        setup("held, lost, handover", Budget { holds: 1, losses: 1, handovers: 1, ..NONE }),
+        setup("held, stopped", Budget { holds: 1, freezes: 1, ..NONE }),
+        setup("held, refusal, somebody else", Budget { holds: 1, refusals: 1, outsiders: 1, ..NONE }).unknown(&[STUCK]),
+        Setup::new("2: held, lost", Budget { holds: 1, losses: 1, ..NONE }),
+        setup("still: held, lost", Budget { holds: 1, losses: 1, ..NONE }).unmoved().unknown(&[RESTART]),
+    ]);
+}
+
+#[test]
 fn two_instances_a_little_trouble() {
     exhaust([
         Setup::new("2: lost", Budget { losses: 1, ..NONE }),
@@ -174,6 +199,8 @@ fn what_the_protocol_rests_on_is_missed_when_it_is_gone() {
     finds("I4", &Setup { compare_and_swap: false, ..handover });
     let stopped = Setup::new("stopped", Budget { freezes: 1, ..NONE }).alone();
     finds("I3", &Setup { consent_before_send: false, ..stopped });
+    let held = Setup::new("held", Budget { holds: 1, ..NONE }).alone();
+    finds("I10", &Setup { consent_before_send: false, ..held });
     let forbidden = Setup::new("forbidden", Budget { bans: 1, ..NONE }).alone();
     finds("I5", &Setup { consent_before_send: false, ..forbidden });
 }

@@ -43,6 +43,10 @@ pub enum Deed {
     Hide(usize),
     /// Gives it back.
     Unhide(usize),
+    /// Suspends the object, or its maintenance window closes.
+    Hold,
+    /// Releases it, or the next one opens.
+    Unhold,
 }
 
 /// What somebody may do now, as long as there is trouble left for it.
@@ -72,6 +76,11 @@ pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
     if world.left.restores > 0 {
         let has_status = |instance: &usize| world.records[*instance].as_ref().is_some_and(|it| it.status.is_some());
         deeds.extend((0..setup.instances).filter(has_status).map(Deed::Restore));
+    }
+    if world.object.held {
+        deeds.push(Deed::Unhold);
+    } else if world.left.holds > 0 {
+        deeds.push(Deed::Hold);
     }
     for (instance, machine) in world.machines.iter().enumerate().take(setup.instances) {
         if !machine.view.permitted {
@@ -141,6 +150,15 @@ pub fn does(deed: &Deed, world: &mut World, setup: &Setup) {
             return world.machines[*instance].hide(true, now);
         }
         Deed::Unhide(instance) => return world.machines[*instance].hide(false, now),
+        Deed::Hold => {
+            world.left.holds -= 1;
+            world.object.held = true;
+            return;
+        }
+        Deed::Unhold => {
+            world.object.held = false;
+            return;
+        }
         Deed::Secret(secret) => world.secret = *secret,
         Deed::Run(run) => world.object.run = *run,
         Deed::Delete => {

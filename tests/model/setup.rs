@@ -150,7 +150,7 @@ impl Setup {
             processes: ["p1", "p2"].map(|id| Process::new(id.to_owned())),
             lead: 0,
             behind: [None, None],
-            object: Object { exists: true, uid: 0, run: 0, retry: 0, resolution: None },
+            object: Object { exists: true, uid: 0, run: 0, retry: 0, resolution: None, held: false },
             secret: Some(0),
             histories: [History::default(), History::default()],
             log: [Vec::new(), Vec::new()],

@@ -203,6 +203,8 @@ fn somebody(deed: &Deed) -> String {
         Deed::Allow(instance) => format!("somebody gives the account's permission for {} back", INSTANCES[*instance]),
         Deed::Release(instance) => format!("somebody releases {}", INSTANCES[*instance]),
         Deed::Hide(instance) => format!("the account may not describe {} any more", INSTANCES[*instance]),
+        Deed::Hold => "the object is held back".to_owned(),
+        Deed::Unhold => "the object is released".to_owned(),
         Deed::Unhide(instance) => format!("the account may describe {} again", INSTANCES[*instance]),
         Deed::Resolve(instance, decision) => format!("a person decides on {}: {decision:?}", INSTANCES[*instance]),
     }

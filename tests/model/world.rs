@@ -163,6 +163,8 @@ pub struct Object {
     pub retry: u8,
     /// Its annotation `resolve-unknown`.
     pub resolution: Option<Resolution>,
+    /// Whether it is held back.
+    pub held: bool,
 }
 
 /// What was run on one instance, in the words of the protocol's "Needed".
@@ -209,6 +211,8 @@ pub struct Budget {
     pub releases: u8,
     /// The account may not describe an instance any more.
     pub hides: u8,
+    /// How often the object is held back: suspended, or out of its maintenance window.
+    pub holds: u8,
 }
 
 impl World {

@@ -53,6 +53,8 @@ struct NamespaceName(
     derive = "PartialEq",
     doc = "ECSAccount declares the credentials for one Alibaba Cloud account and the namespaces whose PasswordResets may use them. It is cluster-scoped and belongs to the platform's administrator.",
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"),
     printcolumn(name = "Account ID", type_ = "string", json_path = ".status.accountID"),
     printcolumn(name = "Identity", type_ = "string", json_path = ".status.identityARN"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.credentialsExpireTime"),
@@ -96,6 +98,12 @@ pub struct ECSAccountSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub rules: Option<Vec<InstanceRule>>,
+
+    /// The brake for all that uses this account. true: nothing new is started, and no restart is requested; a restart that was
+    /// requested already is followed to its end. Absent = false. Leave it out of Git, so that it can be patched by hand in an
+    /// emergency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
 
     /// Bounds on what the controller does with this account. Absent = the defaults of each field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -317,6 +325,12 @@ impl ECSAccountSpec {
             namespaces.as_ref().is_none_or(|names| names.iter().any(|name| name == namespace))
                 && instance_tags.iter().flatten().all(|(key, value)| tags.get(key) == Some(&value.0))
         })
+    }
+
+    /// Whether nothing new may be started through the account and no restart requested.
+    #[must_use]
+    pub fn suspended(&self) -> bool {
+        self.suspend.unwrap_or(false)
     }
 
     /// Calls per second, per region and kind of call.

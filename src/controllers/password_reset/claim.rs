@@ -23,6 +23,7 @@ use crate::decide::claim::transition;
 use crate::decide::reset::facts::{NewClaim, ResetFacts};
 use crate::decide::reset::plan::{Plan, plan};
 use crate::decide::reset::{remembered, rows};
+use crate::decide::windows::WindowState;
 use crate::decide::{history, memory};
 use crate::ecs::{ApiCall, Scope, Transport};
 
@@ -293,10 +294,14 @@ fn spec(observed: &Observed, claim: i64, instance_id: &str, now: Timestamp) -> R
         fingerprint: observed.request.fingerprint.clone().unwrap_or(unknown),
         password_secret_ref: observed.secret.clone(),
         restart_policy: object.restart_policy(),
-        max_unavailable: object.max_unavailable(),
+        max_unavailable: object.max_unavailable(observed.targets.ids().len()),
         min_ready_seconds: object.min_ready_seconds(),
         timeout_seconds: object.timeout_seconds(),
         stable_state_timeout_seconds: object.stable_state_timeout_seconds(),
+        window_end: match &observed.window {
+            WindowState::Open(opening) => Some(Time(opening.end)),
+            _ => None,
+        },
         state_seen: String::new(),
     }
 }

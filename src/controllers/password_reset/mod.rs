@@ -11,6 +11,7 @@ mod denials;
 mod observe;
 mod pace;
 mod publish;
+mod select;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::cluster::wake::Waiter;
 use crate::controllers::Context;
 use crate::controllers::pass::{self, Subject};
 use crate::decide::reset::plan::{Plan, plan};
+use crate::decide::reset::targets::Targets;
 use crate::decide::reset::{rows, status};
 use crate::ecs::Transport;
 use observe::Observed;
@@ -65,6 +67,7 @@ pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
     context.urgent.take(&ObjectKey::new(namespace, name));
     context.status_writes.take(&key(namespace, name));
     context.last_passes.take(&key(namespace, name));
+    context.looked_up.take(&key(namespace, name));
     context.denials.take(&key(namespace, name));
     context.metrics.forget(KIND, &key(namespace, name));
 }
@@ -105,6 +108,9 @@ async fn reconcile_once<T: Transport>(
     let Some(observed) = observe::observe(context, object).await else {
         return Ok(Action::requeue(AFTER_START));
     };
+    if observed.targets == Targets::ToResolve && !observed.facts().has_expired(observed.now) {
+        return select::resolve(context, observed).await.map(Action::requeue);
+    }
     let mut plan = plan(&observed.facts(), &observed.targets(), observed.now);
     claim::resolve(context, &observed, &mut plan).await?;
     let restored = claim::restore(context, &observed, &mut plan).await;
@@ -137,7 +143,8 @@ async fn known<T>(context: &Context<T>, namespace: &str, name: &str) -> Result<P
 /// When to look again by itself: at the next deadline, and while work is open for the sake of the Secret.
 fn next_requeue<T>(context: &Context<T>, observed: &Observed, plan: &Plan) -> Option<Duration> {
     // A failure counts: another password in the Secret is a reason to try again.
-    let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.state == State::Failed);
+    let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.state == State::Failed)
+        && !observed.object.spec.is_plan();
     let deadline = plan.wake.map(|wake: Timestamp| clock::until(observed.now, wake) + Duration::from_millis(50));
     let age = context.secrets.age(&observed.secret).unwrap_or_default();
     let secret = is_open.then(|| context.settings.secret_poll.saturating_sub(age).max(SECRET_POLL_MIN));

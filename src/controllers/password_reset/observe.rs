@@ -1,8 +1,9 @@
 //! The observe step: all facts that the plan of one object is based on. Reads only.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
@@ -10,8 +11,9 @@ use secrecy::ExposeSecret;
 
 use super::{denials, pace};
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus, Requested};
-use crate::api::reset_record::{ClaimedSecretRef, Owner, ResetRecord};
+use crate::api::reset_record::{ClaimedSecretRef, Fingerprint, Owner, ResetRecord};
 use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, Reason};
+use crate::clock;
 use crate::cloud::accounts::{UsableAccount, not_ready};
 use crate::cloud::readings;
 use crate::controllers::{Context, reset_record};
@@ -19,8 +21,10 @@ use crate::decide::history::{self, Request};
 use crate::decide::reset::facts::{BadRecord, ReadHold, ResetFacts, Target};
 use crate::decide::reset::password_rules::{self, Broken};
 use crate::decide::reset::runs::{self, Begun};
+use crate::decide::reset::targets::{self, Targets};
 use crate::decide::resolution::Resolution;
-use crate::decide::{Hold, Reading, budget};
+use crate::decide::windows::{self, WindowState};
+use crate::decide::{Hold, Reading, budget, later};
 use crate::ecs::{Scope, Transport};
 
 /// The facts of one object. It holds no password: only its fingerprint, and which rule the password breaks.
@@ -41,15 +45,23 @@ pub(super) struct Observed {
     pub(super) scope: Scope,
     /// Where its password is.
     pub(super) secret: ClaimedSecretRef,
-    /// One for each instance, in the order of their ids.
+    /// Which instances it is about.
+    pub(super) targets: Targets,
+    /// One for each of them.
     instances: Vec<OwnedTarget>,
+    /// What its maintenance windows say of now.
+    pub(super) window: WindowState,
+    is_account_suspended: bool,
+    throttled_until: Option<Timestamp>,
     account_trouble: Option<Hold>,
     secret_trouble: Option<Hold>,
     broken: Option<Broken>,
     broken_on_windows: Option<Broken>,
     may_describe: Option<bool>,
     slot_holders: Vec<budget::Holder>,
-    poll_trouble: Option<ReadHold>,
+    usual_restart: Option<SignedDuration>,
+    /// What keeps instances from being read, if anything does.
+    pub(super) poll_trouble: Option<ReadHold>,
     account_is_for_a_person: bool,
 }
 
@@ -120,21 +132,17 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     };
     let before = object.status.clone().unwrap_or_default();
     let requested = before.requested();
-    let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
-    let request = Request {
-        tokens: history::tokens(object.spec.run_id.as_deref(), annotation(RERUN_REQUESTED_AT)),
-        retry: history::retry(annotation(RETRY_REQUESTED_AT), requested.as_ref()),
-        fingerprint: password.as_ref().ok().map(|password| context.fingerprint_key.of(&owner, password)),
-        resolution: annotation(RESOLVE_UNKNOWN).and_then(Resolution::parse),
-        owner,
-    };
+    let fingerprint = password.as_ref().ok().map(|password| context.fingerprint_key.of(&owner, password));
+    let request = request(&object, owner, requested.as_ref(), fingerprint);
     let text = password.as_ref().ok().map(ExposeSecret::expose_secret);
 
     let scope = Scope { account: account_name, region_id: region.clone() };
-    let mut ids = object.spec.instance_ids.clone();
-    ids.sort_unstable();
-    let instances: Vec<OwnedTarget> = ids
-        .into_iter()
+    let looked_up = context.looked_up.get(&super::key(&request.owner.namespace, &request.owner.name));
+    let targets = targets::targets(&object.spec, &before, &request, looked_up, now);
+    let instances: Vec<OwnedTarget> = targets
+        .ids()
+        .iter()
+        .cloned()
         .map(|instance_id| OwnedTarget {
             claimed_by_another: claimed_by_another(context, &request.owner, region, &instance_id),
             record: context.ledger.get(&ResetRecord::name_of(region, &instance_id)),
@@ -165,8 +173,13 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let instances = instances.into_iter().map(OwnedTarget::redacted).collect::<Vec<_>>();
     Some(Observed {
         slot_holders,
+        targets,
+        usual_restart: context.ledger.usual_restart(&scope.account, region),
         poll_trouble: trouble.map(|error| readings::hold_for(&error, region)),
         account_is_for_a_person,
+        window: windows::at(object.spec.windows.as_deref(), now),
+        throttled_until: throttled_until(context, &scope, now),
+        is_account_suspended: context.is_suspended(&scope.account),
         broken: text.and_then(|text| password_rules::check(text).err()),
         broken_on_windows: text.and_then(|text| password_rules::check_windows(text).err()),
         secret_trouble: password.err(),
@@ -184,6 +197,23 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     })
 }
 
+/// What an object asks for.
+fn request(
+    object: &PasswordReset,
+    owner: Owner,
+    requested: Option<&Requested>,
+    fingerprint: Option<Fingerprint>,
+) -> Request {
+    let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
+    Request {
+        tokens: history::tokens(object.spec.run_id.as_deref(), annotation(RERUN_REQUESTED_AT)),
+        retry: history::retry(annotation(RETRY_REQUESTED_AT), requested),
+        fingerprint,
+        resolution: annotation(RESOLVE_UNKNOWN).and_then(Resolution::parse),
+        owner,
+    }
+}
+
 /// Whether another object's status, as last watched, shows a claim on the instance that has not ended.
 fn claimed_by_another<T>(context: &Context<T>, owner: &Owner, region: &str, instance_id: &str) -> bool {
     let others = context.objects.index().naming(region, instance_id).into_iter();
@@ -194,6 +224,14 @@ fn claimed_by_another<T>(context: &Context<T>, owner: &Owner, region: &str, inst
         let row = status.and_then(|status| status.row(instance_id));
         row.is_some_and(|row| row.attempts > 0 && !row.state.has_ended())
     })
+}
+
+/// Until when ECS throttles the account's changing calls, on ECS's clock and in whole seconds: it is shown, and must not differ from
+/// pass to pass.
+fn throttled_until<T: Transport>(context: &Context<T>, scope: &Scope, now: Timestamp) -> Option<Timestamp> {
+    let until = context.calls.throttled_until(&scope.account, &scope.region_id)?;
+    let pause = SignedDuration::try_from(clock::until_instant(until)).ok()?;
+    Timestamp::from_second(later(now, pause).as_second() + 1).ok()
 }
 
 /// The account exists, but this process has not checked it yet.
@@ -232,12 +270,16 @@ impl Observed {
         ResetFacts {
             generation: self.object.metadata.generation,
             spec: &self.object.spec,
+            targets: Cow::Borrowed(&self.targets),
             before: &self.before,
             request: &self.request,
             rerun_requested_at: self.object.annotations().get(RERUN_REQUESTED_AT).map(String::as_str),
             asks_to_resolve: self.object.annotations().contains_key(RESOLVE_UNKNOWN),
             run: self.before.run.as_ref(),
             requested: self.requested.as_ref(),
+            window: self.window.clone(),
+            suspended_account: self.is_account_suspended.then_some(self.scope.account.as_str()),
+            throttled_until: self.throttled_until,
             account_trouble: self.account_trouble.as_ref(),
             account_is_for_a_person: self.account_is_for_a_person,
             secret_trouble: self.secret_trouble.as_ref(),
@@ -247,6 +289,7 @@ impl Observed {
             may_describe: self.may_describe,
             read_trouble: self.poll_trouble.as_ref(),
             slot_holders: &self.slot_holders,
+            usual_restart: self.usual_restart,
             min_restart_interval_seconds: account.map_or(0, |account| account.spec.min_restart_interval_seconds()),
         }
     }

@@ -38,18 +38,31 @@ pub(super) async fn write<T>(
         return Ok(None);
     }
     let (now, pace) = (context.clock.now(), pace(status.instances.len()));
-    let is_turn = conditions::ready(&status.conditions) != conditions::ready(&observed.before.conditions);
+    // The reason of a wait may change with each step of a claim, and is for people: a second later will do.
+    let truth = |status: &PasswordResetStatus| conditions::ready(&status.conditions).0;
+    let is_turn = truth(&status) != truth(&observed.before);
     let is_recent = |last: &Timestamp| clock::is_recent(*last, now, pace);
     if let Some(last) = context.status_writes.get(&key).filter(is_recent).filter(|_| !is_turn) {
         return Ok(Some(clock::until(now, last + pace)));
     }
+    write_now(context, observed, status).await?;
+    Ok(None)
+}
+
+/// Writes the status, whenever the last one was written.
+pub(super) async fn write_now<T>(
+    context: &Context<T>,
+    observed: &Observed,
+    status: PasswordResetStatus,
+) -> Result<(), ClusterError> {
     let mut object = observed.object.clone();
     object.status = Some(status);
     let written = context.cluster.write_password_reset_status(&object).await?;
-    context.status_writes.set(&key, now);
+    let owner = &observed.request.owner;
+    context.status_writes.set(&key(&owner.namespace, &owner.name), context.clock.now());
     context.objects.put(&written, observed.object.metadata.resource_version.clone());
     publish(context, &observed.before, &written).await;
-    Ok(None)
+    Ok(())
 }
 
 async fn publish<T>(context: &Context<T>, before: &PasswordResetStatus, written: &PasswordReset) {
@@ -72,6 +85,7 @@ fn measure<T>(context: &Context<T>, key: &str, status: &PasswordResetStatus) {
         ("Superseded", u64::from(counts.superseded)),
         ("Failed", u64::from(counts.failed)),
         ("Unknown", u64::from(counts.unknown)),
+        ("Expired", u64::from(counts.expired.unwrap_or_default())),
     ]);
     context.metrics.set_object(KIND, key, conditions::ready(&status.conditions), rows);
 }

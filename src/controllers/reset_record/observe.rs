@@ -18,7 +18,9 @@ use crate::cloud::readings;
 use crate::controllers::Context;
 use crate::decide::claim::consent;
 use crate::decide::claim::start_time;
-use crate::decide::claim::step::{ClaimFacts, Sendable};
+use crate::decide::claim::step::{Call, ClaimFacts, Sendable};
+use crate::decide::reset::targets;
+use crate::decide::restart_rule::{self, ClaimOwner, RestartRule};
 use crate::decide::{Hold, Reading, budget, later, newest_moment, reckoned};
 use crate::ecs::Transport;
 
@@ -38,6 +40,7 @@ pub(super) struct Observed {
     /// The claimed password, where it is to be sent.
     pub(super) password: Option<SecretString>,
     sendable: Sendable,
+    restart_rule: RestartRule,
     start_time_follows_reboot: bool,
     others_away: u32,
     is_listed: bool,
@@ -54,6 +57,7 @@ impl Observed {
             unsent: is_unsent(context, record),
             reading: self.reading.as_ref(),
             sendable: self.sendable.clone(),
+            restart_rule: self.restart_rule.clone(),
             start_time_follows_reboot: self.start_time_follows_reboot,
             others_away: self.others_away,
             is_listed: self.is_listed,
@@ -95,6 +99,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
         reading,
         password,
         sendable,
+        restart_rule: restart_rule(context, record, now),
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
             && start_time_follows_reboot(context, spec),
         others_away: others_away(context, record, now),
@@ -133,6 +138,7 @@ async fn untimed<T: Transport>(
         reading: None,
         password: None,
         sendable,
+        restart_rule: restart_rule(context, record, reckoned(newest, seen_for)),
         start_time_follows_reboot: false,
         others_away: u32::MAX,
         is_listed: true,
@@ -157,10 +163,23 @@ fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&Usa
 ///
 /// # Errors
 /// Why the call may not be sent.
-pub(super) fn may_send_now<T>(context: &Context<T>, observed: &Observed, spec: &ResetRecordSpec) -> Result<(), Hold> {
+pub(super) fn may_send_now<T>(
+    context: &Context<T>,
+    observed: &Observed,
+    record: &ResetRecord,
+    call: Call,
+) -> Result<(), Hold> {
+    let spec = &record.spec;
     let account = context.accounts.get(&spec.account_name).ok_or_else(|| not_known(&spec.account_name))?;
     if let Some(hold) = account.hold_for(&spec.owner.namespace, &spec.region_id) {
         return Err(hold);
+    }
+    if matches!(call, Call::Restart { .. }) {
+        match restart_rule(context, record, observed.later(context)) {
+            RestartRule::Allowed => {}
+            RestartRule::Held(hold) => return Err(hold),
+            RestartRule::Over => return Err(Hold::new(Reason::WindowClosed, "its maintenance window is closed")),
+        }
     }
     consent::consent_before_send(reading(context, spec, Some(&account)).as_ref(), observed.later(context))
 }
@@ -184,7 +203,20 @@ fn is_listed<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> b
         return now < later(since, REPLACED_WITHIN);
     };
     context.owner_missed_since.take(&record.name_any());
-    object.0.as_ref().map_or(true, |object| object.spec.instance_ids.contains(instance_id))
+    object.0.as_ref().map_or(true, |object| targets::lists(&object.spec, object.status.as_ref(), instance_id))
+}
+
+/// Whether the record's restart may be requested, as its owner and its account were last watched.
+fn restart_rule<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> RestartRule {
+    let spec = &record.spec;
+    let object = context.objects.watched(&spec.owner.namespace, &spec.owner.name);
+    let owner = match object.as_deref().map(|guard| guard.0.as_ref()) {
+        Some(Ok(object)) => ClaimOwner::Known(&object.spec),
+        None if !is_listed(context, record, now) => ClaimOwner::Gone,
+        Some(Err(_)) | None => ClaimOwner::NotKnown,
+    };
+    let suspended = context.is_suspended(&spec.account_name).then_some(spec.account_name.as_str());
+    restart_rule::restart_rule(owner, suspended, spec.window_end.as_ref().map(|end| end.0), now)
 }
 
 /// The instance's row in its owner's status, as last watched.

@@ -70,7 +70,7 @@ async fn send<T: Transport>(
     if observed.later(context) > later(attempt.timestamp.0, SEND_WINDOW) {
         return Err(held("the attempt is too old"));
     }
-    may_send_now(context, observed, spec)?;
+    may_send_now(context, observed, record, call)?;
     // A request that has not left when connecting is given up never leaves.
     let needed = context.settings.ecs_connect_timeout;
     let Some(leave) = context.gate.permit(needed) else { return Err(held("this replica is not the leader")) };

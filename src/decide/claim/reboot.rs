@@ -14,10 +14,13 @@ use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{Phase, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, Reason};
 use crate::decide::bounds::SOON;
+use crate::decide::restart_rule::RestartRule;
 use crate::decide::{InstanceView, MINUTE, Power, Reading, SEND_WINDOW, after, is_drained, later, minute, settled};
 
 /// How often a restart is requested in one claim before its outcome is left to a person.
 const RESTART_ATTEMPTS: u32 = 3;
+/// How soon to ask again whether a restart is still held back: a change of its owner or its account does not wake the claim.
+const RECHECK_HOLD: SignedDuration = SignedDuration::from_secs(5);
 
 /// The password is acknowledged: requests the restart, if the instance is Running and nothing forbids it.
 pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
@@ -25,8 +28,20 @@ pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetReco
     if let Some(step) = release::next(o, acknowledged, drained_at(status), now, Change::Released) {
         return step;
     }
-    let deadline = after(acknowledged, i64::from(spec.timeout_seconds));
+    let hold = if let RestartRule::Held(hold) = &o.restart_rule { Some(hold) } else { None };
+    if spec.restart_policy == RestartPolicy::IfRunning {
+        match (hold, &status.restart_held_since) {
+            (Some(_), None) => return Step::Write(Change::RestartHeld),
+            (None, Some(_)) => return Step::Write(Change::RestartReleased),
+            _ => {}
+        }
+    }
+    let deadline = after(restart_due_from(status, acknowledged), i64::from(spec.timeout_seconds));
     let wait = |fresh_after| {
+        if let Some(hold) = hold {
+            let until = later(now, RECHECK_HOLD);
+            return Step::Wait { until: hold.until.map_or(until, |end| until.min(end)), fresh_after };
+        }
         if now > deadline {
             let row = || status.row.as_ref().map_or("the instance was not seen Running", |row| &row.message);
             let why = if let Sendable::NotNow(why) = &o.sendable { why } else { row() };
@@ -67,10 +82,20 @@ pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetReco
                 Reason::RestartRefused,
                 format!("the restart is no longer allowed ({why}); the password takes effect at the next start"),
             )),
-            Sendable::Yes if now <= deadline => due(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None)),
+            _ if o.restart_rule == RestartRule::Over => {
+                Step::Write(Change::EffectiveAtNextStart(NextStart::WindowClosed))
+            }
+            Sendable::Yes if hold.is_none() && now <= deadline => {
+                due(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None))
+            }
             Sendable::Yes | Sendable::NotNow(_) => wait(None),
         },
     }
+}
+
+/// From when `timeoutSeconds` counts: the time during which the restart was held back does not.
+fn restart_due_from(status: &ResetRecordStatus, otherwise: Timestamp) -> Timestamp {
+    status.restart_released_at.as_ref().map_or(otherwise, |released| released.0.max(otherwise))
 }
 
 /// The request of a restart of an instance that is Running, or what it still waits for.
@@ -122,7 +147,7 @@ pub(super) fn prove_unanswered(
     if let Some(step) = release::next(o, sent, drained_at(status), now, Change::Released) {
         return step;
     }
-    let deadline = after(settled_at, i64::from(spec.timeout_seconds));
+    let deadline = after(restart_due_from(status, settled_at), i64::from(spec.timeout_seconds));
     let unknown = || {
         let why = format!(
             "a restart was requested ({}), and no start was observed since; the controller does not request it again",
@@ -147,6 +172,9 @@ pub(super) fn prove_unanswered(
             let attempts = status.attempt.as_ref().map_or(0, |attempt| attempt.number);
             match may_send(o, now) {
                 _ if !o.start_time_follows_reboot || attempts >= RESTART_ATTEMPTS => unknown(),
+                Sendable::Yes | Sendable::NotNow(_) if o.restart_rule != RestartRule::Allowed => {
+                    Step::Write(Change::RestartHeld)
+                }
                 Sendable::Yes => match due(o, spec, status, reading, seen, now) {
                     Some(Step::Wait { until, fresh_after }) => wait(until, fresh_after),
                     Some(step) => step,

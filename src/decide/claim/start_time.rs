@@ -3,7 +3,7 @@
 //! It decides whether an unmoved StartTime proves that a lost restart was not carried out. So it is believed only after
 //! several instances, and one that speaks against it counts for good.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::ecs_account::StartTimeFollowsReboot;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordStatus, StartTimeEvidence};
@@ -70,6 +70,15 @@ pub fn evidence(status: &ResetRecordStatus, moved_to: Option<Timestamp>) -> Opti
     // Another start than ours may have moved it, unless it came after our send.
     let sent = status.attempt.as_ref()?.timestamp.0;
     Some(if start_time >= minute(sent) { StartTimeEvidence::Moved } else { StartTimeEvidence::Inconclusive })
+}
+
+/// How long the restart of a claim took, from its acceptance to the proof; `None`: the claim has not ended by one.
+#[must_use]
+pub fn restart_took(record: &ResetRecord) -> Option<SignedDuration> {
+    let status = record.status.as_ref().filter(|status| status.phase == Phase::InEffect)?;
+    let proven = status.row.as_ref()?.state_time.as_ref()?.0;
+    let took = proven.duration_since(status.accepted_at.as_ref()?.0);
+    took.is_positive().then_some(took)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::api::Reason;
 use crate::api::password_reset::InstanceRow;
 use crate::api::reset_record::{ResetRecord, StartTimeEvidence};
+use crate::decide::restart_rule::RestartRule;
 use crate::decide::{ProtocolBounds, Reading};
 
 /// The facts that the decision is based on.
@@ -24,6 +25,8 @@ pub struct ClaimFacts<'a> {
     /// Whether the claim's next call can be made: its account, and in `SettingPassword` its password too. What the instance
     /// itself says is not in it; see [`crate::decide::claim::consent`].
     pub sendable: Sendable,
+    /// Whether a restart may be requested now, as far as the owner and the account are asked.
+    pub restart_rule: RestartRule,
     /// Whether StartTime is known to follow reboots in this account and region.
     pub start_time_follows_reboot: bool,
     /// How many other instances of the owner are away, or may be.
@@ -90,6 +93,10 @@ pub enum Change {
     Happened,
     /// The instance has been Running for `minReadySeconds`, or its owner waits for it no more.
     Available,
+    /// The restart may not be requested now, by its owner or its account.
+    RestartHeld,
+    /// It may again.
+    RestartReleased,
     /// The restart that is stored was never sent, as this process knows of its own attempt.
     RestartNotSent,
     /// Nothing was sent and nothing can be: as if never claimed.
@@ -105,6 +112,8 @@ pub enum NextStart {
     PolicyNever,
     /// The instance was found Stopped before its restart was requested.
     StoppedBefore,
+    /// The owner is gone, and its maintenance window is closed.
+    WindowClosed,
     /// The restart ended with the instance Stopped.
     StoppedAfter,
 }
@@ -117,6 +126,7 @@ impl NextStart {
             Self::SetWhileStopped => Reason::SetWhileStopped,
             Self::PolicyNever => Reason::RestartPolicyNever,
             Self::StoppedBefore => Reason::StoppedBeforeRestart,
+            Self::WindowClosed => Reason::WindowClosed,
             Self::StoppedAfter => Reason::StoppedAfterRestart,
         }
     }

@@ -212,6 +212,9 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
                 NextStart::SetWhileStopped => "the instance is Stopped",
                 NextStart::PolicyNever => "restart.policy is Never",
                 NextStart::StoppedBefore => "the instance was found Stopped before its restart was requested",
+                NextStart::WindowClosed => {
+                    "its maintenance window is closed and the PasswordReset is gone, so that no restart is requested"
+                }
                 NextStart::StoppedAfter => "the instance was found Stopped after its restart was requested",
             };
             let message = format!("password set; it takes effect at the next start through ECS because {why}");
@@ -236,6 +239,22 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
                 status.start_time_evidence = Some(StartTimeEvidence::Inconclusive);
             }
             show(&mut status, State::Restarting, Reason::Restarting, "the instance has left Running".to_owned(), now);
+        }
+        Change::RestartHeld => {
+            status.restart_held_since = Some(Time(now));
+            if status.phase == Phase::RestartRequested {
+                // The one that was requested was not carried out, and no copy of it is alive.
+                status.phase = Phase::PasswordSet;
+                (status.unanswered_until, status.unknown_outcome) = (None, None);
+            }
+            let message = "the password is set; the restart is held back, and the password takes effect at any start";
+            show(&mut status, State::PasswordSet, Reason::PasswordSet, message.to_owned(), now);
+        }
+        Change::RestartReleased => {
+            status.restart_held_since = None;
+            status.restart_released_at = Some(Time(now));
+            let message = "the password is set; the restart may be requested again".to_owned();
+            show(&mut status, State::PasswordSet, Reason::PasswordSet, message, now);
         }
         Change::Learnt(evidence) => status.start_time_evidence = Some(evidence),
         Change::Happened => {

@@ -9,7 +9,7 @@ use super::transition::{self, CallOutcome, NewAttempt};
 use crate::api::Reason;
 use crate::api::password_reset::State;
 use crate::api::reset_record::{Phase, ResetRecord};
-use crate::decide::fixtures::{at, bounds, claimed, reading, row};
+use crate::decide::fixtures::{at, bounds, claim_facts, claimed, reading, row};
 use crate::decide::words_tests::Words;
 use crate::decide::{InstanceView, Power, Reading};
 
@@ -38,22 +38,6 @@ fn in_phase(phase: Phase) -> ResetRecord {
         status.accepted_at = Some(Time(at(41)));
     }
     record
-}
-
-fn look<'a>(record: &'a ResetRecord, reading: Option<&'a Reading>) -> ClaimFacts<'a> {
-    ClaimFacts {
-        record,
-        process: "p1",
-        unsent: false,
-        reading,
-        sendable: Sendable::Yes,
-        start_time_follows_reboot: false,
-        others_away: 0,
-        describable_since: None,
-        is_listed: true,
-        owner_row: None,
-        bounds: bounds(),
-    }
 }
 
 #[test]
@@ -97,8 +81,13 @@ fn words_of_changes() {
     };
     say("InEffect, StartTime moved", Change::InEffect { start_time: Some(at(60)) });
     say("InEffect, seen to leave and return", Change::InEffect { start_time: None });
-    for cause in [NextStart::SetWhileStopped, NextStart::PolicyNever, NextStart::StoppedBefore, NextStart::StoppedAfter]
-    {
+    for cause in [
+        NextStart::SetWhileStopped,
+        NextStart::PolicyNever,
+        NextStart::StoppedBefore,
+        NextStart::WindowClosed,
+        NextStart::StoppedAfter,
+    ] {
         say(&format!("EffectiveAtNextStart, {cause:?}"), Change::EffectiveAtNextStart(cause));
     }
     say("Released", Change::Released);
@@ -126,36 +115,36 @@ fn words_of_ends() {
     let mut record = claimed();
     record.status.as_mut().unwrap().unanswered_until = None;
     record.status.as_mut().unwrap().row.as_mut().unwrap().message = "<the row's message>".to_owned();
-    say("password, not set in time", &look(&record, None), 601);
-    say("password, not sendable in time", &ClaimFacts { sendable: not_now(), ..look(&record, None) }, 601);
+    say("password, not set in time", &claim_facts(&record, None), 601);
+    say("password, not sendable in time", &ClaimFacts { sendable: not_now(), ..claim_facts(&record, None) }, 601);
     let mut record = claimed();
-    say("password, may have been sent", &ClaimFacts { sendable: never(), ..look(&record, None) }, 1_921);
+    say("password, may have been sent", &ClaimFacts { sendable: never(), ..claim_facts(&record, None) }, 1_921);
     record.status.as_mut().unwrap().unknown_outcome = Some("<what was heard>".to_owned());
-    say("password, answer unclear", &ClaimFacts { sendable: never(), ..look(&record, None) }, 1_921);
-    say("password, answer unclear, at the deadline", &look(&record, None), 1_921);
+    say("password, answer unclear", &ClaimFacts { sendable: never(), ..claim_facts(&record, None) }, 1_921);
+    say("password, answer unclear, at the deadline", &claim_facts(&record, None), 1_921);
     record.status.as_mut().unwrap().refusal = Some("<the refusal>".to_owned());
-    say("password, refused after an unclear answer", &look(&record, None), 1_921);
+    say("password, refused after an unclear answer", &claim_facts(&record, None), 1_921);
     let record = claimed();
     let mut forbidden = running(1_921);
     forbidden.seen.as_mut().unwrap().permitted = false;
-    say("password, no rule covers the instance", &look(&record, Some(&forbidden)), 1_921);
+    say("password, no rule covers the instance", &claim_facts(&record, Some(&forbidden)), 1_921);
 
     // The restart.
     let mut record = in_phase(Phase::PasswordSet);
-    say("restart, not requested in time", &look(&record, None), 931);
-    say("restart, not sendable in time", &ClaimFacts { sendable: not_now(), ..look(&record, None) }, 931);
+    say("restart, not requested in time", &claim_facts(&record, None), 931);
+    say("restart, not sendable in time", &ClaimFacts { sendable: not_now(), ..claim_facts(&record, None) }, 931);
     let shown = running(100);
-    say("restart, may not be sent", &ClaimFacts { sendable: never(), ..look(&record, Some(&shown)) }, 100);
+    say("restart, may not be sent", &ClaimFacts { sendable: never(), ..claim_facts(&record, Some(&shown)) }, 100);
     let forbidden = Reading { sent_at: at(100), ..forbidden };
-    say("restart, no rule covers the instance", &look(&record, Some(&forbidden)), 100);
+    say("restart, no rule covers the instance", &claim_facts(&record, Some(&forbidden)), 100);
     record.status.as_mut().unwrap().row = None;
     let mut record = in_phase(Phase::RestartRequested);
     let shown = running(2_100);
-    say("restart, not answered", &look(&record, Some(&shown)), 2_100);
+    say("restart, not answered", &claim_facts(&record, Some(&shown)), 2_100);
     record.status.as_mut().unwrap().unknown_outcome = Some("<what was heard>".to_owned());
-    say("restart, answer unclear", &look(&record, Some(&shown)), 2_100);
+    say("restart, answer unclear", &claim_facts(&record, Some(&shown)), 2_100);
     let record = in_phase(Phase::Restarting);
-    say("restart, not seen to finish", &look(&record, None), 942);
+    say("restart, not seen to finish", &claim_facts(&record, None), 942);
     words.assert();
 }
 

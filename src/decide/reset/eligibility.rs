@@ -2,7 +2,7 @@
 //!
 //! [`judge`] asks what is remembered first, then the password, then the gates in their order, and last the instance itself.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::facts::{BadRecord, ReadHold, ResetFacts, Target};
 use super::password_rules::Broken;
@@ -12,7 +12,12 @@ use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
 use crate::api::reset_record::Phase;
 use crate::decide::row::advance;
-use crate::decide::{Hold, Power, Reading, after, fresh, history, is_drained, later, memory, minute};
+use crate::decide::{
+    Hold, Power, Reading, after, fresh, history, is_drained, later, memory, minute, restart_rule, windows,
+};
+
+/// How old a reading may be by which an instance is planned.
+pub(super) const PLAN_REFRESH: SignedDuration = SignedDuration::from_mins(5);
 
 /// What was decided about one instance.
 pub(super) enum Eligibility {
@@ -47,10 +52,13 @@ const RECORD_GATES: &[Gate] = &[
 /// Why nothing of an object is claimed now; `None`: this gate is open.
 type ObjectGate = fn(&ResetFacts, Timestamp) -> Option<Hold>;
 
-/// What holds for the whole object.
+/// What holds for the whole object. While one of these is closed nothing of ECS is asked for it.
 const OBJECT_GATES: &[ObjectGate] = &[suspended, account_out_of_use, secret_out_of_use];
 
-/// What holds back the whole object.
+/// When the object's instances may begin. The password is judged before: what breaks ECS's rules is said before a window opens.
+const TIME_GATES: &[ObjectGate] = &[not_before, window_closed, throttled];
+
+/// What holds back the whole object, whatever the time.
 pub(super) fn object_hold(object: &ResetFacts, now: Timestamp) -> Option<Hold> {
     OBJECT_GATES.iter().find_map(|gate| gate(object, now))
 }
@@ -60,7 +68,15 @@ pub(super) fn object_hold(object: &ResetFacts, now: Timestamp) -> Option<Hold> {
 fn first_hold(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
     let is_shown = fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
     let record_gates = if object.hides_unpermitted && !is_shown { &[] } else { RECORD_GATES };
-    record_gates.iter().find_map(|gate| gate(object, target, now)).or_else(|| object_hold(object, now))
+    let of_record = record_gates.iter().find_map(|gate| gate(object, target, now));
+    // A plan says when it could begin.
+    let time_gates = if object.spec.is_plan() { &[] } else { TIME_GATES };
+    of_record.or_else(|| OBJECT_GATES.iter().chain(time_gates).find_map(|gate| gate(object, now)))
+}
+
+/// When the first instance could begin.
+pub(super) fn first_begin(object: &ResetFacts, now: Timestamp) -> Timestamp {
+    TIME_GATES.iter().filter_map(|gate| gate(object, now)?.until).fold(now, Timestamp::max)
 }
 
 /// Decides about one instance.
@@ -78,6 +94,11 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
     if let Some(failed) = before.filter(|row| stands_until_asked(row)) {
         return settled_row(failed.clone());
     }
+    if object.has_expired(now) {
+        advance(&mut row, State::Expired, Reason::Expired, "not begun by notAfter; nothing was done".to_owned(), now);
+        row.planned_action = Some(PlannedAction::Nothing);
+        return settled_row(row);
+    }
     if held.is_none()
         && let Some(broken) = broken(object, &row)
     {
@@ -88,7 +109,8 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
     if let Some(hold) = first_hold(object, target, now) {
         advance(&mut row, State::Pending, hold.reason, hold.message, now);
         // Without readings an instance is not known to be permitted, and its row would show another reason again.
-        let watch = object.hides_unpermitted && held.is_none();
+        let is_time = windows::hold(&object.window).is_some();
+        let watch = object.hides_unpermitted && held.is_none() && !is_time;
         return Eligibility::Waits { row, until: hold.until, watch };
     }
     assess(object, target.reading, row, now)
@@ -160,8 +182,22 @@ fn min_restart_interval(object: &ResetFacts, target: &Target, now: Timestamp) ->
     (then > now).then(|| Hold::new(Reason::MinRestartInterval, message).until(then))
 }
 
+fn not_before(object: &ResetFacts, now: Timestamp) -> Option<Hold> {
+    let begin = object.spec.not_before.as_ref().filter(|begin| now < begin.0)?.0;
+    Some(Hold::new(Reason::NotBefore, format!("waiting for notBefore: {begin}")).until(begin))
+}
+
+/// The brake. A plan changes nothing, and is made all the same.
 fn suspended(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
-    object.spec.suspended().then(|| Hold::new(Reason::Suspended, "suspended; not started"))
+    if object.spec.is_plan() {
+        return None;
+    }
+    let hold = restart_rule::suspended(object.spec, object.suspended_account)?;
+    Some(Hold { message: format!("not started: {}", hold.message), ..hold })
+}
+
+fn window_closed(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
+    windows::hold(&object.window)
 }
 
 fn account_out_of_use(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
@@ -170,6 +206,10 @@ fn account_out_of_use(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
 
 fn secret_out_of_use(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
     object.secret_trouble.cloned()
+}
+
+fn throttled(object: &ResetFacts, now: Timestamp) -> Option<Hold> {
+    object.throttling(now)
 }
 
 /// A failure before a claim, by a deadline, that stays until something new is requested. The end of a claim is in its record, and is
@@ -187,7 +227,9 @@ fn broken(object: &ResetFacts, row: &InstanceRow) -> Option<Broken> {
 
 /// Assesses an instance that needs a run and that only its own state can hold back.
 fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, now: Timestamp) -> Eligibility {
-    let Some(reading) = fresh(reading, now) else { return unread(object, row, now) };
+    let is_plan = object.spec.is_plan();
+    let for_plan = reading.filter(|reading| is_plan && reading.sent_at >= later(now, -PLAN_REFRESH));
+    let Some(reading) = fresh(reading, now).or(for_plan) else { return unread(object, row, now) };
     if is_unread(&row) {
         // The wait for the instance itself begins now.
         (row.state, row.state_time) = (State::Pending, None);
@@ -201,7 +243,7 @@ fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, 
     advance(&mut row, State::WaitingForStableState, reason, message.clone(), now);
     row.planned_action = Some(PlannedAction::Blocked);
     let deadline = deadline(object, &row, now);
-    if now < deadline {
+    if now < deadline || is_plan {
         return Eligibility::Waits { row, until: Some(deadline), watch: true };
     }
     advance(&mut row, State::Failed, reason.at_deadline(), format!("{message}; waited {timeout_seconds} s"), now);

@@ -26,8 +26,9 @@ pub fn between(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Vec
 fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
     let number = |status: &PasswordResetStatus| status.run.as_ref().map(|run| run.number);
     let run = after.run.as_ref().filter(|_| number(before) != number(after))?;
-    let note =
-        format!("run {} has begun on {} instances (trigger: {:?})", run.number, after.instances.len(), run.trigger);
+    let count = after.instances.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let note = format!("run {} has begun on {count} instance{plural} (trigger: {:?})", run.number, run.trigger);
     Some(StatusEvent { kind: "Normal", reason: Reason::ResetRunStarted, note })
 }
 

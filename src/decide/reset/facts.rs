@@ -1,12 +1,17 @@
 //! The facts that the plan and the status of a `PasswordReset` are based on. Types only.
 
-use jiff::SignedDuration;
+use std::borrow::Cow;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::password_rules::Broken;
+use super::targets::{self, Targets};
+use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PasswordResetStatus, Requested, Run};
 use crate::api::reset_record::{Owner, OwnerHistory, ResetRecord};
 use crate::decide::budget::Holder;
 use crate::decide::history::{self, Request};
+use crate::decide::windows::WindowState;
 use crate::decide::{Hold, Reading};
 
 /// Everything that is known of an object. All times are on ECS's clock.
@@ -16,6 +21,8 @@ pub struct ResetFacts<'a> {
     pub generation: Option<i64>,
     /// Its spec, as known.
     pub spec: &'a PasswordResetSpec,
+    /// Which instances it is about.
+    pub targets: Cow<'a, Targets>,
     /// Its present status.
     pub before: &'a PasswordResetStatus,
     /// What it asks for.
@@ -28,6 +35,12 @@ pub struct ResetFacts<'a> {
     pub run: Option<&'a Run>,
     /// What the rows of its status answer.
     pub requested: Option<&'a Requested>,
+    /// What its maintenance windows say of now.
+    pub window: WindowState,
+    /// The account's name, where its administrator has suspended it.
+    pub suspended_account: Option<&'a str>,
+    /// Until when ECS throttles the account's changing calls in the region.
+    pub throttled_until: Option<Timestamp>,
     /// What is wrong with the account, if anything.
     pub account_trouble: Option<&'a Hold>,
     /// Whether a person must act if that lasts.
@@ -47,6 +60,8 @@ pub struct ResetFacts<'a> {
     pub read_trouble: Option<&'a ReadHold>,
     /// The instances whose claims hold a slot, those that have left the list included.
     pub slot_holders: &'a [Holder],
+    /// How long a restart usually takes, as observed in the account's region; `None`: not known.
+    pub usual_restart: Option<SignedDuration>,
     /// The account's pause between two restarts of one instance.
     pub min_restart_interval_seconds: u32,
 }
@@ -58,12 +73,16 @@ impl<'a> ResetFacts<'a> {
         Self {
             generation: None,
             spec,
+            targets: Cow::Owned(targets::of_spec(spec)),
             before,
             request,
             rerun_requested_at: None,
             asks_to_resolve: false,
             run: before.run.as_ref(),
             requested: before.requested.as_ref(),
+            window: WindowState::AnyTime,
+            suspended_account: None,
+            throttled_until: None,
             account_trouble: None,
             account_is_for_a_person: false,
             secret_trouble: None,
@@ -73,8 +92,33 @@ impl<'a> ResetFacts<'a> {
             may_describe: None,
             read_trouble: None,
             slot_holders: &[],
+            usual_restart: None,
             min_restart_interval_seconds: 0,
         }
+    }
+
+    /// That ECS throttles the account's calls.
+    #[must_use]
+    pub fn throttling(&self, now: Timestamp) -> Option<Hold> {
+        let until = self.throttled_until.filter(|until| now < *until)?;
+        let account = self.spec.account_name();
+        let message = format!(
+            "held back until {until}: ECS throttles the calls of ECSAccount {account} in {}",
+            self.spec.region_id
+        );
+        Some(Hold::new(Reason::HeldBack, message).until(until))
+    }
+
+    /// How many instances may be away at once.
+    #[must_use]
+    pub fn max_unavailable(&self) -> usize {
+        self.spec.max_unavailable(self.targets.ids().len()) as usize
+    }
+
+    /// Whether its time is over: what is not begun never is.
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.spec.not_after.as_ref().is_some_and(|end| now >= end.0)
     }
 
     /// How long a problem for a person may last before the object is stalled.

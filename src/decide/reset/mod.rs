@@ -7,9 +7,14 @@ pub mod events;
 pub mod facts;
 pub mod password_rules;
 pub mod plan;
+mod planned;
 pub mod remembered;
 pub mod rows;
 pub mod runs;
 pub mod status;
+pub mod targets;
+mod waiting;
+#[cfg(test)]
+mod when_tests;
 #[cfg(test)]
 mod words_tests;

@@ -4,10 +4,13 @@
 
 use jiff::Timestamp;
 
-use super::eligibility::{Eligibility, deadline, is_unread, judge};
+use super::eligibility::{Eligibility, PLAN_REFRESH, deadline, is_unread, judge};
 use super::facts::{NewClaim, ResetFacts, Target};
+use super::planned::{self, Planned};
 use super::remembered::{decision_counts_at, resolved_as};
 use super::runs::{self, Begun, RunPassword};
+use super::targets::Targets;
+use super::waiting;
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, State};
 use crate::decide::bounds::SOON;
@@ -32,6 +35,8 @@ pub struct Plan {
     pub watch: Vec<String>,
     /// When to reconcile again at the latest, if a moment is known.
     pub wake: Option<Timestamp>,
+    /// When the first of the rows that wait goes on by itself, where that is known.
+    pub next_transition: Option<Timestamp>,
     /// Whether the rest is not started because too many instances failed.
     pub paused: bool,
     /// The instances whose memory is lost, which must be stored.
@@ -63,9 +68,18 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     plan.password = runs::password(object, targets, plan.begun);
     plan.out_of_sync = out_of_sync(object, targets);
     plan.uncompared = targets.iter().any(|target| !can_be_compared(object, target));
-    let mut free = (object.spec.max_unavailable() as usize).saturating_sub(object.slot_holders.len());
-    let mut waits_for_a_slot = false;
-    for (verdict, target) in verdicts.into_iter().zip(targets) {
+    let mut free = object.max_unavailable().saturating_sub(object.slot_holders.len());
+    let (mut waits_for_a_slot, mut place) = (false, 0);
+    for (mut verdict, target) in verdicts.into_iter().zip(targets) {
+        if let Eligibility::Settled { row, .. } = &mut verdict {
+            plan.next_transition = earliest(plan.next_transition, waiting::show(row, object, target, now));
+        }
+        if object.spec.is_plan() {
+            let Planned { row, watch } = planned::row(object, target, verdict, &mut place, now);
+            plan.watch.extend(watch.then(|| row.instance_id.clone()));
+            plan.rows.push(row);
+            continue;
+        }
         match verdict {
             Eligibility::Settled { row, .. } => plan.rows.push(row),
             Eligibility::Lost { row } => {
@@ -74,6 +88,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
             }
             Eligibility::Waits { row, until, watch } => {
                 plan.wake = earliest(plan.wake, until);
+                plan.next_transition = earliest(plan.next_transition, until);
                 plan.unread_for_too_long |= is_unread(&row) && now >= deadline(object, &row, now);
                 if watch {
                     plan.watch.push(row.instance_id.clone());
@@ -90,8 +105,8 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
                     advance(&mut row, State::Pending, Reason::PausedOnFailure, message.to_owned(), now);
                 } else if free == 0 {
                     waits_for_a_slot = true;
-                    let message = waits_for_slot(object, &plan.claims);
-                    advance(&mut row, State::Pending, Reason::WaitingForSlot, message, now);
+                    let Hold { reason, message, .. } = waits_for_slot(object, &plan.claims);
+                    advance(&mut row, State::Pending, reason, message, now);
                 } else {
                     free -= 1;
                     plan.claims.push(NewClaim { instance_id: row.instance_id.clone(), state_seen, row: row.clone() });
@@ -103,6 +118,15 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     if waits_for_a_slot {
         look_at_slots(object, targets, &mut plan, now);
     }
+    if let Targets::Unfit(hold) = &*object.targets {
+        plan.next_transition = hold.until;
+    }
+    plan.wake = earliest(plan.wake, plan.next_transition);
+    if plan.rows.iter().any(|row| !row.state.has_ended()) {
+        plan.wake = earliest(plan.wake, object.spec.not_after.as_ref().map(|end| end.0));
+        let refresh = object.spec.is_plan().then(|| later(now, PLAN_REFRESH));
+        plan.wake = earliest(plan.wake, refresh);
+    }
     plan
 }
 
@@ -112,7 +136,7 @@ fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: 
     let holders = object.slot_holders.iter().map(|holder| &holder.instance_id).filter(is_listed);
     plan.watch.extend(holders.cloned());
     let mut stay = Vec::new();
-    for Holder { instance_id, outlook } in object.slot_holders {
+    for Holder { instance_id, outlook, .. } in object.slot_holders {
         match outlook {
             Outlook::Frees => {}
             // The reading that decides comes a little later.
@@ -126,7 +150,7 @@ fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: 
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         let message = format!(
             "no slot becomes free by itself (maxUnavailable is {}); {}{more}",
-            object.spec.max_unavailable(),
+            object.max_unavailable(),
             stay.join("; ")
         );
         plan.held_up = Some(Hold::new(Reason::SlotHeld, message));
@@ -134,14 +158,22 @@ fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: 
 }
 
 /// The instances that hold the slots. A user who asks why nothing happens must know which instance to check.
-fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> String {
+fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> Hold {
+    let is_nearly_free = claims.is_empty() && object.slot_holders.iter().all(|holder| holder.is_restarted);
     let holders = object.slot_holders.iter().map(|holder| &holder.instance_id);
     let holders = holders.chain(claims.iter().map(|claim| &claim.instance_id));
     let named: Vec<&str> = holders.map(String::as_str).take(SLOT_HOLDERS_NAMED).collect();
     let more = (object.slot_holders.len() + claims.len()).saturating_sub(named.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let max_unavailable = object.spec.max_unavailable();
-    format!("waiting for a slot; maxUnavailable allows {max_unavailable}, held by {}{more}", named.join(", "))
+    let max_unavailable = object.max_unavailable();
+    let holders = format!("{}{more}", named.join(", "));
+    if is_nearly_free {
+        let seconds = object.spec.min_ready_seconds();
+        let message = format!("waiting until {holders} has been Running for {seconds} s (minReadySeconds)");
+        return Hold::new(Reason::WaitingForMinReady, message);
+    }
+    let message = format!("waiting for a slot; maxUnavailable allows {max_unavailable}, held by {holders}");
+    Hold::new(Reason::WaitingForSlot, message)
 }
 
 /// Why an instance may not be given the password that the Secret holds now; `None`: it may.
@@ -152,7 +184,7 @@ fn has_another_password(object: &ResetFacts, target: &Target, password: &RunPass
         ));
     }
     let (now, first) = (object.request.fingerprint.as_ref()?, runs::password_for(object, target, password)?);
-    history::differs(first, now).then(|| secret_changed(password.instances, object.spec.instance_ids.len()))
+    history::differs(first, now).then(|| secret_changed(password.instances, object.targets.ids().len()))
 }
 
 /// The instances that were reset with another password than the Secret holds now.

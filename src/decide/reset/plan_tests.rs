@@ -5,12 +5,14 @@ use std::sync::LazyLock;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::api::password_reset::{PasswordResetSpec, PlannedAction, Requested, RestartSpec, Run, Trigger};
+use crate::api::password_reset::{PasswordResetSpec, PlannedAction, Requested, RestartSpec};
 use crate::api::reset_record::{Fingerprint, Phase, ResetRecord, ResetRecordStatus};
 use crate::decide::budget;
 use crate::decide::claim::step::Change;
 use crate::decide::claim::transition;
-use crate::decide::fixtures::{self, at, bounds, claimed, owner, request, reset_facts, reset_spec, row, target};
+use crate::decide::fixtures::{
+    self, at, bounds, claimed, holder, owner, request, reset_facts, reset_spec, row, run, target,
+};
 use crate::decide::history::Request;
 use crate::decide::reset::facts::{BadRecord, ReadHold};
 use crate::decide::reset::password_rules::Broken;
@@ -21,27 +23,11 @@ use crate::decide::{InstanceView, Power, Reading};
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-fn run() -> Run {
-    Run {
-        number: 1,
-        trigger: Trigger::Created,
-        tokens: vec!["run:1".to_owned()],
-        retry: None,
-        fingerprint: None,
-        start_time: Time(at(0)),
-        completion_time: None,
-    }
-}
-
 /// What the status of before answers.
 fn requested() -> &'static Requested {
     static REQUESTED: LazyLock<Requested> =
         LazyLock::new(|| Requested { tokens: vec!["run:1".to_owned()], retry: None });
     &REQUESTED
-}
-
-fn holder(instance_id: &str, outlook: Outlook) -> Holder {
-    Holder { instance_id: instance_id.to_owned(), outlook }
 }
 
 fn reading(power: Power) -> Reading {
@@ -62,7 +48,7 @@ fn reading(power: Power) -> Reading {
 }
 
 fn targets<'a>(spec: &'a PasswordResetSpec, reading: Option<&'a Reading>) -> Vec<Target<'a>> {
-    spec.instance_ids.iter().map(|id| target(id, reading)).collect()
+    spec.instance_ids.iter().flatten().map(|id| target(id, reading)).collect()
 }
 
 fn claims(plan: &Plan) -> Vec<&str> {
@@ -113,7 +99,7 @@ fn a_percentage_rounds_down_but_not_to_nothing() {
     let mut with = |text: &str| {
         spec.restart =
             Some(RestartSpec { max_unavailable: Some(IntOrString::String(text.to_owned())), ..RestartSpec::default() });
-        spec.max_unavailable()
+        spec.max_unavailable(7)
     };
     assert_eq!((with("50%"), with("1%"), with("100%")), (3, 1, 7));
 }

@@ -51,7 +51,9 @@ pub(super) fn done<'a>(
 /// The second memory, the object's own status: for a record that is lost, or that was created again for another owner.
 fn in_status<'a>(object: &'a ResetFacts, target: &'a Target) -> Option<(InstanceRow, Option<&'a String>)> {
     let requested = object.requested?;
-    let row = target.before.filter(|row| row.state.has_ended() && !row.reason().is_some_and(Reason::is_of_object))?;
+    // One that has expired was not begun: a later `notAfter` lets it begin.
+    let is_end = |row: &&InstanceRow| row.state.has_ended() && row.state != State::Expired;
+    let row = target.before.filter(is_end).filter(|row| !row.reason().is_some_and(Reason::is_of_object))?;
     let is_remembered = history::covers(&requested.tokens, &object.request.tokens)
         && (row.state != State::Failed || !history::asks_again(requested.retry.as_ref(), object.request));
     is_remembered.then(|| (row.clone(), requested.retry.as_ref()))

@@ -153,21 +153,21 @@ fn sets_another(request: &Request, target: &Target) -> bool {
 /// The run after a pass: the one in the status, or the one that has begun since.
 #[must_use]
 pub fn run(
-    before: Option<&Run>,
-    request: &Request,
+    object: &ResetFacts,
     begun: Option<Begun>,
     password: &RunPassword,
     has_ended: bool,
     now: Timestamp,
 ) -> Option<Run> {
-    let mut run = match (before, begun) {
+    let request = object.request;
+    let mut run = match (object.run, begun) {
         (Some(run), Some(begun)) if !goes_on(run, request) => {
             let trigger = trigger(run, request, begun);
             // A retry goes on with what the run was about.
             let fingerprint = run.fingerprint.clone().filter(|_| trigger == Trigger::Retry);
-            Run { fingerprint, ..fresh(run.number + 1, trigger, request, begun.time) }
+            Run { fingerprint, ..fresh(run.number + 1, trigger, object, begun.time) }
         }
-        (None, Some(begun)) => fresh(1, Trigger::Created, request, begun.time),
+        (None, Some(begun)) => fresh(1, Trigger::Created, object, begun.time),
         (before, _) => before?.clone(),
     };
     if goes_on(&run, request) {
@@ -184,10 +184,12 @@ pub fn run(
     Some(run)
 }
 
-fn fresh(number: i64, trigger: Trigger, request: &Request, start: Timestamp) -> Run {
+fn fresh(number: i64, trigger: Trigger, object: &ResetFacts, start: Timestamp) -> Run {
+    let request = object.request;
     Run {
         number,
         trigger,
+        run_id: object.spec.run_id.clone(),
         tokens: request.tokens.clone(),
         retry: request.retry.clone(),
         fingerprint: None,

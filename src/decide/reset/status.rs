@@ -11,17 +11,21 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::eligibility::is_unread;
+use super::eligibility::{first_begin, is_unread};
 use super::facts::ResetFacts;
 use super::plan::{Plan, secret_changed};
-use super::runs;
+use super::targets::Targets;
+use super::{planned, runs};
 use crate::api::Reason;
 use crate::api::conditions::{self, ConditionStatus, ConditionUpdate, find};
-use crate::api::password_reset::{Counts, InstanceRow, PasswordResetStatus, State};
-use crate::decide::{Hold, later};
+use crate::api::password_reset::{Counts, InstanceRow, NextWindow, PasswordResetStatus, State};
+use crate::decide::windows::{Opening, WindowState};
+use crate::decide::{Hold, MINUTE, later, minute, restart_rule};
 
 /// The summary line, before it is spread over conditions.
 struct Summary {
+    /// Whether nothing was run: there is no success to speak of.
+    without_run: bool,
     status: ConditionStatus,
     reason: Reason,
     message: String,
@@ -36,23 +40,53 @@ pub fn status(facts: &ResetFacts, plan: &Plan, now: Timestamp) -> PasswordResetS
     let summary = summarize(facts, plan, &counts, now);
     let updates = conditions_of(facts, plan, &summary);
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
-    let ended = rows.iter().all(|row| row.state.has_ended());
-    let run = runs::run(facts.before.run.as_ref(), facts.request, plan.begun, &plan.password, ended, now);
-    let requested = runs::requested(facts.before.requested(), facts.request, ended);
+    let is_known = matches!(*facts.targets, Targets::Known(_));
+    let ended = is_known && rows.iter().all(|row| row.state.has_ended());
+    let run = runs::run(facts, plan.begun, &plan.password, ended, now);
+    // While the targets are not known the rows are those of before, and answer what was asked before.
+    let requested = if is_known {
+        Some(runs::requested(facts.before.requested(), facts.request, ended))
+    } else {
+        facts.before.requested.clone()
+    };
     PasswordResetStatus {
         observed_generation: facts.generation,
         conditions: conditions::set(&facts.before.conditions, updates, facts.generation, &Time(now)),
+        targets: facts.before.targets.clone().filter(|_| facts.spec.selector.is_some()),
+        estimated_completion_time: estimate(facts, plan, &counts, now).map(Time),
+        next_window: facts.window.opening().filter(|_| !ended).map(next_window),
+        next_transition_time: plan.next_transition.filter(|_| !ended).map(Time),
         last_handled_rerun: facts
             .rerun_requested_at
+            .filter(|_| is_known)
             .map(str::to_owned)
             .or_else(|| facts.before.last_handled_rerun.clone()),
         run,
-        requested: Some(requested),
+        requested,
         account_name: Some(facts.spec.account_name().to_owned()),
         progress: Some(format!("{done}/{}", counts.total)),
         counts: Some(counts),
         instances: rows.clone(),
     }
+}
+
+/// When the run of several instances will have ended, if restarts take as long as they did. It is worked out again when an instance has come further, so that
+/// it stays while nothing happens.
+fn estimate(facts: &ResetFacts, plan: &Plan, counts: &Counts, now: Timestamp) -> Option<Timestamp> {
+    let open = plan.rows.iter().filter(|row| !row.state.has_ended()).count();
+    let runs = plan.begun.is_some() || facts.run.is_some_and(|run| runs::goes_on(run, facts.request));
+    let usual = facts.usual_restart.filter(|_| counts.total > 1 && open > 0 && runs && !facts.spec.is_plan())?;
+    if let (Some(before), true) = (&facts.before.estimated_completion_time, facts.before.counts == Some(*counts)) {
+        return Some(before.0).filter(|before| now < *before);
+    }
+    let begin = first_begin(facts, now);
+    let end = later(begin, planned::in_all(facts, open, usual));
+    // What does not fit into the window goes on in a later one.
+    facts.window.opening().is_none_or(|opening| end <= opening.end).then(|| later(minute(end), MINUTE))
+}
+
+fn next_window(opening: Opening) -> NextWindow {
+    NextWindow { start: Time(opening.start), end: Time(opening.end) }
 }
 
 /// Counts the rows by state.
@@ -71,8 +105,10 @@ pub fn count(rows: &[InstanceRow]) -> Counts {
             State::Superseded => &mut counts.superseded,
             State::Failed => &mut counts.failed,
             State::Unknown => &mut counts.unknown,
+            State::Expired => counts.expired.get_or_insert_default(),
         } += 1;
     }
+    counts.troubled = Some(counts.failed + counts.unknown);
     counts
 }
 
@@ -101,7 +137,21 @@ fn is_pending(row: &InstanceRow) -> bool {
 type Line = fn(&Progress) -> Option<Summary>;
 
 /// All answers, in their order: the first that applies is the one.
-const LINES: &[Line] = &[ended, run_halted, paused_on_failure, suspended, records_unusable, held, slots_held, at_work];
+const LINES: &[Line] = &[
+    expired_unseen,
+    targets_unfit,
+    ended,
+    run_halted,
+    paused_on_failure,
+    suspended,
+    windows_unusable,
+    records_unusable,
+    held,
+    planned,
+    slots_held,
+    looking_up,
+    at_work,
+];
 
 fn summarize(facts: &ResetFacts, plan: &Plan, counts: &Counts, now: Timestamp) -> Summary {
     let open = plan.rows.iter().filter(|row| !row.state.has_ended()).collect();
@@ -112,15 +162,24 @@ fn summarize(facts: &ResetFacts, plan: &Plan, counts: &Counts, now: Timestamp) -
 
 impl Summary {
     fn done(message: String) -> Self {
-        Self { status: ConditionStatus::True, reason: Reason::Succeeded, message, retrying: false }
+        Self::of(ConditionStatus::True, Reason::Succeeded, message)
+    }
+
+    /// Done, although nothing was run.
+    fn without_run(reason: Reason, message: String) -> Self {
+        Self { without_run: true, ..Self::of(ConditionStatus::True, reason, message) }
+    }
+
+    fn of(status: ConditionStatus, reason: Reason, message: String) -> Self {
+        Self { without_run: false, status, reason, message, retrying: false }
     }
 
     fn needs_person(reason: Reason, message: String) -> Self {
-        Self { status: ConditionStatus::False, reason, message, retrying: false }
+        Self::of(ConditionStatus::False, reason, message)
     }
 
     fn working(reason: Reason, message: String) -> Self {
-        Self { status: ConditionStatus::Unknown, reason, message, retrying: false }
+        Self::of(ConditionStatus::Unknown, reason, message)
     }
 
     fn retrying(reason: Reason, message: String) -> Self {
@@ -147,8 +206,52 @@ fn paused_on_failure(progress: &Progress) -> Option<Summary> {
 }
 
 fn suspended(progress: &Progress) -> Option<Summary> {
-    let message = || format!("suspended; instances not started: {}", progress.open.len());
-    (progress.facts.spec.suspended() && progress.only_waits()).then(|| Summary::working(Reason::Suspended, message()))
+    let Progress { facts, open, .. } = progress;
+    let hold = restart_rule::suspended(facts.spec, facts.suspended_account).filter(|_| !facts.spec.is_plan())?;
+    let count = |wanted: &[State]| open.iter().filter(|row| wanted.contains(&row.state)).count();
+    let parts = [
+        (count(&[State::Pending, State::WaitingForStableState, State::Unrecognized]), "not started"),
+        (count(&[State::SettingPassword]), "password being set"),
+        (count(&[State::PasswordSet]), "password set, restart held back"),
+        (count(&[State::Restarting]), "restart requested before, followed to its end"),
+    ];
+    let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let parts = if parts.is_empty() { String::new() } else { format!("; instances: {}", parts.join(", ")) };
+    Some(Summary::working(hold.reason, format!("{}{parts}", hold.message)))
+}
+
+/// A plan that is made is done, whatever it says. What makes it impossible, such as an account that cannot be used, was told before.
+fn planned(progress: &Progress) -> Option<Summary> {
+    let Progress { facts, plan, now, .. } = progress;
+    if !facts.spec.is_plan() || !progress.only_waits() {
+        return None;
+    }
+    Some(match planned::summary(facts, &plan.rows, *now) {
+        Some(message) => Summary::without_run(Reason::Planned, message),
+        None => Summary::working(Reason::Pending, "reading the instances for the plan".to_owned()),
+    })
+}
+
+/// Its time was over before its selector was looked up.
+fn expired_unseen(progress: &Progress) -> Option<Summary> {
+    let Progress { facts, now, .. } = progress;
+    let is_unseen = facts.has_expired(*now) && !matches!(*facts.targets, Targets::Known(_)) && progress.open.is_empty();
+    is_unseen.then(|| Summary::without_run(Reason::Expired, format!("no instance was begun by {}", deadline(facts))))
+}
+
+fn targets_unfit(progress: &Progress) -> Option<Summary> {
+    let Targets::Unfit(hold) = &*progress.facts.targets else { return None };
+    Some(Summary::needs_person(hold.reason, hold.message.clone()))
+}
+
+fn looking_up(progress: &Progress) -> Option<Summary> {
+    let is_unresolved = *progress.facts.targets == Targets::ToResolve;
+    is_unresolved.then(|| Summary::working(Reason::Pending, "looking up the instances of the selector".to_owned()))
+}
+
+fn windows_unusable(progress: &Progress) -> Option<Summary> {
+    let WindowState::Unusable(hold) = &progress.facts.window else { return None };
+    progress.only_waits().then(|| Summary::needs_person(hold.reason, hold.message.clone()))
 }
 
 fn records_unusable(progress: &Progress) -> Option<Summary> {
@@ -179,6 +282,7 @@ fn slots_held(progress: &Progress) -> Option<Summary> {
     Some(Summary::needs_person(*reason, message.clone()))
 }
 
+/// What is under way; where all that is open waits, what for.
 fn at_work(progress: &Progress) -> Option<Summary> {
     let Progress { counts, open, .. } = progress;
     let in_state = |state| open.iter().find(|row| row.state == state);
@@ -190,8 +294,9 @@ fn at_work(progress: &Progress) -> Option<Summary> {
     ];
     let stage = stages.into_iter().find_map(|(state, reason)| Some((reason, in_state(state)?)));
     let (reason, row) = stage.or_else(|| Some((Reason::Pending, open.first()?)))?;
+    let reason = row.reason().filter(|reason| reason.names_wait()).unwrap_or(reason);
     let done = counts.in_effect + counts.effective_at_next_start + counts.superseded;
-    let message = format!("{done} of {} instances done; {}: {}", counts.total, row.instance_id, row.message);
+    let message = format!("{done} of {} done; {}: {}", instances(counts.total), row.instance_id, row.message);
     Some(Summary::working(reason, message))
 }
 
@@ -229,7 +334,7 @@ fn account_lasts(facts: &ResetFacts, now: Timestamp) -> bool {
 
 fn ended(progress: &Progress) -> Option<Summary> {
     let Progress { facts, plan, counts, open, .. } = progress;
-    if !open.is_empty() {
+    if !open.is_empty() || !matches!(*facts.targets, Targets::Known(_)) {
         return None;
     }
     let rows = &plan.rows;
@@ -242,9 +347,17 @@ fn ended(progress: &Progress) -> Option<Summary> {
             (counts.in_effect, "in effect"),
             (counts.effective_at_next_start, "effective at the next start"),
             (counts.superseded, "superseded"),
+            (counts.expired.unwrap_or_default(), "not begun by notAfter"),
         ];
         let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-        let message = format!("{} of {} instances done: {}", counts.total, counts.total, parts.join(", "));
+        if counts.expired == Some(counts.total) {
+            return Some(Summary::without_run(
+                Reason::Expired,
+                format!("no instance was begun by {}", deadline(facts)),
+            ));
+        }
+        let done = counts.total - counts.expired.unwrap_or_default();
+        let message = format!("{done} of {} done: {}", instances(counts.total), parts.join(", "));
         return Some(Summary::done(message));
     }
     let failed: BTreeSet<Option<Reason>> =
@@ -259,6 +372,10 @@ fn ended(progress: &Progress) -> Option<Summary> {
     Some(Summary::needs_person(reason, failures(rows) + unresolved(facts, plan, counts)))
 }
 
+fn deadline(facts: &ResetFacts) -> String {
+    facts.spec.not_after.as_ref().map(|end| end.0.to_string()).unwrap_or_default()
+}
+
 /// Why a person's decision does not count, if there is one and an instance that is still Unknown.
 fn unresolved(facts: &ResetFacts, plan: &Plan, counts: &Counts) -> &'static str {
     if !facts.asks_to_resolve || counts.unknown == 0 || plan.happened.is_some() {
@@ -270,23 +387,49 @@ fn unresolved(facts: &ResetFacts, plan: &Plan, counts: &Counts) -> &'static str 
     ". The annotation resolve-unknown counts only for a claim that is Unknown after a restart request or a loss of memory, once no copy of a request can still be carried out"
 }
 
-/// The instances that failed or whose outcome is unknown, by name; not more than three in full.
+/// How many groups of failures are told, and how many instances of each.
+const FAILURES_TOLD: usize = 3;
+
+/// The instances that failed or whose outcome is unknown, by reason: what the first of each group says.
 fn failures(rows: &[InstanceRow]) -> String {
-    let bad: Vec<&InstanceRow> =
-        rows.iter().filter(|row| matches!(row.state, State::Failed | State::Unknown)).collect();
-    let mut parts: Vec<String> =
-        bad.iter().take(3).map(|row| format!("{}: {}", row.instance_id, row.message)).collect();
-    if bad.len() > parts.len() {
-        parts.push(format!("and {} more", bad.len() - parts.len()));
+    let mut groups: Vec<(&str, Vec<&InstanceRow>)> = Vec::new();
+    for row in rows.iter().filter(|row| matches!(row.state, State::Failed | State::Unknown)) {
+        match groups.iter_mut().find(|(reason, _)| *reason == row.reason) {
+            Some((_, group)) => group.push(row),
+            None => groups.push((&row.reason, vec![row])),
+        }
     }
-    if parts.is_empty() { "instances were found Stopped after their restart".to_owned() } else { parts.join("; ") }
+    if groups.is_empty() {
+        return "instances were found Stopped after their restart".to_owned();
+    }
+    let told = groups.iter().take(FAILURES_TOLD).map(|(_, group)| {
+        let ids: Vec<&str> = group.iter().take(FAILURES_TOLD).map(|row| row.instance_id.as_str()).collect();
+        let message = group.first().map_or("", |row| &row.message);
+        format!("{}{}: {message}", ids.join(", "), more(group.len().saturating_sub(ids.len())))
+    });
+    let mut told: Vec<String> = told.collect();
+    let rest: usize = groups.iter().skip(FAILURES_TOLD).map(|(_, group)| group.len()).sum();
+    if rest > 0 {
+        told.push(format!("and {rest} more for other reasons"));
+    }
+    told.join("; ")
+}
+
+/// So many more, where there are any.
+fn more(count: usize) -> String {
+    if count > 0 { format!(" and {count} more") } else { String::new() }
+}
+
+/// So many instances.
+fn instances(count: u32) -> String {
+    if count == 1 { "1 instance".to_owned() } else { format!("{count} instances") }
 }
 
 /// The conditions in the order in which kstatus should find them.
 fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<ConditionUpdate> {
     let update =
         |kind, status, reason, message: &str| ConditionUpdate { kind, status, reason, message: message.to_owned() };
-    let Summary { status, reason, message, retrying } = summary;
+    let Summary { without_run, status, reason, message, retrying } = summary;
     let mut updates = vec![update(conditions::READY, *status, *reason, message)];
     match status {
         ConditionStatus::Unknown => {
@@ -296,7 +439,9 @@ fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<Cond
         ConditionStatus::False => updates.push(update(conditions::STALLED, ConditionStatus::True, *reason, message)),
         ConditionStatus::True => {}
     }
-    updates.push(update(conditions::SUCCEEDED, *status, *reason, message));
+    if !without_run {
+        updates.push(update(conditions::SUCCEEDED, *status, *reason, message));
+    }
     updates.push(match facts.account_trouble {
         None => {
             update(conditions::ACCOUNT_READY, ConditionStatus::True, Reason::AccountReady, "the account can be used")
@@ -315,19 +460,24 @@ fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<Cond
             "the password fits ECS's rules",
         ),
     });
-    updates.push(targets_resolved(&plan.rows));
+    updates.push(targets_resolved(facts, &plan.rows));
     updates.push(secret_in_sync(facts, plan));
     updates
 }
 
-fn targets_resolved(rows: &[InstanceRow]) -> ConditionUpdate {
+fn targets_resolved(facts: &ResetFacts, rows: &[InstanceRow]) -> ConditionUpdate {
     let missing: Vec<&str> = rows
         .iter()
         .filter(|row| row.reason().is_some_and(Reason::is_target_missing))
         .map(|row| row.instance_id.as_str())
         .collect();
     let unseen = rows.iter().any(|row| (row.state == State::Pending || is_unread(row)) && row.name.is_none());
-    let (status, reason, message) = if !missing.is_empty() {
+    let (status, reason, message) = if let Targets::Unfit(hold) = &*facts.targets {
+        (ConditionStatus::False, hold.reason, hold.message.clone())
+    } else if *facts.targets == Targets::ToResolve {
+        let message = "the instances of the selector have not been looked up yet".to_owned();
+        (ConditionStatus::Unknown, Reason::NotChecked, message)
+    } else if !missing.is_empty() {
         (ConditionStatus::False, Reason::TargetsNotFound, format!("not found, or not allowed: {}", missing.join(", ")))
     } else if unseen {
         (ConditionStatus::Unknown, Reason::NotChecked, "not all instances have been read yet".to_owned())

@@ -17,7 +17,7 @@ use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PasswordResetSt
 use crate::api::reset_record::{OwnerHistory, Phase, ResetRecord};
 use crate::decide::budget::{Holder, Outlook};
 use crate::decide::fixtures::{
-    at, claimed, fingerprint, owner, reading, request, reset_facts, reset_spec, row, target,
+    at, claimed, fingerprint, holder, owner, reading, request, reset_facts, reset_spec, row, run, target,
 };
 use crate::decide::history::{self, Request};
 use crate::decide::resolution::Resolution;
@@ -41,10 +41,6 @@ fn of_another() -> ResetRecord {
     record
 }
 
-fn holder(instance_id: &str, outlook: Outlook) -> Holder {
-    Holder { instance_id: instance_id.to_owned(), outlook }
-}
-
 fn read_hold(reason: Reason, message: &str) -> ReadHold {
     ReadHold { hold: Hold::new(reason, message), is_for_a_person: true }
 }
@@ -55,7 +51,7 @@ fn words_of_rows_before_a_claim() {
     let (spec, request, running) = (reset_spec(1), request(), running());
     let of = |facts: &ResetFacts, target: Target| plan(facts, &[target], at(0)).rows.remove(0);
     let facts = || reset_facts(&spec, &request);
-    let id = spec.instance_ids[0].as_str();
+    let id = spec.instance_ids.as_ref().unwrap()[0].as_str();
     let seen = || target(id, Some(&running));
     words.row("nothing in the way", &of(&facts(), seen()));
 
@@ -139,7 +135,7 @@ fn words_of_rows_before_a_claim() {
 fn words_of_rows_that_wait_for_others() {
     let mut words = Words::of("waits");
     let (spec, request, running) = (reset_spec(6), request(), running());
-    let targets = || spec.instance_ids.iter().map(|id| target(id, Some(&running))).collect::<Vec<_>>();
+    let targets = || spec.instance_ids.iter().flatten().map(|id| target(id, Some(&running))).collect::<Vec<_>>();
     let facts = || reset_facts(&spec, &request);
     words.row("for a slot, two holders", &plan(&facts(), &targets(), at(0)).rows[5]);
     let four: Vec<Holder> = ["a", "b", "c", "d"].map(|id| holder(&format!("i-bp1b{id}"), Outlook::Frees)).into();
@@ -158,15 +154,7 @@ fn words_of_rows_that_wait_for_others() {
     let mut all = targets();
     all[0].record = Some(&record);
     words.row("for the earlier password", &plan(&facts(), &all, at(0)).rows[1]);
-    let run = Run {
-        number: 1,
-        trigger: Trigger::Created,
-        tokens: request.tokens.clone(),
-        retry: None,
-        fingerprint: Some(fingerprint("earlier")),
-        start_time: Time(at(-60)),
-        completion_time: None,
-    };
+    let run = Run { fingerprint: Some(fingerprint("earlier")), start_time: Time(at(-60)), ..run() };
     let set = InstanceRow { password_set_time: Some(Time(at(-30))), ..row(State::InEffect) };
     record.status.as_mut().unwrap().phase = Phase::InEffect;
     record.status.as_mut().unwrap().unanswered_until = None;
@@ -243,7 +231,7 @@ fn words_of_ready() {
     say("at work", &rows(&[done, with(State::Restarting, Reason::Restarting)]), &as_it_is);
 
     let (spec, running) = (reset_spec(3), running());
-    let targets: Vec<Target> = spec.instance_ids.iter().map(|id| target(id, Some(&running))).collect();
+    let targets: Vec<Target> = spec.instance_ids.iter().flatten().map(|id| target(id, Some(&running))).collect();
     let stays = |id| holder(&format!("i-bp1b{id}"), Outlook::Stays("<why>".to_owned()));
     let holders = ["a", "b", "c", "d"].map(stays);
     let full = plan(&ResetFacts { slot_holders: &holders, ..reset_facts(&spec, &request) }, &targets, at(0));
@@ -295,15 +283,7 @@ fn words_of_events() {
     };
     let triggers = [Trigger::Created, Trigger::RunID, Trigger::RerunRequested, Trigger::Retry, Trigger::InstanceAdded];
     for trigger in triggers {
-        let run = Run {
-            number: 2,
-            trigger,
-            tokens: Vec::new(),
-            retry: None,
-            fingerprint: None,
-            start_time: Time(at(0)),
-            completion_time: None,
-        };
+        let run = Run { number: 2, trigger, ..run() };
         let instances = vec![row(State::SettingPassword), row(State::Pending)];
         say("a run begins", &before, &PasswordResetStatus { run: Some(run), instances, ..before.clone() });
     }

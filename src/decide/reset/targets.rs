@@ -1,0 +1,152 @@
+//! The targets of an object as a value: which instances it is about. Nothing else reads `spec.instanceIDs` or `spec.selector`.
+//!
+//! A selector is looked up once for each request: what it matched is in the object's status before the first claim, and stays for that
+//! request. So a crash, a retag and a second process all see the same list.
+
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::Reason;
+use crate::api::password_reset::{PasswordResetSpec, PasswordResetStatus, ResolvedTargets, Selector};
+use crate::decide::history::{self, Request};
+use crate::decide::{Hold, later};
+
+/// How soon a selector is looked up again that has matched none, or too many.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+/// How long what it has matched for a plan counts.
+const PLAN_REFRESH: SignedDuration = SignedDuration::from_mins(5);
+/// How many instances a message names.
+const NAMED: usize = 10;
+
+/// Which instances an object is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// These, in the order of their ids.
+    Known(Vec<String>),
+    /// The selector has to be looked up, and what it matches to be stored, before anything else.
+    ToResolve,
+    /// It was looked up, and nothing can begin.
+    Unfit(Hold),
+}
+
+impl Targets {
+    /// The instances; none where they are not known.
+    #[must_use]
+    pub fn ids(&self) -> &[String] {
+        if let Self::Known(ids) = self { ids } else { &[] }
+    }
+}
+
+/// The targets of an object that asks for `request`. `looked_up`: when this process has last looked, which it stores only where something
+/// has changed.
+#[must_use]
+pub fn targets(
+    spec: &PasswordResetSpec,
+    status: &PasswordResetStatus,
+    request: &Request,
+    looked_up: Option<Timestamp>,
+    now: Timestamp,
+) -> Targets {
+    let Some(selector) = &spec.selector else { return Targets::Known(in_order(spec.instance_ids.clone())) };
+    let is_current = |found: &&ResolvedTargets| {
+        found.selector == digest(spec, selector) && history::covers(&found.tokens, &request.tokens)
+    };
+    let Some(found) = status.targets.as_ref().filter(is_current) else { return Targets::ToResolve };
+    let last = looked_up.unwrap_or(found.resolved_time.0).max(found.resolved_time.0);
+    let is_older = |than: SignedDuration| now >= later(last, than);
+    match unfit(selector, found) {
+        Some(hold) if !is_older(LOOK_AGAIN) => Targets::Unfit(hold.until(later(last, LOOK_AGAIN))),
+        None if !spec.is_plan() || !is_older(PLAN_REFRESH) => Targets::Known(found.instance_ids.clone()),
+        _ => Targets::ToResolve,
+    }
+}
+
+/// Whether an object lists an instance, whatever it asks for. One whose selector was not looked up yet may list any.
+#[must_use]
+pub fn lists(spec: &PasswordResetSpec, status: Option<&PasswordResetStatus>, instance_id: &str) -> bool {
+    let is_unknown = spec.selector.is_some() && status.is_none_or(|status| status.targets.is_none());
+    is_unknown || listed(spec, status).iter().any(|id| id == instance_id)
+}
+
+/// The instances that an object's spec or status holds, whatever it asks for.
+#[must_use]
+pub fn listed(spec: &PasswordResetSpec, status: Option<&PasswordResetStatus>) -> Vec<String> {
+    let found = status.and_then(|status| status.targets.as_ref()).filter(|_| spec.selector.is_some());
+    found.map_or_else(|| in_order(spec.instance_ids.clone()), |found| found.instance_ids.clone())
+}
+
+/// Those of an object without a selector.
+#[must_use]
+pub(super) fn of_spec(spec: &PasswordResetSpec) -> Targets {
+    Targets::Known(in_order(spec.instance_ids.clone()))
+}
+
+fn in_order(ids: Option<Vec<String>>) -> Vec<String> {
+    let mut ids = ids.unwrap_or_default();
+    ids.sort_unstable();
+    ids
+}
+
+fn unfit(selector: &Selector, found: &ResolvedTargets) -> Option<Hold> {
+    let most = selector.max_targets;
+    if found.matched == 0 {
+        let message =
+            "no instance matches the selector, or none that may be reset from this namespace; nothing was touched";
+        return Some(Hold::new(Reason::NoTargets, message));
+    }
+    (found.matched > most).then(|| {
+        let named = found.first_instance_ids.join(", ");
+        let message = format!(
+            "{} instances match the selector, and maxTargets is {most}; nothing was touched. The first are {named}; narrow the selector or raise maxTargets",
+            found.matched
+        );
+        Hold::new(Reason::TooManyTargets, message)
+    })
+}
+
+/// What was found for a request, to be stored; `before`, where nothing has changed. `ids`: those that match and may be reset from the
+/// object's namespace.
+#[must_use]
+pub fn resolved(
+    spec: &PasswordResetSpec,
+    selector: &Selector,
+    request: &Request,
+    before: Option<&ResolvedTargets>,
+    ids: Vec<String>,
+    now: Timestamp,
+) -> ResolvedTargets {
+    let is_excluded =
+        |id: &String| selector.exclude_instance_ids.as_ref().is_some_and(|excluded| excluded.contains(id));
+    let mut ids = in_order(Some(ids.into_iter().filter(|id| !is_excluded(id)).collect()));
+    ids.dedup();
+    let is_fit = ids.len() <= selector.max_targets as usize;
+    let found = ResolvedTargets {
+        matched: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+        first_instance_ids: if is_fit { Vec::new() } else { ids.iter().take(NAMED).cloned().collect() },
+        instance_ids: if is_fit { ids } else { Vec::new() },
+        resolved_time: Time(now),
+        selector: digest(spec, selector),
+        tokens: request.tokens.clone(),
+    };
+    let is_same = |before: &&ResolvedTargets| {
+        **before == ResolvedTargets { resolved_time: before.resolved_time.clone(), ..found.clone() }
+    };
+    before.filter(is_same).cloned().unwrap_or(found)
+}
+
+/// Tells one selector from another.
+fn digest(spec: &PasswordResetSpec, selector: &Selector) -> String {
+    let Selector { tags, names, resource_group_id, exclude_instance_ids, max_targets } = selector;
+    let mut text =
+        format!("{}\n{max_targets}\n{resource_group_id:?}\n{names:?}\n{exclude_instance_ids:?}", spec.account_name());
+    for (key, value) in tags.iter().flatten() {
+        let _ = write!(text, "\n{key:?}={:?}", value.0);
+    }
+    history::token("selector", &text)
+}
+
+#[cfg(test)]
+#[path = "targets_tests.rs"]
+mod tests;

@@ -1,0 +1,54 @@
+//! What a claim that is in flight waits for, shown in the object's row: the record says only how far the claim is, and is not written
+//! for the sake of a wait.
+
+use jiff::Timestamp;
+
+use super::facts::{ResetFacts, Target};
+use crate::api::Reason;
+use crate::api::password_reset::InstanceRow;
+use crate::api::reset_record::{Phase, ResetRecord};
+use crate::decide::restart_rule::{ClaimOwner, RestartRule, restart_rule};
+use crate::decide::{Hold, MINUTE, Power, later, minute};
+
+/// Shows in `row` what the target's claim waits for, where that is known. Returns until when.
+pub(super) fn show(row: &mut InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Timestamp> {
+    let hold = wait(row, object, target, now)?;
+    hold.reason.as_str().clone_into(&mut row.reason);
+    row.message = hold.message;
+    hold.until
+}
+
+fn wait(row: &InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
+    let record = target.record.filter(|record| record.spec.owner.is(&object.request.owner))?;
+    let is_plain = row.reason().is_some_and(Reason::is_plain);
+    match record.phase() {
+        Phase::SettingPassword => return object.throttling(now).filter(|_| is_plain),
+        Phase::PasswordSet => {}
+        _ => return None,
+    }
+    if let Some(hold) = held_restart(object, record, now) {
+        let message =
+            format!("the password is set and takes effect at any start; the restart is held back: {}", hold.message);
+        return Some(Hold { message, ..hold });
+    }
+    object.throttling(now).or_else(|| next_minute(record, target, now)).filter(|_| is_plain)
+}
+
+fn held_restart(object: &ResetFacts, record: &ResetRecord, now: Timestamp) -> Option<Hold> {
+    let end = record.spec.window_end.as_ref().map(|end| end.0);
+    match restart_rule(ClaimOwner::Known(object.spec), object.suspended_account, end, now) {
+        RestartRule::Held(hold) => Some(hold),
+        RestartRule::Allowed | RestartRule::Over => None,
+    }
+}
+
+/// StartTime has minute precision: a restart in the minute of the last start could not be proven.
+fn next_minute(record: &ResetRecord, target: &Target, now: Timestamp) -> Option<Hold> {
+    let acknowledged = record.status.as_ref()?.password_acknowledged_at.as_ref()?.0;
+    let reading = target.reading.filter(|reading| reading.sent_at > acknowledged && reading.shows(&Power::Running))?;
+    let until = later(minute(reading.seen.as_ref()?.start_time?), MINUTE);
+    let message = format!(
+        "the password is set; the restart waits until {until}, since ECS tells start times in minutes and the instance started in the present one"
+    );
+    (now < until).then(|| Hold::new(Reason::WaitingForRestart, message).until(until))
+}

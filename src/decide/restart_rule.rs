@@ -1,0 +1,71 @@
+//! Whether the restart of a claimed instance may be requested now, as far as its owner and its account are asked. Both machines ask:
+//! the claim's, which requests the restart, and the object's, whose rows say what is waited for.
+
+use jiff::Timestamp;
+
+use super::{Hold, windows};
+use crate::api::Reason;
+use crate::api::password_reset::PasswordResetSpec;
+
+/// What a claim's owner is, as last watched.
+#[derive(Clone, Copy, Debug)]
+pub enum ClaimOwner<'a> {
+    /// It exists.
+    Known(&'a PasswordResetSpec),
+    /// It cannot be read, or is missing and may come back: replacing an object means deleting it first.
+    NotKnown,
+    /// It is gone.
+    Gone,
+}
+
+/// Whether a restart may be requested now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestartRule {
+    /// It may.
+    Allowed,
+    /// Not now.
+    Held(Hold),
+    /// Not any more: the owner is gone, and the window in which it was claimed is closed.
+    Over,
+}
+
+/// What holds for a claim that was made in a window which ends at `window_end`; `None`: at any time.
+#[must_use]
+pub fn restart_rule(
+    owner: ClaimOwner,
+    suspended_account: Option<&str>,
+    window_end: Option<Timestamp>,
+    now: Timestamp,
+) -> RestartRule {
+    let is_closed = window_end.is_some_and(|end| end <= now);
+    let held = match owner {
+        ClaimOwner::Known(spec) => suspended(spec, suspended_account)
+            .or_else(|| planned(spec))
+            .or_else(|| windows::hold(&windows::at(spec.windows.as_deref(), now))),
+        ClaimOwner::NotKnown if is_closed => {
+            let message = "its maintenance window is closed, and the PasswordReset is missing or cannot be read";
+            Some(Hold::new(Reason::WaitingForWindow, message))
+        }
+        ClaimOwner::Gone if is_closed => return RestartRule::Over,
+        ClaimOwner::NotKnown | ClaimOwner::Gone => suspended_account.map(account_suspended),
+    };
+    held.map_or(RestartRule::Allowed, RestartRule::Held)
+}
+
+/// The brake: of the object, or of its account.
+#[must_use]
+pub fn suspended(spec: &PasswordResetSpec, suspended_account: Option<&str>) -> Option<Hold> {
+    if spec.suspended() {
+        return Some(Hold::new(Reason::Suspended, "spec.suspend is true"));
+    }
+    suspended_account.map(account_suspended)
+}
+
+/// An object that was turned into a plan changes nothing more.
+fn planned(spec: &PasswordResetSpec) -> Option<Hold> {
+    spec.is_plan().then(|| Hold::new(Reason::Planned, "spec.mode is Plan"))
+}
+
+fn account_suspended(account: &str) -> Hold {
+    Hold::new(Reason::Suspended, format!("ECSAccount {account} is suspended by its administrator"))
+}
