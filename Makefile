@@ -56,6 +56,10 @@ image-check: ## Push the image to a local registry, pull it by digest, run it un
 	@$(call prepare,control-plane kubectl registry nextest ca-bundle)
 	@$(call with-tools,control-plane kubectl registry nextest ca-bundle) PLATFORMS=$(PLATFORMS) scripts/image-check
 
+.PHONY: image-repeat
+image-repeat: ## Build the image from two clean clones and compare them, byte by byte
+	@$(call with-tools,ca-bundle) PLATFORMS=$(PLATFORMS) scripts/image-repeat
+
 .PHONY: dockerfile-check
 dockerfile-check: ## Build the Dockerfile with Debian's buildah and compare it with the image of `make image` (as root)
 	@scripts/dockerfile-check
@@ -221,7 +225,7 @@ deny: ## Check bans, licences and sources of all crates, for every platform
 
 .PHONY: lint-packaging
 lint-packaging: ## Lint scripts, YAML, chart and manifests: shellcheck, yamllint, hadolint, helm, kubernetes-validate, kubeconform
-	@$(call with-tools,helm kubectl kubeconform actionlint lint) scripts/lint-packaging
+	@$(call with-tools,helm kubectl kubeconform actionlint flux-crds lint) scripts/lint-packaging
 
 .PHONY: clean
 clean: ## Remove build output; the cache of tools stays

@@ -90,7 +90,8 @@ impl<T: Transport> Calls<T> {
             to.learnt.clock.observe(server_time, sent, received);
         }
         let took = Duration::try_from(received.duration_since(sent)).unwrap_or_default();
-        self.metrics.provider_call(action.as_str(), code(reply.result.as_ref().err()), took);
+        let code = reply.result.as_ref().err().map_or("OK", CallError::label);
+        self.metrics.provider_call(action.as_str(), code, took);
         self.learn(to, action, &reply.result);
         let key = key(to.account, to.region, action);
         match &reply.result {
@@ -164,14 +165,4 @@ pub fn prepare<'a>(
 
 fn key(account: &str, region: &str, action: ApiCall) -> LimitKey {
     LimitKey { account: account.to_owned(), region_id: region.to_owned(), action }
-}
-
-/// A label: the error code, or what stands for it.
-fn code(error: Option<&CallError>) -> &str {
-    match error {
-        None => "OK",
-        Some(CallError::Refused(refusal)) => &refusal.code,
-        Some(CallError::NotSent(_)) => "NotSent",
-        Some(CallError::NoAnswer(_)) => "NoAnswer",
-    }
 }

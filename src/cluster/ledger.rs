@@ -19,9 +19,11 @@ use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
 use crate::api::reset_record::{Owner, ResetRecord};
+use crate::cluster::measure;
 use crate::decide::claim::next::is_done;
 use crate::decide::claim::start_time::{Evidence, restart_took};
 use crate::decide::reset::facts::BadRecord;
+use crate::metrics::Metrics;
 
 /// The records. Shared with the watch's stream, which shows it each event.
 #[derive(Clone, Default)]
@@ -37,6 +39,8 @@ struct Known {
     /// Those to be read again before anything is decided by them.
     doubted: BTreeSet<String>,
     index: Index,
+    /// Where what becomes known is counted.
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// Of how many restarts the usual duration is the middle one.
@@ -155,13 +159,20 @@ impl Known {
         own.or_else(|| self.watched.get(name)?.record.as_ref().ok()).filter(|it| it.is_named_after_its_instance())
     }
 
-    fn reindex(&mut self, name: &str) {
+    /// After a change of what is known of a name; `before` was the newest version.
+    fn reindex(&mut self, name: &str, before: Option<&ResetRecord>) {
         let newest = self.newest(name).cloned();
         self.index.set(name, newest.as_deref());
+        if let (Some(metrics), Some(before), Some(after)) = (&self.metrics, before, &newest)
+            && is_newer(after.meta(), before.meta())
+        {
+            measure::record(metrics, before, after);
+        }
     }
 
     /// Takes in what the watch shows of a name, `None`: that it is gone. Returns the record that is gone.
     fn show(&mut self, name: &str, shown: Option<Shown>) -> Option<Arc<ResetRecord>> {
+        let newest = self.newest(name).cloned();
         if let Some(shown) = &shown
             && self.own.get(name).is_some_and(|own| !is_newer(own.meta(), shown.metadata()))
         {
@@ -173,7 +184,7 @@ impl Known {
             Some(shown) => self.watched.insert(name.to_owned(), shown),
             None => self.watched.remove(name),
         };
-        self.reindex(name);
+        self.reindex(name, newest.as_deref());
         before.filter(|_| is_gone)?.record.ok()
     }
 
@@ -192,6 +203,12 @@ impl Known {
 }
 
 impl Ledger {
+    /// An empty one that counts in `metrics` what becomes known of the records.
+    #[must_use]
+    pub fn measured(metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Mutex::new(Known { metrics: Some(metrics), ..Known::default() })))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -226,6 +243,7 @@ impl Ledger {
     pub fn put(&self, record: ResetRecord) {
         let name = record.name_any();
         let mut known = self.lock();
+        let newest = known.newest(&name).cloned();
         known.doubted.remove(&name);
         let is_shown = known.watched.get(&name).is_some_and(|shown| !is_newer(record.meta(), shown.metadata()));
         if !is_shown {
@@ -234,7 +252,7 @@ impl Ledger {
             // It was deleted, and created again by another process, while the watch was interrupted.
             known.own.remove(&name);
         }
-        known.reindex(&name);
+        known.reindex(&name, newest.as_deref());
     }
 
     /// Forgets a record that was not found at the API server.
@@ -242,7 +260,7 @@ impl Ledger {
         let mut known = self.lock();
         known.own.remove(name);
         known.doubted.remove(name);
-        known.reindex(name);
+        known.reindex(name, None);
     }
 
     /// Notes that a record is not what was known of it: a write upon it met a conflict, or was not answered.

@@ -4,8 +4,10 @@
 pub mod client;
 pub mod fingerprint;
 pub mod ledger;
+mod measure;
 pub mod objects;
 pub mod policies;
+pub mod requests;
 pub mod secrets;
 pub mod unreadable;
 pub mod wake;

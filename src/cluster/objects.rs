@@ -13,8 +13,10 @@ use kube::runtime::watcher::Event;
 
 use crate::api::password_reset::PasswordReset;
 use crate::cluster::ClusterError;
+use crate::cluster::measure::Runs;
 use crate::cluster::unreadable;
 use crate::decide::reset::targets;
+use crate::metrics::Metrics;
 
 type Guarded = DeserializeGuard<PasswordReset>;
 
@@ -47,6 +49,7 @@ struct Index {
     entries: HashMap<ObjectKey, Entry>,
     by_instance: HashMap<(String, String), BTreeSet<ObjectKey>>,
     by_account: HashMap<String, BTreeSet<ObjectKey>>,
+    runs: Runs,
 }
 
 struct Entry {
@@ -80,6 +83,12 @@ impl Index {
         }
         self.entries.insert(key, entry);
     }
+
+    fn see(&mut self, guard: &Guarded) {
+        if let Ok(object) = &guard.0 {
+            self.runs.see(object);
+        }
+    }
 }
 
 fn take_out<K: std::hash::Hash + Eq>(map: &mut HashMap<K, BTreeSet<ObjectKey>>, at: &K, key: &ObjectKey) {
@@ -96,6 +105,12 @@ fn key_of(guard: &Guarded) -> ObjectKey {
 }
 
 impl ObjectIndex {
+    /// An empty one that counts in `metrics` the runs that end.
+    #[must_use]
+    pub fn measured(metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Mutex::new(Index { runs: Runs::new(metrics), ..Index::default() })))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,11 +119,26 @@ impl ObjectIndex {
     pub fn watched(&self, event: &Event<Guarded>, watched: &Store<Guarded>) {
         let mut index = self.lock();
         match event {
-            Event::Apply(guard) => index.set(guard),
-            Event::Delete(guard) => index.remove(&key_of(guard)),
+            Event::Apply(guard) => {
+                index.set(guard);
+                index.see(guard);
+            }
+            Event::Delete(guard) => {
+                index.remove(&key_of(guard));
+                index.runs.forget(&key_of(guard));
+            }
             Event::InitDone => {
-                *index = Index::default();
-                watched.state().iter().for_each(|guard| index.set(guard));
+                let runs = std::mem::take(&mut index.runs);
+                *index = Index { runs, ..Index::default() };
+                let listed = watched.state();
+                for guard in &listed {
+                    index.set(guard);
+                }
+                let keys: HashSet<ObjectKey> = listed.iter().map(|guard| key_of(guard)).collect();
+                index.runs.retain(|key| keys.contains(key));
+                for guard in &listed {
+                    index.see(guard);
+                }
             }
             Event::Init | Event::InitApply(_) => {}
         }
@@ -209,6 +239,8 @@ impl Objects {
         let surplus = older.len().saturating_sub(OLDER_VERSIONS_MAX);
         older.drain(..surplus);
         own.writes.insert(key, OwnWrite { object: Arc::new(object.clone()), older });
+        drop(own);
+        self.index.lock().runs.see(object);
     }
 
     /// Notes that an object is not what was known of it: a write upon it met a conflict, or was not answered.

@@ -149,6 +149,22 @@ impl CallError {
         }
     }
 
+    /// One of a fixed number of words: the row of the table that fits the error code, or what stands for it where there is none. An
+    /// answer may hold any code, so that the code itself would be without bound.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NotSent(_) => "NotSent",
+            Self::NoAnswer(_) => "NoAnswer",
+            Self::Refused(refusal) if refusal.unreadable.is_none() => TABLE.code(&refusal.code).unwrap_or("other"),
+            Self::Refused(refusal) => match refusal.http_status {
+                400..500 => "HTTP 4xx",
+                500..600 => "HTTP 5xx",
+                _ => "HTTP other",
+            },
+        }
+    }
+
     /// What the sender of a changing call may do next.
     #[must_use]
     pub fn verdict(&self) -> RetryRule {
@@ -320,7 +336,7 @@ impl Row {
 
 struct Table {
     exact: HashMap<&'static str, Vec<Row>>,
-    /// In the order of the file.
+    /// With the `*` at their end, in the order of the file.
     prefixes: Vec<(&'static str, Row)>,
     /// HTTP 4xx by the API, with a code that has no row.
     refused: Row,
@@ -332,7 +348,16 @@ struct Table {
 impl Table {
     fn row(&self, code: &str, message: &str) -> Option<&Row> {
         let exact = self.exact.get(code).and_then(|rows| rows.iter().find(|row| row.matches(message)));
-        exact.or_else(|| self.prefixes.iter().find(|(prefix, _)| code.starts_with(prefix)).map(|(_, row)| row))
+        exact.or_else(|| self.prefix(code).map(|(_, row)| row))
+    }
+
+    fn prefix(&self, code: &str) -> Option<&(&'static str, Row)> {
+        self.prefixes.iter().find(|(prefix, _)| code.starts_with(prefix.trim_end_matches('*')))
+    }
+
+    /// A code as the table writes it.
+    fn code(&self, code: &str) -> Option<&'static str> {
+        self.exact.get_key_value(code).map(|(code, _)| *code).or_else(|| Some(self.prefix(code)?.0))
     }
 }
 
@@ -346,12 +371,12 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         anything_else: unknown,
     };
     for (code, row) in include_str!("errors.tsv").lines().filter_map(parse_row) {
-        match (code, code.strip_suffix('*')) {
-            ("(4xx)", _) => table.refused = row,
-            ("(5xx)", _) => table.failed = row,
-            ("*", _) => table.anything_else = row,
-            (_, Some(prefix)) => table.prefixes.push((prefix, row)),
-            (_, None) => table.exact.entry(code).or_default().push(row),
+        match code {
+            "(4xx)" => table.refused = row,
+            "(5xx)" => table.failed = row,
+            "*" => table.anything_else = row,
+            _ if code.ends_with('*') => table.prefixes.push((code, row)),
+            _ => table.exact.entry(code).or_default().push(row),
         }
     }
     table

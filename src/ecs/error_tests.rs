@@ -95,3 +95,29 @@ fn advice_on_a_read_is_about_reads() {
     assert!(said(ApiCall::DescribeInstances, 404, "InvalidRegionId.NotFound").contains("check regionID"));
     assert!(said(ApiCall::AssumeRoleWithOidc, 401, "AuthenticationFail.NoPermission").contains("trust policy"));
 }
+
+#[test]
+fn a_label_is_one_of_the_table_or_other() {
+    let label = |code: &str, http_status, unreadable: Option<&str>| {
+        let refusal = ErrorResponse {
+            action: ApiCall::RebootInstance,
+            code: code.to_owned(),
+            http_status,
+            request_id: None,
+            unreadable: unreadable.map(str::to_owned),
+            names_instance_id: false,
+            executed: Executed::No,
+            class: Class::Refused,
+            retry_after: None,
+        };
+        CallError::Refused(refusal).label()
+    };
+    assert_eq!(label("IncorrectInstanceStatus", 403, None), "IncorrectInstanceStatus");
+    assert_eq!(label("Throttling.Anything", 400, None), "Throttling.*");
+    assert_eq!(label("HTTP 502", 502, Some("the answer could not be read")), "HTTP 5xx");
+    assert_eq!(label("HTTP 200", 200, Some("the answer could not be read")), "HTTP other");
+    let seen: std::collections::BTreeSet<&str> = (0..10_000)
+        .flat_map(|n| [label(&format!("Code{n}"), 400, None), label(&format!("Invalid{n}.X"), 400, None)])
+        .collect();
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["Invalid*", "other"], "an answer may hold any code");
+}

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt, future};
+use futures::{Stream, StreamExt, TryStreamExt, future};
 use kube::runtime::controller::{Action, Config as ControllerConfig, Controller, Error as ControllerError};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Predicate, predicates};
 use kube::{Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
+use super::queue::Queue;
 use super::watches::{Streams, Watched};
 use crate::cluster::wake::{Listeners, Waker};
 use crate::controllers::Context;
@@ -26,27 +27,34 @@ pub(super) fn controllers<T: Transport>(
     stop: &CancellationToken,
 ) -> impl Future<Output = ()> + use<T> {
     let Streams { password_resets, reset_records, ecs_accounts } = streams;
-    for controller in ["password_reset", "reset_record", "ecs_account"] {
+    let queue = |controller| {
         context.metrics.controller_started(controller, context.settings.concurrency);
-    }
+        Queue::new(controller, Arc::clone(&context.metrics))
+    };
     // A change of status is no reason to look, one of an annotation may be. Of deletions these filters know nothing: the watch
     // wakes for them.
     let password_resets = password_resets.filtered(predicates::generation.combine(predicates::annotations));
+    let queue_of_resets = queue("password_reset");
     let password_resets = drive(
-        controller(context, password_resets, listeners.password_resets, stop),
+        controller(context, password_resets, listeners.password_resets, &queue_of_resets, stop),
+        queue_of_resets,
         Arc::clone(context),
         |object, context| password_reset::reconcile(context, object.namespace().unwrap_or_default(), object.name_any()),
         |context, gone| password_reset::forget(context, gone.namespace.as_deref().unwrap_or_default(), &gone.name),
     );
+    let queue_of_records = queue("reset_record");
     let reset_records = drive(
-        controller(context, reset_records, listeners.reset_records, stop),
+        controller(context, reset_records, listeners.reset_records, &queue_of_records, stop),
+        queue_of_records,
         Arc::clone(context),
         |record, context| reset_record::reconcile(context, record.name_any()),
         |context, gone| reset_record::unseen(context, &gone.name),
     );
     let (accounts_waker, forget_waker) = (waker.clone(), waker.clone());
+    let (ecs_accounts, queue_of_accounts) = (ecs_accounts.filtered(predicates::generation), queue("ecs_account"));
     let ecs_accounts = drive(
-        controller(context, ecs_accounts.filtered(predicates::generation), listeners.ecs_accounts, stop),
+        controller(context, ecs_accounts, listeners.ecs_accounts, &queue_of_accounts, stop),
+        queue_of_accounts,
         Arc::clone(context),
         move |account, context| ecs_account::reconcile(context, accounts_waker.clone(), account.name_any()),
         move |context, gone| ecs_account::forget(context, &forget_waker, &gone.name),
@@ -60,11 +68,15 @@ fn controller<K, T>(
     context: &Context<T>,
     Watched { reader, stream, .. }: Watched<K>,
     wakes: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    queue: &Queue,
     stop: &CancellationToken,
 ) -> Controller<K>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
 {
+    let (touched, woken) = (queue.clone(), queue.clone());
+    let stream = stream.inspect_ok(move |object| touched.add(object.namespace().as_deref(), &object.name_any()));
+    let wakes = wakes.inspect(move |wake| woken.add(wake.namespace.as_deref(), &wake.name));
     Controller::for_stream(stream, reader)
         .with_config(ControllerConfig::default().concurrency(context.settings.concurrency))
         .reconcile_on(wakes)
@@ -73,6 +85,7 @@ where
 
 async fn drive<K, T, F>(
     controller: Controller<K>,
+    queue: Queue,
     context: Arc<Context<T>>,
     mut reconcile: impl FnMut(Arc<K>, Arc<Context<T>>) -> F,
     forget: impl Fn(&Context<T>, &ObjectRef<kube::api::DynamicObject>),
@@ -81,8 +94,10 @@ async fn drive<K, T, F>(
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + serde::de::DeserializeOwned + 'static,
     F: Future<Output = Action> + Send + 'static,
 {
+    let gone_from = queue.clone();
     let passes = controller.run(
         |object, context| {
+            queue.begin(object.namespace().as_deref(), &object.name_any());
             let pass = reconcile(object, context);
             async move { Ok::<Action, std::convert::Infallible>(pass.await) }
         },
@@ -93,7 +108,10 @@ async fn drive<K, T, F>(
         .for_each(|pass| {
             match pass {
                 Ok(_) => {}
-                Err(ControllerError::ObjectNotFound(gone)) => forget(&context, &gone),
+                Err(ControllerError::ObjectNotFound(gone)) => {
+                    gone_from.gone(gone.namespace.as_deref(), &gone.name);
+                    forget(&context, &gone);
+                }
                 Err(error) => tracing::warn!(%error, "a watch was interrupted; it is begun again"),
             }
             future::ready(())

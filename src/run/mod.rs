@@ -5,6 +5,7 @@
 //! ```
 
 mod controllers;
+mod queue;
 mod watches;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use futures::future;
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube::core::DeserializeGuard;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,7 @@ use crate::cluster::fingerprint::{FingerprintKey, KeyError};
 use crate::cluster::ledger::Ledger;
 use crate::cluster::objects::{ObjectIndex, Objects};
 use crate::cluster::policies::Policies;
+use crate::cluster::requests::CountRequests;
 use crate::cluster::secrets::Secrets;
 use crate::cluster::wake::{Waiter, Waker};
 use crate::cluster::{Cluster, ClusterError};
@@ -117,9 +120,12 @@ async fn kube_config(settings: &Settings) -> Result<kube::Config, RunError> {
     Ok(config)
 }
 
-/// A client with connections of its own.
-fn kube_client(config: &kube::Config) -> Result<Client, RunError> {
-    Client::try_from(config.clone()).map_err(|error| RunError::Kubeconfig(error.to_string()))
+/// A client with connections of its own. Its requests are counted.
+fn kube_client(config: &kube::Config, metrics: &Arc<Metrics>) -> Result<Client, RunError> {
+    let host = config.cluster_url.authority().map_or("", |authority| authority.as_str());
+    let requests = CountRequests::new(Arc::clone(metrics), host);
+    let client = ClientBuilder::try_from(config.clone()).map_err(|error| RunError::Kubeconfig(error.to_string()))?;
+    Ok(client.with_layer(&requests).build())
 }
 
 /// Runs the controller with its admin server until `stop` is cancelled, and lets passes in flight finish.
@@ -136,9 +142,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunE
     }
     let server = tokio::spawn(admin::serve(listener, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
     let config = kube_config(&settings).await?;
-    let dependencies = Dependencies::connect(&settings, kube_client(&config)?)?;
+    let dependencies = Dependencies::connect(&settings, kube_client(&config, &metrics)?)?;
     if settings.leader_elect {
-        let lease_client = kube_client(&config)?;
+        let lease_client = kube_client(&config, &metrics)?;
         run_while_leading(settings, dependencies, lease_client, metrics, readiness, stop).await?;
     } else {
         run_controllers(settings, dependencies, metrics, readiness, stop).await?;
@@ -257,7 +263,8 @@ fn build<T: Transport>(
     wake: Sender<Waiter>,
 ) -> (Arc<Context<T>>, Streams) {
     let Dependencies { client, ecs, clock, process, gate } = dependencies;
-    let (ledger, index) = (Ledger::default(), ObjectIndex::default());
+    let ledger = Ledger::measured(Arc::clone(&metrics));
+    let index = ObjectIndex::measured(Arc::clone(&metrics));
     let streams = streams(&client, &settings.namespace, &ledger, &index, waker);
     let account_waker = waker.clone();
     let on_bad_credentials = move |account: &str| account_waker.wake(&Waiter::Account(account.to_owned()));

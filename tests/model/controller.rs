@@ -149,7 +149,7 @@ pub fn send(setup: &Setup, world: &mut World, process: usize, job: usize) {
     let Pass::Send { record, sending } = std::mem::replace(&mut me.passes[job], Pass::Idle) else { return };
     me.sent[job] = attempt(&record).map(|attempt| attempt.id.clone());
     let held = world.object.held && matches!(sending.call, Call::Restart { .. });
-    let allowed = !setup.consent_before_send || (may_send(me, job, &record, sending, world.now) && !held);
+    let allowed = !setup.consent_before_send || (!held && may_send(me, job, &record, sending, world.now));
     if !allowed || (setup.gate && process != world.lead) {
         return answered(world, process, job, &record, sending, &not_sent());
     }

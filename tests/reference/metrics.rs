@@ -7,20 +7,29 @@ use super::{cell, note, read};
 
 /// The page.
 pub fn page() -> String {
-    let source = read("src/metrics.rs");
-    let source = source.split("#[cfg(test)]").next().unwrap();
-    let mut page = note("`src/metrics.rs`");
+    let source = ["mod", "labels", "process"].map(|name| {
+        let source = read(&format!("src/metrics/{name}.rs"));
+        source.split("#[cfg(test)]").next().unwrap().to_owned()
+    });
+    let source = &source.concat();
+    let mut page = note("`src/metrics`");
     page.push_str("# Metrics\n\n");
-    page.push_str("Port 8080 serves them at `/metrics` in the OpenMetrics format.\n\n");
+    page.push_str("Port 8080 serves them at `/metrics` in the OpenMetrics format. [Monitoring](../MONITORING.md) says how to read them.\n\n");
     page.push_str("| metric | type | labels | what it counts |\n|---|---|---|---|\n");
     let families = families(source);
-    assert!(families.len() > 10, "src/metrics.rs was not understood");
+    assert!(families.len() > 10, "src/metrics was not understood");
     for Family { field, kind, labels } in families {
         let [name, help] = literals(source, &format!("{field}: "));
         row(&mut page, &name, &kind, &labels, &help);
     }
     let [name, help] = literals(source, "r.register(");
     row(&mut page, &name, "info", &fields(source, "BuildLabels"), &help);
+    for kind in ["counter", "gauge"] {
+        for call in source.split(&format!("{kind}(to, ")).skip(1) {
+            let mut texts = call.split('"').skip(1).step_by(2);
+            row(&mut page, texts.next().unwrap(), kind, &[], texts.next().unwrap());
+        }
+    }
     page
 }
 
@@ -41,11 +50,14 @@ struct Family {
     labels: Vec<String>,
 }
 
-/// The fields of `Metrics` that are a family: `name: Family<Labels, Kind…>,`.
+/// The fields of `Metrics` that are a family: `name: Family<Labels, Kind…>,`, and those that have no labels.
 fn families(source: &str) -> Vec<Family> {
     let body = block(source, "pub struct Metrics {");
     let mut families = Vec::new();
     for line in body.lines() {
+        if let Some((field, "Histogram,")) = line.trim().split_once(": ") {
+            families.push(Family { field: field.to_owned(), kind: "histogram".to_owned(), labels: Vec::new() });
+        }
         let Some((field, rest)) = line.trim().split_once(": Family<") else { continue };
         let (labels, kind) = rest.split_once(", ").unwrap();
         let kind = ["Counter", "Gauge", "Histogram"].into_iter().find(|it| kind.starts_with(it)).unwrap();
@@ -57,18 +69,20 @@ fn families(source: &str) -> Vec<Family> {
 /// The names of the fields of a struct.
 fn fields(source: &str, name: &str) -> Vec<String> {
     let body = block(source, &format!("struct {name} {{"));
-    body.lines().filter_map(|line| Some(line.trim().split_once(": ")?.0.to_owned())).collect()
+    body.lines()
+        .filter_map(|line| Some(line.trim().trim_start_matches("pub(super) ").split_once(": ")?.0.to_owned()))
+        .collect()
 }
 
 fn block<'a>(source: &'a str, start: &str) -> &'a str {
-    let at = source.find(start).unwrap_or_else(|| panic!("src/metrics.rs has no `{start}`")) + start.len();
+    let at = source.find(start).unwrap_or_else(|| panic!("src/metrics has no `{start}`")) + start.len();
     &source[at..at + source[at..].find("\n}").unwrap()]
 }
 
 /// The first two texts after a mark in the constructor: name and help.
 fn literals(source: &str, mark: &str) -> [String; 2] {
     let constructor = &source[source.find("pub fn new()").unwrap()..];
-    let at = constructor.find(mark).unwrap_or_else(|| panic!("src/metrics.rs does not register `{mark}`"));
+    let at = constructor.find(mark).unwrap_or_else(|| panic!("src/metrics does not register `{mark}`"));
     let mut texts = constructor[at..].split('"').skip(1).step_by(2);
     [texts.next().unwrap().to_owned(), texts.next().unwrap().to_owned()]
 }

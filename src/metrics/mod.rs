@@ -1,9 +1,13 @@
 //! What the process counts, under the names that controller-runtime's dashboards know, and under `passwordreset_…`.
 //!
 //! The registry is a value: whoever counts is handed a [`Metrics`], and two of them in one process (tests) never meet.
-//! Label values come from closed sets or are bounded here. No instance id, no object's name and no message is a label:
-//! their number grows with use, and metrics are read by people who may not read the objects.
+//! Label values come from closed sets or are bounded here; only the namespaces of objects grow with the cluster. No instance id, no
+//! object's name and no message is a label: their number grows with use, and metrics are read by people who may not read the objects.
 
+mod labels;
+mod process;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -21,9 +25,21 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::version;
+use labels::{
+    ApiLabels, BuildLabels, CallLabels, ControllerLabels, LatencyLabels, LeaseLabels, OutcomeLabels, QueueLabels,
+    ReadyLabels, ReconcileLabels, RequestLabels, ResultLabels, StateLabels, WriteLabels,
+};
+use process::Process;
 
 /// The type of what [`Metrics::encode`] returns, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How the reset of an instance may end.
+pub const OUTCOMES: [&str; 4] = ["InEffect", "EffectiveAtNextStart", "Failed", "Unknown"];
+/// How a run may end; the worst of its instances decides.
+pub const RUN_RESULTS: [&str; 3] = ["Succeeded", "Failed", "Unknown"];
+/// The calls that change an instance.
+pub const CHANGING_CALLS: [&str; 2] = ["ModifyInstanceAttribute", "RebootInstance"];
 
 /// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +84,17 @@ pub struct Metrics {
     leader: Family<LeaseLabels, Gauge>,
     objects: Family<ReadyLabels, Gauge<u64, AtomicU64>>,
     instances: Family<StateLabels, Gauge<u64, AtomicU64>>,
+    reset_seconds: Family<OutcomeLabels, Histogram, fn() -> Histogram>,
+    restart_proof_seconds: Histogram,
+    run_seconds: Family<ResultLabels, Histogram, fn() -> Histogram>,
+    retries: Family<ApiLabels, Counter>,
+    kube_requests: Family<RequestLabels, Counter>,
+    kube_request_seconds: Family<LatencyLabels, Histogram, fn() -> Histogram>,
+    queue_depth: Family<QueueLabels, Gauge>,
+    queue_adds: Family<QueueLabels, Counter>,
+    queue_retries: Family<QueueLabels, Counter>,
+    queue_seconds: Family<QueueLabels, Histogram, fn() -> Histogram>,
+    work_seconds: Family<QueueLabels, Histogram, fn() -> Histogram>,
     /// What `objects` and `instances` are summed from, by kind and name.
     standings: Mutex<BTreeMap<(&'static str, String), Standing>>,
 }
@@ -77,57 +104,6 @@ pub struct Metrics {
 struct Standing {
     ready: ReadyLabels,
     rows: BTreeMap<&'static str, u64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ControllerLabels {
-    controller: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReconcileLabels {
-    controller: &'static str,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ApiLabels {
-    api: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    api: &'static str,
-    code: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WriteLabels {
-    kind: &'static str,
-    verb: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LeaseLabels {
-    name: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReadyLabels {
-    kind: &'static str,
-    ready: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StateLabels {
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BuildLabels {
-    version: &'static str,
-    revision: &'static str,
 }
 
 impl Metrics {
@@ -140,7 +116,8 @@ impl Metrics {
         // `_total` and `_info` are appended by the encoder.
         let build = Info::new(BuildLabels { version: version::VERSION, revision: version::REVISION });
         r.register("passwordreset_build", "The version that runs, and the commit that it was built from", build);
-        Self {
+        r.register_collector(Box::new(Process));
+        let metrics = Self {
             reconciles: family(r, "controller_runtime_reconcile", "Passes by how they ended"),
             reconcile_errors: family(r, "controller_runtime_reconcile_errors", "Passes that failed"),
             reconcile_panics: family(r, "controller_runtime_reconcile_panics", "Passes that panicked"),
@@ -178,8 +155,62 @@ impl Metrics {
                 "PasswordResets and ECSAccounts by status and reason of their condition Ready",
             ),
             instances: family(r, "passwordreset_instances", "Instances of all PasswordResets by state"),
+            reset_seconds: long(
+                r,
+                "passwordreset_reset_duration_seconds",
+                "From the claim of an instance to the end of its reset, on ECS's clock, in whole seconds",
+            ),
+            restart_proof_seconds: bare(
+                r,
+                "passwordreset_restart_proof_seconds",
+                "From the request of a restart to the reading that proves it, on ECS's clock, in whole seconds",
+            ),
+            run_seconds: long(
+                r,
+                "passwordreset_run_duration_seconds",
+                "From the first claim of a run to the end of its last instance",
+            ),
+            retries: family(r, "passwordreset_retries", "Attempts at a changing call after the first one of its claim"),
+            kube_requests: family(
+                r,
+                "rest_client_requests",
+                "Requests to the Kubernetes API server by HTTP status, `<error>` where none came",
+            ),
+            kube_request_seconds: durations(
+                r,
+                "rest_client_request_duration_seconds",
+                "From a request to the Kubernetes API server to the head of its answer",
+            ),
+            queue_depth: family(r, "workqueue_depth", "Objects that were changed or woken and wait for a pass"),
+            queue_adds: family(r, "workqueue_adds", "Objects put in line for a pass, whatever for"),
+            queue_retries: family(
+                r,
+                "workqueue_retries",
+                "Passes that failed, panicked or met a conflict: the object is tried again",
+            ),
+            queue_seconds: durations(
+                r,
+                "workqueue_queue_duration_seconds",
+                "How long a changed or woken object waits for its pass",
+            ),
+            work_seconds: durations(r, "workqueue_work_duration_seconds", "Duration of a pass"),
             standings: Mutex::default(),
             registry,
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// What happens seldom is there before it has happened: a rate needs a point to start from.
+    fn begin_at_zero(&self) {
+        for outcome in OUTCOMES {
+            drop(self.reset_seconds.get_or_create(&OutcomeLabels { outcome }));
+        }
+        for result in RUN_RESULTS {
+            drop(self.run_seconds.get_or_create(&ResultLabels { result }));
+        }
+        for api in CHANGING_CALLS {
+            self.retries.get_or_create(&ApiLabels { api }).inc_by(0);
         }
     }
 
@@ -194,6 +225,10 @@ impl Metrics {
         self.reconcile_errors.get_or_create(&labels).inc_by(0);
         self.reconcile_panics.get_or_create(&labels).inc_by(0);
         self.active_workers.get_or_create(&labels).inc_by(0);
+        let queue = QueueLabels { name: controller };
+        self.queue_depth.get_or_create(&queue).inc_by(0);
+        self.queue_adds.get_or_create(&queue).inc_by(0);
+        self.queue_retries.get_or_create(&queue).inc_by(0);
     }
 
     /// A pass begins; it counts as active until the answer is dropped, also when the pass panics or is aborted.
@@ -208,22 +243,69 @@ impl Metrics {
         let labels = ControllerLabels { controller };
         self.reconciles.get_or_create(&ReconcileLabels { controller, result: outcome.result() }).inc();
         self.reconcile_time_seconds.get_or_create(&labels).observe(took.as_secs_f64());
-        match outcome {
-            PassResult::Panic => {
-                self.reconcile_errors.get_or_create(&labels).inc();
-                self.reconcile_panics.get_or_create(&labels).inc();
-            }
-            PassResult::Error => {
-                self.reconcile_errors.get_or_create(&labels).inc();
-            }
-            PassResult::Success | PassResult::Requeue | PassResult::RequeueAfter => {}
+        let queue = QueueLabels { name: controller };
+        self.work_seconds.get_or_create(&queue).observe(took.as_secs_f64());
+        if matches!(outcome, PassResult::Error | PassResult::Panic) {
+            self.reconcile_errors.get_or_create(&labels).inc();
+        }
+        if outcome == PassResult::Panic {
+            self.reconcile_panics.get_or_create(&labels).inc();
+        }
+        if matches!(outcome, PassResult::Error | PassResult::Panic | PassResult::Requeue) {
+            self.queue_retries.get_or_create(&queue).inc();
         }
     }
 
-    /// A call to Alibaba Cloud ended after `took`. `api` is the name of the action; `code` is the error code of the
-    /// answer, `OK`, or a word of ours where there was no answer. What does not look like a code counts as `other`.
-    pub fn provider_call(&self, api: &'static str, code: &str, took: Duration) {
-        self.provider_calls.get_or_create(&CallLabels { api, code: bounded(code).to_owned() }).inc();
+    /// An object is put in line for a pass. `waits`: it is in line from now on, and [`Self::dequeued`] follows.
+    pub fn enqueued(&self, controller: &'static str, waits: bool) {
+        let queue = QueueLabels { name: controller };
+        self.queue_adds.get_or_create(&queue).inc();
+        if waits {
+            self.queue_depth.get_or_create(&queue).inc();
+        }
+    }
+
+    /// An object that was in line is not any more. `waited`: how long it was, where its pass begins now.
+    pub fn dequeued(&self, controller: &'static str, waited: Option<Duration>) {
+        let queue = QueueLabels { name: controller };
+        self.queue_depth.get_or_create(&queue).dec();
+        if let Some(waited) = waited {
+            self.queue_seconds.get_or_create(&queue).observe(waited.as_secs_f64());
+        }
+    }
+
+    /// The reset of an instance ended, `took` after its claim. `outcome` is one of [`OUTCOMES`].
+    pub fn reset_ended(&self, outcome: &'static str, took: Duration) {
+        self.reset_seconds.get_or_create(&OutcomeLabels { outcome }).observe(took.as_secs_f64());
+    }
+
+    /// A restart was proven, `took` after it was requested.
+    pub fn restart_proven(&self, took: Duration) {
+        self.restart_proof_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A run ended, `took` after its first claim. `result` is one of [`RUN_RESULTS`].
+    pub fn run_ended(&self, result: &'static str, took: Duration) {
+        self.run_seconds.get_or_create(&ResultLabels { result }).observe(took.as_secs_f64());
+    }
+
+    /// A changing call is tried once more within its claim. `api` is one of [`CHANGING_CALLS`].
+    pub fn retried(&self, api: &'static str) {
+        self.retries.get_or_create(&ApiLabels { api }).inc();
+    }
+
+    /// A request to the API server at `host` was answered with the HTTP status `code`, or with none, after `took`.
+    pub fn kube_request(&self, host: &str, method: &http::Method, code: Option<u16>, took: Duration) {
+        let (method, host) = (known_method(method), host.to_owned());
+        let latency = LatencyLabels { verb: method, host: host.clone() };
+        self.kube_request_seconds.get_or_create(&latency).observe(took.as_secs_f64());
+        self.kube_requests.get_or_create(&RequestLabels { code: status(code), method, host }).inc();
+    }
+
+    /// A call to Alibaba Cloud ended after `took`. `api` is the name of the action; `code` is what there is a fixed number of: a
+    /// documented error code, `OK`, or a word of ours.
+    pub fn provider_call(&self, api: &'static str, code: &'static str, took: Duration) {
+        self.provider_calls.get_or_create(&CallLabels { api, code }).inc();
         self.provider_call_seconds.get_or_create(&ApiLabels { api }).observe(took.as_secs_f64());
     }
 
@@ -251,7 +333,8 @@ impl Metrics {
         (ready, reason): (&'static str, &'static str),
         rows: BTreeMap<&'static str, u64>,
     ) {
-        let standing = Standing { ready: ReadyLabels { kind, ready, reason }, rows };
+        let namespace = name.split_once('/').map_or("", |(namespace, _)| namespace).to_owned();
+        let standing = Standing { ready: ReadyLabels { namespace, kind, ready, reason }, rows };
         self.standings().insert((kind, name.to_owned()), standing);
     }
 
@@ -270,7 +353,8 @@ impl Metrics {
         for standing in standings.values() {
             self.objects.get_or_create(&standing.ready).inc();
             for (state, count) in &standing.rows {
-                self.instances.get_or_create(&StateLabels { state }).inc_by(*count);
+                let namespace = standing.ready.namespace.clone();
+                self.instances.get_or_create(&StateLabels { namespace, state }).inc_by(*count);
             }
         }
         let mut encoded = String::new();
@@ -312,21 +396,64 @@ fn durations<S>(registry: &mut Registry, name: &str, help: &str) -> Family<S, Hi
 where
     S: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
 {
-    let histogram: fn() -> Histogram =
-        || Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]);
+    histograms(registry, name, help, || {
+        Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+    })
+}
+
+/// From an instance that is set and restarted at once to an hour, in seconds.
+fn long<S>(registry: &mut Registry, name: &str, help: &str) -> Family<S, Histogram, fn() -> Histogram>
+where
+    S: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
+{
+    histograms(registry, name, help, long_histogram)
+}
+
+fn long_histogram() -> Histogram {
+    Histogram::new([5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0])
+}
+
+fn histograms<S>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    histogram: fn() -> Histogram,
+) -> Family<S, Histogram, fn() -> Histogram>
+where
+    S: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
+{
     let family = Family::new_with_constructor(histogram);
     registry.register(name, help, family.clone());
     family
 }
 
-/// An error code looks like `IncorrectInstanceStatus.Initializing`, or `HTTP 502` where the answer had none; anything else may be a
-/// message, and has no bound.
-fn bounded(code: &str) -> &str {
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
-    let word = code.strip_prefix("HTTP ").unwrap_or(code);
-    if (1..=64).contains(&word.len()) && word.bytes().all(letter) { code } else { "other" }
+/// One without labels.
+fn bare(registry: &mut Registry, name: &str, help: &str) -> Histogram {
+    let histogram = long_histogram();
+    registry.register(name, help, histogram.clone());
+    histogram
+}
+
+fn known_method(method: &http::Method) -> &'static str {
+    match *method {
+        http::Method::GET => "GET",
+        http::Method::POST => "POST",
+        http::Method::PUT => "PUT",
+        http::Method::PATCH => "PATCH",
+        http::Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+/// As client-go writes it. A proxy may answer with a number of its own.
+fn status(code: Option<u16>) -> Cow<'static, str> {
+    match code {
+        None => "<error>".into(),
+        Some(code @ 100..600) => code.to_string().into(),
+        Some(_) => "other".into(),
+    }
 }
 
 #[cfg(test)]
-#[path = "metrics_tests.rs"]
+#[path = "mod_tests.rs"]
 mod tests;
