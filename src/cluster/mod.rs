@@ -7,7 +7,9 @@ pub mod ledger;
 pub mod objects;
 pub mod policies;
 pub mod secrets;
+pub mod unanswered;
 pub mod unreadable;
 pub mod wake;
 
 pub use client::{Cluster, ClusterError};
+pub use unanswered::unanswered;

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use futures::future;
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube::core::DeserializeGuard;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
+use tower::util::MapErrLayer;
 
 use crate::admin::{self, Readiness};
 use crate::clock::Clock;
@@ -27,7 +29,7 @@ use crate::cluster::objects::{ObjectIndex, Objects};
 use crate::cluster::policies::Policies;
 use crate::cluster::secrets::Secrets;
 use crate::cluster::wake::{Waiter, Waker};
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{self, Cluster, ClusterError};
 use crate::controllers::Context;
 use crate::controllers::PerObject;
 use crate::controllers::Synced;
@@ -35,6 +37,7 @@ use crate::ecs::{self, EcsClient, HttpOptions, HttpTransport, Instances, Transpo
 use crate::leader::{Candidate, Gate, LEASE_NAME, Loss};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::version;
 use controllers::controllers;
 use watches::{Streams, streams};
 
@@ -106,7 +109,9 @@ impl Dependencies<HttpTransport> {
 }
 
 async fn kube_config(settings: &Settings) -> Result<kube::Config, RunError> {
-    let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(error.to_string()))?;
+    // kube quotes the path twice.
+    let unquoted = |error: kube::config::InferConfigError| error.to_string().replace("'\"", "'").replace("\"'", "'");
+    let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(unquoted(error)))?;
     // A write that is repeated behind our back is a write whose outcome we do not know.
     config.default_retry = false;
     config.connect_timeout = Some(settings.kube_request_timeout);
@@ -117,9 +122,12 @@ async fn kube_config(settings: &Settings) -> Result<kube::Config, RunError> {
     Ok(config)
 }
 
-/// A client with connections of its own.
+/// A client with connections of its own. Its errors name the server and every cause: kube's own are "client error (Connect)" and no more.
 fn kube_client(config: &kube::Config) -> Result<Client, RunError> {
-    Client::try_from(config.clone()).map_err(|error| RunError::Kubeconfig(error.to_string()))
+    let server = config.cluster_url.to_string();
+    let named = MapErrLayer::new(move |error: tower::BoxError| cluster::unanswered(&server, error));
+    let builder = ClientBuilder::try_from(config.clone()).map_err(|error| RunError::Kubeconfig(error.to_string()))?;
+    Ok(builder.with_layer(&named).build())
 }
 
 /// Runs the controller with its admin server until `stop` is cancelled, and lets passes in flight finish.
@@ -128,6 +136,12 @@ fn kube_client(config: &kube::Config) -> Result<Client, RunError> {
 /// When it cannot start, and when it has lost its leadership.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunError> {
     let (metrics, readiness) = (Arc::new(Metrics::new()), Arc::new(Readiness::default()));
+    tracing::info!(
+        version = version::VERSION,
+        commit = version::REVISION,
+        settings = settings.command_line,
+        "the controller starts"
+    );
     let listener = admin::bind(settings.listen_address).await?;
     if settings.allow_short_safety_times {
         tracing::warn!(
@@ -217,7 +231,7 @@ pub async fn run_controllers<T: Transport>(
     tokio::select! {
         biased;
         () = controllers => tracing::info!("stopped"),
-        () = deadline => tracing::warn!("stopped although passes were still in flight; their records say how far they came"),
+        () = deadline => tracing::warn!("shutdown timeout reached with passes in flight; their progress is in the ResetRecords"),
         () = forward(woken, waker.clone()) => {}
         () = announce_sync(&context, &readiness) => {}
         () = forget_passwords(&context) => {}

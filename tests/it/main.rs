@@ -10,6 +10,7 @@ mod faults;
 mod fleet;
 mod leader;
 mod limits;
+mod logs;
 mod released;
 mod rerun;
 mod reset;

@@ -26,6 +26,11 @@ fn unknown() -> World {
     lose_the_restart(&world, "web", ID);
     let status = world.wait_for("web", "Stalled");
     assert_eq!(condition(&status, "Ready")["reason"], "OutcomeUnknown");
+    let log = world.log();
+    let failed = log.lines().filter(|line| line.contains(r#""msg":"the claim has failed""#));
+    let failed: Vec<&str> = failed.filter(|line| line.contains(r#""phase":"Unknown""#)).collect();
+    assert_eq!(failed.len(), 1, "{log}");
+    assert!(failed[0].starts_with(r#"{"level":"warn""#) && failed[0].contains(r#""name":"web""#), "{failed:?}");
     assert_eq!((world.calls("RebootInstance", ID), world.reboots(ID)), (1, 0));
     world
 }
