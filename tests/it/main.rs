@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
 
+mod advice;
 #[path = "../common/mod.rs"]
 mod common;
 mod credentials;
