@@ -237,6 +237,7 @@ build: ## Build the release binary
 	cargo build --locked --release
 
 .PHONY: run
+run: ARGS ?= --log-format=text
 run: ## Run the controller here against the current kubeconfig (ARGS="--help" lists its settings)
 	@cargo build --locked --workspace --all-targets # As every target builds: another set of features would be built beside it.
 	$(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/debug/ecs-password-reset controller $(ARGS)
