@@ -106,6 +106,20 @@ fn a_missing_kubeconfig_is_named_in_one_pair_of_quotes() {
     std::fs::remove_file(log).unwrap();
 }
 
+#[test]
+fn a_missing_crd_is_named_once_with_what_to_do() {
+    let world = World::with([]);
+    world.kubectl(&["delete", "crd", "passwordresets.ecs.password-reset.dev", "--wait=false"]);
+    let of = |level: &str| {
+        let lines = lines(&world.log()).into_iter();
+        let is_it = |line: &Value| line["kind"] == "PasswordReset" && line["level"] == level;
+        lines.filter(is_it).map(|line| line["error"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let advice = |errors: Vec<String>| errors.iter().filter(|error| error.contains("kubectl apply -k crds")).count();
+    eventually("the watch has failed three times", || (advice(of("debug")) > 1).then_some(()));
+    assert_eq!(advice(of("warn")), 1, "{}", world.log());
+}
+
 /// Port 1 of the loopback is not listened on.
 #[test]
 fn an_api_server_that_refuses_is_named_with_every_cause() {
