@@ -138,8 +138,11 @@ mod tests {
         let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED).unwrap();
         let variables = shipped[0]["spec"]["variables"].as_array().unwrap();
         let known = variables.iter().find(|variable| variable["name"] == "known").unwrap();
-        let list = [api::RERUN_REQUESTED_AT, api::RETRY_REQUESTED_AT, api::RESOLVE_UNKNOWN];
-        let quoted: Vec<String> = list.iter().map(|name| format!("'{name}'")).collect();
+        let prefix = format!("\"{}/", api::GROUP);
+        let constants = include_str!("../api/mod.rs").split(&prefix).skip(1);
+        let list = constants.filter_map(|rest| Some(format!("{}/{}", api::GROUP, rest.split_once('"')?.0)));
+        let quoted: Vec<String> = list.map(|name| format!("'{name}'")).collect();
+        assert_eq!(quoted.len(), 3, "{quoted:?}");
         assert_eq!(known["expression"], format!("[{}]", quoted.join(", ")));
     }
 

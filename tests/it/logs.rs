@@ -141,7 +141,8 @@ fn an_api_server_that_refuses_is_named_with_every_cause() {
         let controller = Controller::spawn(&Launch { kubeconfig: kubeconfig.clone(), log: log.clone(), flags }, &[]);
         let read = || std::fs::read_to_string(&log).unwrap();
         let said = eventually("it says what is in the way", || {
-            lines(&read()).into_iter().find(|line| line["error"].is_string() && line["level"] == "warn")
+            let named = |line: &Value| line["error"].as_str().is_some_and(|error| error.contains("127.0.0.1"));
+            lines(&read()).into_iter().find(|line| line["level"] == "warn" && named(line))
         });
         let error = said["error"].as_str().unwrap();
         assert!(error.contains("https://127.0.0.1:1 did not answer: "), "{said}");

@@ -65,7 +65,11 @@ const MEANINGS: &[(&str, &str)] = &[
     ("a run has ended", "after `seconds`; the other fields count instances"),
     ("an event was lost", "see `error`; the status has the same"),
     ("the object cannot be read", "it was written for another version of the CRDs; see `error`"),
-    ("the credentials could not be checked; the last ones stay in use", "see `error`"),
+    (
+        "the credentials could not be checked; the last ones stay in use",
+        "the first of a row; see `error`. If it lasts until they expire, the account is not Ready",
+    ),
+    ("the credentials could not be checked again", "as before"),
     (
         "the account's rules keep an instance from the object",
         "for the account's owner: `why` says which; the tenant is told only that it is not found or not allowed",
