@@ -20,17 +20,19 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
+demo: export TOOLS_FOR := demo
 demo: ## Show resets on a real API server with a simulated ECS; ends by itself
 	@$(call prepare,control-plane kubectl)
 	@$(call with-tools,control-plane kubectl) scripts/demo
 
 .PHONY: demo-up
+demo-up: export TOOLS_FOR := demo
 demo-up: ## Run the demo and leave everything running
 	@$(call prepare,control-plane kubectl)
 	@$(call with-tools,control-plane kubectl) scripts/demo --up
 
 .PHONY: demo-down
-demo-down: ## Stop what demo-up left running
+demo-down: ## Stop what demo-up left running, and remove its data
 	@scripts/demo --down
 
 .PHONY: test
@@ -239,8 +241,10 @@ build: ## Build the release binary
 	cargo build --locked --release
 
 .PHONY: run
+run: ARGS ?= --log-format=text
 run: ## Run the controller here against the current kubeconfig (ARGS="--help" lists its settings)
-	cargo run --locked -- controller $(ARGS)
+	@cargo build --locked --workspace --all-targets # As every target builds: another set of features would be built beside it.
+	$(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/debug/ecs-password-reset controller $(ARGS)
 
 ##@ Cluster of the current kubeconfig (any kubectl; KUBECTL=... chooses one)
 
@@ -265,4 +269,6 @@ undeploy: ## Remove the controller, its rights and its namespace with all Secret
 .PHONY: build-installer
 build-installer: ## Write dist/install.yaml, one file that installs everything
 	mkdir -p dist
-	$(KUBECTL) kustomize deploy/base | sed 's|image: ecs-password-reset:.*|image: $(IMG)|' > dist/install.yaml
+	@trap 'rm -f dist/install.yaml.new' EXIT; set -x; \
+	$(KUBECTL) kustomize deploy/base | sed 's|image: ecs-password-reset:.*|image: $(IMG)|' > dist/install.yaml.new; \
+	mv dist/install.yaml.new dist/install.yaml

@@ -1,13 +1,18 @@
-//! Logs: JSON lines on stderr under the names that Flux and kubebuilder use, with every span's fields on the line.
+//! Logs: lines on stderr, in JSON under the names that Flux and kubebuilder use, or as text; with every span's fields on the line.
+//!
+//! The message of a line is constant, so that lines can be counted and searched by it; values are fields. A sentence made for the
+//! occasion is the field `detail` or `error`. `docs/reference/logs.md` lists every message, and a test compares.
 //!
 //! No password may reach a log, whatever the filter says. The rest of the crate sees to it by types that cannot be
 //! printed; this module sees to the other crates: each has a ceiling that no filter lifts ([`ceiling`]), `log` is not
 //! bridged, and a panic's message, which may quote any value, is never printed.
 //!
-//! Fields that code and dashboards agree on: `controller controllerGroup controllerKind namespace name reconcileID
-//! instanceID requestID error`. What is one of these goes by exactly this name.
+//! Fields that code and dashboards agree on: `controller controllerKind namespace name record reconcileID instanceID requestID
+//! error`. What is one of these goes by exactly this name. `namespace` and `name` are those of the object that a user wrote, also
+//! in a line about its record.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use std::{fmt, panic};
 
@@ -39,11 +44,24 @@ pub enum InitError {
 
 /// Logs to stderr from here on, for the whole process.
 pub fn init(settings: &Settings) -> Result<(), InitError> {
-    let dispatch = dispatch(&settings.log_filter, settings.log_format, Clock::System, io::stderr)?;
+    let format = match settings.log_format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => {
+            Format::Text { colours: io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+        }
+    };
+    let dispatch = dispatch(&settings.log_filter, format, Clock::System, io::stderr)?;
     Ok(dispatcher::set_global_default(dispatch)?)
 }
 
-fn dispatch<W>(filter: &str, format: LogFormat, clock: Clock, writer: W) -> Result<Dispatch, ParseError>
+/// What a line looks like.
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    Text { colours: bool },
+}
+
+fn dispatch<W>(filter: &str, format: Format, clock: Clock, writer: W) -> Result<Dispatch, ParseError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -51,13 +69,7 @@ where
         .with_regex(false)
         .parse(filter)?
         .and(filter_fn(|metadata| *metadata.level() <= ceiling(metadata.target())));
-    Ok(match format {
-        LogFormat::Json => Registry::default().with(JsonLines { clock, writer }.with_filter(filter)).into(),
-        LogFormat::Text => {
-            let text = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer);
-            Registry::default().with(text.with_filter(filter)).into()
-        }
-    })
+    Ok(Registry::default().with(Lines { format, clock, writer }.with_filter(filter)).into())
 }
 
 /// The most that a crate may log, by the target of its events. Everything that is not ours is bounded, so that a new
@@ -65,16 +77,16 @@ where
 fn ceiling(target: &str) -> LevelFilter {
     match target.split("::").next() {
         Some("ecs_password_reset") => LevelFilter::TRACE,
-        // Prints whole response bodies at WARN when it cannot parse them: a Secret with one bad byte, in full.
-        Some("kube_client") => LevelFilter::ERROR,
-        // Its span around a pass tells why the pass runs; errors with bodies come at DEBUG.
-        Some("kube_runtime") => LevelFilter::INFO,
+        // Prints whole response bodies at WARN when it cannot parse them: a Secret with one bad byte, in full. At ERROR it repeats
+        // without address and cause what `cluster` logs with both.
+        Some("kube_client") => LevelFilter::OFF,
         _ => LevelFilter::WARN,
     }
 }
 
-/// One JSON object an event, in one write, so that lines of several threads never mix.
-struct JsonLines<W> {
+/// One line an event, in one write, so that lines of several threads never mix.
+struct Lines<W> {
+    format: Format,
     clock: Clock,
     writer: W,
 }
@@ -90,7 +102,42 @@ struct Line<'a> {
     fields: Map<String, Value>,
 }
 
-impl<S, W> Layer<S> for JsonLines<W>
+impl Line<'_> {
+    fn to_json(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
+    }
+
+    /// For a person: the message first, then what it is about.
+    fn to_text(&self, colours: bool) -> String {
+        let (colour, faint, plain) = match (colours, self.level) {
+            (false, _) => ("", "", ""),
+            (true, "error") => ("\u{1b}[31m", "\u{1b}[2m", "\u{1b}[0m"),
+            (true, "warn") => ("\u{1b}[33m", "\u{1b}[2m", "\u{1b}[0m"),
+            (true, _) => ("", "\u{1b}[2m", "\u{1b}[0m"),
+        };
+        let mut text = format!("{} {colour}{:<5}{plain} {}", self.ts, self.level, one_line(&self.msg));
+        for (name, value) in &self.fields {
+            let value = match value {
+                Value::String(text) if is_plain(text) => text.clone(),
+                value => one_line(&value.to_string()),
+            };
+            let _ = write!(text, " {faint}{name}={plain}{value}");
+        }
+        text
+    }
+}
+
+/// Nothing in it may end the line, or speak to the terminal.
+fn one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// Whether a value can be read without quotes.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|letter| letter.is_alphanumeric() || "-_./:+@".contains(letter))
+}
+
+impl<S, W> Layer<S> for Lines<W>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + 'static,
@@ -125,10 +172,15 @@ where
             msg: all.message,
             fields: all.fields,
         };
-        let Ok(mut bytes) = serde_json::to_vec(&line) else { return };
-        bytes.push(b'\n');
+        let Some(mut text) = (match self.format {
+            Format::Json => line.to_json(),
+            Format::Text { colours } => Some(line.to_text(colours)),
+        }) else {
+            return;
+        };
+        text.push('\n');
         // A line that cannot be written has nowhere to be reported.
-        let _ = self.writer.make_writer_for(event.metadata()).write_all(&bytes);
+        let _ = self.writer.make_writer_for(event.metadata()).write_all(text.as_bytes());
     }
 }
 

@@ -422,7 +422,12 @@ async fn a_closed_port_proves_that_nothing_was_sent() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let error = send(&transport(), format!("http://{address}")).await.unwrap_err();
-    assert_eq!(error, SendError::NotSent("the endpoint refused the connection".into()));
+    assert_eq!(
+        error,
+        SendError::NotSent(format!(
+            "{address} refused the connection: check the account's endpoint, and proxies on the way"
+        ))
+    );
 }
 
 #[tokio::test]

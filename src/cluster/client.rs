@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -21,7 +22,7 @@ use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::ResetRecord;
 use crate::clock::Clock;
-use crate::cluster::unreadable;
+use crate::cluster::{unanswered, unreadable};
 use crate::failpoint;
 use crate::metrics::Metrics;
 
@@ -117,13 +118,15 @@ pub struct Cluster {
     timeout: Duration,
     clock: Clock,
     metrics: Arc<Metrics>,
+    /// Whether the last request was not answered: the first of a row is worth a warning, not each.
+    unanswered: Arc<AtomicBool>,
 }
 
 impl Cluster {
     /// `client` must not retry by itself; `namespace` is the controller's own.
     #[must_use]
     pub fn new(client: Client, namespace: &str, timeout: Duration, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { client, namespace: namespace.to_owned(), timeout, clock, metrics }
+        Self { client, namespace: namespace.to_owned(), timeout, clock, metrics, unanswered: Arc::default() }
     }
 
     /// The controller's own namespace.
@@ -261,19 +264,19 @@ impl Cluster {
         self.counted(kind, "replace", written)
     }
 
-    /// Publishes an event about an object. It is written as one object of its own, since a recorder that aggregates
+    /// Publishes an event about an object, in its namespace; of a cluster-scoped one in `default`, where `kubectl describe` finds it. It is written as one object of its own, since a recorder that aggregates
     /// by reason would repeat the first note for every later one.
     ///
     /// # Errors
     /// As any write; an event that is lost stops nothing.
-    pub async fn publish(
+    pub async fn publish<K: Resource<DynamicType = ()>>(
         &self,
-        object: &PasswordReset,
+        object: &K,
         kind: &str,
         reason: &str,
         note: &str,
     ) -> Result<(), ClusterError> {
-        let namespace = object.namespace().unwrap_or_default();
+        let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
         let name = object.name_any();
         let event = Event {
             metadata: ObjectMeta {
@@ -286,10 +289,10 @@ impl Cluster {
             note: Some(event_note(note).to_owned()),
             reason: Some(reason.to_owned()),
             regarding: Some(ObjectReference {
-                api_version: Some(PasswordReset::api_version(&()).into_owned()),
-                kind: Some(PasswordReset::kind(&()).into_owned()),
+                api_version: Some(K::api_version(&()).into_owned()),
+                kind: Some(K::kind(&()).into_owned()),
                 name: Some(name),
-                namespace: Some(namespace.clone()),
+                namespace: object.namespace(),
                 uid: object.uid(),
                 ..ObjectReference::default()
             }),
@@ -353,10 +356,28 @@ impl Cluster {
         request: impl Future<Output = Result<V, kube::Error>>,
     ) -> Result<V, ClusterError> {
         let kind = what.split(' ').next().unwrap_or_default();
-        match tokio::time::timeout(self.timeout, failpoint::around(verb, kind, request)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(classify(&error, verb, what)),
-            Err(_) => Err(ClusterError::Unanswered { what, verb }),
+        let (result, why) = match tokio::time::timeout(self.timeout, failpoint::around(verb, kind, request)).await {
+            Ok(Ok(value)) => (Ok(value), None),
+            Ok(Err(error)) => (Err(classify(&error, verb, what)), Some(unanswered::why(&error))),
+            Err(_) => {
+                let why = format!("no answer within {} ms", self.timeout.as_millis());
+                (Err(ClusterError::Unanswered { what, verb }), Some(why))
+            }
+        };
+        self.log(result.as_ref().err(), why.as_deref());
+        result
+    }
+
+    /// One warning for a row of requests that were not answered.
+    fn log(&self, error: Option<&ClusterError>, why: Option<&str>) {
+        let Some(ClusterError::Unanswered { what, verb }) = error else {
+            self.unanswered.store(false, Ordering::Relaxed);
+            return;
+        };
+        if self.unanswered.swap(true, Ordering::Relaxed) {
+            tracing::debug!(verb, object = what, error = why, "the API server did not answer again");
+        } else {
+            tracing::warn!(verb, object = what, error = why, "the API server did not answer");
         }
     }
 

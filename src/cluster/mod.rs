@@ -9,7 +9,9 @@ pub mod objects;
 pub mod policies;
 pub mod requests;
 pub mod secrets;
+pub mod unanswered;
 pub mod unreadable;
 pub mod wake;
 
 pub use client::{Cluster, ClusterError};
+pub use unanswered::unanswered;

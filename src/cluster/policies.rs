@@ -74,7 +74,7 @@ pub async fn refresh(policies: &Policies, cluster: &Cluster, interval: Duration,
     if let Err(why) = &found
         && before.is_none_or(|before| before.found != found)
     {
-        tracing::warn!("{why}");
+        tracing::warn!(error = why, "the admission policies are not in force; no resets start");
     }
     policies.set(PolicyCheck { at: now, found })
 }
@@ -131,6 +131,20 @@ fn spec<K: Serialize>(object: &K) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api;
+
+    #[test]
+    fn admission_knows_every_annotation_that_the_controller_reads() {
+        let shipped: Vec<Value> = serde_saphyr::from_multiple(SHIPPED).unwrap();
+        let variables = shipped[0]["spec"]["variables"].as_array().unwrap();
+        let known = variables.iter().find(|variable| variable["name"] == "known").unwrap();
+        let prefix = format!("\"{}/", api::GROUP);
+        let constants = include_str!("../api/mod.rs").split(&prefix).skip(1);
+        let list = constants.filter_map(|rest| Some(format!("{}/{}", api::GROUP, rest.split_once('"')?.0)));
+        let quoted: Vec<String> = list.map(|name| format!("'{name}'")).collect();
+        assert_eq!(quoted.len(), 3, "{quoted:?}");
+        assert_eq!(known["expression"], format!("[{}]", quoted.join(", ")));
+    }
 
     #[test]
     fn each_shipped_object_is_understood_in_every_field_and_denies() {

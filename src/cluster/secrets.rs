@@ -82,7 +82,10 @@ pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Sec
     let secret: RawSecret = match cluster.get(namespace, name).await {
         Ok(secret) => secret,
         Err(ClusterError::NotFound { .. }) => {
-            return hold(Reason::SecretNotFound, format!("Secret {namespace}/{name} does not exist"));
+            let message = format!(
+                "Secret {namespace}/{name} does not exist; the controller goes on by itself once it does; create it with: kubectl create secret generic {name} -n {namespace} --from-file={key}=./password"
+            );
+            return hold(Reason::SecretNotFound, message);
         }
         Err(ClusterError::Forbidden { .. }) => {
             let message = format!(
@@ -101,7 +104,10 @@ pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Sec
             );
             hold(Reason::InvalidPassword, message)
         }
-        None => hold(Reason::SecretKeyNotFound, format!("Secret {namespace}/{name} has no key {key}")),
+        None => hold(
+            Reason::SecretKeyNotFound,
+            format!("Secret {namespace}/{name} has no key {key}; add it, or name its key in passwordSecretRef.key"),
+        ),
     }
 }
 

@@ -9,7 +9,6 @@ use futures::FutureExt;
 use kube::runtime::controller::Action;
 use tracing::Instrument;
 
-use crate::api::GROUP;
 use crate::cluster::ClusterError;
 use crate::controllers::Context;
 use crate::metrics::PassResult;
@@ -21,16 +20,18 @@ const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// How soon an object whose pass panicked is reconciled again.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
-/// What a pass is about.
+/// What a pass is about, as its log lines say it.
 pub struct Subject<'a> {
     /// The controller, for logs and metrics.
     pub controller: &'static str,
     /// The kind.
     pub kind: &'static str,
-    /// The object's namespace; empty for a cluster-scoped one.
-    pub namespace: &'a str,
-    /// The object's name.
-    pub name: &'a str,
+    /// The object's namespace; of a record, its owner's. A cluster-scoped object has none.
+    pub namespace: Option<&'a str>,
+    /// The object's name; of a record, its owner's, so that a search for an object finds what was done for it.
+    pub name: Option<&'a str>,
+    /// The name of the record, if it is one.
+    pub record: Option<&'a str>,
 }
 
 /// Runs one pass and says when the next is due. It cannot fail: whatever happens stays with this object.
@@ -39,14 +40,14 @@ pub async fn run<T>(
     subject: Subject<'_>,
     pass: impl Future<Output = Result<Action, ClusterError>>,
 ) -> Action {
-    let Subject { controller, kind, namespace, name } = subject;
+    let Subject { controller, kind, namespace, name, record } = subject;
     let span = tracing::info_span!(
         "pass",
         controller,
-        controllerGroup = GROUP,
         controllerKind = kind,
         namespace,
         name,
+        record,
         reconcileID = context.clock.nonce(),
     );
     let _worker = context.metrics.reconciling(controller);
@@ -57,15 +58,15 @@ pub async fn run<T>(
             Ok(Ok(action)) if action == Action::await_change() => (action, PassResult::Success),
             Ok(Ok(action)) => (action, PassResult::RequeueAfter),
             Ok(Err(ClusterError::Conflict { what })) => {
-                tracing::debug!("{what} was changed in the meantime; looking again");
+                tracing::debug!(object = what, "the object was changed in the meantime; the pass is repeated");
                 (Action::requeue(AFTER_CONFLICT), PassResult::Requeue)
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the pass ended early");
+                tracing::warn!(%error, "the pass ended early; it is repeated");
                 (Action::requeue(AFTER_ERROR), PassResult::Error)
             }
             Err(_) => {
-                tracing::error!("the pass panicked; this object is looked at again in {} s", AFTER_PANIC.as_secs());
+                tracing::error!(seconds = AFTER_PANIC.as_secs(), "the pass panicked; it is repeated after a pause");
                 (Action::requeue(AFTER_PANIC), PassResult::Panic)
             }
         })

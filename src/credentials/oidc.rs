@@ -1,7 +1,7 @@
 //! The token of the cluster's service account, which STS takes for a role. Reads one file and nothing else.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -35,7 +35,7 @@ impl OidcRole {
         match read {
             Err(error) => Err(format!(
                 "the token file {file} cannot be read ({}): the pod needs a projected service account token for the audience sts.aliyuncs.com",
-                error.kind()
+                if error.kind() == ErrorKind::NotFound { "no such file".to_owned() } else { error.kind().to_string() }
             )),
             Ok(_) if token.len() > TOKEN_BYTES_MAX => {
                 Err(format!("the token file {file} has more than {TOKEN_BYTES_MAX} bytes"))
@@ -59,7 +59,7 @@ mod tests {
         let token_file = directory.join("token");
         let role =
             OidcRole { role_arn: String::new(), oidc_provider_arn: String::new(), token_file: token_file.clone() };
-        assert!(role.token().err().unwrap().contains("cannot be read"));
+        assert!(role.token().err().unwrap().contains("cannot be read (no such file)"));
         for token in ["first", "second"] {
             std::fs::write(&token_file, format!("{token}\n")).unwrap();
             assert_eq!(role.token().unwrap().expose_secret(), token);

@@ -256,7 +256,7 @@ impl ErrorResponse {
                 "the controller does not repeat the call; look up the error code in the ECS API reference"
             }
             Class::Gone => "check the instance ID, the region and the RAM policy",
-            Class::Auth => "check the credentials and the clock of the controller's node",
+            Class::Auth => self.advice_on_key(),
             Class::Unknown => "look up the error code, and check the instance",
         }
     }
@@ -271,7 +271,7 @@ impl ErrorResponse {
             }
             Class::Invalid | Class::Refused => "look up the error code in the ECS API reference",
             Class::Gone => "check the instance IDs, the region and the RAM policy",
-            Class::Auth => "check the account's credentials and the clock of the controller's node",
+            Class::Auth => self.advice_on_key(),
         }
     }
 
@@ -285,12 +285,40 @@ impl ErrorResponse {
             _ if self.code.starts_with("AuthenticationFail.") => {
                 "check the OIDC provider's issuer, fingerprint and audiences, and the cluster's token"
             }
-            _ if self.code.starts_with("EntityNotExist.") => "check that the role exists and its ARN is right",
-            Class::Auth => "check the credentials and the clock of the controller's node",
+            _ if self.code.starts_with("EntityNotExist.") => {
+                "check that the role exists and that the account's roleARN is right"
+            }
+            _ if self.code == "NoPermission" => {
+                "the role's trust policy must name the identity that assumes it, and that identity needs sts:AssumeRole"
+            }
+            Class::Auth => self.advice_on_key(),
             Class::Denied | Class::Gone => "check the RAM policy and the role's trust policy",
             Class::Invalid | Class::Refused => {
                 "check the account's role and credentials; the STS API reference explains the code"
             }
+        }
+    }
+
+    /// Who reads it can act on one cause, not on a list of all.
+    fn advice_on_key(&self) -> &'static str {
+        match self.code.as_str() {
+            "InvalidAccessKeyId.NotFound" => {
+                "there is no such access key; check accessKeyID where the account takes it from"
+            }
+            "InvalidAccessKeyId.Inactive" | "Forbidden.AccessKeyDisabled" => {
+                "the access key is disabled; enable it in the RAM console, or store another one"
+            }
+            "SignatureDoesNotMatch" | "IncompleteSignature" => {
+                "the accessKeySecret does not belong to the accessKeyID; store both again"
+            }
+            "InvalidSecurityToken.Expired" => {
+                "the security token has expired; the controller renews its own, and one from a Secret must be stored again"
+            }
+            code if code.starts_with("InvalidSecurityToken") || code == "MissingSecurityToken" => {
+                "the securityToken does not belong to the accessKeyID; store all three from one answer of STS"
+            }
+            _ if self.blames_the_clock() => "check the clock of the controller's node",
+            _ => "check the account's credentials and the clock of the controller's node",
         }
     }
 

@@ -108,10 +108,11 @@ impl Transport for HttpTransport {
         if request.uri().scheme() != Some(&Scheme::HTTPS) && !self.allow_http {
             return Err(SendError::NotSent("the endpoint is not https".to_owned()));
         }
+        let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
         let mut request = reqwest::Request::try_from(request)
             .map_err(|_| SendError::NotSent("the endpoint is not a valid URL".to_owned()))?;
         *request.timeout_mut() = Some(timeout);
-        let mut answer = self.client.execute(request).await.map_err(|error| describe(&error))?;
+        let mut answer = self.client.execute(request).await.map_err(|error| describe(&error, &host))?;
 
         // An answer of STS holds credentials: the last clone of the body wipes it. It has its size from the start where that is
         // told, because growing would leave copies behind.
@@ -133,16 +134,15 @@ impl Transport for HttpTransport {
 }
 
 /// Only a failure to connect (TLS included) or to build the request proves that nothing left.
-fn describe(error: &reqwest::Error) -> SendError {
-    let not_sent = |text: &str| SendError::NotSent(text.to_owned());
+fn describe(error: &reqwest::Error, host: &str) -> SendError {
     if error.is_builder() {
-        not_sent("the request could not be built: check the endpoint")
+        SendError::NotSent("the request could not be built: check the endpoint".to_owned())
     } else if error.is_dns() {
-        not_sent("the endpoint's name could not be resolved: check the region and DNS")
+        SendError::NotSent(format!("{host} could not be resolved: check the account's regions and endpoint, and DNS"))
     } else if error.is_connect() && error.is_timeout() {
-        not_sent("no connection to the endpoint in time: check routes and network policies")
+        SendError::NotSent(format!("no connection to {host} in time: check routes and network policies"))
     } else if error.is_connect() {
-        not_sent(connect_failure(error))
+        SendError::NotSent(connect_failure(error, host))
     } else if error.is_timeout() {
         SendError::NoAnswer("no answer in time".to_owned())
     } else {
@@ -150,20 +150,23 @@ fn describe(error: &reqwest::Error) -> SendError {
     }
 }
 
-/// A refused connection and an untrusted certificate are mended by different people.
-fn connect_failure(error: &reqwest::Error) -> &'static str {
+/// A refused connection and an untrusted certificate are fixed by different people.
+fn connect_failure(error: &reqwest::Error, host: &str) -> String {
+    let other = format!("no connection to {host}: check routes, network policies and TLS");
     let mut source = error.source();
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<io::Error>() {
             return match innermost_kind(error) {
-                io::ErrorKind::ConnectionRefused => "the endpoint refused the connection",
-                io::ErrorKind::InvalidData => "TLS failed: check the CA certificates and the endpoint's name",
-                _ => "no connection to the endpoint: check routes, network policies and TLS",
+                io::ErrorKind::ConnectionRefused => {
+                    format!("{host} refused the connection: check the account's endpoint, and proxies on the way")
+                }
+                io::ErrorKind::InvalidData => format!("TLS with {host} failed: check the CA certificates and the name"),
+                _ => other,
             };
         }
         source = error.source();
     }
-    "no connection to the endpoint: check routes, network policies and TLS"
+    other
 }
 
 /// TLS wraps its errors in one of kind `Other`, and `source` steps over what is directly inside.

@@ -35,6 +35,8 @@ pub struct Candidate {
     leads_until: watch::Sender<Option<Instant>>,
     /// Whether the last request brought nothing: the first of a row is worth a warning, not each.
     failing: bool,
+    /// Whether this process has tried to write the Lease in its name: then it may hold it, answered or not.
+    has_claimed: bool,
 }
 
 /// A request that brought nothing; it has been logged.
@@ -55,6 +57,7 @@ impl Candidate {
             lease: None,
             leads_until: watch::Sender::new(None),
             failing: false,
+            has_claimed: false,
         }
     }
 
@@ -96,6 +99,9 @@ impl Candidate {
     /// Gives the Lease back, so that the next leader need not wait until it expires. For who has nothing more to send.
     pub async fn release(mut self) {
         self.leads_until.send_replace(None);
+        if !self.has_claimed {
+            return;
+        }
         for _ in 0..RELEASE_TRIES {
             let Ok(lease) = self.read().await else { break };
             let Some(write) = self.election.release(lease.as_ref().map(seen)) else { return };
@@ -141,6 +147,7 @@ impl Candidate {
     /// Writes the Lease in this process's name. That makes a leader only once it is answered.
     async fn claim(&mut self, base: Option<Lease>, write: &Write) -> Result<(), Failed> {
         let sent = now();
+        self.has_claimed = true;
         let stored = self.write(base, write).await;
         match &stored {
             Ok(lease) => self.election.written(seen(lease), sent),
@@ -193,7 +200,7 @@ impl Candidate {
                 return Ok(value);
             }
             Some(Err(Error::Api(status))) if status.code == 409 => {
-                tracing::debug!("the Lease was written by somebody else; it is read again");
+                tracing::debug!("another process has written the Lease; it is read again");
                 return Err(Failed);
             }
             Some(Err(Error::Api(status))) => status.message,

@@ -1,11 +1,12 @@
 //! The three controllers: which watch drives which reconciler, and what becomes of an object that is gone. Decides nothing.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use kube::runtime::controller::{Action, Config as ControllerConfig, Controller, Error as ControllerError};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{Predicate, predicates};
+use kube::runtime::{Predicate, predicates, watcher};
 use kube::{Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
@@ -99,22 +100,49 @@ async fn drive<K, T, F>(
         |object, context| {
             queue.begin(object.namespace().as_deref(), &object.name_any());
             let pass = reconcile(object, context);
-            async move { Ok::<Action, std::convert::Infallible>(pass.await) }
+            async move { Ok::<Action, Infallible>(pass.await) }
         },
         |_, never, _| match *never {},
         Arc::clone(&context),
     );
+    // What is in the way of the watch, as last logged: it is tried again every few seconds.
+    let mut last = String::new();
     passes
         .for_each(|pass| {
             match pass {
-                Ok(_) => {}
+                Ok(_) => last.clear(),
                 Err(ControllerError::ObjectNotFound(gone)) => {
                     gone_from.gone(gone.namespace.as_deref(), &gone.name);
                     forget(&context, &gone);
                 }
-                Err(error) => tracing::warn!(%error, "a watch was interrupted; it is begun again"),
+                Err(error) => {
+                    let (kind, error) = (K::kind(&()), interruption(&error));
+                    if error == last {
+                        tracing::debug!(%kind, error, "the watch was interrupted again");
+                    } else {
+                        tracing::warn!(%kind, error, "the watch was interrupted; it is started again");
+                        last = error;
+                    }
+                }
             }
             future::ready(())
         })
         .await;
+}
+
+/// Why a watch was interrupted, and what to do where a person has to.
+fn interruption(error: &ControllerError<Infallible, watcher::Error>) -> String {
+    let ControllerError::QueueError(error) = error else { return error.to_string() };
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status,
+        other => return other.to_string(),
+    };
+    match status.code {
+        404 => "the API server does not know the kind; install the CRDs: kubectl apply -k crds".to_owned(),
+        403 => "the controller may not list or watch the kind; check its ClusterRole and Role".to_owned(),
+        code => format!("the API server refused the watch (HTTP {code}, {})", status.reason),
+    }
 }

@@ -17,6 +17,7 @@ use kube::client::ClientBuilder;
 use kube::core::DeserializeGuard;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
+use tower::util::MapErrLayer;
 
 use crate::admin::{self, Readiness};
 use crate::clock::Clock;
@@ -30,7 +31,7 @@ use crate::cluster::policies::Policies;
 use crate::cluster::requests::CountRequests;
 use crate::cluster::secrets::Secrets;
 use crate::cluster::wake::{Waiter, Waker};
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{self, Cluster, ClusterError};
 use crate::controllers::Context;
 use crate::controllers::PerObject;
 use crate::controllers::Synced;
@@ -38,6 +39,7 @@ use crate::ecs::{self, EcsClient, HttpOptions, HttpTransport, Instances, Transpo
 use crate::leader::{Candidate, Gate, LEASE_NAME, Loss};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::version;
 use controllers::controllers;
 use watches::{Streams, streams};
 
@@ -109,7 +111,9 @@ impl Dependencies<HttpTransport> {
 }
 
 async fn kube_config(settings: &Settings) -> Result<kube::Config, RunError> {
-    let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(error.to_string()))?;
+    // kube quotes the path twice.
+    let unquoted = |error: kube::config::InferConfigError| error.to_string().replace("'\"", "'").replace("\"'", "'");
+    let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(unquoted(error)))?;
     // A write that is repeated behind our back is a write whose outcome we do not know.
     config.default_retry = false;
     config.connect_timeout = Some(settings.kube_request_timeout);
@@ -120,12 +124,15 @@ async fn kube_config(settings: &Settings) -> Result<kube::Config, RunError> {
     Ok(config)
 }
 
-/// A client with connections of its own. Its requests are counted.
+/// A client with connections of its own. Its requests are counted, and its errors name the server and every cause: kube's own are "client
+/// error (Connect)" and no more.
 fn kube_client(config: &kube::Config, metrics: &Arc<Metrics>) -> Result<Client, RunError> {
     let host = config.cluster_url.authority().map_or("", |authority| authority.as_str());
     let requests = CountRequests::new(Arc::clone(metrics), host);
+    let server = config.cluster_url.to_string();
+    let named = MapErrLayer::new(move |error: tower::BoxError| cluster::unanswered(&server, error));
     let client = ClientBuilder::try_from(config.clone()).map_err(|error| RunError::Kubeconfig(error.to_string()))?;
-    Ok(client.with_layer(&requests).build())
+    Ok(client.with_layer(&requests).with_layer(&named).build())
 }
 
 /// Runs the controller with its admin server until `stop` is cancelled, and lets passes in flight finish.
@@ -134,6 +141,12 @@ fn kube_client(config: &kube::Config, metrics: &Arc<Metrics>) -> Result<Client, 
 /// When it cannot start, and when it has lost its leadership.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunError> {
     let (metrics, readiness) = (Arc::new(Metrics::new()), Arc::new(Readiness::default()));
+    tracing::info!(
+        version = version::VERSION,
+        commit = version::REVISION,
+        settings = settings.command_line,
+        "the controller starts"
+    );
     let listener = admin::bind(settings.listen_address).await?;
     if settings.allow_short_safety_times {
         tracing::warn!(
@@ -223,7 +236,7 @@ pub async fn run_controllers<T: Transport>(
     tokio::select! {
         biased;
         () = controllers => tracing::info!("stopped"),
-        () = deadline => tracing::warn!("stopped although passes were still in flight; their records say how far they came"),
+        () = deadline => tracing::warn!("shutdown timeout reached with passes in flight; their progress is in the ResetRecords"),
         () = forward(woken, waker.clone()) => {}
         () = announce_sync(&context, &readiness) => {}
         () = forget_passwords(&context) => {}

@@ -18,11 +18,12 @@ pub(super) struct Args {
     #[arg(long, env = "ECS_PASSWORD_RESET_NAMESPACE", value_name = "NAME", default_value_t = default_namespace())]
     pub(super) namespace: String,
 
-    /// Address and port that serve /livez, /readyz and /metrics
+    /// Address and port that serve /livez, /readyz and /metrics; without an address, such as :8081, all addresses
     #[arg(
         long,
         env = "ECS_PASSWORD_RESET_LISTEN_ADDRESS",
         value_name = "ADDRESS:PORT",
+        value_parser = listen_address,
         default_value = "0.0.0.0:8080"
     )]
     pub(super) listen_address: SocketAddr,
@@ -213,12 +214,24 @@ pub(super) struct Args {
     pub(super) leader_elect_retry_period_seconds: u64,
 
     /// Log filter, such as "info,ecs_password_reset=debug"; other crates never log below their ceiling, whatever it says
-    #[arg(long, env = "ECS_PASSWORD_RESET_LOG_FILTER", value_name = "FILTER", default_value = "info")]
+    #[arg(
+        long,
+        alias = "log-level",
+        env = "ECS_PASSWORD_RESET_LOG_FILTER",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
     pub(super) log_filter: String,
 
     /// Format of a log line
     #[arg(long, env = "ECS_PASSWORD_RESET_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value = "json")]
     pub(super) log_format: LogFormat,
+}
+
+/// `:8081` is what other controllers take.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    whole.parse().map_err(|_| "it must be an IP address and a port such as 0.0.0.0:8080, or only :8080".to_owned())
 }
 
 /// The pod's own namespace, as the downward API tells it.

@@ -6,6 +6,7 @@
 //! either.
 
 mod args;
+mod given;
 mod limits;
 
 use std::ffi::OsString;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::leader::ElectionTimes;
@@ -83,6 +84,8 @@ pub struct Settings {
     pub log_filter: String,
     /// What a log line looks like.
     pub log_format: LogFormat,
+    /// Every flag with its value, wherever that comes from: a command line that gives the same settings. It holds no secret.
+    pub command_line: String,
 }
 
 /// What a log line looks like.
@@ -96,7 +99,7 @@ pub enum LogFormat {
 
 /// Resets the logon passwords of Alibaba Cloud ECS instances declaratively.
 #[derive(Debug, Parser)]
-#[command(name = "ecs-password-reset", version = version::long(), arg_required_else_help = true)]
+#[command(name = "ecs-password-reset", version = version::long(), propagate_version = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -180,6 +183,7 @@ impl TryFrom<Args> for Settings {
             election: checked_election(election, ecs_connect_timeout)?,
             log_filter: checked_log_filter(log_filter)?,
             log_format,
+            command_line: String::new(),
         })
     }
 }
@@ -251,8 +255,21 @@ pub fn parse<A>(command_line: impl IntoIterator<Item = A>) -> Result<Settings, c
 where
     A: Into<OsString> + Clone,
 {
-    let Cli { command: Command::Controller(args) } = Cli::try_parse_from(command_line)?;
-    Settings::try_from(args).map_err(|message| Cli::command().error(ErrorKind::ValueValidation, message))
+    let typed: Vec<OsString> = command_line.into_iter().map(Into::into).collect();
+    let mut command = Cli::command();
+    command.build();
+    let matches = command.try_get_matches_from_mut(&typed);
+    let matches = matches.map_err(|error| given::blamed(error, &mut command, &typed))?;
+    let Cli { command: Command::Controller(args) } = Cli::from_arg_matches(&matches)?;
+    let Some((name, values)) = matches.subcommand() else {
+        return Err(command.error(ErrorKind::MissingSubcommand, ""));
+    };
+    let Some(command) = command.find_subcommand_mut(name) else {
+        return Err(clap::Error::new(ErrorKind::InvalidSubcommand));
+    };
+    let settings = Settings::try_from(args)
+        .map_err(|message| command.error(ErrorKind::ValueValidation, given::source_named(&message, command, values)))?;
+    Ok(Settings { command_line: given::all(command, values), ..settings })
 }
 
 #[cfg(test)]

@@ -44,8 +44,44 @@ fn the_defaults_are_valid() {
         },
         log_filter: "info".to_owned(),
         log_format: LogFormat::Json,
+        command_line: settings.command_line.clone(),
     };
     assert_eq!(settings, expected);
+}
+
+#[test]
+fn the_command_line_of_settings_gives_the_same_settings() {
+    let flags = ["--listen-address=:8081", "--log-level=debug", "--ecs-ca-file=/ca.pem", "--concurrency", "3"];
+    let settings = parse_flags(&flags).unwrap();
+    assert_eq!(settings.listen_address, ([0, 0, 0, 0], 8081).into());
+    assert_eq!(settings.log_filter, "debug");
+    let flags: Vec<&str> = settings.command_line.split(' ').collect();
+    for flag in ["--log-filter=debug", "--concurrency=3", "--leader-elect=true", "--secret-poll-seconds=30"] {
+        assert!(flags.contains(&flag), "{flags:?}");
+    }
+    let again = parse_flags(&flags).unwrap();
+    assert_eq!(
+        Settings { command_line: settings.command_line.replace(":8081", "0.0.0.0:8081"), ..again },
+        Settings { command_line: settings.command_line.replace(":8081", "0.0.0.0:8081"), ..settings }
+    );
+}
+
+#[test]
+fn a_refusal_shows_the_usage_of_the_subcommand() {
+    for flags in [["--concurrency=0"], ["--no-such-flag"]] {
+        let message = refusal(&flags);
+        assert!(message.contains("ecs-password-reset controller"), "{message}");
+    }
+    let version = parse_flags(&["--version"]).unwrap_err().to_string();
+    assert!(version.contains(version::VERSION), "{version}");
+}
+
+#[test]
+fn a_wrong_address_is_refused_with_what_is_taken() {
+    for address in ["8081", "localhost:8081", ":x"] {
+        let message = refusal(&[&format!("--listen-address={address}")]);
+        assert!(message.contains("it must be an IP address and a port"), "{message}");
+    }
 }
 
 #[test]
@@ -170,12 +206,13 @@ fn a_misspelt_boolean_is_refused_instead_of_taken_for_true() {
     assert!(parse_flags(&["--allow-http-endpoints"]).unwrap().allow_http_endpoints);
 }
 
-/// The `controller` subcommand, without clap's own help flag.
+/// The flags of the `controller` subcommand, without clap's own.
 fn arguments() -> Vec<clap::Arg> {
     let mut command = Cli::command();
     command.build();
     let controller = command.find_subcommand("controller").unwrap();
-    controller.get_arguments().filter(|argument| argument.get_id() != "help").cloned().collect()
+    let own = |argument: &&clap::Arg| argument.get_id() != "help" && argument.get_id() != "version";
+    controller.get_arguments().filter(own).cloned().collect()
 }
 
 #[test]
@@ -235,6 +272,23 @@ fn environment_variables_are_read_and_flags_win() {
     assert_eq!(settings.concurrency, 7);
     assert!(settings.allow_http_endpoints);
     assert_eq!(settings.secret_poll, Duration::from_secs(2));
+}
+
+#[test]
+fn a_refused_variable_is_named() {
+    let Some(value) = std::env::var_os("ECS_PASSWORD_RESET_CONCURRENCY") else {
+        for value in ["0", "many"] {
+            let variables = [("ECS_PASSWORD_RESET_CONCURRENCY", value)];
+            in_a_process_with(&variables, "a_refused_variable_is_named");
+        }
+        return;
+    };
+    let message = refusal(&[]);
+    assert!(message.contains("ECS_PASSWORD_RESET_CONCURRENCY"), "{message}");
+    assert!(message.contains("the variable of --concurrency"), "{message}");
+    assert!(message.contains(&*value.to_string_lossy()), "{message}");
+    let typed = refusal(&[&format!("--concurrency={}", value.to_string_lossy())]);
+    assert!(!typed.contains("ECS_PASSWORD_RESET_CONCURRENCY"), "{typed}");
 }
 
 #[test]

@@ -167,7 +167,22 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "metrics",
         ],
     ),
-    ("run", &["admin", "api", "cloud", "cluster", "clock", "controllers", "ecs", "leader", "metrics", "settings"]),
+    (
+        "run",
+        &[
+            "admin",
+            "api",
+            "cloud",
+            "cluster",
+            "clock",
+            "controllers",
+            "ecs",
+            "leader",
+            "metrics",
+            "settings",
+            "version",
+        ],
+    ),
 ];
 
 fn dependencies_point_inward(sources: &[Source]) -> Complaints {

@@ -368,3 +368,78 @@ fn the_largest_objects_are_not_too_much_for_cel() {
         replaced => Some(replaced.unwrap()),
     });
 }
+
+#[test]
+fn slips_in_annotations_are_refused_where_they_are_made() {
+    const PREFIX: &str = "ecs.password-reset.dev/";
+    const KNOWN: &str = "which does not exist; the annotations are ecs.password-reset.dev/rerun-requested-at, ecs.password-reset.dev/retry-requested-at, ecs.password-reset.dev/resolve-unknown";
+    const FORM: &str = "to <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain";
+    let world = World::with([]);
+    let object = manifests::password_reset(NAMESPACE, "slips", json!({"instanceIDs": [INSTANCE], "suspend": true}));
+    let noted = |name: &str, key: &str, value: &str| {
+        let mut object = object.clone();
+        object["metadata"]["name"] = json!(name);
+        object["metadata"]["annotations"] = json!({(format!("{PREFIX}{key}")): value});
+        object
+    };
+    // It had a wrong key and a wrong value before the policy was there.
+    world.kubectl(&["delete", "validatingadmissionpolicybinding", "ecs-password-reset-requests"]);
+    let mut old = noted("old", "rerun", "now");
+    old["metadata"]["annotations"][format!("{PREFIX}resolve-unknown")] = json!("i-good0001");
+    old["metadata"]["finalizers"] = json!(["example.com/stay"]);
+    eventually("the policy is not in force", || world.try_apply(&old).ok());
+    world.install();
+    let probe = noted("probe", "rerun", "now").to_string();
+    let create = ["create", "--dry-run=server", "--filename=-"];
+    eventually("the policy is in force", || world.try_kubectl(&create, &probe).err());
+
+    for key in ["rerun", "rerun-requested", "retry-requested-At", "suspend", "resolve-unknowns"] {
+        let said = world.try_apply(&noted("slips", key, "now")).expect_err(key);
+        assert!(said.contains(&format!("must not set annotation {PREFIX}{key}, {KNOWN}")), "{said}");
+    }
+    let wrong = [
+        "",
+        "Repeat",
+        "Happened",
+        "i-good0001=Happened",
+        "i-good0001/1",
+        "i-good0001/1=happened",
+        "i-good0001/1=Restart",
+        "i-good0001/x=Happened",
+        "i-good0001/0=Happened",
+        "i-good0001/-1=Happened",
+        "good0001/1=Happened",
+        "i-good0001/1=Happened,i-good0002/1=Happened",
+        "i-good0001/1=Happened\ni-good0002/1=Happened",
+    ];
+    for value in wrong {
+        let said = world.try_apply(&noted("slips", "resolve-unknown", value)).expect_err(value);
+        assert!(said.contains(FORM), "{value}: {said}");
+    }
+    for value in ["i-good0001/1=Happened", "AY121018033933eae8689/12=RestartAgain", " i-good0001/1=Happened "] {
+        world.apply(&noted("slips", "resolve-unknown", value));
+    }
+    for key in ["rerun-requested-at", "retry-requested-at"] {
+        world.apply(&noted("slips", key, "whatever you like"));
+    }
+    // A prefix of others is theirs.
+    world.kubectl(&["annotate", "passwordreset", "slips", "--namespace", NAMESPACE, "example.com/rerun=now"]);
+
+    // What was there before is in nobody's way: it may stay, and it may go.
+    let on_old = |arguments: &[&str]| {
+        world.try_kubectl(
+            &[&arguments[..1], &["passwordreset", "old", "--namespace", NAMESPACE], &arguments[1..]].concat(),
+            "",
+        )
+    };
+    on_old(&["patch", "--type=merge", "--patch", r#"{"spec": {"runID": "2"}}"#]).unwrap();
+    on_old(&["annotate", &format!("{PREFIX}retry-requested-at=now")]).unwrap();
+    let said = on_old(&["annotate", "--overwrite", &format!("{PREFIX}rerun=later")]).unwrap_err();
+    assert!(said.contains(KNOWN), "{said}");
+    on_old(&["annotate", &format!("{PREFIX}resolve-unknown-")]).unwrap();
+    on_old(&["patch", "--subresource=status", "--type=merge", "--patch", r#"{"status": {"observedGeneration": 1}}"#])
+        .unwrap();
+    on_old(&["delete", "--wait=false"]).unwrap();
+    on_old(&["patch", "--type=merge", "--patch", r#"{"metadata": {"finalizers": null}}"#]).unwrap();
+    on_old(&["wait", "--for=delete", "--timeout=30s"]).unwrap();
+}

@@ -245,13 +245,18 @@ fn record_with_impossible_times_holds_up_one_instance() {
 fn huge_annotations_ask_for_what_small_ones_do() {
     let world = World::with([Instance::running("i-good000001", REGION)]);
     let mut object = manifests::password_reset(NAMESPACE, "huge", json!({"instanceIDs": ["i-good000001"]}));
+    let resolve = "ecs.password-reset.dev/resolve-unknown";
     object["metadata"]["annotations"] = json!({
         "ecs.password-reset.dev/rerun-requested-at": "1".repeat(80_000),
         "ecs.password-reset.dev/retry-requested-at": "\u{0}\u{202e}é".repeat(10_000),
-        "ecs.password-reset.dev/resolve-unknown": format!("{}/1=Happened", "i".repeat(80_000)),
+        resolve: format!("{}/1=Happened", "i".repeat(80_000)),
     });
     // Applied, kubectl would keep all of it in one more annotation.
-    world.try_kubectl(&["create", "--filename=-"], &object.to_string()).unwrap();
+    let create = |object: &Value| world.try_kubectl(&["create", "--filename=-"], &object.to_string());
+    let said = create(&object).unwrap_err();
+    assert!(said.contains("must set annotation ecs.password-reset.dev/resolve-unknown to"), "{said}");
+    object["metadata"]["annotations"].as_object_mut().unwrap().remove(resolve).unwrap();
+    create(&object).unwrap();
     world.assert_reset_and_restarted_once(&world.wait_for("huge", "Ready"), "i-good000001", PASSWORD);
     // A restart waits for the minute of the last one to pass.
     world.advance(60);

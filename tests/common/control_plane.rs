@@ -154,6 +154,20 @@ impl Kubectl {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
+    /// Runs a line of a shell, with this `kubectl` and its kubeconfig. An error holds what it said on standard error.
+    pub fn paste(&self, line: &str) -> Result<String, String> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let output = Command::new("bash")
+            .args(["-e", "-o", "pipefail", "-c", line])
+            .env("PATH", format!("{}:{path}", self.program.parent().unwrap().display()))
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECACHEDIR", &self.cache)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
     /// Writes a kubeconfig for the same API server that signs in with `token`.
     pub fn write_kubeconfig(&self, path: &Path, token: &str) {
         let config = self.run(&["config", "view", "--raw", "--output=json"], "").unwrap();

@@ -18,7 +18,7 @@ mod proof;
 mod wait;
 mod world;
 
-pub use controller::Controller;
+pub use controller::{Controller, Launch};
 pub use ecs_simulator::{AccessKey, Config, Effect, Fault, Instance, Outcome, Rule, Status};
 pub use manifests::{ACCOUNT, NAMESPACE, PASSWORD, REGION, SECRET, SYSTEM_NAMESPACE};
 pub use wait::{eventually, timed, timed_within};

@@ -175,6 +175,11 @@ impl World {
         self.control_plane.kubectl().run(arguments, input)
     }
 
+    /// Runs a line of a shell as a cluster admin would who pastes it, with `kubectl` on the PATH. An error holds what it said.
+    pub fn paste(&self, line: &str) -> Result<String, String> {
+        self.control_plane.kubectl().paste(line)
+    }
+
     /// `kubectl apply` of one object; returns what it printed, such as `… created`.
     pub fn apply(&self, object: &Value) -> String {
         self.try_apply(object).unwrap_or_else(|error| panic!("kubectl apply: {error}"))

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
 
+mod advice;
 #[path = "../common/mod.rs"]
 mod common;
 mod credentials;
@@ -10,6 +11,7 @@ mod faults;
 mod fleet;
 mod leader;
 mod limits;
+mod logs;
 mod released;
 mod rerun;
 mod reset;

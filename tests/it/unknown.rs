@@ -1,7 +1,9 @@
 //! What becomes of a restart whose outcome nobody knows: requested again where that is proven to be safe, else left to a
 //! person, whose word counts once.
 
-use crate::common::{Fault, Instance, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, row};
+use crate::common::{
+    Fault, Instance, NAMESPACE, PASSWORD, REGION, Rule, SYSTEM_NAMESPACE, World, condition, eventually, row,
+};
 use serde_json::{Value, json};
 
 const ID: &str = "i-running1";
@@ -26,6 +28,11 @@ fn unknown() -> World {
     lose_the_restart(&world, "web", ID);
     let status = world.wait_for("web", "Stalled");
     assert_eq!(condition(&status, "Ready")["reason"], "OutcomeUnknown");
+    let log = world.log();
+    let failed = log.lines().filter(|line| line.contains(r#""msg":"the claim has failed""#));
+    let failed: Vec<&str> = failed.filter(|line| line.contains(r#""phase":"Unknown""#)).collect();
+    assert_eq!(failed.len(), 1, "{log}");
+    assert!(failed[0].starts_with(r#"{"level":"warn""#) && failed[0].contains(r#""name":"web""#), "{failed:?}");
     assert_eq!((world.calls("RebootInstance", ID), world.reboots(ID)), (1, 0));
     world
 }
@@ -64,7 +71,10 @@ fn region_with_fixed_start_times_is_known_by_first_restart() {
 #[test]
 fn a_person_can_say_that_it_happened() {
     let world = unknown();
-    world.annotate("web", RESOLVE, Some("i-running1/1=Happened"));
+    // As the row's message advises, pasted.
+    let message = row(&world.status("web"), ID)["message"].as_str().unwrap().to_owned();
+    let (_, command) = message.split_once("record the outcome: ").unwrap_or_else(|| panic!("{message}"));
+    world.paste(command.split(" (or ").next().unwrap()).unwrap();
     let status = world.wait_for("web", "Ready");
     assert_eq!(
         (&row(&status, ID)["state"], &row(&status, ID)["reason"]),
@@ -113,17 +123,18 @@ fn a_person_can_have_it_restarted_again_and_that_counts_once() {
 #[test]
 fn a_word_that_does_not_fit_decides_nothing_and_is_told() {
     let world = unknown();
-    for (word, told) in [
-        ("i-running1/1=Perhaps", "must be <instanceID>/<claim>=Happened"),
-        ("i-running1/7=Happened", "counts only for a claim that is Unknown"),
-    ] {
-        world.annotate("web", RESOLVE, Some(word));
-        eventually("it is told", || {
-            let status = world.status("web");
-            condition(&status, "Ready")["message"].as_str()?.contains(told).then_some(())
-        });
-        assert_eq!(row(&world.status("web"), ID)["state"], "Unknown");
-    }
+    let change = format!("ecs.password-reset.dev/{RESOLVE}=i-running1/1=Perhaps");
+    let annotate = ["annotate", "passwordreset", "web", "--namespace", NAMESPACE, &change];
+    let said = world.try_kubectl(&annotate, "").unwrap_err();
+    assert!(said.contains("to <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain"), "{said}");
+
+    world.annotate("web", RESOLVE, Some("i-running1/7=Happened"));
+    eventually("it is told", || {
+        let status = world.status("web");
+        let told = "counts only for a claim that is Unknown";
+        condition(&status, "Ready")["message"].as_str()?.contains(told).then_some(())
+    });
+    assert_eq!(row(&world.status("web"), ID)["state"], "Unknown");
     assert_eq!((world.calls("RebootInstance", ID), world.modifies(ID)), (1, 1));
 }
 

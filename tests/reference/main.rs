@@ -1,5 +1,5 @@
 //! The generated files are what their sources say: the reference pages in docs/reference (fields of the CRDs, flags and
-//! variables, metrics, rights, chart values) and deploy/argocd/argocd-cm.yaml.
+//! variables, log messages, metrics, rights, chart values) and deploy/argocd/argocd-cm.yaml.
 //!
 //! `make reference` writes them (REFERENCE=write), `make check` compares. Nothing here describes anything: what a
 //! page says stands in the CRD, in `--help`, in a metric's help or in a manifest.
@@ -9,6 +9,7 @@
 mod argocd;
 mod fields;
 mod flags;
+mod logs;
 mod metrics;
 mod rights;
 mod values;
@@ -27,6 +28,7 @@ fn all() -> Vec<Generated> {
         ("docs/reference/reset-record.md", fields::page("resetrecords")),
         ("docs/reference/flags.md", flags::page()),
         ("docs/reference/metrics.md", metrics::page()),
+        ("docs/reference/logs.md", logs::page()),
         ("docs/reference/rights.md", rights::page()),
         ("deploy/argocd/argocd-cm.yaml", argocd::config_map()),
     ];

@@ -7,9 +7,9 @@ use crate::attempt::{Attempt, Layer, No, annotate, attempt, create, patch, respe
 use crate::common::{NAMESPACE, SECRET, manifests};
 use crate::people::{INSTANCE, PREY, SHOP, Who};
 
-const NO_SECRET: No = No::AtTheDoor("must come from somebody who may get Secret root-password in namespace prod");
-const NO_USE: No = No::AtTheDoor("must come from somebody who may use ECSAccount default");
-const NO_USE_OF_OTHER: No = No::AtTheDoor("must come from somebody who may use ECSAccount other");
+const NO_SECRET: No = No::AtTheDoor("must come from a user who may get Secret root-password in namespace prod");
+const NO_USE: No = No::AtTheDoor("must come from a user who may use ECSAccount default");
+const NO_USE_OF_OTHER: No = No::AtTheDoor("must come from a user who may use ECSAccount other");
 const NOT_IN_SHOP: No = No::Condition("NamespaceNotAllowed", "does not allow namespace shop");
 
 pub fn attempts() -> Vec<Attempt> {
@@ -48,7 +48,11 @@ fn work(threat: &str, who: Who, no: No) -> Vec<Attempt> {
         one(id("T2.10", "T4.10"), "the brake, and a rerun", patch(NAMESPACE, "passwordreset", "web", &brake_and_rerun)),
         one(id("T2.11", "T4.11"), "a rerun", annotate("rerun-requested-at", "2026-01-01T00:00:00Z")),
         one(id("T2.12", "T4.12"), "a retry", annotate("retry-requested-at", "2026-01-01T00:00:00Z")),
-        one(id("T2.13", "T4.13"), "a decision about an unknown outcome", annotate("resolve-unknown", "Repeat")),
+        one(
+            id("T2.13", "T4.13"),
+            "a decision about an unknown outcome",
+            annotate("resolve-unknown", "i-honest00001/1=Happened"),
+        ),
         one(
             id("T2.14", "T4.14"),
             "a replacement",
@@ -68,7 +72,7 @@ fn work(threat: &str, who: Who, no: No) -> Vec<Attempt> {
 /// T2, the rest.
 fn secrets() -> Vec<Attempt> {
     let other = json!({"passwordSecretRef": {"name": "prod-db"}});
-    let no = No::AtTheDoor("must come from somebody who may get Secret prod-db");
+    let no = No::AtTheDoor("must come from a user who may get Secret prod-db");
     let step = respec("web", &json!({"passwordSecretRef": {"name": "prod-db"}}));
     vec![
         create("T2.16", Who::Ned, NAMESPACE, "a Secret that may not be there", other, Layer::Policy, no),
@@ -190,7 +194,7 @@ fn not_served() -> Vec<Attempt> {
         refused("T4.29", "another instance", json!({"instanceIDs": [PREY]})),
         annotate("T4.30", "a rerun", "rerun-requested-at", "2026-01-01T00:00:00Z"),
         annotate("T4.31", "a retry", "retry-requested-at", "2026-01-01T00:00:00Z"),
-        annotate("T4.32", "a decision about an unknown outcome", "resolve-unknown", "Repeat"),
+        annotate("T4.32", "a decision about an unknown outcome", "resolve-unknown", "i-nowhere00001/1=Happened"),
         edit("T4.33", "a replacement", "refused", send(&["replace", "--filename=-"], &again("3"))),
         edit("T4.34", "a server-side apply", "refused", send(&apply, &again("4"))),
     ]

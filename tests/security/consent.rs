@@ -8,8 +8,8 @@ use crate::common::{NAMESPACE, manifests};
 use crate::people::{BLIND, BUSY, GITOPS, OURS, PREY, SHARED, SHOP, THEIRS, Who};
 use crate::settle::{BARE, FAR, FAR_REGION, HIDDEN, NEAR};
 
-const NO_USE: No = No::AtTheDoor("must come from somebody who may use ECSAccount shared");
-const NO_SECRET: No = No::AtTheDoor("must come from somebody who may get Secret root-password in namespace prod");
+const NO_USE: No = No::AtTheDoor("must come from a user who may use ECSAccount shared");
+const NO_SECRET: No = No::AtTheDoor("must come from a user who may get Secret root-password in namespace prod");
 const FORBIDDEN: No = No::AtTheDoor("is forbidden: User");
 const MUST: No = No::AtTheDoor("must be an ECS instance ID");
 const NOT_IN_GITOPS: No = No::Condition("NamespaceNotAllowed", "does not allow namespace gitops");

@@ -12,6 +12,7 @@ mod authority;
 #[path = "../common/mod.rs"]
 mod common;
 mod consent;
+mod granted;
 mod ledger;
 mod missing;
 mod people;

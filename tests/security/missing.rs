@@ -85,7 +85,7 @@ fn whoever_may_edit_a_reset_may_pull_the_brake() {
         patch(json!({"suspend": true})).unwrap();
         town.as_user(who, &["label", "--overwrite", "passwordreset", "web", "a=b", "-n", NAMESPACE], "").unwrap();
         let error = patch(json!({"suspend": false})).unwrap_err();
-        assert!(error.contains("must come from somebody who may"), "{error}");
+        assert!(error.contains("must come from a user who may"), "{error}");
         let free = json!({"spec": {"suspend": false}}).to_string();
         town.world.kubectl(&["patch", "passwordreset", "web", "--type=merge", "--patch", &free, "-n", NAMESPACE]);
     }

@@ -48,7 +48,11 @@ pub(super) async fn principal<T: Transport>(
     let principal = match (check.renew(current, now).await, current) {
         (Ok(principal), _) => principal,
         (Err(Failure { hold, withdraws: false }), Some(current)) => {
-            tracing::warn!(account = name, error = hold.message, "looking at the account failed; it goes on as it was");
+            if current.failure.is_none() {
+                tracing::warn!(error = hold.message, "the credentials could not be checked; the last ones stay in use");
+            } else {
+                tracing::debug!(error = hold.message, "the credentials could not be checked again");
+            }
             Identity { failure: Some(hold.message), ..current.clone() }
         }
         (Err(Failure { hold, .. }), _) => return Err(hold),

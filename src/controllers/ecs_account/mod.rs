@@ -37,7 +37,7 @@ const AFTER_REFRESH: Duration = Duration::from_secs(5);
 
 /// One pass over an account.
 pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, waker: Waker, name: String) -> Action {
-    let subject = Subject { controller: "ecs_account", kind: KIND, namespace: "", name: &name };
+    let subject = Subject { controller: "ecs_account", kind: KIND, namespace: None, name: Some(&name), record: None };
     pass::run(&context, subject, check(&context, &waker, &name)).await
 }
 
@@ -57,6 +57,7 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
         }
         Err(ClusterError::Unreadable { why, generation, .. }) => {
             forget(context, waker, name);
+            tracing::warn!(error = why, "the object cannot be read");
             let conditions = unreadable::conditions(&why, generation, context.clock.now());
             context.metrics.set_object(KIND, name, ready(&conditions), BTreeMap::new());
             let patch = unreadable::status_patch(&conditions, generation);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
 use super::KIND;
@@ -47,7 +47,31 @@ pub(super) async fn write<T>(
         return Ok(());
     }
     account.status = Some(status);
-    context.cluster.write_ecs_account_status(&account).await.map(|_| ())
+    let written = context.cluster.write_ecs_account_status(&account).await?;
+    let after = written.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    if conditions::ready(&before.conditions) != conditions::ready(after) {
+        tell(context, &written, conditions::ready(&before.conditions)).await;
+    }
+    Ok(())
+}
+
+/// One line in the log and one event for a change of Ready: who watches neither objects nor metrics learns by these that an account
+/// does not work.
+async fn tell<T>(context: &Context<T>, account: &ECSAccount, (was, because): (&str, &str)) {
+    let conditions = account.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let Some(Condition { status, reason, message, .. }) = conditions::find(conditions, conditions::READY) else {
+        return;
+    };
+    let kind = if status == "True" {
+        tracing::info!(ready = status, reason, detail = message, was, because, "Ready has changed");
+        "Normal"
+    } else {
+        tracing::warn!(ready = status, reason, detail = message, was, because, "Ready has changed");
+        "Warning"
+    };
+    if let Err(error) = context.cluster.publish(account, kind, reason, message).await {
+        tracing::warn!(%error, reason, "an event was lost");
+    }
 }
 
 /// The conditions of an account with a hold; without one, `failure` is why the last renewal of its credentials failed.

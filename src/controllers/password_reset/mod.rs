@@ -48,7 +48,13 @@ const TTL_GRACE: Duration = Duration::from_mins(1);
 
 /// One pass over an object.
 pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String, name: String) -> Action {
-    let subject = Subject { controller: "password_reset", kind: KIND, namespace: &namespace, name: &name };
+    let subject = Subject {
+        controller: "password_reset",
+        kind: KIND,
+        namespace: Some(&namespace),
+        name: Some(&name),
+        record: None,
+    };
     let pass = async {
         let ended = reconcile_once(&context, &namespace, &name).await;
         if ended.as_ref().is_err_and(ClusterError::shows_another_version) {
@@ -93,6 +99,7 @@ async fn reconcile_once<T: Transport>(
             return Ok(Action::await_change());
         }
         Err(ClusterError::Unreadable { why, generation, .. }) => {
+            tracing::warn!(error = why, "the object cannot be read");
             let conditions = unreadable::conditions(&why, generation, context.clock.now());
             context.metrics.set_object(KIND, &key(namespace, name), ready(&conditions), BTreeMap::new());
             let patch = unreadable::status_patch(&conditions, generation);

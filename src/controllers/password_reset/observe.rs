@@ -84,9 +84,16 @@ impl OwnedTarget {
 /// slots would stay taken.
 async fn read_doubted<T>(context: &Context<T>) {
     for name in context.ledger.doubted() {
+        let known = context.ledger.get(&name);
+        let owner = known.as_ref().map(|record| &record.spec.owner);
         match reset_record::read_again(context, &name).await {
             Ok(()) if context.ledger.get(&name).is_none() => {
-                tracing::warn!(record = name, "the record was deleted; what was done to its instance is forgotten");
+                tracing::warn!(
+                    record = name,
+                    namespace = owner.map(|owner| owner.namespace.as_str()),
+                    name = owner.map(|owner| owner.name.as_str()),
+                    "the record was deleted; what was done to its instance is forgotten"
+                );
             }
             Ok(()) => {}
             // It stays in doubt, and the next pass asks again.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::observe::Observed;
 use super::{KIND, key};
 use crate::api::conditions;
-use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
+use crate::api::password_reset::{Counts, PasswordReset, PasswordResetStatus, Run};
 use crate::clock;
 use crate::cluster::ClusterError;
 use crate::controllers::Context;
@@ -67,11 +68,56 @@ pub(super) async fn write_now<T>(
 
 async fn publish<T>(context: &Context<T>, before: &PasswordResetStatus, written: &PasswordReset) {
     let Some(after) = &written.status else { return };
+    log_run(written, before.run.as_ref(), after);
+    log_ready(&before.conditions, &after.conditions);
     for event in events::between(before, after) {
         let published = context.cluster.publish(written, event.kind, event.reason.as_str(), &event.note).await;
         if let Err(error) = published {
             tracing::warn!(%error, reason = %event.reason, "an event was lost");
         }
+    }
+}
+
+/// One line for a change of Ready: a warning where a person is asked, and where something in the way is retried.
+fn log_ready(before: &[Condition], after: &[Condition]) {
+    let (was, because) = conditions::ready(before);
+    if (was, because) == conditions::ready(after) {
+        return;
+    }
+    let Some(Condition { status, reason, message, .. }) = conditions::find(after, conditions::READY) else { return };
+    if status == "False" || conditions::is_retried(after) {
+        tracing::warn!(ready = status, reason, detail = message, was, because, "Ready has changed");
+    } else {
+        tracing::info!(ready = status, reason, detail = message, was, because, "Ready has changed");
+    }
+}
+
+/// One line for the beginning of a run and one for its end.
+fn log_run(object: &PasswordReset, before: Option<&Run>, after: &PasswordResetStatus) {
+    let Some(run) = &after.run else { return };
+    let (number, trigger, run_id) = (run.number, run.trigger, object.spec.run_id.as_deref());
+    let known = before.filter(|before| before.number == number);
+    if known.is_none() {
+        let instances = after.instances.len();
+        tracing::info!(run = number, ?trigger, runID = run_id, instances, "a run has begun");
+    }
+    if let Some(end) = &run.completion_time
+        && known.is_none_or(|known| known.completion_time.is_none())
+    {
+        let seconds = end.0.duration_since(run.start_time.0).as_secs();
+        let Counts { in_effect, effective_at_next_start, superseded, failed, unknown, .. } =
+            after.counts.unwrap_or_default();
+        tracing::info!(
+            run = number,
+            runID = run_id,
+            seconds,
+            inEffect = in_effect,
+            effectiveAtNextStart = effective_at_next_start,
+            superseded,
+            failed,
+            unknown,
+            "a run has ended"
+        );
     }
 }
 

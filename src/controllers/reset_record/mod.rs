@@ -44,11 +44,14 @@ const AFTER_WRITE: Duration = Duration::from_secs(5);
 
 /// One pass over a record.
 pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Context<T>>, name: String) -> Action {
+    let known = context.ledger.get(&name);
+    let owner = known.as_ref().map(|record| &record.spec.owner);
     let subject = Subject {
         controller: "reset_record",
         kind: "ResetRecord",
-        namespace: &context.settings.namespace,
-        name: &name,
+        namespace: owner.map(|owner| owner.namespace.as_str()),
+        name: owner.map(|owner| owner.name.as_str()),
+        record: Some(&name),
     };
     let pass = async {
         let ended = reconcile_once(&context, &name).await;
@@ -99,7 +102,7 @@ async fn reconcile_once<T: Transport>(context: &Context<T>, name: &str) -> Resul
     }
     // Its owner's row says so too. A repair changes the record, and the watch wakes.
     if let Some(problem) = context.ledger.record_problem(name) {
-        tracing::warn!(?problem, "the record is unusable, and ignored until a cluster admin repairs it");
+        tracing::warn!(?problem, "the record cannot be used until a cluster admin repairs it");
         return Ok(Action::await_change());
     }
     let Some(record) = context.ledger.get(name) else {

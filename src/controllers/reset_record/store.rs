@@ -1,8 +1,6 @@
 //! The record step: every write of a record after its claim, and the proof that an attempt was stored before it is sent.
 
-use kube::ResourceExt;
-
-use crate::api::reset_record::{Attempt, ResetRecord, ResetRecordStatus};
+use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordStatus};
 use crate::cluster::ClusterError;
 use crate::controllers::Context;
 use crate::decide::ProtocolBounds;
@@ -82,14 +80,11 @@ fn log(record: &ResetRecord, status: &ResetRecordStatus) {
     if record.phase() == status.phase {
         return;
     }
-    let row = status.row.as_ref();
-    tracing::info!(
-        record = record.name_any(),
-        instanceID = record.spec.instance_id,
-        claim = record.spec.claim,
-        phase = ?status.phase,
-        reason = row.map_or("", |row| row.reason.as_str()),
-        "{}",
-        row.map_or("the claim was given back", |row| row.message.as_str())
-    );
+    let (instance_id, claim, phase) = (&record.spec.instance_id, record.spec.claim, status.phase);
+    let (reason, detail) = status.row.as_ref().map_or(("", ""), |row| (&row.reason, &row.message));
+    if matches!(phase, Phase::Unknown | Phase::Failed) {
+        tracing::warn!(instanceID = instance_id, claim, ?phase, reason, detail, "the claim has failed");
+    } else {
+        tracing::info!(instanceID = instance_id, claim, ?phase, reason, detail, "the claim has a new phase");
+    }
 }
