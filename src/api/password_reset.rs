@@ -179,23 +179,25 @@ struct InstanceID(
 )]
 pub struct Selector {
     /// The tags that an instance must have, all of them with these values, 1 to 20, for example `{app: web}`. Whoever may tag
-    /// instances decides what this selects.
+    /// instances decides what this selects. Absent = any tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minProperties" = 1, "maxProperties" = 20, "x-kubernetes-map-type" = "atomic"))]
     pub tags: Option<BTreeMap<String, TagValue>>,
 
-    /// The names that an instance may have, 1 to 10, of which one must match; `*` stands for any characters. Example: `["web-*"]`.
+    /// The names that an instance may have, 1 to 10, of which one must match; `*` stands for any characters. Absent = any
+    /// name. Example: `["web-*"]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 10), with = "Vec<NamePattern>")]
     pub names: Option<Vec<String>>,
 
     /// The resource group of the instances, for example `rg-acfmwp7rgotwwaa`. ECS cannot be asked for the default group.
+    /// Absent = any group.
     #[serde(rename = "resourceGroupID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^rg-[a-z0-9]+$')").message("must be the id of a resource group such as 'rg-acfmwp7rgotwwaa'"))]
     pub resource_group_id: Option<String>,
 
-    /// Instances that are left alone whatever matches, 1 to 100 ids.
+    /// Instances that are left alone whatever matches, 1 to 100 ids. Absent = none.
     #[serde(rename = "excludeInstanceIDs", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100), with = "Vec<InstanceID>")]
     pub exclude_instance_ids: Option<Vec<String>>,

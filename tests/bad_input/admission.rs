@@ -110,7 +110,7 @@ fn bad_resets() -> Vec<Case> {
         ),
         in_reset("instanceIDs", json!([]), &["spec.instanceIDs", "should have at least 1 items"]),
         in_reset("instanceIDs", json!(ids(101)), &["spec.instanceIDs", "must have at most 100 items"]),
-        case(without(reset(), "instanceIDs"), &["spec.instanceIDs", "Required value"]),
+        case(without(reset(), "instanceIDs"), &["must hold exactly one of `instanceIDs` and `selector`"]),
         in_reset("instanceIDs", json!(INSTANCE), &["spec.instanceIDs", "must be of type array"]),
         case(without(reset(), "passwordSecretRef"), &["spec.passwordSecretRef", "Required value"]),
         in_reset("passwordSecretRef.name", json!("Root-Password"), &["spec.passwordSecretRef.name", SECRET_NAME]),
@@ -163,6 +163,139 @@ fn bad_resets() -> Vec<Case> {
         in_reset("password", json!("Blue-Kettle-7"), &["unknown field \"spec.password\""]),
         case(without_spec(), &["spec: Required value"]),
     ]
+}
+
+/// A `PasswordReset` with a selector in place of its list.
+fn selecting(selector: Value) -> Value {
+    with(without(reset(), "instanceIDs"), "selector", selector)
+}
+
+/// A selector with one thing wrong.
+fn in_selector(field: &str, value: Value, says: &'static [&'static str]) -> Case {
+    let mut selector = json!({"tags": {"app": "web"}, "maxTargets": 10});
+    selector[field] = value;
+    case(selecting(selector), says)
+}
+
+/// A window with one thing wrong.
+fn in_window(field: &str, value: Value, says: &'static [&'static str]) -> Case {
+    let mut window = json!({"schedule": "0 2 * * 6", "duration": "3h", "timeZone": "Asia/Shanghai"});
+    window[field] = value;
+    in_reset("windows", json!([window]), says)
+}
+
+fn bad_selectors() -> Vec<Case> {
+    const ONE_OF: &str = "must hold exactly one of `instanceIDs` and `selector`";
+    const SOME: &str = "must hold at least one of `tags`, `names` and `resourceGroupID`";
+    const NOT_ALL: &str = "must hold more than '*': to select every instance, use a tag";
+    const GROUP: &str = "must be the id of a resource group such as 'rg-acfmwp7rgotwwaa'";
+    let many = |count: usize| json!((0..count).map(|n| format!("web-{n}")).collect::<Vec<_>>());
+    let tags: serde_json::Map<String, Value> = (0..21).map(|n| (format!("t{n}"), json!(""))).collect();
+    vec![
+        case(with(reset(), "selector", json!({"tags": {"app": "web"}, "maxTargets": 10})), &["spec", ONE_OF]),
+        case(selecting(json!({"maxTargets": 10})), &["spec.selector", SOME]),
+        case(selecting(json!({})), &["spec.selector.maxTargets", "Required value"]),
+        case(selecting(json!({"tags": {"app": "web"}})), &["spec.selector.maxTargets", "Required value"]),
+        case(selecting(json!("app=web")), &["spec.selector", "must be of type object"]),
+        in_selector("maxTargets", json!(0), &["spec.selector.maxTargets", "greater than or equal to 1"]),
+        in_selector("maxTargets", json!(101), &["spec.selector.maxTargets", "less than or equal to 100"]),
+        in_selector("maxTargets", json!("10"), &["spec.selector.maxTargets", "must be of type integer"]),
+        in_selector("tags", json!({}), &["spec.selector.tags", "should have at least 1 properties"]),
+        in_selector("tags", json!(tags), &["spec.selector.tags", "must have at most 20 items"]),
+        in_selector("tags", json!({"app": "x".repeat(129)}), &["spec.selector.tags.app", "may not be more than 128"]),
+        in_selector("tags", json!({"app": 1}), &["spec.selector.tags.app", "must be of type string"]),
+        in_selector("tags", json!(["app"]), &["spec.selector.tags", "must be of type object"]),
+        in_selector("names", json!([]), &["spec.selector.names", "should have at least 1 items"]),
+        in_selector("names", many(11), &["spec.selector.names", "must have at most 10 items"]),
+        in_selector("names", json!(["*"]), &["spec.selector.names[0]", NOT_ALL]),
+        in_selector("names", json!(["web-*", "**"]), &["spec.selector.names[1]", NOT_ALL]),
+        in_selector("names", json!([""]), &["spec.selector.names[0]", "should be at least 1 chars long"]),
+        in_selector("names", json!(["x".repeat(129)]), &["spec.selector.names[0]", "may not be more than 128"]),
+        in_selector("names", json!("web-*"), &["spec.selector.names", "must be of type array"]),
+        in_selector("resourceGroupID", json!("default"), &["spec.selector.resourceGroupID", GROUP]),
+        in_selector("resourceGroupID", json!("RG-1"), &["spec.selector.resourceGroupID", GROUP]),
+        in_selector("resourceGroupID", json!(""), &["spec.selector.resourceGroupID", GROUP]),
+        in_selector(
+            "excludeInstanceIDs",
+            json!([]),
+            &["spec.selector.excludeInstanceIDs", "should have at least 1 items"],
+        ),
+        in_selector(
+            "excludeInstanceIDs",
+            json!(["web-1"]),
+            &["spec.selector.excludeInstanceIDs[0]", "must be an ECS instance ID"],
+        ),
+        in_selector(
+            "excludeInstanceIDs",
+            json!(ids(101)),
+            &["spec.selector.excludeInstanceIDs", "must have at most 100 items"],
+        ),
+        in_selector("resourceGroupId", json!("rg-1"), &["unknown field \"spec.selector.resourceGroupId\""]),
+        in_selector("matchLabels", json!({"app": "web"}), &["unknown field \"spec.selector.matchLabels\""]),
+    ]
+}
+
+fn bad_times() -> Vec<Case> {
+    const SCHEDULE: &str =
+        "must be five fields as in cron, such as '0 2 * * 6': minute, hour, day of the month, month, day of the week";
+    const DURATION: &str = "must be hours and minutes from '15m' to '24h', such as '3h' or '1h30m'";
+    const ZONE: &str = "must be the name of an IANA time zone such as 'Asia/Shanghai'";
+    let window = json!({"schedule": "0 2 * * 6", "duration": "3h", "timeZone": "UTC"});
+    let schedules = [
+        "0 2 * *",
+        "0 2 * * 6 *",
+        "@daily",
+        "0 2 * * 6 ",
+        " 0 2 * * 6",
+        "0  2 * * 6",
+        "0 2 L * *",
+        "0 2 * * 5#3",
+        "0 2 15W * *",
+        "H 2 * * *",
+        "0 2 ? * 6",
+        "",
+        "0 2 * * sunday",
+        "x",
+    ];
+    let durations = ["14m", "25h", "24h1m", "3d", "90", "1.5h", "-3h", "3 h", "", "30m1h", "PT3H"];
+    let zones = ["", "Asia Shanghai", "+08:00", "UTC+8:00", "../UTC", "Asia//Shanghai", "Asia/"];
+    let mut cases = vec![
+        in_reset("windows", json!([]), &["spec.windows", "should have at least 1 items"]),
+        in_reset("windows", json!(vec![window; 11]), &["spec.windows", "must have at most 10 items"]),
+        in_reset("windows", json!("0 2 * * 6"), &["spec.windows", "must be of type array"]),
+        in_reset(
+            "windows",
+            json!([{"schedule": "0 2 * * 6", "duration": "3h"}]),
+            &["spec.windows[0].timeZone", "Required value"],
+        ),
+        in_reset(
+            "windows",
+            json!([{"duration": "3h", "timeZone": "UTC"}]),
+            &["spec.windows[0].schedule", "Required value"],
+        ),
+        in_reset(
+            "windows",
+            json!([{"schedule": "0 2 * * 6", "timeZone": "UTC"}]),
+            &["spec.windows[0].duration", "Required value"],
+        ),
+        in_window("timezone", json!("UTC"), &["unknown field \"spec.windows[0].timezone\""]),
+        in_window("duration", json!(3), &["spec.windows[0].duration", "must be of type string"]),
+        in_reset("notBefore", json!("tomorrow"), &["spec.notBefore", "date-time"]),
+        in_reset("notBefore", json!("2026-11-28"), &["spec.notBefore", "date-time"]),
+        in_reset("notAfter", json!("2026-11-28 18:00:00"), &["spec.notAfter", "date-time"]),
+        in_reset("notAfter", json!(1_800_000_000), &["spec.notAfter", "must be of type date-time"]),
+        case(
+            with(with(reset(), "notBefore", json!("2026-12-01T00:00:00Z")), "notAfter", json!("2026-12-01T00:00:00Z")),
+            &["must have `notBefore` earlier than `notAfter`"],
+        ),
+        in_reset("mode", json!("plan"), &["spec.mode", "Unsupported value", "\"Apply\", \"Plan\""]),
+        in_reset("mode", json!("DryRun"), &["spec.mode", "Unsupported value"]),
+        in_account("suspend", json!("yes"), &["spec.suspend", "must be of type boolean"]),
+    ];
+    cases.extend(schedules.map(|wrong| in_window("schedule", json!(wrong), &["spec.windows[0].schedule", SCHEDULE])));
+    cases.extend(durations.map(|wrong| in_window("duration", json!(wrong), &["spec.windows[0].duration", DURATION])));
+    cases.extend(zones.map(|wrong| in_window("timeZone", json!(wrong), &["spec.windows[0].timeZone", ZONE])));
+    cases
 }
 
 fn bad_accounts() -> Vec<Case> {
@@ -282,6 +415,8 @@ fn invalid_values_are_refused_with_field_and_rule() {
     let world = World::with([Instance::running(INSTANCE, REGION)]);
     refuse_all(&world, &bad_resets());
     refuse_all(&world, &bad_accounts());
+    refuse_all(&world, &bad_selectors());
+    refuse_all(&world, &bad_times());
     world.assert_untouched(INSTANCE);
 
     // Each case is one change away from what is taken: it was refused for that change.

@@ -74,6 +74,7 @@ const MEANINGS: &[(&str, &str)] = &[
         "the account's rules keep an instance from the object",
         "for the account's owner: `why` says which; the tenant is told only that it is not found or not allowed",
     ),
+    ("looked up the selector", "`matched` instances may be reset; they are in `status.targets` before the first claim"),
     ("claimed the instance", "a record holds the claim; the password is sent next"),
     ("the claim was not made; looking again", "another write was quicker, or the API server did not answer"),
     ("the claim was refused", "see `reason` and `error`"),
