@@ -141,6 +141,8 @@ reasons! {
     // One instance, before its claim.
     /// Every slot of `maxUnavailable` is taken.
     WaitingForSlot: [Waits];
+    /// Every slot of the account's `maxUnavailable` is taken.
+    WaitingForAccountSlot: [Waits];
     /// An instance that was restarted has not been Running for `minReadySeconds` yet.
     WaitingForMinReady: [Waits];
     /// Every slot is held by an instance that does not come back by itself, and the others wait for a person.

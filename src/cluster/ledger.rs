@@ -321,6 +321,15 @@ impl Ledger {
         restarts.get(restarts.len() / 2).copied()
     }
 
+    /// An account's records on which something is left to do, in whatever region.
+    #[must_use]
+    pub fn open_records(&self, account_name: &str) -> Vec<Arc<ResetRecord>> {
+        let known = self.lock();
+        let there = known.index.by_place.iter().filter(|((account, _), _)| account == account_name);
+        let names = there.flat_map(|(_, there)| there.open.iter());
+        names.filter_map(|name| known.newest(name).cloned()).collect()
+    }
+
     /// The names of an account's records on which something is left to do.
     #[must_use]
     pub fn open_of_account(&self, account_name: &str) -> Vec<String> {

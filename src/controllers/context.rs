@@ -73,7 +73,10 @@ pub struct Context<T> {
     pub denials: PerObject<password_reset::LoggedDenials>,
     /// The rate limiter's permit that a claim has taken, with the attempt that it stored, by the record.
     pub claim_rate_permits: PerObject<(String, RatePermit)>,
-    /// Held from counting the slots of a restart until it is stored: two of one owner must not count past each other.
+    /// Which objects wait for a slot of their account.
+    pub turns: super::turns::Turns,
+    /// Held from counting slots until the restart, or the claim that takes one of its account's, is stored: two must not count past each
+    /// other.
     pub storing_restart: tokio::sync::Mutex<()>,
     /// Since when the owner of each record's claim is missed, as far as this process has looked.
     pub owner_missed_since: PerObject<jiff::Timestamp>,

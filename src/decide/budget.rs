@@ -1,4 +1,4 @@
-//! Who holds a slot of an owner's `maxUnavailable`.
+//! Who holds a slot: of an owner's `maxUnavailable`, and of its account's.
 //!
 //! Every claim holds one until the record has ended, is drained and, after a restart request, the instance was Running for
 //! `minReadySeconds`, ended Stopped, or was taken off its owner's list. Slots are refilled one by one as they free up, never in
@@ -124,6 +124,66 @@ pub fn others_away(records: &[impl Borrow<ResetRecord>], record: &ResetRecord, n
             && other.status.as_ref().is_some_and(|status| may_be_away(status, now))
     });
     u32::try_from(away.count()).unwrap_or(u32::MAX)
+}
+
+/// The slots of an account's `maxUnavailable`, as they are for one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountSlots {
+    /// How many there are.
+    pub max: u32,
+    /// How many the object may take now: of those that are free, each object that has waited longer has one.
+    pub free: usize,
+    /// Who holds them, for people.
+    pub held_by: String,
+}
+
+/// The slots of an account for an object of `namespace`. `open`: the account's records on which something is left to do; `older`: how many
+/// objects have waited longer. Of other namespaces nothing but the number is told.
+#[must_use]
+pub fn account_slots(
+    open: &[impl Borrow<ResetRecord>],
+    max: u32,
+    older: usize,
+    namespace: &str,
+    now: Timestamp,
+) -> AccountSlots {
+    let holders: Vec<&ResetRecord> = account_holders(open, now).collect();
+    let (ours, theirs): (Vec<&ResetRecord>, Vec<&ResetRecord>) =
+        holders.iter().copied().partition(|record| record.spec.owner.namespace == namespace);
+    let mut named: Vec<String> = ours
+        .iter()
+        .take(HOLDERS_NAMED)
+        .map(|record| format!("{} of {}", record.spec.instance_id, record.spec.owner.name))
+        .collect();
+    let others = (ours.len() - named.len(), theirs.len());
+    named.extend((others.0 > 0).then(|| format!("{} more of this namespace", others.0)));
+    named.extend((others.1 > 0).then(|| format!("{} of other namespaces", others.1)));
+    let free = (max as usize).saturating_sub(holders.len()).saturating_sub(older);
+    AccountSlots { max, free, held_by: named.join(", ") }
+}
+
+/// How many holders of an account's slots a message names.
+const HOLDERS_NAMED: usize = 3;
+
+fn account_holders(open: &[impl Borrow<ResetRecord>], now: Timestamp) -> impl Iterator<Item = &ResetRecord> {
+    let holds = move |record: &&ResetRecord| record.status.as_ref().is_some_and(|status| holds_slot(status, now));
+    open.iter().map(Borrow::borrow).filter(holds)
+}
+
+/// Whether an account with `max` slots has one for a claim or a restart of `instance_id`: fewer others hold one, or are away.
+#[must_use]
+pub fn has_account_slot(
+    open: &[impl Borrow<ResetRecord>],
+    max: u32,
+    instance_id: &str,
+    is_restart: bool,
+    now: Timestamp,
+) -> bool {
+    let counts = |record: &&ResetRecord| {
+        let is_away = || record.status.as_ref().is_some_and(|status| may_be_away(status, now));
+        record.spec.instance_id != instance_id && (!is_restart || is_away())
+    };
+    account_holders(open, now).filter(counts).count() < max as usize
 }
 
 /// What ECS shows of an instance that does not come back, and what a person can do.

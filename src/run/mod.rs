@@ -303,6 +303,7 @@ fn build<T: Transport>(
         status_writes: PerObject::default(),
         denials: PerObject::default(),
         claim_rate_permits: PerObject::default(),
+        turns: crate::controllers::turns::Turns::default(),
         storing_restart: tokio::sync::Mutex::default(),
         owner_missed_since: PerObject::default(),
         untimed_since: PerObject::default(),

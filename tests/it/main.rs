@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
 
 mod advice;
+mod budget;
 #[path = "../common/mod.rs"]
 mod common;
 mod credentials;

@@ -180,6 +180,13 @@ pub struct Limits {
     #[schemars(range(min = 1, max = 100))]
     pub requests_per_second: Option<u32>,
 
+    /// How many instances may be away at once because of all objects that use this account, 1 to 1000: claims in progress, and restarted
+    /// instances until they have been Running for `minReadySeconds`. Objects take turns, the one that has waited longest first. Absent = no
+    /// bound but that of each object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_unavailable: Option<u32>,
+
     /// How long after a restart of an instance by this controller the next reset of it may begin, in seconds,
     /// 0 to 86400, whichever object asks for it. Absent = 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -337,6 +344,12 @@ impl ECSAccountSpec {
     #[must_use]
     pub fn requests_per_second(&self) -> u32 {
         self.limits.as_ref().and_then(|limits| limits.requests_per_second).unwrap_or(5)
+    }
+
+    /// How many instances may be away at once because of all objects; `None`: no bound.
+    #[must_use]
+    pub fn max_unavailable(&self) -> Option<u32> {
+        self.limits.as_ref().and_then(|limits| limits.max_unavailable)
     }
 
     /// How long after a restart of an instance the next reset of it may begin.

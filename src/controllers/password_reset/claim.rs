@@ -24,7 +24,7 @@ use crate::decide::reset::facts::{NewClaim, ResetFacts};
 use crate::decide::reset::plan::{Plan, plan};
 use crate::decide::reset::{remembered, rows};
 use crate::decide::windows::WindowState;
-use crate::decide::{history, memory};
+use crate::decide::{budget, history, memory};
 use crate::ecs::{ApiCall, Scope, Transport};
 
 /// How soon to reconcile again after a fresh read.
@@ -40,6 +40,8 @@ enum ClaimResult {
     Written(Box<ResetRecord>),
     /// It is not needed, or not possible, by the record as it is now: the watch will show why.
     NotNow,
+    /// Another object was quicker to take the account's last slot.
+    NoAccountSlot,
     /// The record remembers as many owners as it can hold.
     Full,
 }
@@ -73,6 +75,7 @@ pub(super) async fn make_claims<T: Transport>(
         }
         let (reason, message) = match claimed {
             Ok(ClaimResult::Written(record)) => {
+                plan.claimed += 1;
                 plan.begun = observed.begins_run(&record).map(|begun| begun.and(plan.begun)).or(plan.begun);
                 if let (Some(row), Some(claimed)) = (row, record.row()) {
                     row.clone_from(claimed);
@@ -80,6 +83,11 @@ pub(super) async fn make_claims<T: Transport>(
                 continue;
             }
             Ok(ClaimResult::NotNow) => continue,
+            Ok(ClaimResult::NoAccountSlot) => {
+                plan.waits_for_account = true;
+                again = Some(AFTER_LOST_CLAIM);
+                continue;
+            }
             Err(error @ (ClusterError::Conflict { .. } | ClusterError::Unanswered { .. })) => {
                 tracing::info!(instanceID = claim.instance_id, %error, "the claim was not made; looking again");
                 return Some(AFTER_LOST_CLAIM);
@@ -213,9 +221,19 @@ async fn make_claim<T: Transport>(
         return Ok(ClaimResult::NotNow);
     };
     // The slot was counted for this claim already.
-    let again = plan(&ResetFacts { slot_holders: &[], ..observed.facts() }, &[target], observed.now);
+    let again =
+        plan(&ResetFacts { slot_holders: &[], account_slots: None, ..observed.facts() }, &[target], observed.now);
     if again.claims.is_empty() {
         return Ok(ClaimResult::NotNow);
+    }
+    // Claims of one account are counted one by one, where it has a bound.
+    let max = observed.account.as_ref().and_then(|account| account.spec.max_unavailable());
+    let _turn = if max.is_some() { Some(context.storing_restart.lock().await) } else { None };
+    if let Some(max) = max {
+        let open = context.ledger.open_records(&observed.scope.account);
+        if !budget::has_account_slot(&open, max, &claim.instance_id, false, observed.now) {
+            return Ok(ClaimResult::NoAccountSlot);
+        }
     }
     let Some(record) = build_claim(context, observed, claim, fingerprint, attempt_id, found) else {
         return Ok(ClaimResult::Full);

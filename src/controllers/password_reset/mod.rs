@@ -74,6 +74,7 @@ pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
     context.status_writes.take(&key(namespace, name));
     context.last_passes.take(&key(namespace, name));
     context.looked_up.take(&key(namespace, name));
+    context.turns.forget(&key(namespace, name));
     context.denials.take(&key(namespace, name));
     context.metrics.forget(KIND, &key(namespace, name));
 }
@@ -122,6 +123,7 @@ async fn reconcile_once<T: Transport>(
     claim::resolve(context, &observed, &mut plan).await?;
     let restored = claim::restore(context, &observed, &mut plan).await;
     let claimed = claim::make_claims(context, &observed, &mut plan).await;
+    note_turn(context, &observed, &plan);
     if let Some(account) = observed.account_out_of_use() {
         rows::hold_up(&mut plan.rows, account);
     }
@@ -133,6 +135,17 @@ async fn reconcile_once<T: Transport>(
     let pause = [restored, claimed, written, next].into_iter().flatten().min();
     pace::note(context, began, &observed.object, &plan, pause);
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Notes whether the object waits for a slot of its account.
+fn note_turn<T>(context: &Context<T>, observed: &Observed, plan: &Plan) {
+    let (account, owner) = (&observed.scope.account, &observed.request.owner);
+    let object = key(&owner.namespace, &owner.name);
+    if plan.waits_for_account {
+        context.turns.wait(account, &object, plan.claimed > 0);
+    } else {
+        context.turns.leave(account, &object);
+    }
 }
 
 /// The object in its newest known form; read, where it is not known how it is.

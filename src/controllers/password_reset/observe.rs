@@ -59,6 +59,7 @@ pub(super) struct Observed {
     broken_on_windows: Option<Broken>,
     may_describe: Option<bool>,
     slot_holders: Vec<budget::Holder>,
+    account_slots: Option<budget::AccountSlots>,
     usual_restart: Option<SignedDuration>,
     /// What keeps instances from being read, if anything does.
     pub(super) poll_trouble: Option<ReadHold>,
@@ -181,6 +182,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     Some(Observed {
         slot_holders,
         targets,
+        account_slots: account_slots(context, account.as_deref(), &request.owner, now),
         usual_restart: context.ledger.usual_restart(&scope.account, region),
         poll_trouble: trouble.map(|error| readings::hold_for(&error, region)),
         account_is_for_a_person,
@@ -202,6 +204,20 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         account_trouble,
         may_describe,
     })
+}
+
+/// The slots of the account, where it has a bound for all objects.
+fn account_slots<T>(
+    context: &Context<T>,
+    account: Option<&UsableAccount>,
+    owner: &Owner,
+    now: Timestamp,
+) -> Option<budget::AccountSlots> {
+    let account = account?;
+    let max = account.spec.max_unavailable()?;
+    let older = context.turns.older(&account.name, &super::key(&owner.namespace, &owner.name));
+    let open = context.ledger.open_records(&account.name);
+    Some(budget::account_slots(&open, max, older, &owner.namespace, now))
 }
 
 /// What an object asks for.
@@ -296,6 +312,7 @@ impl Observed {
             may_describe: self.may_describe,
             read_trouble: self.poll_trouble.as_ref(),
             slot_holders: &self.slot_holders,
+            account_slots: self.account_slots.clone(),
             usual_restart: self.usual_restart,
             min_restart_interval_seconds: account.map_or(0, |account| account.spec.min_restart_interval_seconds()),
         }

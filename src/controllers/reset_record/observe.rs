@@ -228,7 +228,13 @@ fn owner_row<T>(context: &Context<T>, spec: &ResetRecordSpec) -> Option<Instance
 
 /// Whether a restart of the record's instance may be stored, as far as slots go.
 pub(super) fn has_slot<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> bool {
-    others_away(context, record, now) < record.spec.max_unavailable
+    let account = context.accounts.get(&record.spec.account_name);
+    let max = account.and_then(|account| account.spec.max_unavailable());
+    let has_account_slot = max.is_none_or(|max| {
+        let open = context.ledger.open_records(&record.spec.account_name);
+        budget::has_account_slot(&open, max, &record.spec.instance_id, true, now)
+    });
+    has_account_slot && others_away(context, record, now) < record.spec.max_unavailable
 }
 
 /// Whether StartTime is known to follow reboots where the claim's instance is.

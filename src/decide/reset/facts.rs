@@ -9,7 +9,7 @@ use super::targets::{self, Targets};
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PasswordResetStatus, Requested, Run};
 use crate::api::reset_record::{Owner, OwnerHistory, ResetRecord};
-use crate::decide::budget::Holder;
+use crate::decide::budget::{AccountSlots, Holder};
 use crate::decide::history::{self, Request};
 use crate::decide::windows::WindowState;
 use crate::decide::{Hold, Reading};
@@ -60,6 +60,8 @@ pub struct ResetFacts<'a> {
     pub read_trouble: Option<&'a ReadHold>,
     /// The instances whose claims hold a slot, those that have left the list included.
     pub slot_holders: &'a [Holder],
+    /// The account's slots, where it has a `maxUnavailable`.
+    pub account_slots: Option<AccountSlots>,
     /// How long a restart usually takes, as observed in the account's region; `None`: not known.
     pub usual_restart: Option<SignedDuration>,
     /// The account's pause between two restarts of one instance.
@@ -92,6 +94,7 @@ impl<'a> ResetFacts<'a> {
             may_describe: None,
             read_trouble: None,
             slot_holders: &[],
+            account_slots: None,
             usual_restart: None,
             min_restart_interval_seconds: 0,
         }

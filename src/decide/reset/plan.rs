@@ -45,6 +45,10 @@ pub struct Plan {
     pub begun: Option<Begun>,
     /// The password of the run.
     pub password: RunPassword,
+    /// How many claims were made.
+    pub claimed: usize,
+    /// Whether an instance waits for nothing but a slot of the account.
+    pub waits_for_account: bool,
     /// Whether ECS has refused reads of instances for `stableStateTimeoutSeconds`, so that a person must act.
     pub unread_for_too_long: bool,
     /// Why no slot becomes free by itself, where instances wait for one.
@@ -69,6 +73,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     plan.out_of_sync = out_of_sync(object, targets);
     plan.uncompared = targets.iter().any(|target| !can_be_compared(object, target));
     let mut free = object.max_unavailable().saturating_sub(object.slot_holders.len());
+    let mut account_free = object.account_slots.as_ref().map_or(usize::MAX, |slots| slots.free);
     let (mut waits_for_a_slot, mut place) = (false, 0);
     for (mut verdict, target) in verdicts.into_iter().zip(targets) {
         if let Eligibility::Settled { row, .. } = &mut verdict {
@@ -107,8 +112,13 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
                     waits_for_a_slot = true;
                     let Hold { reason, message, .. } = waits_for_slot(object, &plan.claims);
                     advance(&mut row, State::Pending, reason, message, now);
+                } else if account_free == 0 {
+                    plan.waits_for_account = true;
+                    let message = waits_for_account_slot(object);
+                    advance(&mut row, State::Pending, Reason::WaitingForAccountSlot, message, now);
                 } else {
                     free -= 1;
+                    account_free -= 1;
                     plan.claims.push(NewClaim { instance_id: row.instance_id.clone(), state_seen, row: row.clone() });
                 }
                 plan.rows.push(row);
@@ -117,6 +127,9 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     }
     if waits_for_a_slot {
         look_at_slots(object, targets, &mut plan, now);
+    }
+    if plan.waits_for_account {
+        plan.wake = earliest(plan.wake, Some(later(now, SOON)));
     }
     if let Targets::Unfit(hold) = &*object.targets {
         plan.next_transition = hold.until;
@@ -174,6 +187,13 @@ fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> Hold {
     }
     let message = format!("waiting for a slot; maxUnavailable allows {max_unavailable}, held by {holders}");
     Hold::new(Reason::WaitingForSlot, message)
+}
+
+fn waits_for_account_slot(object: &ResetFacts) -> String {
+    let (account, slots) = (object.spec.account_name(), object.account_slots.as_ref());
+    let (max, held_by) = slots.map_or((0, ""), |slots| (slots.max, slots.held_by.as_str()));
+    let held_by = if held_by.is_empty() { "objects that have waited longer" } else { held_by };
+    format!("waiting for a slot of ECSAccount {account}; its maxUnavailable allows {max}, held by {held_by}")
 }
 
 /// Why an instance may not be given the password that the Secret holds now; `None`: it may.

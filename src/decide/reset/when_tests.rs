@@ -12,7 +12,7 @@ use crate::api::password_reset::{
     InstanceRow, Mode, PasswordResetSpec, PasswordResetStatus, PlannedAction, Requested, Run, State,
 };
 use crate::api::reset_record::{Phase, ResetRecord};
-use crate::decide::budget::{Holder, Outlook};
+use crate::decide::budget::{self, Holder, Outlook};
 use crate::decide::fixtures::{
     at, claimed, holder, no_status, reading, request, reset_facts, reset_spec, row, run, target,
 };
@@ -254,6 +254,37 @@ fn waiting_for_min_ready_is_told_from_waiting_for_a_slot() {
 }
 
 #[test]
+fn account_slots_bound_claims_and_older_waiters_come_first() {
+    let (spec, request, running) = (reset_spec(3), request(), running());
+    let claims = |max, older| {
+        let mut theirs = claimed();
+        theirs.spec.owner.namespace = "other".to_owned();
+        let slots = budget::account_slots(&[theirs], max, older, "prod", at(0));
+        let facts = ResetFacts { account_slots: Some(slots), ..reset_facts(&spec, &request) };
+        let plan = plan(&facts, &targets(&spec, &running), at(0));
+        (plan.claims.len(), plan.waits_for_account)
+    };
+    assert_eq!(claims(4, 0), (2, false), "the object's own maxUnavailable of two comes first");
+    assert_eq!(claims(2, 0), (1, true));
+    assert_eq!(claims(2, 1), (0, true), "one has waited longer");
+    assert_eq!(claims(1, 0), (0, true));
+}
+
+#[test]
+fn restart_counts_only_others_that_are_away() {
+    let mut away = password_set();
+    away.spec.instance_id = "i-other".to_owned();
+    let has = |record: &ResetRecord, is_restart| {
+        budget::has_account_slot(std::slice::from_ref(record), 1, "i-bp1a0000", is_restart, at(0))
+    };
+    assert_eq!((has(&away, false), has(&away, true)), (false, true), "its password is set, and it is Running");
+    away.status.as_mut().unwrap().phase = Phase::Restarting;
+    assert!(!has(&away, true));
+    away.spec.instance_id = "i-bp1a0000".to_owned();
+    assert!(has(&away, false) && has(&away, true), "its own does not count");
+}
+
+#[test]
 fn words_of_waiting_and_planning() {
     let mut words = Words::of("when");
     let (request, running) = (request(), running());
@@ -270,6 +301,13 @@ fn words_of_waiting_and_planning() {
     let restarted = [Holder { is_restarted: true, ..holder("i-bp1b", Outlook::Frees) }];
     let one = PasswordResetSpec { restart: None, ..reset_spec(2) };
     words.row("minReadySeconds", &of(&ResetFacts { slot_holders: &restarted, ..reset_facts(&one, &request) }));
+
+    let mut theirs = claimed();
+    theirs.spec.owner.namespace = "other".to_owned();
+    let slots = budget::account_slots(&[claimed(), theirs], 2, 0, "prod", at(0));
+    words.row("account slot", &of(&ResetFacts { account_slots: Some(slots), ..facts() }));
+    let slots = budget::account_slots(&[] as &[ResetRecord], 1, 1, "prod", at(0));
+    words.row("account slot, of an older waiter", &of(&ResetFacts { account_slots: Some(slots), ..facts() }));
 
     let record = password_set();
     let recent = reading(0, -20, Power::Running, 0);

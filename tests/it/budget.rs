@@ -1,0 +1,62 @@
+//! The bound of an account over all objects: how many instances are away at once, whoever asks, and whose turn it is.
+
+use serde_json::json;
+
+use ecs_simulator::Journal;
+
+use crate::common::{Instance, PASSWORD, REGION, World};
+
+/// A world whose account lets so many instances be away.
+fn bounded(instances: impl IntoIterator<Item = Instance>, max_unavailable: u32) -> World {
+    let world = World::with(instances);
+    let mut account = world.account();
+    account["spec"]["limits"]["maxUnavailable"] = json!(max_unavailable);
+    world.apply(&account);
+    world.wait_for_look_at_account();
+    world
+}
+
+#[test]
+fn two_objects_share_the_slots_of_their_account() {
+    let ids = |object: &str| (0..3).map(|n| format!("i-{object}00000{n}")).collect::<Vec<_>>();
+    let (web, db) = (ids("web"), ids("db0"));
+    let all: Vec<String> = web.iter().chain(&db).cloned().collect();
+    let world = bounded(all.iter().map(|id| Instance::running(id, REGION)), 2);
+    for (name, ids) in [("web", &web), ("db", &db)] {
+        world.apply_reset(name, json!({"instanceIDs": ids, "restart": {"maxUnavailable": 3, "minReadySeconds": 1}}));
+    }
+    let waiting = world.wait_for_reset("db", "it names the account's slots", |object| {
+        let rows = object["status"]["instances"].as_array()?;
+        let row = rows.iter().find(|row| row["reason"] == "WaitingForAccountSlot")?;
+        row["message"].as_str().map(str::to_owned)
+    });
+    assert!(waiting.starts_with("waiting for a slot of ECSAccount default; its maxUnavailable allows 2"), "{waiting}");
+    let (web_status, db_status) = (world.wait_for("web", "Ready"), world.wait_for("db", "Ready"));
+    for (status, ids) in [(&web_status, &web), (&db_status, &db)] {
+        for id in ids {
+            world.assert_reset_and_restarted_once(status, id, PASSWORD);
+        }
+    }
+    assert!(world.journal(Journal::max_away) <= 2);
+}
+
+#[test]
+fn objects_take_turns_at_the_accounts_slot() {
+    let id = |object: usize, n: usize| format!("i-fleet{object}{n:04}");
+    let ids: Vec<String> = (0..5).flat_map(|object| (0..2).map(move |n| id(object, n))).collect();
+    let world = bounded(ids.iter().map(|id| Instance::running(id, REGION)), 1);
+    for object in 0..5 {
+        let ids: Vec<String> = (0..2).map(|n| id(object, n)).collect();
+        world.apply_reset(&format!("fleet{object}"), json!({"instanceIDs": ids, "restart": {"maxUnavailable": 2}}));
+    }
+    (0..5).for_each(|object| drop(world.wait_for(&format!("fleet{object}"), "Ready")));
+    assert!(world.journal(Journal::max_away) <= 1);
+    // The first may have two before the last is there; from then on nobody has a second one before everybody has had a first.
+    let order: Vec<usize> = world.journal(|journal| {
+        let calls = journal.requests().filter(|it| it.action == "ModifyInstanceAttribute");
+        calls.map(|it| it.instance_ids[0]["i-fleet".len()..=("i-fleet".len())].parse().unwrap()).collect()
+    });
+    let firsts = |object: usize| order.iter().position(|it| *it == object).unwrap();
+    let seconds = |object: usize| order.iter().rposition(|it| *it == object).unwrap();
+    assert!((1..5).all(|object| (1..5).all(|other| firsts(object) < seconds(other))), "{order:?}");
+}
