@@ -184,8 +184,8 @@ reasons! {
     RestartPolicyNever: [];
     /// The instance was stopped before its restart was requested.
     StoppedBeforeRestart: [];
-    /// The owner is gone, and the maintenance window is closed in which the instance was claimed.
-    WindowClosed: [];
+    /// The owner is gone, and its restart was held back, or the maintenance window is closed in which the instance was claimed.
+    OwnerGone: [];
     /// A restart ended with the instance Stopped.
     StoppedAfterRestart: [CountsAsFailure];
     /// ECS refused the password.

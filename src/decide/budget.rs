@@ -195,7 +195,7 @@ fn ways_out(status: &ResetRecordStatus, reading: &Reading) -> String {
         None => "it cannot be seen, and it is not known whether it was released; ask the account's administrator to check ecs:DescribeInstances and the rules".to_owned(),
     };
     let decide = if status.phase == Phase::Unknown { ", or record its outcome as its row says" } else { "" };
-    format!("{what}{decide}, or remove it from spec.instanceIDs")
+    format!("{what}{decide}, or remove it from spec.instanceIDs (with a selector: add it to excludeInstanceIDs)")
 }
 
 fn of<'a>(records: &'a [impl Borrow<ResetRecord>], owner: &Owner) -> impl Iterator<Item = &'a ResetRecord> {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::{Hold, windows};
 use crate::api::Reason;
 use crate::api::password_reset::PasswordResetSpec;
+use crate::api::reset_record::ResetRecord;
 
 /// What a claim's owner is, as last watched.
 #[derive(Clone, Copy, Debug)]
@@ -25,26 +26,28 @@ pub enum RestartRule {
     Allowed,
     /// Not now.
     Held(Hold),
-    /// Not any more: the owner is gone, and the window in which it was claimed is closed.
+    /// Not any more: the owner is gone, and the restart was held back, or the window in which it was claimed is closed.
     Over,
 }
 
-/// What holds for a claim that was made in a window which ends at `window_end`; `None`: at any time.
+/// What holds for the claim of `record`. A brake does not go with its object: a restart that was held back stays so while the owner is
+/// missing, and is left to others once it is gone.
 #[must_use]
 pub fn restart_rule(
     owner: ClaimOwner,
     suspended_account: Option<&str>,
-    window_end: Option<Timestamp>,
+    record: &ResetRecord,
     now: Timestamp,
 ) -> RestartRule {
-    let is_closed = window_end.is_some_and(|end| end <= now);
+    let was_held = record.status.as_ref().is_some_and(|status| status.restart_held_since.is_some());
+    let is_closed = was_held || record.spec.window_end.as_ref().is_some_and(|end| end.0 <= now);
     let held = match owner {
         ClaimOwner::Known(spec) => suspended(spec, suspended_account)
             .or_else(|| planned(spec))
             .or_else(|| windows::hold(&windows::at(spec.windows.as_deref(), now))),
         ClaimOwner::NotKnown if is_closed => {
-            let message = "its maintenance window is closed, and the PasswordReset is missing or cannot be read";
-            Some(Hold::new(Reason::WaitingForWindow, message))
+            let message = "the restart was held back, and the PasswordReset is missing or cannot be read";
+            Some(Hold::new(Reason::Suspended, message))
         }
         ClaimOwner::Gone if is_closed => return RestartRule::Over,
         ClaimOwner::NotKnown | ClaimOwner::Gone => suspended_account.map(account_suspended),

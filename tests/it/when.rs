@@ -63,6 +63,25 @@ fn suspended_object_requests_no_restart_until_released() {
 }
 
 #[test]
+fn deleted_suspended_object_restarts_nothing() {
+    let world = waiting_for_its_restart();
+    suspend(&world, "passwordreset", "web", true);
+    eventually("the hold is stored", || {
+        world.record("i-starting1")["status"]["restartHeldSince"].is_string().then_some(())
+    });
+    world.delete_reset("web");
+    world.advance(600);
+    world.wait_for_look_at_account();
+    assert_eq!(
+        (world.reboots("i-starting1"), &world.record("i-starting1")["status"]["phase"]),
+        (0, &json!("PasswordSet"))
+    );
+    // Applied again without the brake, as a sync of Git does: the same run goes on.
+    world.apply_reset("web", json!({"instanceIDs": ["i-starting1"], "restart": {"timeoutSeconds": 60}}));
+    world.assert_reset_and_restarted_once(&world.wait_for("web", "Ready"), "i-starting1", PASSWORD);
+}
+
+#[test]
 fn suspended_account_stops_everything_that_uses_it() {
     let world = waiting_for_its_restart();
     suspend(&world, "ecsaccount", ACCOUNT, true);

@@ -178,7 +178,7 @@ pub(super) fn may_send_now<T>(
         match restart_rule(context, record, observed.later(context)) {
             RestartRule::Allowed => {}
             RestartRule::Held(hold) => return Err(hold),
-            RestartRule::Over => return Err(Hold::new(Reason::WindowClosed, "its maintenance window is closed")),
+            RestartRule::Over => return Err(Hold::new(Reason::OwnerGone, "its maintenance window is closed")),
         }
     }
     consent::consent_before_send(reading(context, spec, Some(&account)).as_ref(), observed.later(context))
@@ -216,7 +216,7 @@ fn restart_rule<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -
         Some(Err(_)) | None => ClaimOwner::NotKnown,
     };
     let suspended = context.is_suspended(&spec.account_name).then_some(spec.account_name.as_str());
-    restart_rule::restart_rule(owner, suspended, spec.window_end.as_ref().map(|end| end.0), now)
+    restart_rule::restart_rule(owner, suspended, record, now)
 }
 
 /// The instance's row in its owner's status, as last watched.

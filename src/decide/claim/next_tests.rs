@@ -8,8 +8,8 @@ use crate::api::password_reset::{RestartPolicy, State};
 use crate::api::reset_record::{ResetRecord, StartTimeEvidence};
 use crate::decide::claim::step::NextStart;
 use crate::decide::claim::transition;
-use crate::decide::fixtures::{at, bounds, claim_facts, claimed, reading, row};
-use crate::decide::restart_rule::RestartRule;
+use crate::decide::fixtures::{at, bounds, claim_facts, claimed, reading, reset_spec, row};
+use crate::decide::restart_rule::{self, ClaimOwner, RestartRule};
 use crate::decide::{Hold, Reading, history, newest_moment, reckoned};
 
 /// The record in a later phase of an instance whose StartTime was `at(-600)` before.
@@ -695,7 +695,8 @@ fn restart_proven_undone_is_not_requested_again_while_held() {
     assert_eq!((status.phase, status.unanswered_until), (Phase::PasswordSet, None));
     assert_eq!(status.attempt.unwrap().number, 1, "the number of attempts never falls");
     let over = ClaimFacts { restart_rule: RestartRule::Over, ..claim_facts(&record, Some(&late)) };
-    assert_eq!(next(&over, at(3_000)), Step::Write(Change::RestartReleased));
+    let end = Step::Write(Change::EffectiveAtNextStart(NextStart::OwnerGone));
+    assert_eq!(next(&over, at(3_000)), end);
 }
 
 #[test]
@@ -703,6 +704,27 @@ fn owner_gone_after_its_window_leaves_the_restart_to_others() {
     let record = in_phase(Phase::PasswordSet);
     let running = reading(200, 31, Power::Running, -600);
     let facts = ClaimFacts { restart_rule: RestartRule::Over, ..claim_facts(&record, Some(&running)) };
-    let end = Step::Write(Change::EffectiveAtNextStart(NextStart::WindowClosed));
+    let end = Step::Write(Change::EffectiveAtNextStart(NextStart::OwnerGone));
     assert_eq!(next(&facts, at(200)), end);
+}
+
+#[test]
+fn brake_does_not_go_with_its_object() {
+    let mut record = in_phase(Phase::PasswordSet);
+    let rule = |owner, record: &ResetRecord| restart_rule::restart_rule(owner, None, record, at(100));
+    let (unknown, gone) = (ClaimOwner::NotKnown, ClaimOwner::Gone);
+    assert_eq!([rule(unknown, &record), rule(gone, &record)], [RestartRule::Allowed, RestartRule::Allowed]);
+    record.spec.window_end = Some(Time(at(100)));
+    assert!(matches!(rule(unknown, &record), RestartRule::Held(_)));
+    assert_eq!(rule(gone, &record), RestartRule::Over);
+    record.spec.window_end = None;
+    record.status.as_mut().unwrap().restart_held_since = Some(Time(at(50)));
+    assert!(matches!(rule(unknown, &record), RestartRule::Held(_)));
+    assert_eq!(rule(gone, &record), RestartRule::Over);
+    let spec = reset_spec(1);
+    assert_eq!(rule(ClaimOwner::Known(&spec), &record), RestartRule::Allowed, "it is there, and holds nothing back");
+    assert!(matches!(
+        restart_rule::restart_rule(gone, Some("default"), &in_phase(Phase::PasswordSet), at(100)),
+        RestartRule::Held(_)
+    ));
 }

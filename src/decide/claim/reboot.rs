@@ -32,7 +32,9 @@ pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetReco
     if spec.restart_policy == RestartPolicy::IfRunning {
         match (hold, &status.restart_held_since) {
             (Some(_), None) => return Step::Write(Change::RestartHeld),
-            (None, Some(_)) => return Step::Write(Change::RestartReleased),
+            (None, Some(_)) if o.restart_rule == RestartRule::Allowed => {
+                return Step::Write(Change::RestartReleased);
+            }
             _ => {}
         }
     }
@@ -82,9 +84,7 @@ pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetReco
                 Reason::RestartRefused,
                 format!("the restart is no longer allowed ({why}); the password takes effect at the next start"),
             )),
-            _ if o.restart_rule == RestartRule::Over => {
-                Step::Write(Change::EffectiveAtNextStart(NextStart::WindowClosed))
-            }
+            _ if o.restart_rule == RestartRule::Over => Step::Write(Change::EffectiveAtNextStart(NextStart::OwnerGone)),
             Sendable::Yes if hold.is_none() && now <= deadline => {
                 due(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None))
             }

@@ -112,8 +112,8 @@ pub enum NextStart {
     PolicyNever,
     /// The instance was found Stopped before its restart was requested.
     StoppedBefore,
-    /// The owner is gone, and its maintenance window is closed.
-    WindowClosed,
+    /// The owner is gone, and the restart was held back, or its maintenance window is closed.
+    OwnerGone,
     /// The restart ended with the instance Stopped.
     StoppedAfter,
 }
@@ -126,7 +126,7 @@ impl NextStart {
             Self::SetWhileStopped => Reason::SetWhileStopped,
             Self::PolicyNever => Reason::RestartPolicyNever,
             Self::StoppedBefore => Reason::StoppedBeforeRestart,
-            Self::WindowClosed => Reason::WindowClosed,
+            Self::OwnerGone => Reason::OwnerGone,
             Self::StoppedAfter => Reason::StoppedAfterRestart,
         }
     }

@@ -212,8 +212,8 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
                 NextStart::SetWhileStopped => "the instance is Stopped",
                 NextStart::PolicyNever => "restart.policy is Never",
                 NextStart::StoppedBefore => "the instance was found Stopped before its restart was requested",
-                NextStart::WindowClosed => {
-                    "its maintenance window is closed and the PasswordReset is gone, so that no restart is requested"
+                NextStart::OwnerGone => {
+                    "its restart was held back and the PasswordReset is gone, so that no restart is requested"
                 }
                 NextStart::StoppedAfter => "the instance was found Stopped after its restart was requested",
             };
@@ -223,7 +223,7 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         Change::Released => {
             let since = reading.map_or(now, |reading| reading.since);
             let message = format!(
-                "the instance was released: ECS has not shown it since {}, and the account may describe it; remove it from spec.instanceIDs",
+                "the instance was released: ECS has not shown it since {}, and the account may describe it; remove it from spec.instanceIDs, or add it to excludeInstanceIDs",
                 short(since)
             );
             if status.start_time_before.is_some() {

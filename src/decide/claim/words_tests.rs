@@ -85,7 +85,7 @@ fn words_of_changes() {
         NextStart::SetWhileStopped,
         NextStart::PolicyNever,
         NextStart::StoppedBefore,
-        NextStart::WindowClosed,
+        NextStart::OwnerGone,
         NextStart::StoppedAfter,
     ] {
         say(&format!("EffectiveAtNextStart, {cause:?}"), Change::EffectiveAtNextStart(cause));

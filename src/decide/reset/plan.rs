@@ -24,6 +24,7 @@ const SLOT_HOLDERS_NAMED: usize = 3;
 
 /// What was decided about all instances of an object.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer of its own")]
 pub struct Plan {
     /// One row for each instance, in the order of the targets.
     pub rows: Vec<InstanceRow>,

@@ -35,8 +35,7 @@ fn wait(row: &InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp)
 }
 
 fn held_restart(object: &ResetFacts, record: &ResetRecord, now: Timestamp) -> Option<Hold> {
-    let end = record.spec.window_end.as_ref().map(|end| end.0);
-    match restart_rule(ClaimOwner::Known(object.spec), object.suspended_account, end, now) {
+    match restart_rule(ClaimOwner::Known(object.spec), object.suspended_account, record, now) {
         RestartRule::Held(hold) => Some(hold),
         RestartRule::Allowed | RestartRule::Over => None,
     }
