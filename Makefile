@@ -136,6 +136,11 @@ badinput: ## Send thousands of mutated and poisoned objects to a real API server
 fuzz: ## Mutate everything that is read from outside (FUZZ_SECONDS: 60 for each target; FUZZ_SEED=7: other inputs)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test --locked --test fuzz -- --nocapture
 
+.PHONY: windows
+windows: ## Compare when maintenance windows open with croniter and Python's zoneinfo (WINDOWS: how many, 10,000)
+	@$(call with-tools,croniter) mkdir -p target && "$$CRONITER_PYTHON" tests/windows/oracle.py $${WINDOWS:-10000} >target/windows.tsv
+	WINDOWS_ORACLE=$(CURDIR)/target/windows.tsv cargo test --locked --lib next_opening_is -- --ignored --nocapture
+
 .PHONY: bench
 bench: ## Measure what resets cost on a real control plane, with the release binary (BENCH_INSTANCES, 200)
 	cargo build --locked --release --bin ecs-password-reset

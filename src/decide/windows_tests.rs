@@ -107,3 +107,30 @@ fn a_schedule_of_each_minute_is_always_open() {
     let each = [window("* * * * *", "24h", "America/New_York")];
     assert!(seen(&each, "2026-11-01T06:30:00Z").0);
 }
+
+/// `make windows` runs it, on what croniter and Python's zoneinfo say.
+#[test]
+#[ignore = "needs a file of another implementation: run by `make windows`"]
+fn next_opening_is_what_croniter_says() {
+    let lines = std::fs::read_to_string(std::env::var("WINDOWS_ORACLE").unwrap()).unwrap();
+    let (mut wrong, mut asked) = (Vec::new(), 0);
+    for line in lines.lines() {
+        let [schedule, zone, now, expected] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        asked += 1;
+        let now = Timestamp::from_second(now.parse().unwrap()).unwrap();
+        let found = Window::read(&window(schedule, "15m", zone)).and_then(|window| window.around(now));
+        let opens =
+            found.ok().and_then(|found| found.iter().map(|opening| opening.start).filter(|start| *start > now).min());
+        let opens = opens.map_or("never".to_owned(), |start| start.as_second().to_string());
+        if opens != expected {
+            wrong.push(format!("{line}\t{opens}"));
+        }
+    }
+    println!("{asked} schedules");
+    assert!(
+        asked > 100 && wrong.is_empty(),
+        "{} of {asked}:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(20)].join("\n")
+    );
+}

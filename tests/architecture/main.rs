@@ -54,11 +54,10 @@ fn decide_imports_only_plain_values(sources: &[Source]) -> Complaints {
                 ["std", "collections", kind, ..] => PURE_COLLECTIONS.contains(kind),
                 ["std", module, ..] => PURE_STD.contains(module),
                 ["k8s_openapi", ..] => path.join("::").starts_with(PURE_K8S),
-                // The name of a lint.
-                ["clippy", ..] => true,
+                // The name of a lint, or nothing.
+                ["clippy", ..] | [] => true,
                 [root, ..] if PURE_CRATES.contains(root) => true,
                 [root, ..] => root.starts_with(char::is_uppercase) || local.contains(root),
-                [] => true,
             };
             if !allowed {
                 complaints.push(complain(source, &format!("decide may not name {}", path.join("::"))));

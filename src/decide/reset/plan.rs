@@ -63,6 +63,9 @@ pub struct Plan {
 /// Decides about all instances. `targets` are in the order of their ids.
 #[must_use]
 pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
+    if !matches!(*object.targets, Targets::Known(_)) {
+        return without_targets(object);
+    }
     let verdicts: Vec<Eligibility> = targets.iter().map(|target| judge(object, target, now)).collect();
     let failures = verdicts.iter().filter(|verdict| is_failure(verdict)).count();
     let mut plan = Plan { paused: failures > object.spec.max_failures() as usize, ..Plan::default() };
@@ -132,9 +135,6 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     if plan.waits_for_account {
         plan.wake = earliest(plan.wake, Some(later(now, SOON)));
     }
-    if let Targets::Unfit(hold) = &*object.targets {
-        plan.next_transition = hold.until;
-    }
     plan.wake = earliest(plan.wake, plan.next_transition);
     if plan.rows.iter().any(|row| !row.state.has_ended()) {
         plan.wake = earliest(plan.wake, object.spec.not_after.as_ref().map(|end| end.0));
@@ -142,6 +142,12 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
         plan.wake = earliest(plan.wake, refresh);
     }
     plan
+}
+
+/// While it is not known which instances the object is about, its rows stay as they were: they are its second memory.
+fn without_targets(object: &ResetFacts) -> Plan {
+    let until = if let Targets::Unfit(hold) = &*object.targets { hold.until } else { None };
+    Plan { rows: object.before.instances.clone(), wake: until, next_transition: until, ..Plan::default() }
 }
 
 /// For the instances that wait for a slot: whether one becomes free by itself, and when to check again.

@@ -1,8 +1,13 @@
 //! Which instances an object is about, and when its selector is looked up again.
 
+use std::borrow::Cow;
+
 use super::*;
-use crate::api::password_reset::Mode;
-use crate::decide::fixtures::{at, no_status, request, reset_spec};
+use crate::api::password_reset::{Mode, State};
+use crate::decide::fixtures::{at, no_status, request, reset_spec, row};
+use crate::decide::reset::facts::ResetFacts;
+use crate::decide::reset::plan::plan;
+use crate::decide::reset::status::status;
 use crate::decide::words_tests::Words;
 
 fn selecting(max_targets: u32) -> PasswordResetSpec {
@@ -96,6 +101,19 @@ fn before_the_look_up_an_object_may_list_any() {
     let status = found(&spec, &["i-1"]);
     assert!(lists(&spec, Some(&status), "i-1") && !lists(&spec, Some(&status), "i-9"));
     assert_eq!(listed(&spec, Some(&status)), ids(&["i-1"]));
+}
+
+#[test]
+fn rows_of_before_stay_while_the_targets_are_unfit() {
+    let (spec, request) = (selecting(1), request());
+    let before = PasswordResetStatus { instances: vec![row(State::InEffect)], ..found(&spec, &["i-1", "i-2"]) };
+    let unfit = now(&spec, &before, 1);
+    let facts = ResetFacts { targets: Cow::Owned(unfit), ..ResetFacts::new(&spec, &before, &request) };
+    let plan = plan(&facts, &[], at(1));
+    assert_eq!((&plan.rows, plan.wake, plan.claims.len()), (&before.instances, Some(at(60)), 0));
+    let status = status(&facts, &plan, at(1));
+    assert_eq!(status.instances, before.instances);
+    assert!(status.run.is_none_or(|run| run.completion_time.is_none()), "no run has ended by that");
 }
 
 #[test]
