@@ -12,6 +12,7 @@ pub mod remembered;
 pub mod rows;
 pub mod runs;
 pub mod status;
+mod summary;
 pub mod targets;
 mod waiting;
 #[cfg(test)]

@@ -4,8 +4,10 @@ use std::sync::LazyLock;
 
 use super::runs::Begun;
 use super::*;
+use crate::api::conditions::find;
 use crate::api::password_reset::{PasswordResetSpec, Trigger};
 use crate::api::reset_record::Fingerprint;
+use crate::decide::Hold;
 use crate::decide::fixtures::{at, owner, reset_spec, row};
 use crate::decide::history::Request;
 use crate::decide::reset::facts::ReadHold;
