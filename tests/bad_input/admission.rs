@@ -389,7 +389,9 @@ fn bad_accounts() -> Vec<Case> {
             json!(0),
             &["spec.limits.requestsPerSecond", "should be greater than or equal to 1"],
         ),
-        in_account("limits.maxUnavailable", json!(3), &["unknown field \"spec.limits.maxUnavailable\""]),
+        in_account("limits.maxUnavailable", json!(0), &["spec.limits.maxUnavailable", "greater than or equal to 1"]),
+        in_account("limits.maxUnavailable", json!("25%"), &["spec.limits.maxUnavailable", "must be of type integer"]),
+        in_account("limits.maxRestarts", json!(3), &["unknown field \"spec.limits.maxRestarts\""]),
     ]
 }
 

@@ -35,7 +35,7 @@ fn is_restart(restart: &Value) -> bool {
 
 /// Whether an `ECSAccount`'s spec says something that can be meant.
 pub fn is_valid_account(spec: &Value) -> bool {
-    let optional = ["assumeRole", "expectedAccountID", "regions", "rules", "limits", "endpoint"];
+    let optional = ["assumeRole", "expectedAccountID", "regions", "rules", "suspend", "limits", "endpoint"];
     let Some(spec) = fields(spec, &["credentials", "allowedNamespaces"], &optional) else { return false };
     let all = |field: &str, check: &dyn Fn(&Value) -> bool| spec.get(field).is_none_or(check);
     is_credentials(&spec["credentials"])
@@ -44,9 +44,11 @@ pub fn is_valid_account(spec: &Value) -> bool {
         && all("expectedAccountID", &|it| text(it, |it| (6..=32).contains(&it.len()) && digits(it)))
         && all("regions", &|it| list(it, 64, |it| text(it, is_region)))
         && all("rules", &|it| list(it, 32, is_rule))
+        && all("suspend", &Value::is_boolean)
         && all("limits", &|it| {
-            fields(it, &[], &["requestsPerSecond", "minRestartIntervalSeconds"]).is_some_and(|it| {
+            fields(it, &[], &["requestsPerSecond", "maxUnavailable", "minRestartIntervalSeconds"]).is_some_and(|it| {
                 it.get("requestsPerSecond").is_none_or(|it| number(it, 1, 100))
+                    && it.get("maxUnavailable").is_none_or(|it| number(it, 1, 1_000))
                     && it.get("minRestartIntervalSeconds").is_none_or(|it| number(it, 0, 86_400))
             })
         })
