@@ -158,7 +158,6 @@ fn no_secret_is_readable_at_trace_even_if_ecs_repeats_it() {
     for (action, code) in [
         ("AssumeRoleWithOIDC", "AuthenticationFail.OIDCToken.Invalid"),
         ("AssumeRole", "NoPermission"),
-        // A code is shown: here it must be found, in the metrics.
         ("GetCallerIdentity", PLANTED),
     ] {
         world.ecs().core().inject(Rule::once(action, refuse(code, &all_said)));
@@ -185,6 +184,12 @@ fn no_secret_is_readable_at_trace_even_if_ecs_repeats_it() {
         world.assert_reset_and_restarted_once(&world.wait_for(&name(number), "Ready"), &id(number), password);
     }
     eventually("there is an event", || (!world.events(PLANTED).is_empty()).then_some(()));
+    // A namespace is shown: here it must be found, in the metrics.
+    world.create_namespace(PLANTED);
+    world.apply(&manifests::password_reset(PLANTED, "other", json!({"instanceIDs": [id(0)], "suspend": true})));
+    eventually("the object there was seen, and counted", || {
+        (world.get_in(PLANTED, "passwordreset", "other")["status"]["observedGeneration"] == 1).then_some(())
+    });
     let halves = no_text_is_refused(&world);
 
     let canaries = [canaries(&world, &passwords), wire.signatures(), wire.handed_out(), halves].concat();

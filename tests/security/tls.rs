@@ -41,7 +41,7 @@ impl Face {
     fn told(self) -> &'static str {
         match self {
             Self::Ecs => "",
-            Self::WrongHost | Self::Expired | Self::SelfSigned | Self::OldVersion => "TLS failed",
+            Self::WrongHost | Self::Expired | Self::SelfSigned | Self::OldVersion => "TLS with localhost:",
             Self::Redirect => "307",
         }
     }
