@@ -171,8 +171,8 @@ fn what_is_held_back_in_trouble() {
         // Each attempt that a hold kept from being sent counts: the third one is the last.
         setup("held 2x, lost, crash", Budget { holds: 2, losses: 1, crashes: 1, ..NONE }).unknown(&[RESTART]),
         setup("held, lost, handover", Budget { holds: 1, losses: 1, handovers: 1, ..NONE }),
-        setup("held, stopped", Budget { holds: 1, freezes: 1, ..NONE }),
-        setup("held, refusal, somebody else", Budget { holds: 1, refusals: 1, outsiders: 1, ..NONE }).unknown(&[STUCK]),
+        setup("held, stopped", Budget { holds: 1, freezes: 1, ..NONE }).unknown(&[PASSWORD]),
+        setup("held, refusal, somebody else", Budget { holds: 1, refusals: 1, outsiders: 1, ..NONE }),
         Setup::new("2: held, lost", Budget { holds: 1, losses: 1, ..NONE }),
         setup("still: held, lost", Budget { holds: 1, losses: 1, ..NONE }).unmoved().unknown(&[RESTART]),
     ]);
