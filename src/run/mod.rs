@@ -127,12 +127,18 @@ async fn kube_config(settings: &Settings) -> Result<kube::Config, RunError> {
 /// A client with connections of its own. Its requests are counted, and its errors name the server and every cause: kube's own are "client
 /// error (Connect)" and no more.
 fn kube_client(config: &kube::Config, metrics: &Arc<Metrics>) -> Result<Client, RunError> {
-    let host = config.cluster_url.authority().map_or("", |authority| authority.as_str());
-    let requests = CountRequests::new(Arc::clone(metrics), host);
-    let server = config.cluster_url.to_string();
+    let host = host_and_port(&config.cluster_url);
+    let requests = CountRequests::new(Arc::clone(metrics), &host);
+    let server = format!("{}://{host}/", config.cluster_url.scheme_str().unwrap_or("https"));
     let named = MapErrLayer::new(move |error: tower::BoxError| cluster::unanswered(&server, error));
     let client = ClientBuilder::try_from(config.clone()).map_err(|error| RunError::Kubeconfig(error.to_string()))?;
     Ok(client.with_layer(&requests).with_layer(&named).build())
+}
+
+/// Where the API server is, without the user and the password that a kubeconfig's URL may hold: it is logged and a label.
+fn host_and_port(url: &http::Uri) -> String {
+    let host = url.host().unwrap_or_default();
+    url.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Runs the controller with its admin server until `stop` is cancelled, and lets passes in flight finish.
@@ -348,4 +354,20 @@ async fn announce_sync<T>(context: &Context<T>, readiness: &Readiness) {
 #[allow(clippy::disallowed_methods)] // the timers of start and stop
 async fn timer(duration: Duration) {
     tokio::time::sleep(duration).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_and_port;
+
+    #[test]
+    fn address_of_the_api_server_is_shown_without_its_credentials() {
+        for (url, shown) in [
+            ("https://admin:kettle@10.0.0.1:6443/k8s", "10.0.0.1:6443"),
+            ("https://kubernetes.default.svc", "kubernetes.default.svc"),
+            ("https://[::1]:6443/", "[::1]:6443"),
+        ] {
+            assert_eq!(host_and_port(&url.parse().unwrap()), shown);
+        }
+    }
 }

@@ -62,7 +62,7 @@ fn another_selector_is_looked_up() {
 }
 
 #[test]
-fn too_many_or_none_are_looked_up_each_minute_and_nothing_begins() {
+fn too_many_or_none_begin_nothing_and_are_looked_up_again() {
     for (matched, reason) in [(&["i-1", "i-2"][..], Reason::TooManyTargets), (&["i-0"], Reason::NoTargets)] {
         let spec = selecting(1);
         let status = found(&spec, matched);
