@@ -84,7 +84,6 @@ fn log_of_a_run_names_the_object_on_every_line() {
     }
     let ready = of(&lines, "web", "Ready has changed");
     assert_eq!(ready.last().unwrap()["reason"], "Succeeded");
-    assert!(ready.len() > 2, "{ready:#?}");
     for line in ready {
         assert!(line["ready"] != line["was"] || line["reason"] != line["because"], "{line}");
     }
