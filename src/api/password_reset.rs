@@ -99,6 +99,13 @@ pub struct PasswordResetSpec {
     /// to the ClusterRole `ecs-password-reset-secret-reader`.
     pub password_secret_ref: PasswordSecretRef,
 
+    /// What a changed value in the Secret does to instances that were reset with an earlier one. `Ignore`: nothing; the condition
+    /// SecretInSync tells of it. `Reset`: it asks for a run, and so for restarts. DANGER: whoever may write the Secret may then restart
+    /// these instances. A label, or a Secret made again with the same value, changes nothing. Absent = `Ignore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OnSecretChange")]
+    pub on_secret_change: Option<OnSecretChange>,
+
     /// Names a run. An instance is reset once per value: another value that it has not seen yet runs again, the same or
     /// an earlier one does not, unless it was reset with another password since. Absent = the empty value. Quote numbers.
     /// Example: `"2026-11-rotation"`.
@@ -231,8 +238,13 @@ pub struct AccountRef {
     pub name: String,
 }
 
-/// Names one key of a Secret in the same namespace.
+/// Names a Secret in the same namespace, and which of its keys hold passwords.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.key) || !has(self.keyPolicy) || self.keyPolicy != 'InstanceID'")
+        .message("must hold no `key` with keyPolicy InstanceID: the key is the instance ID")
+)]
 pub struct PasswordSecretRef {
     /// The name of the Secret, in the namespace of the PasswordReset.
     #[schemars(length(max = 253))]
@@ -250,6 +262,40 @@ pub struct PasswordSecretRef {
             .message("must be a key of a Secret: letters, digits, '-', '_' and '.'")
     )]
     pub key: Option<String>,
+
+    /// `Shared`: all instances get the password under `key`. `InstanceID`: each instance gets a password of its own, under the key that
+    /// is its id, for example `i-bp1a2b3c4d5e6f7g8h9i`; an instance without such a key is Failed and the others go on. Absent = `Shared`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "KeyPolicy")]
+    pub key_policy: Option<KeyPolicy>,
+}
+
+/// Which keys of a Secret hold passwords.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum KeyPolicy {
+    /// One key holds the password of all instances.
+    #[default]
+    Shared,
+    /// The key is the instance's id.
+    InstanceID,
+    /// A value of another version of this API: treated as `InstanceID`, which does nothing without a key for it.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unrecognized,
+}
+
+/// What a changed value in the Secret does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum OnSecretChange {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// Asks for a run on the instances that have an earlier value.
+    Reset,
+    /// A value of another version of this API: treated as `Ignore`, which restarts nothing.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unrecognized,
 }
 
 /// Whether instances are reset, or only planned.
@@ -422,6 +468,9 @@ pub struct ResolvedTargets {
     pub selector: String,
     /// Digests of the request that they were looked up for.
     pub tokens: Vec<String>,
+    /// With `onSecretChange: Reset`, the fingerprint of the password that they were looked up for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// A maintenance window.
@@ -484,6 +533,8 @@ pub enum Trigger {
     Retry,
     /// An instance was added to the list.
     InstanceAdded,
+    /// A changed value in the Secret, with `onSecretChange: Reset`.
+    SecretChanged,
     /// A value of another version of this API.
     #[serde(other)]
     #[schemars(skip)]
@@ -681,6 +732,12 @@ impl PasswordResetSpec {
         self.mode.unwrap_or_default() != Mode::Apply
     }
 
+    /// Whether a changed value in the Secret asks for a run.
+    #[must_use]
+    pub fn resets_on_change(&self) -> bool {
+        self.on_secret_change == Some(OnSecretChange::Reset)
+    }
+
     /// Whether nothing new may be started and no restart requested.
     #[must_use]
     pub fn suspended(&self) -> bool {
@@ -712,10 +769,22 @@ impl PasswordResetStatus {
 }
 
 impl PasswordSecretRef {
-    /// The key within the Secret.
+    /// The key under which an instance's password is.
     #[must_use]
-    pub fn key(&self) -> &str {
+    pub fn key_of<'a>(&'a self, instance_id: &'a str) -> &'a str {
+        if self.has_key_per_instance() { instance_id } else { self.shared_key() }
+    }
+
+    /// The key that all instances share.
+    #[must_use]
+    pub fn shared_key(&self) -> &str {
         self.key.as_deref().unwrap_or(DEFAULT_PASSWORD_KEY)
+    }
+
+    /// Whether each instance has a password of its own.
+    #[must_use]
+    pub fn has_key_per_instance(&self) -> bool {
+        self.key_policy.unwrap_or_default() != KeyPolicy::Shared
     }
 }
 

@@ -106,7 +106,7 @@ reasons! {
     /// The Secret does not exist.
     SecretNotFound: [SecretLost];
     /// The Secret has no such key.
-    SecretKeyNotFound: [SecretLost];
+    SecretKeyNotFound: [SecretLost, OfObject];
     /// The controller may not read Secrets in the object's namespace.
     SecretNotPermitted: [];
     /// The API server did not answer with the Secret.
@@ -238,6 +238,8 @@ reasons! {
     // Events.
     /// A run has begun.
     ResetRunStarted: [];
+    /// A maintenance window is shorter than a restart may take.
+    WindowTooShort: [];
     /// Resetting the password has re-enabled password logon beside a key pair.
     PasswordLogonEnabled: [];
 }

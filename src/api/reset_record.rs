@@ -64,6 +64,9 @@ pub struct ResetRecordSpec {
     pub restart_policy: RestartPolicy,
     /// How many instances of the owner may be away at once, percentages resolved.
     pub max_unavailable: u32,
+    /// The zone of the instance; absent = the account had no `maxUnavailablePerZone` at the claim.
+    #[serde(rename = "zoneID", default, skip_serializing_if = "Option::is_none")]
+    pub zone_id: Option<String>,
     /// How long the instance has to stay Running after its restart before the slot is free, in seconds.
     pub min_ready_seconds: u32,
     /// How long a restart may take from its acceptance, and how long after the password was set it may be requested, in seconds.

@@ -9,6 +9,7 @@ use crate::api::Reason;
 use crate::api::ecs_account::{ECSAccountSpec, Network};
 use crate::clock;
 use crate::decide::Hold;
+use crate::decide::budget::AccountBounds;
 use crate::ecs::{ApiCall, CallerIdentity, EndpointError, Keys, RegionEndpoint, ServerClock};
 
 /// How long the answer to "may this identity describe instances" is kept.
@@ -172,6 +173,12 @@ impl Accounts {
 }
 
 impl UsableAccount {
+    /// How many instances may be away at once, over all objects.
+    #[must_use]
+    pub fn bounds(&self) -> AccountBounds {
+        AccountBounds { max: self.spec.max_unavailable(), max_per_zone: self.spec.max_unavailable_per_zone() }
+    }
+
     /// ECS's clock.
     #[must_use]
     pub fn clock(&self) -> &ServerClock {

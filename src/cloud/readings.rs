@@ -154,6 +154,7 @@ fn seen(instance: &Instance, permitted: bool) -> InstanceView {
         power,
         start_time: instance.start_time,
         name: instance.name.clone(),
+        zone_id: instance.zone_id.clone(),
         os_type: instance.os_type.as_str().to_owned(),
         key_pair_name: instance.key_pair_name.clone(),
         locks: instance.locks.clone(),

@@ -236,6 +236,19 @@ impl Cluster {
         self.timed("get", describe::<K>(name), api.get(name)).await
     }
 
+    /// The version of any object of a namespaced kind, which every change moves. Nothing but its metadata is asked for.
+    ///
+    /// # Errors
+    /// As [`Self::password_reset`].
+    pub async fn version_of<K>(&self, namespace: &str, name: &str) -> Result<Option<String>, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let found = self.timed("get", describe::<K>(name), api.get_metadata(name)).await?;
+        Ok(found.metadata.resource_version)
+    }
+
     /// Reads any object of a cluster-scoped kind.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::api::Reason;
 use crate::api::reset_record::ClaimedSecretRef;
 use crate::clock;
+use crate::cluster::objects::ObjectKey;
 use crate::cluster::{Cluster, ClusterError};
 use crate::decide::Hold;
 
@@ -59,6 +60,34 @@ impl RawSecret {
         self.data.as_ref().is_some_and(|data| data.contains_key(key))
     }
 
+    /// Its version, which any change moves.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.metadata.resource_version.as_deref()
+    }
+
+    /// The password under the key of `reference`.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that say what to do; they hold nothing of it.
+    pub fn password(&self, reference: &ClaimedSecretRef) -> Result<SecretString, Hold> {
+        let ClaimedSecretRef { namespace, name, key } = reference;
+        let (reason, message) = match self.text(key) {
+            Some(password) => return Ok(password),
+            None if self.has(key) => (
+                Reason::InvalidPassword,
+                format!(
+                    "the value of key {key} in Secret {namespace}/{name} is not the text of a password: it is not UTF-8 (older PowerShell writes UTF-16), or far too long; it must be 8 to 30 letters, digits and specials"
+                ),
+            ),
+            None => (
+                Reason::SecretKeyNotFound,
+                format!("Secret {namespace}/{name} has no key {key}; add it, or change passwordSecretRef"),
+            ),
+        };
+        Err(Hold::new(reason, message))
+    }
+
     /// The value of a key as text; `None`: no such key, or no text.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<SecretString> {
@@ -72,78 +101,65 @@ impl RawSecret {
     }
 }
 
-/// Reads the password that `reference` names.
+/// Reads a Secret. `reference` names it, and a key that a user who makes it will need.
 ///
 /// # Errors
 /// What is in the way, in words that say what to do; they hold nothing of the Secret.
-pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<SecretString, Hold> {
+async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<RawSecret, Hold> {
     let ClaimedSecretRef { namespace, name, key } = reference;
-    let hold = |reason, message| Err(Hold::new(reason, message));
-    let secret: RawSecret = match cluster.get(namespace, name).await {
-        Ok(secret) => secret,
-        Err(ClusterError::NotFound { .. }) => {
-            let message = format!(
+    let (reason, message) = match cluster.get(namespace, name).await {
+        Ok(secret) => return Ok(secret),
+        Err(ClusterError::NotFound { .. }) => (
+            Reason::SecretNotFound,
+            format!(
                 "Secret {namespace}/{name} does not exist; the controller goes on by itself once it does; create it with: kubectl create secret generic {name} -n {namespace} --from-file={key}=./password"
-            );
-            return hold(Reason::SecretNotFound, message);
-        }
-        Err(ClusterError::Forbidden { .. }) => {
-            let message = format!(
+            ),
+        ),
+        Err(ClusterError::Forbidden { .. }) => (
+            Reason::SecretNotPermitted,
+            format!(
                 "the controller may not read Secrets in namespace {namespace}; allow it with: kubectl create rolebinding ecs-password-reset-secret-reader -n {namespace} --clusterrole=ecs-password-reset-secret-reader --serviceaccount={}:ecs-password-reset",
                 cluster.namespace()
-            );
-            return hold(Reason::SecretNotPermitted, message);
-        }
-        Err(error) => return hold(Reason::SecretUnavailable, error.to_string()),
-    };
-    match secret.text(key) {
-        Some(password) => Ok(password),
-        None if secret.has(key) => {
-            let message = format!(
-                "the value of key {key} in Secret {namespace}/{name} is not the text of a password: it is not UTF-8 (older PowerShell writes UTF-16), or far too long; it must be 8 to 30 letters, digits and specials"
-            );
-            hold(Reason::InvalidPassword, message)
-        }
-        None => hold(
-            Reason::SecretKeyNotFound,
-            format!("Secret {namespace}/{name} has no key {key}; add it, or name its key in passwordSecretRef.key"),
+            ),
         ),
-    }
+        Err(error) => (Reason::SecretUnavailable, error.to_string()),
+    };
+    Err(Hold::new(reason, message))
 }
 
-/// The passwords as last read: all objects that name one Secret share one read. Only in memory, and only while they are asked for.
+/// The Secrets as last read: all objects that name one share one read. Only in memory, and only while they are asked for.
 #[derive(Default)]
-pub struct Secrets(Mutex<HashMap<ClaimedSecretRef, Arc<tokio::sync::Mutex<Option<Read>>>>>);
+pub struct Secrets(Mutex<HashMap<ObjectKey, Arc<tokio::sync::Mutex<Option<Read>>>>>);
 
-/// One password and when its read began. It has no Debug.
+/// One Secret and when its read began. It has no Debug.
 struct Read {
     began: Instant,
-    password: SecretString,
+    secret: Arc<RawSecret>,
 }
 
-/// How long a password is kept after its read.
+/// How long a Secret is kept after its read.
 const KEPT: Duration = Duration::from_mins(2);
 
 impl Secrets {
-    /// The password that `reference` names, as read not longer than `within` ago.
+    /// The Secret that `reference` names, as read not longer than `within` ago.
     ///
     /// # Errors
-    /// As [`read`].
+    /// What is in the way, in words that say what to do; they hold nothing of the Secret.
     pub async fn known(
         &self,
         cluster: &Cluster,
         reference: &ClaimedSecretRef,
         within: Duration,
-    ) -> Result<SecretString, Hold> {
+    ) -> Result<Arc<RawSecret>, Hold> {
         let now = clock::instant();
         self.read_since(cluster, reference, now.checked_sub(within).unwrap_or(now)).await
     }
 
-    /// The password as it is now: by a read that has begun since this was asked.
+    /// The Secret as it is now: by a read that has begun since this was asked.
     ///
     /// # Errors
-    /// As [`read`].
-    pub async fn now(&self, cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<SecretString, Hold> {
+    /// As [`Self::known`].
+    pub async fn now(&self, cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Arc<RawSecret>, Hold> {
         self.read_since(cluster, reference, clock::instant()).await
     }
 
@@ -152,37 +168,46 @@ impl Secrets {
         cluster: &Cluster,
         reference: &ClaimedSecretRef,
         since: Instant,
-    ) -> Result<SecretString, Hold> {
+    ) -> Result<Arc<RawSecret>, Hold> {
         let place = {
             let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(places.entry(reference.clone()).or_default())
+            Arc::clone(places.entry(place_of(reference)).or_default())
         };
         // All callers that wait here share the next read: it begins after they have asked.
         let mut last = place.lock().await;
         if let Some(read) = last.as_ref().filter(|read| read.began >= since) {
-            return Ok(read.password.clone());
+            return Ok(Arc::clone(&read.secret));
         }
         let began = clock::instant();
         // A failed read is not kept: a person is about to fix the cause.
         *last = None;
-        let password = read(cluster, reference).await?;
-        *last = Some(Read { began, password: password.clone() });
-        Ok(password)
+        let secret = Arc::new(read(cluster, reference).await?);
+        *last = Some(Read { began, secret: Arc::clone(&secret) });
+        Ok(secret)
     }
 
-    /// Forgets the passwords that were read long ago. It is called once a minute: nothing else may come by here again.
+    /// Forgets the Secrets that were read long ago. It is called once a minute: nothing else may come by here again.
     pub fn forget_old(&self) {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         places.retain(|_, place| Arc::strong_count(place) > 1 || is_recent(place));
     }
 
-    /// How long ago the password was read, if it is known.
+    /// Forgets a Secret that has changed.
+    pub fn forget(&self, secret: &ObjectKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(secret);
+    }
+
+    /// How long ago the Secret was read, if it is known.
     #[must_use]
-    pub fn age(&self, reference: &ClaimedSecretRef) -> Option<Duration> {
+    pub fn age(&self, secret: &ObjectKey) -> Option<Duration> {
         let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = places.get(reference)?.try_lock().ok()?;
+        let read = places.get(secret)?.try_lock().ok()?;
         Some(clock::instant().duration_since(read.as_ref()?.began))
     }
+}
+
+fn place_of(reference: &ClaimedSecretRef) -> ObjectKey {
+    ObjectKey::new(&reference.namespace, &reference.name)
 }
 
 /// Whether an unused place holds a password that may still be asked for.
@@ -224,12 +249,12 @@ mod tests {
         let secrets = Secrets::default();
         let text = |text: &str| text.to_owned();
         let reference = ClaimedSecretRef { namespace: text("prod"), name: text("pw"), key: text("password") };
-        let read = Read { began: clock::instant(), password: SecretString::from("Passw0rd!") };
+        let read = Read { began: clock::instant(), secret: Arc::new(secret("UGFzc3cwcmQh")) };
         let place = Arc::new(tokio::sync::Mutex::new(Some(read)));
-        secrets.0.lock().unwrap().insert(reference.clone(), place);
+        secrets.0.lock().unwrap().insert(place_of(&reference), place);
         tokio::time::advance(KEPT / 2).await;
         secrets.forget_old();
-        assert!(secrets.age(&reference).is_some());
+        assert!(secrets.age(&place_of(&reference)).is_some());
         tokio::time::advance(KEPT / 2).await;
         secrets.forget_old();
         assert!(secrets.0.lock().unwrap().is_empty());

@@ -73,6 +73,8 @@ pub struct Context<T> {
     pub denials: PerObject<password_reset::LoggedDenials>,
     /// The rate limiter's permit that a claim has taken, with the attempt that it stored, by the record.
     pub claim_rate_permits: PerObject<(String, RatePermit)>,
+    /// The objects that wait for another value in their Secret.
+    pub at_rest: super::secret_changes::AtRest,
     /// Which objects wait for a slot of their account.
     pub turns: super::turns::Turns,
     /// Held from counting slots until the restart, or the claim that takes one of its account's, is stored: two must not count past each

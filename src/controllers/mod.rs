@@ -13,6 +13,7 @@ pub mod memory;
 pub mod pass;
 pub mod password_reset;
 pub mod reset_record;
+pub mod secret_changes;
 pub mod turns;
 
 pub use context::{Context, Synced};

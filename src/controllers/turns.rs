@@ -1,12 +1,18 @@
-//! Which objects wait for a slot of an account, in the order in which they came. It decides nothing: a plan is told how many have waited
+//! Which objects wait for a slot of an account or of one of its zones, in the order in which they came. It decides nothing: a plan is told how many have waited
 //! longer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-/// The objects that wait, by account.
+/// The objects that wait, by queue.
 #[derive(Default)]
 pub struct Turns(Mutex<State>);
+
+/// The name of the queue for an account's slots, in all or in a zone.
+#[must_use]
+pub fn queue(account: &str, zone: Option<&str>) -> String {
+    zone.map_or_else(|| account.to_owned(), |zone| format!("{account}/{zone}"))
+}
 
 #[derive(Default)]
 struct State {
@@ -15,35 +21,32 @@ struct State {
 }
 
 impl Turns {
-    /// How many objects have waited longer than this one for a slot of an account.
+    /// How many objects have waited longer than this one in a queue.
     #[must_use]
-    pub fn older(&self, account: &str, object: &str) -> usize {
+    pub fn older(&self, queue: &str, object: &str) -> usize {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(waiting) = state.waiting.get(account) else { return 0 };
+        let Some(waiting) = state.waiting.get(queue) else { return 0 };
         let own = waiting.get(object).copied().unwrap_or(u64::MAX);
         waiting.values().filter(|since| **since < own).count()
     }
 
-    /// Notes that an object waits. `has_taken`: it has just taken one, and comes last again.
-    pub fn wait(&self, account: &str, object: &str, has_taken: bool) {
+    /// Notes in which queues an object waits, and in no others. `has_taken`: it has just taken a slot, and comes last again.
+    pub fn wait(&self, object: &str, queues: &BTreeSet<String>, has_taken: bool) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.last += 1;
         let last = state.last;
-        let since = state.waiting.entry(account.to_owned()).or_default().entry(object.to_owned()).or_insert(last);
-        if has_taken {
-            *since = last;
-        }
-    }
-
-    /// Notes that an object does not wait any more.
-    pub fn leave(&self, account: &str, object: &str) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waiting) = state.waiting.get_mut(account) {
-            waiting.remove(object);
-            if waiting.is_empty() {
-                state.waiting.remove(account);
+        for (queue, waiting) in &mut state.waiting {
+            if !queues.contains(queue) {
+                waiting.remove(object);
             }
         }
+        for queue in queues {
+            let since = state.waiting.entry(queue.clone()).or_default().entry(object.to_owned()).or_insert(last);
+            if has_taken {
+                *since = last;
+            }
+        }
+        state.waiting.retain(|_, waiting| !waiting.is_empty());
     }
 
     /// Forgets an object that is gone.
@@ -58,21 +61,25 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::Turns;
 
     #[test]
     fn the_one_that_has_waited_longest_comes_first() {
         let turns = Turns::default();
+        let of = |queues: &[&str]| queues.iter().map(|queue| (*queue).to_owned()).collect::<BTreeSet<String>>();
         for object in ["a", "b", "c"] {
-            turns.wait("default", object, false);
+            turns.wait(object, &of(&["default", "default/z"]), false);
         }
         let older = |object| turns.older("default", object);
         assert_eq!([older("a"), older("b"), older("c"), older("new")], [0, 1, 2, 3]);
-        turns.wait("default", "b", false);
+        turns.wait("b", &of(&["default", "default/z"]), false);
         assert_eq!(older("b"), 1, "to wait on keeps the place");
-        turns.wait("default", "a", true);
+        turns.wait("a", &of(&["default"]), true);
         assert_eq!([older("b"), older("c"), older("a")], [0, 1, 2], "who has taken one comes last");
-        turns.leave("default", "b");
+        assert_eq!(turns.older("default/z", "b"), 0, "it does not wait in the zone any more");
+        turns.wait("b", &of(&[]), false);
         turns.forget("c");
         assert_eq!((older("a"), turns.older("other", "a")), (0, 0));
     }

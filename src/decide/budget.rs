@@ -5,6 +5,7 @@
 //! waves.
 
 use std::borrow::Borrow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -126,9 +127,35 @@ pub fn others_away(records: &[impl Borrow<ResetRecord>], record: &ResetRecord, n
     u32::try_from(away.count()).unwrap_or(u32::MAX)
 }
 
-/// The slots of an account's `maxUnavailable`, as they are for one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How many instances of an account may be away at once, over all its objects; `None`: no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountBounds {
+    /// In all.
+    pub max: Option<u32>,
+    /// In each zone.
+    pub max_per_zone: Option<u32>,
+}
+
+impl AccountBounds {
+    /// Whether there is any.
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        self.max.is_some() || self.max_per_zone.is_some()
+    }
+}
+
+/// The slots of an account as they are for one object; those that have no bound are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountSlots {
+    /// In all.
+    pub total: Option<Slots>,
+    /// In each zone of the object's instances.
+    pub zones: BTreeMap<String, Slots>,
+}
+
+/// Slots that objects take turns in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots {
     /// How many there are.
     pub max: u32,
     /// How many the object may take now: of those that are free, each object that has waited longer has one.
@@ -137,17 +164,35 @@ pub struct AccountSlots {
     pub held_by: String,
 }
 
-/// The slots of an account for an object of `namespace`. `open`: the account's records on which something is left to do; `older`: how many
-/// objects have waited longer. Of other namespaces nothing but the number is told.
+impl AccountSlots {
+    /// The slots that an instance of `zone` waits for, and the zone if they are its own; `None`: it has one.
+    #[must_use]
+    pub fn missing<'a>(&'a self, zone: &'a str) -> Option<(&'a Slots, Option<&'a str>)> {
+        let is_full = |slots: &&Slots| slots.free == 0;
+        let total = self.total.as_ref().filter(is_full).map(|slots| (slots, None));
+        total.or_else(|| Some((self.zones.get(zone).filter(is_full)?, Some(zone))))
+    }
+
+    /// Takes one for an instance of `zone`.
+    pub fn take(&mut self, zone: &str) {
+        for slots in self.total.iter_mut().chain(self.zones.get_mut(zone)) {
+            slots.free = slots.free.saturating_sub(1);
+        }
+    }
+}
+
+/// The slots of an account, or of one of its zones, for an object of `namespace`. `open`: the account's records on which something is left
+/// to do; `older`: how many objects have waited longer. Of other namespaces nothing but the number is told.
 #[must_use]
-pub fn account_slots(
+pub fn slots(
     open: &[impl Borrow<ResetRecord>],
+    zone: Option<&str>,
     max: u32,
     older: usize,
     namespace: &str,
     now: Timestamp,
-) -> AccountSlots {
-    let holders: Vec<&ResetRecord> = account_holders(open, now).collect();
+) -> Slots {
+    let holders: Vec<&ResetRecord> = account_holders(open, zone, now).collect();
     let (ours, theirs): (Vec<&ResetRecord>, Vec<&ResetRecord>) =
         holders.iter().copied().partition(|record| record.spec.owner.namespace == namespace);
     let mut named: Vec<String> = ours
@@ -159,23 +204,33 @@ pub fn account_slots(
     named.extend((others.0 > 0).then(|| format!("{} more of this namespace", others.0)));
     named.extend((others.1 > 0).then(|| format!("{} of other namespaces", others.1)));
     let free = (max as usize).saturating_sub(holders.len()).saturating_sub(older);
-    AccountSlots { max, free, held_by: named.join(", ") }
+    Slots { max, free, held_by: named.join(", ") }
 }
 
 /// How many holders of an account's slots a message names.
 const HOLDERS_NAMED: usize = 3;
 
-fn account_holders(open: &[impl Borrow<ResetRecord>], now: Timestamp) -> impl Iterator<Item = &ResetRecord> {
+/// The records that hold a slot of an account, or of one of its zones. An instance whose zone is not known counts in each.
+fn account_holders<'a>(
+    open: &'a [impl Borrow<ResetRecord>],
+    zone: Option<&'a str>,
+    now: Timestamp,
+) -> impl Iterator<Item = &'a ResetRecord> {
+    let is_there = move |record: &&ResetRecord| {
+        let theirs = record.spec.zone_id.as_deref().unwrap_or_default();
+        zone.is_none_or(|zone| zone.is_empty() || theirs.is_empty() || theirs == zone)
+    };
     let holds = move |record: &&ResetRecord| record.status.as_ref().is_some_and(|status| holds_slot(status, now));
-    open.iter().map(Borrow::borrow).filter(holds)
+    open.iter().map(Borrow::borrow).filter(holds).filter(is_there)
 }
 
-/// Whether an account with `max` slots has one for a claim or a restart of `instance_id`: fewer others hold one, or are away.
+/// Whether an account has a slot for a claim or a restart of `instance_id` in `zone`: fewer others hold one, or are away.
 #[must_use]
 pub fn has_account_slot(
     open: &[impl Borrow<ResetRecord>],
-    max: u32,
+    bounds: AccountBounds,
     instance_id: &str,
+    zone: &str,
     is_restart: bool,
     now: Timestamp,
 ) -> bool {
@@ -183,7 +238,10 @@ pub fn has_account_slot(
         let is_away = || record.status.as_ref().is_some_and(|status| may_be_away(status, now));
         record.spec.instance_id != instance_id && (!is_restart || is_away())
     };
-    account_holders(open, now).filter(counts).count() < max as usize
+    let has = |max: Option<u32>, zone: Option<&str>| {
+        max.is_none_or(|max| account_holders(open, zone, now).filter(counts).count() < max as usize)
+    };
+    has(bounds.max, None) && has(bounds.max_per_zone, Some(zone))
 }
 
 /// What ECS shows of an instance that does not come back, and what a person can do.

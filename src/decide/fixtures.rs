@@ -73,6 +73,7 @@ pub(crate) fn spec(owner_name: &str, instance_id: &str) -> ResetRecordSpec {
         },
         restart_policy: RestartPolicy::IfRunning,
         max_unavailable: 1,
+        zone_id: None,
         min_ready_seconds: 30,
         timeout_seconds: 900,
         stable_state_timeout_seconds: 600,
@@ -109,6 +110,7 @@ pub(crate) fn reading(sent: i64, since: i64, power: Power, start: i64) -> Readin
             power,
             start_time: Some(at(start)),
             name: "web-1".to_owned(),
+            zone_id: "cn-hangzhou-h".to_owned(),
             os_type: "linux".to_owned(),
             key_pair_name: None,
             locks: Vec::new(),
@@ -138,6 +140,7 @@ pub(crate) fn request() -> Request {
         tokens: vec!["run:1".to_owned()],
         retry: None,
         fingerprint: Some(fingerprint("f")),
+        resets_on_change: false,
         resolution: None,
     }
 }
@@ -155,7 +158,15 @@ pub(crate) fn reset_facts<'a>(spec: &'a PasswordResetSpec, request: &'a Request)
 
 /// An instance without a record.
 pub(crate) fn target<'a>(instance_id: &'a str, reading: Option<&'a Reading>) -> Target<'a> {
-    Target { instance_id, record: None, bad_record: None, claimed_by_another: false, before: None, reading }
+    Target {
+        instance_id,
+        record: None,
+        bad_record: None,
+        claimed_by_another: false,
+        before: None,
+        reading,
+        own_password: None,
+    }
 }
 
 /// The facts of a claim that nothing holds back.

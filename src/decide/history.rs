@@ -26,8 +26,10 @@ pub struct Request {
     pub tokens: Vec<String>,
     /// Digest of its retry annotation; see [`retry`].
     pub retry: Option<String>,
-    /// The fingerprint of its password as it is now, when it could be read.
+    /// The fingerprint of its password as it is now, when it could be read; of those that each instance has of its own, none.
     pub fingerprint: Option<Fingerprint>,
+    /// Whether another password than an instance was reset with asks for a run.
+    pub resets_on_change: bool,
     /// A person's decision on an Unknown, as its annotation says.
     pub resolution: Option<Resolution>,
 }
@@ -55,17 +57,20 @@ pub fn retry(retry_requested_at: Option<&str>, requested: Option<&Requested>) ->
     asked.or_else(|| requested?.retry.clone())
 }
 
-/// Whether an instance needs a run, given what it has had done for this owner.
+/// Whether an instance needs a run, given what it has had done for this owner. `password`: the fingerprint of the one that it would get,
+/// when that could be read.
 #[must_use]
-pub fn is_needed(entry: Option<&OwnerHistory>, request: &Request) -> bool {
+pub fn is_needed(entry: Option<&OwnerHistory>, request: &Request, password: Option<&Fingerprint>) -> bool {
     let Some(entry) = entry else { return true };
     if !covers(&entry.tokens, &request.tokens) {
         return true;
     }
+    let is_changed = password.is_some_and(|password| differs(password, &entry.fingerprint));
+    if is_changed && request.resets_on_change {
+        return true;
+    }
     entry.row.state == State::Failed
-        && (asks_again(entry.retry.as_ref(), request)
-            || entry.owner.uid != request.owner.uid
-            || request.fingerprint.as_ref().is_some_and(|fingerprint| differs(fingerprint, &entry.fingerprint)))
+        && (is_changed || asks_again(entry.retry.as_ref(), request) || entry.owner.uid != request.owner.uid)
 }
 
 /// Whether the retry annotation asks for more than it did at a run: it has another value.
@@ -156,8 +161,13 @@ mod tests {
             tokens: tokens(Some(run_id), None),
             retry: None,
             fingerprint: Some(fingerprint("f")),
+            resets_on_change: false,
             resolution: None,
         }
+    }
+
+    fn is_asked(entry: Option<&OwnerHistory>, request: &Request) -> bool {
+        is_needed(entry, request, request.fingerprint.as_ref())
     }
 
     fn entry(run_id: &str, state: State) -> OwnerHistory {
@@ -173,41 +183,41 @@ mod tests {
 
     #[test]
     fn what_was_run_is_not_needed_again() {
-        assert!(is_needed(None, &request("1")));
-        assert!(!is_needed(Some(&entry("1", State::InEffect)), &request("1")));
-        assert!(is_needed(Some(&entry("1", State::InEffect)), &request("2")));
+        assert!(is_asked(None, &request("1")));
+        assert!(!is_asked(Some(&entry("1", State::InEffect)), &request("1")));
+        assert!(is_asked(Some(&entry("1", State::InEffect)), &request("2")));
     }
 
     #[test]
     fn reapplied_object_needs_nothing_unless_it_failed() {
         let mut again = request("1");
         again.owner.uid = "another".to_owned();
-        assert!(!is_needed(Some(&entry("1", State::InEffect)), &again));
-        assert!(!is_needed(Some(&entry("1", State::Unknown)), &again));
-        assert!(is_needed(Some(&entry("1", State::Failed)), &again));
+        assert!(!is_asked(Some(&entry("1", State::InEffect)), &again));
+        assert!(!is_asked(Some(&entry("1", State::Unknown)), &again));
+        assert!(is_asked(Some(&entry("1", State::Failed)), &again));
     }
 
     #[test]
     fn failed_instance_needs_retry_or_another_password() {
         let failed = entry("1", State::Failed);
-        assert!(!is_needed(Some(&failed), &request("1")));
-        assert!(is_needed(Some(&failed), &Request { retry: Some("retry:1".to_owned()), ..request("1") }));
-        assert!(is_needed(Some(&failed), &Request { fingerprint: Some(fingerprint("g")), ..request("1") }));
+        assert!(!is_asked(Some(&failed), &request("1")));
+        assert!(is_asked(Some(&failed), &Request { retry: Some("retry:1".to_owned()), ..request("1") }));
+        assert!(is_asked(Some(&failed), &Request { fingerprint: Some(fingerprint("g")), ..request("1") }));
         let other_key = Fingerprint { key_id: "k2".to_owned(), value: "g".to_owned() };
         assert!(
-            !is_needed(Some(&failed), &Request { fingerprint: Some(other_key), ..request("1") }),
+            !is_asked(Some(&failed), &Request { fingerprint: Some(other_key), ..request("1") }),
             "cannot be compared"
         );
         let done = entry("1", State::InEffect);
-        assert!(!is_needed(Some(&done), &Request { retry: Some("retry:1".to_owned()), ..request("1") }));
-        assert!(!is_needed(Some(&done), &Request { fingerprint: Some(fingerprint("g")), ..request("1") }));
+        assert!(!is_asked(Some(&done), &Request { retry: Some("retry:1".to_owned()), ..request("1") }));
+        assert!(!is_asked(Some(&done), &Request { fingerprint: Some(fingerprint("g")), ..request("1") }));
     }
 
     #[test]
     fn removing_an_annotation_asks_for_nothing() {
         let mut done = entry("1", State::InEffect);
         done.tokens = tokens(Some("1"), Some("now"));
-        assert!(!is_needed(Some(&done), &request("1")));
+        assert!(!is_asked(Some(&done), &request("1")));
         assert_eq!(tokens(Some("1"), Some("")), tokens(Some("1"), None));
         assert_ne!(tokens(None, None), Vec::<String>::new(), "the empty runID counts");
     }
@@ -219,7 +229,7 @@ mod tests {
         (claim.tokens, claim.retry, claim.fingerprint) = (request("1").tokens, retry("a").retry, fingerprint("f"));
         let failed = complete(&[], &claim, row(State::Failed));
         let is_needed =
-            |completed: &[OwnerHistory], request: &Request| is_needed(entry_of(completed, &owner("web")), request);
+            |completed: &[OwnerHistory], request: &Request| is_asked(entry_of(completed, &owner("web")), request);
         assert!(!is_needed(&failed, &request("1")), "the annotation was removed");
         assert!(!is_needed(&failed, &retry("a")) && is_needed(&failed, &retry("b")));
         // A run of another kind meanwhile, without the annotation.
@@ -255,10 +265,10 @@ mod tests {
         claim.fingerprint = fingerprint("f");
         claim.tokens = tokens(Some("2"), None);
         let joined = complete(&[entry("1", State::InEffect)], &claim, row(State::InEffect));
-        assert!(!is_needed(entry_of(&joined, &owner("web")), &request("1")));
+        assert!(!is_asked(entry_of(&joined, &owner("web")), &request("1")));
         claim.fingerprint = fingerprint("g");
         let replaced = complete(&joined, &claim, row(State::InEffect));
-        assert!(is_needed(entry_of(&replaced, &owner("web")), &request("1")));
+        assert!(is_asked(entry_of(&replaced, &owner("web")), &request("1")));
         assert_eq!(replaced.len(), 1);
     }
 

@@ -44,6 +44,8 @@ pub struct InstanceView {
     pub start_time: Option<Timestamp>,
     /// Its name.
     pub name: String,
+    /// Its zone; empty where ECS does not say.
+    pub zone_id: String,
     /// `linux` or `windows`.
     pub os_type: String,
     /// The key pair bound to it.

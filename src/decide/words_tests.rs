@@ -71,6 +71,7 @@ fn words_of_slots_that_stay_held() {
         tokens: vec!["run:1".to_owned()],
         retry: None,
         fingerprint: None,
+        resets_on_change: false,
         resolution: None,
     };
     let ended = |phase: Phase| {

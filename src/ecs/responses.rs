@@ -60,6 +60,8 @@ pub struct Instance {
     pub name: String,
     /// Where it is in its life.
     pub status: InstanceStatus,
+    /// Its zone, for example `cn-hangzhou-h`; may be empty.
+    pub zone_id: String,
     /// Decides which passwords are allowed.
     pub os_type: OsType,
     /// The key pair bound by the platform, if any; keys put in by hand do not show.
@@ -184,6 +186,7 @@ impl Instance {
             instance_id: raw.instance_id.filled()?,
             name: raw.instance_name.good().unwrap_or_default(),
             status: raw.status.good().unwrap_or_default().into(),
+            zone_id: raw.zone_id.good().unwrap_or_default(),
             os_type: match raw.os_type.good().unwrap_or_default().as_str() {
                 "linux" => OsType::Linux,
                 "windows" => OsType::Windows,
@@ -263,6 +266,7 @@ struct RawInstance {
     instance_id: Lenient<String>,
     instance_name: Lenient<String>,
     status: Lenient<String>,
+    zone_id: Lenient<String>,
     #[serde(rename = "OSType")]
     os_type: Lenient<String>,
     key_pair_name: Lenient<String>,

@@ -17,7 +17,7 @@ fn instances(items: &str) -> Vec<Instance> {
 #[test]
 fn a_whole_instance_is_read() {
     let read = instances(
-        r#"{"InstanceId":"i-1","InstanceName":"web","Status":"Running","OSType":"linux","KeyPairName":"ops",
+        r#"{"InstanceId":"i-1","InstanceName":"web","Status":"Running","ZoneId":"cn-hangzhou-h","OSType":"linux","KeyPairName":"ops",
         "StartTime":"2020-07-31T17:26Z","ExpiredTime":"2099-12-31T15:59:00Z","Cpu":2,"Memory":4096,
         "OperationLocks":{"LockReason":[{"LockReason":"financial","LockMsg":""}]},
         "Tags":{"Tag":[{"TagKey":"password-reset","TagValue":"enabled"}]}}"#,
@@ -26,6 +26,7 @@ fn a_whole_instance_is_read() {
         instance_id: "i-1".into(),
         name: "web".into(),
         status: InstanceStatus::Running,
+        zone_id: "cn-hangzhou-h".into(),
         os_type: OsType::Linux,
         key_pair_name: Some("ops".into()),
         start_time: Some("2020-07-31T17:26:00Z".parse().unwrap()),

@@ -35,6 +35,7 @@ use crate::cluster::{self, Cluster, ClusterError};
 use crate::controllers::Context;
 use crate::controllers::PerObject;
 use crate::controllers::Synced;
+use crate::controllers::secret_changes::{self, AtRest};
 use crate::ecs::{self, EcsClient, HttpOptions, HttpTransport, Instances, Transport, TransportError};
 use crate::leader::{Candidate, Gate, LEASE_NAME, Loss};
 use crate::metrics::Metrics;
@@ -246,6 +247,7 @@ pub async fn run_controllers<T: Transport>(
         () = forward(woken, waker.clone()) => {}
         () = announce_sync(&context, &readiness) => {}
         () = forget_passwords(&context) => {}
+        () = Box::pin(watch_secrets(&context, &waker)) => {}
     }
     Ok(())
 }
@@ -309,6 +311,7 @@ fn build<T: Transport>(
         status_writes: PerObject::default(),
         denials: PerObject::default(),
         claim_rate_permits: PerObject::default(),
+        at_rest: AtRest::default(),
         turns: crate::controllers::turns::Turns::default(),
         storing_restart: tokio::sync::Mutex::default(),
         owner_missed_since: PerObject::default(),
@@ -340,6 +343,14 @@ async fn forget_passwords<T>(context: &Context<T>) {
     loop {
         timer(FORGET_PASSWORDS).await;
         context.secrets.forget_old();
+    }
+}
+
+/// Looks for changed Secrets of objects at rest, for as long as it is polled.
+async fn watch_secrets<T>(context: &Context<T>, waker: &Waker) {
+    loop {
+        timer(context.settings.secret_poll).await;
+        secret_changes::look(context, waker).await;
     }
 }
 

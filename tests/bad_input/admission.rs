@@ -165,6 +165,9 @@ fn bad_resets() -> Vec<Case> {
     ]
 }
 
+const KEY_POLICY: &str = "spec.passwordSecretRef.keyPolicy";
+const PER_ZONE: &str = "spec.limits.maxUnavailablePerZone";
+
 /// A `PasswordReset` with a selector in place of its list.
 fn selecting(selector: Value) -> Value {
     with(without(reset(), "instanceIDs"), "selector", selector)
@@ -232,6 +235,24 @@ fn bad_selectors() -> Vec<Case> {
         ),
         in_selector("resourceGroupId", json!("rg-1"), &["unknown field \"spec.selector.resourceGroupId\""]),
         in_selector("matchLabels", json!({"app": "web"}), &["unknown field \"spec.selector.matchLabels\""]),
+    ]
+}
+
+fn bad_secrets() -> Vec<Case> {
+    vec![
+        in_reset("onSecretChange", json!("reset"), &["spec.onSecretChange", "\"Ignore\", \"Reset\""]),
+        in_reset("onSecretChange", json!("Restart"), &["spec.onSecretChange", "\"Ignore\", \"Reset\""]),
+        in_reset("onSecretChange", json!(true), &["spec.onSecretChange", "must be of type string"]),
+        in_reset("onSecretChange", json!(""), &["spec.onSecretChange", "\"Ignore\", \"Reset\""]),
+        in_reset("passwordSecretRef.keyPolicy", json!("instanceID"), &[KEY_POLICY, "\"Shared\", \"InstanceID\""]),
+        in_reset("passwordSecretRef.keyPolicy", json!("Single"), &[KEY_POLICY, "\"Shared\", \"InstanceID\""]),
+        in_reset("passwordSecretRef.keyPolicy", json!(["InstanceID"]), &[KEY_POLICY, "must be of type string"]),
+        in_reset(
+            "passwordSecretRef",
+            json!({"name": "pw", "key": "a", "keyPolicy": "InstanceID"}),
+            &["spec.passwordSecretRef", "must hold no `key` with keyPolicy InstanceID: the key is the instance ID"],
+        ),
+        in_reset("passwordSecretRef.keyPattern", json!("x"), &["unknown field \"spec.passwordSecretRef.keyPattern\""]),
     ]
 }
 
@@ -391,6 +412,10 @@ fn bad_accounts() -> Vec<Case> {
         ),
         in_account("limits.maxUnavailable", json!(0), &["spec.limits.maxUnavailable", "greater than or equal to 1"]),
         in_account("limits.maxUnavailable", json!("25%"), &["spec.limits.maxUnavailable", "must be of type integer"]),
+        in_account("limits.maxUnavailablePerZone", json!(0), &[PER_ZONE, "greater than or equal to 1"]),
+        in_account("limits.maxUnavailablePerZone", json!(1001), &[PER_ZONE, "less than or equal to 1000"]),
+        in_account("limits.maxUnavailablePerZone", json!("1"), &[PER_ZONE, "must be of type integer"]),
+        in_account("limits.maxUnavailablePerZone", json!([1]), &[PER_ZONE, "must be of type integer"]),
         in_account("limits.maxRestarts", json!(3), &["unknown field \"spec.limits.maxRestarts\""]),
     ]
 }
@@ -419,6 +444,7 @@ fn invalid_values_are_refused_with_field_and_rule() {
     refuse_all(&world, &bad_accounts());
     refuse_all(&world, &bad_selectors());
     refuse_all(&world, &bad_times());
+    refuse_all(&world, &bad_secrets());
     world.assert_untouched(INSTANCE);
 
     // Each case is one change away from what is taken: it was refused for that change.

@@ -7,20 +7,29 @@ type Fields = Map<String, Value>;
 
 /// Whether a `PasswordReset`'s spec says something that can be meant.
 pub fn is_valid_password_reset(spec: &Value) -> bool {
-    let optional = ["accountRef", "runID", "suspend", "restart", "maxFailures", "stableStateTimeoutSeconds"];
+    let optional =
+        ["accountRef", "onSecretChange", "runID", "suspend", "restart", "maxFailures", "stableStateTimeoutSeconds"];
     let Some(spec) = fields(spec, &["regionID", "instanceIDs", "passwordSecretRef"], &optional) else { return false };
     let all = |field: &str, check: &dyn Fn(&Value) -> bool| spec.get(field).is_none_or(check);
     all("accountRef", &|it| fields(it, &["name"], &[]).is_some_and(|it| text(&it["name"], is_name)))
         && text(&spec["regionID"], is_region)
         && unique(&spec["instanceIDs"])
         && list(&spec["instanceIDs"], 100, |it| text(it, is_instance_id))
-        && fields(&spec["passwordSecretRef"], &["name"], &["key"])
-            .is_some_and(|it| text(&it["name"], is_name) && it.get("key").is_none_or(|key| text(key, is_key)))
+        && is_secret_ref(&spec["passwordSecretRef"])
+        && all("onSecretChange", &|it| one_of(it, &["Ignore", "Reset"]))
         && all("runID", &|it| text(it, is_run_id))
         && all("suspend", &Value::is_boolean)
         && all("restart", &is_restart)
         && all("maxFailures", &|it| number(it, 0, 100))
         && all("stableStateTimeoutSeconds", &|it| number(it, 1, 86_400))
+}
+
+fn is_secret_ref(reference: &Value) -> bool {
+    let Some(it) = fields(reference, &["name"], &["key", "keyPolicy"]) else { return false };
+    let is_per_instance = it.get("keyPolicy").is_some_and(|it| it == "InstanceID");
+    text(&it["name"], is_name)
+        && it.get("key").is_none_or(|key| text(key, is_key) && !is_per_instance)
+        && it.get("keyPolicy").is_none_or(|it| one_of(it, &["Shared", "InstanceID"]))
 }
 
 fn is_restart(restart: &Value) -> bool {
@@ -46,9 +55,12 @@ pub fn is_valid_account(spec: &Value) -> bool {
         && all("rules", &|it| list(it, 32, is_rule))
         && all("suspend", &Value::is_boolean)
         && all("limits", &|it| {
-            fields(it, &[], &["requestsPerSecond", "maxUnavailable", "minRestartIntervalSeconds"]).is_some_and(|it| {
+            let optional =
+                ["requestsPerSecond", "maxUnavailable", "maxUnavailablePerZone", "minRestartIntervalSeconds"];
+            fields(it, &[], &optional).is_some_and(|it| {
                 it.get("requestsPerSecond").is_none_or(|it| number(it, 1, 100))
                     && it.get("maxUnavailable").is_none_or(|it| number(it, 1, 1_000))
+                    && it.get("maxUnavailablePerZone").is_none_or(|it| number(it, 1, 1_000))
                     && it.get("minRestartIntervalSeconds").is_none_or(|it| number(it, 0, 86_400))
             })
         })
@@ -142,7 +154,7 @@ pub fn is_valid_record(record: &Value) -> bool {
         "stableStateTimeoutSeconds",
         "stateSeen",
     ];
-    let Some(spec) = fields(&record["spec"], &required, &["retry"]) else { return false };
+    let Some(spec) = fields(&record["spec"], &required, &["retry", "windowEnd", "zoneID"]) else { return false };
     let words = |names: &[&str]| names.iter().all(|name| spec.get(*name).is_none_or(Value::is_string));
     let counts = |names: &[&str]| names.iter().all(|name| number(&spec[*name], 0, i64::MAX));
     let is_named = match (spec["regionID"].as_str(), spec["instanceID"].as_str()) {
@@ -161,7 +173,8 @@ pub fn is_valid_record(record: &Value) -> bool {
         && is_fingerprint(&spec["fingerprint"])
         && of_words(&spec["passwordSecretRef"], &["namespace", "name", "key"])
         && one_of(&spec["restartPolicy"], &["IfRunning", "Never"])
-        && words(&["accountName", "stateSeen", "retry"])
+        && words(&["accountName", "stateSeen", "retry", "zoneID"])
+        && spec.get("windowEnd").is_none_or(is_time)
         && counts(&["maxUnavailable", "minReadySeconds", "timeoutSeconds", "stableStateTimeoutSeconds"])
         && record.get("status").is_none_or(is_progress)
 }
@@ -175,6 +188,8 @@ fn is_progress(status: &Value) -> bool {
         "lastRestartTime",
         "availableTime",
         "memoryLostTime",
+        "restartHeldSince",
+        "restartReleasedAt",
     ];
     let others = ["attempt", "unknownOutcome", "refusal", "leftRunning", "startTimeEvidence", "row", "completed"];
     let phases = [

@@ -85,6 +85,7 @@ fn readings(now: Timestamp) -> Vec<Option<Reading>> {
         power,
         start_time,
         name: String::new(),
+        zone_id: String::new(),
         os_type: "linux".to_owned(),
         key_pair_name: None,
         locks: Vec::new(),
@@ -209,6 +210,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         tokens: history::tokens(Some("again"), None),
         retry: None,
         fingerprint: None,
+        resets_on_change: false,
         resolution: None,
     };
     let status = PasswordResetStatus::default();
@@ -221,6 +223,7 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
         claimed_by_another: false,
         before: row.as_ref(),
         reading: None,
+        own_password: None,
     };
     plan::plan(&view, &[target], noon()).rows.len()
 }

@@ -8,9 +8,13 @@ use crate::common::{Instance, PASSWORD, REGION, World};
 
 /// A world whose account lets so many instances be away.
 fn bounded(instances: impl IntoIterator<Item = Instance>, max_unavailable: u32) -> World {
+    limited(instances, "maxUnavailable", max_unavailable)
+}
+
+fn limited(instances: impl IntoIterator<Item = Instance>, limit: &str, most: u32) -> World {
     let world = World::with(instances);
     let mut account = world.account();
-    account["spec"]["limits"]["maxUnavailable"] = json!(max_unavailable);
+    account["spec"]["limits"][limit] = json!(most);
     world.apply(&account);
     world.wait_for_look_at_account();
     world
@@ -59,4 +63,38 @@ fn objects_take_turns_at_the_accounts_slot() {
     let firsts = |object: usize| order.iter().position(|it| *it == object).unwrap();
     let seconds = |object: usize| order.iter().rposition(|it| *it == object).unwrap();
     assert!((1..5).all(|object| (1..5).all(|other| firsts(object) < seconds(other))), "{order:?}");
+}
+
+#[test]
+fn no_zone_has_more_away_than_its_account_allows() {
+    let ids = |zone: &str| (0..3).map(|n| format!("i-zone{zone}0000{n}")).collect::<Vec<_>>();
+    let zones = ["a", "b"].map(|zone| (zone, ids(zone)));
+    let instances =
+        zones.iter().flat_map(|(zone, ids)| ids.iter().map(|id| Instance::running(id, REGION).in_zone(zone)));
+    let world = limited(instances, "maxUnavailablePerZone", 1);
+    let all: Vec<&String> = zones.iter().flat_map(|(_, ids)| ids).collect();
+    // Two objects, each with instances of both zones.
+    for (name, half) in [("web", 0), ("db", 1)] {
+        let ids: Vec<&&String> = all.iter().skip(half).step_by(2).collect();
+        world.apply_reset(name, json!({"instanceIDs": ids, "restart": {"maxUnavailable": 3}}));
+    }
+    let waiting = world.wait_for_reset("db", "it names the zone", |object| {
+        let rows = object["status"]["instances"].as_array()?;
+        let row = rows.iter().find(|row| row["reason"] == "WaitingForAccountSlot")?;
+        row["message"].as_str().map(str::to_owned)
+    });
+    assert!(
+        waiting.contains("in zone cn-hangzhou-") && waiting.contains("maxUnavailablePerZone allows 1"),
+        "{waiting}"
+    );
+    let statuses = [world.wait_for("web", "Ready"), world.wait_for("db", "Ready")];
+    for id in &all {
+        let status = statuses.iter().find(|status| status["instances"].to_string().contains(id.as_str())).unwrap();
+        world.assert_reset_and_restarted_once(status, id, PASSWORD);
+        assert!(world.record(id)["spec"]["zoneID"].as_str().unwrap().starts_with("cn-hangzhou-"));
+    }
+    for (zone, ids) in &zones {
+        let most = world.journal(|journal| journal.max_away_of(|id| ids.iter().any(|it| it == id)));
+        assert_eq!(most, 1, "zone {zone}");
+    }
 }

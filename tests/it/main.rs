@@ -18,6 +18,7 @@ mod rerun;
 mod reset;
 mod restore;
 mod rules;
+mod secret;
 mod select;
 mod unknown;
 mod when;

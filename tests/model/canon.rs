@@ -267,6 +267,7 @@ impl Canon<'_> {
             password_secret_ref: _,
             restart_policy: _,
             max_unavailable: _,
+            zone_id: _,
             min_ready_seconds: _,
             timeout_seconds: _,
             stable_state_timeout_seconds: _,

@@ -30,6 +30,7 @@ pub fn request(setup: &Setup, world: &World) -> Request {
         tokens: setup.tokens[object.run].clone(),
         retry: (object.retry > 0).then(|| format!("retry:{}", object.retry)),
         fingerprint: world.secret.map(fingerprint),
+        resets_on_change: setup.resets_on_change,
         resolution: object.resolution.clone(),
     }
 }
@@ -68,6 +69,7 @@ fn target<'a>(instance: usize, record: Option<&'a ResetRecord>, reading: &'a Rea
         claimed_by_another: false,
         before: None,
         reading: Some(reading),
+        own_password: None,
     }
 }
 
@@ -135,6 +137,7 @@ fn claimed(
         password_secret_ref: ClaimedSecretRef { namespace: String::new(), name: String::new(), key: String::new() },
         restart_policy: setup.spec.restart_policy(),
         max_unavailable: setup.spec.max_unavailable(2),
+        zone_id: None,
         min_ready_seconds: setup.spec.min_ready_seconds(),
         timeout_seconds: setup.spec.timeout_seconds(),
         stable_state_timeout_seconds: setup.spec.stable_state_timeout_seconds(),

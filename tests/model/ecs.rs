@@ -254,6 +254,7 @@ fn show(view: &View, sent_at: i64, since: i64) -> Reading {
         power,
         start_time: Some(at(view.start_time)),
         name: String::new(),
+        zone_id: String::new(),
         os_type: "linux".to_owned(),
         key_pair_name: None,
         locks: Vec::new(),

@@ -14,7 +14,7 @@ use ecs_password_reset::decide::reset::plan::Plan;
 use ecs_password_reset::decide::reset::status;
 use ecs_password_reset::decide::{SEND_WINDOW, is_drained};
 
-use crate::claims::{object, planned, request};
+use crate::claims::{fingerprint, object, planned, request};
 use crate::ecs::{Machine, Status};
 use crate::setup::Setup;
 use crate::world::{
@@ -198,10 +198,10 @@ pub fn restarted(world: &mut World, instance: usize, claim: i64) {
 }
 
 /// I1, second half, as a record is written: a claim is needed. Also keeps the yardstick for that.
-pub fn stored(world: &mut World, instance: usize, before: Option<&ResetRecord>, record: &ResetRecord) {
+pub fn stored(setup: &Setup, world: &mut World, instance: usize, before: Option<&ResetRecord>, record: &ResetRecord) {
     let history = &mut world.histories[instance];
     if before.is_none_or(|before| before.spec.claim != record.spec.claim) {
-        if !is_needed(history, record) {
+        if !is_needed(setup, history, record) {
             world.broken = Some(format!("I1, {}: claimed without need", INSTANCES[instance]));
         }
         history.again = None;
@@ -241,16 +241,16 @@ fn note_attempt(log: &mut Vec<Stored>, before: Option<&ResetRecord>, record: &Re
     log.push(Stored { process: new.process.clone(), request, sent: false });
 }
 
-fn is_needed(history: &History, record: &ResetRecord) -> bool {
+fn is_needed(setup: &Setup, history: &History, record: &ResetRecord) -> bool {
     let spec = &record.spec;
+    let is_changed = history.fingerprint != spec.fingerprint.value;
     let failed_otherwise = history.failed.as_ref().is_some_and(|(uid, retry)| {
-        *uid != spec.owner.uid
-            || spec.retry.as_ref().is_some_and(|asked| retry.as_ref() != Some(asked))
-            || history.fingerprint != spec.fingerprint.value
+        *uid != spec.owner.uid || spec.retry.as_ref().is_some_and(|asked| retry.as_ref() != Some(asked)) || is_changed
     });
     !history.any
         || spec.tokens.iter().any(|token| !history.tokens.contains(token))
         || failed_otherwise
+        || (setup.resets_on_change && is_changed)
         || history.again == Some(spec.claim - 1)
 }
 
@@ -315,6 +315,7 @@ pub fn settled(setup: &Setup, world: &World) -> Verdict {
         must(ended, || format!("I6, {}: stays {:?}", INSTANCES[instance], phase(record)))?;
     }
     let untroubled = world.left == setup.trouble;
+    has_last_password(setup, world)?;
     if !world.object.exists || world.secret.is_none() {
         return Ok(());
     }
@@ -331,6 +332,20 @@ pub fn settled(setup: &Setup, world: &World) -> Verdict {
         must(ends, || format!("I9, {}: stays {:?} ({}), and no one is asked", row.instance_id, row.state, row.reason))?;
         let well = matches!(row.state, State::InEffect | State::EffectiveAtNextStart);
         must(well || !untroubled, || format!("I6, {}: {:?} without trouble", row.instance_id, row.state))?;
+    }
+    Ok(())
+}
+
+/// I2 where a changed Secret asks for a run: an instance that ends well has the password that the Secret holds.
+fn has_last_password(setup: &Setup, world: &World) -> Verdict {
+    let Some(secret) = world.secret.filter(|_| setup.resets_on_change && world.object.exists) else { return Ok(()) };
+    for record in world.records.iter().flatten() {
+        let is_well = matches!(phase(record), Phase::InEffect | Phase::EffectiveAtNextStart);
+        let is_last = record.spec.fingerprint == fingerprint(secret);
+        let instance = instance(record);
+        must(!is_well || is_last || !world.machines[instance].view.permitted, || {
+            format!("I2, {}: ends with another password than the Secret holds", INSTANCES[instance])
+        })?;
     }
     Ok(())
 }

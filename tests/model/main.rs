@@ -154,6 +154,33 @@ fn a_record_that_is_restored_in_trouble() {
 }
 
 #[test]
+fn changed_secret_ends_on_every_instance() {
+    exhaust([
+        Setup::new("changed", Budget { edits: 1, ..NONE }).alone().on_change(),
+        Setup::new("changed, 2 edits", Budget { edits: 2, ..NONE }).alone().on_change(),
+        Setup::new("changed, lost", Budget { edits: 1, losses: 1, ..NONE }).alone().on_change().unknown(&[PASSWORD]),
+        Setup::new("2: changed", Budget { edits: 1, ..NONE }).on_change(),
+    ]);
+}
+
+#[test]
+#[ignore = "minutes: run by `make model`"]
+fn a_secret_changed_in_trouble() {
+    let setup = |name, trouble| Setup::new(name, trouble).alone().on_change();
+    exhaust([
+        setup("changed, lost, late", Budget { edits: 1, losses: 1, lags: 1, ..NONE }).unknown(ANY),
+        setup("changed, crash, lost", Budget { edits: 1, crashes: 1, losses: 1, ..NONE }).unknown(ANY),
+        setup("changed, handover, lost", Budget { edits: 1, handovers: 1, losses: 1, ..NONE }).unknown(ANY),
+        setup("changed, 2 edits, lost", Budget { edits: 2, losses: 1, ..NONE }).unknown(ANY),
+        setup("still: changed, lost, late", Budget { edits: 1, losses: 1, lags: 1, ..NONE }).unmoved().unknown(ANY),
+        Setup::new("2: changed, both at once, lost", Budget { edits: 1, losses: 1, ..NONE })
+            .on_change()
+            .both_at_once()
+            .unknown(&[PASSWORD]),
+    ]);
+}
+
+#[test]
 fn what_is_held_back_goes_on_once_it_is_released() {
     exhaust([
         Setup::new("held", Budget { holds: 1, ..NONE }).alone(),

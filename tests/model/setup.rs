@@ -62,6 +62,8 @@ pub struct Setup {
     pub tokens: [Vec<String>; 2],
     /// The account's pause between two restarts.
     pub min_restart_interval_seconds: u32,
+    /// Whether a changed Secret asks for a run.
+    pub resets_on_change: bool,
 }
 
 impl Setup {
@@ -87,6 +89,7 @@ impl Setup {
             no_secret: Hold::new(Reason::SecretNotFound, ""),
             tokens: [history::tokens(Some("1"), None), history::tokens(Some("2"), None)],
             min_restart_interval_seconds: seconds(MIN_RESTART_INTERVAL),
+            resets_on_change: false,
         }
     }
 
@@ -98,6 +101,11 @@ impl Setup {
     /// The same with one instance.
     pub fn alone(self) -> Self {
         Self { instances: 1, ..self }
+    }
+
+    /// The same where a changed Secret asks for a run.
+    pub fn on_change(self) -> Self {
+        Self { resets_on_change: true, ..self }
     }
 
     /// The same in a world whose StartTime does not follow reboots.

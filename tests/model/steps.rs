@@ -58,7 +58,7 @@ pub fn written(setup: &Setup, next: &mut World, process: usize, job: usize, fate
     let before = next.records.clone();
     let Some(record) = store(setup, next, process, job) else { return };
     let instance = crate::world::instance(&record);
-    invariants::stored(next, instance, before[instance].as_deref(), &record);
+    invariants::stored(setup, next, instance, before[instance].as_deref(), &record);
     if let Pass::Send { sending, .. } = next.processes[process].passes[job] {
         invariants::intended(next, &record, sending);
     }

@@ -9,6 +9,10 @@ use super::{cell, note, project};
 
 /// What each message means, and what to do where somebody has to do something.
 const MEANINGS: &[(&str, &str)] = &[
+    (
+        "the version of a Secret could not be read",
+        "an object with `onSecretChange: Reset` is at rest; the next look asks again",
+    ),
     ("the controller starts", "the first line; `settings` has every flag with its value, wherever that comes from"),
     ("ready", "the caches hold full lists, and work begins; `process` is a part of this process's name in the Lease"),
     ("stopped", "every pass in flight has finished"),

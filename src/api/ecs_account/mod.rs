@@ -187,6 +187,11 @@ pub struct Limits {
     #[schemars(range(min = 1, max = 1000))]
     pub max_unavailable: Option<u32>,
 
+    /// The same for each zone, 1 to 1000: at most so many instances of one zone are away at once. Absent = no such bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_unavailable_per_zone: Option<u32>,
+
     /// How long after a restart of an instance by this controller the next reset of it may begin, in seconds,
     /// 0 to 86400, whichever object asks for it. Absent = 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -350,6 +355,12 @@ impl ECSAccountSpec {
     #[must_use]
     pub fn max_unavailable(&self) -> Option<u32> {
         self.limits.as_ref().and_then(|limits| limits.max_unavailable)
+    }
+
+    /// How many of one zone; `None`: no bound.
+    #[must_use]
+    pub fn max_unavailable_per_zone(&self) -> Option<u32> {
+        self.limits.as_ref().and_then(|limits| limits.max_unavailable_per_zone)
     }
 
     /// How long after a restart of an instance the next reset of it may begin.

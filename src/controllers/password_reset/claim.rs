@@ -52,9 +52,10 @@ pub(super) async fn make_claims<T: Transport>(
     observed: &Observed,
     plan: &mut Plan,
 ) -> Option<Duration> {
-    let fingerprint = observed.request.fingerprint.as_ref()?;
     let (mut again, mut is_checked) = (None, false);
-    for claim in std::mem::take(&mut plan.claims) {
+    let claims = std::mem::take(&mut plan.claims);
+    for claim in &claims {
+        let Some(fingerprint) = observed.fingerprint_for(&claim.instance_id) else { continue };
         let action = ApiCall::ModifyInstanceAttribute;
         let Scope { account, region_id } = &observed.scope;
         let name = ResetRecord::name_of(region_id, &claim.instance_id);
@@ -62,14 +63,14 @@ pub(super) async fn make_claims<T: Transport>(
             Ok(permit) => permit,
             Err(at) => return Some(clock::until_instant(at)),
         };
-        if !is_checked && let Some(pause) = changed_since(context, observed, fingerprint).await {
+        if !is_checked && let Some(pause) = changed_since(context, observed, &claims).await {
             return Some(pause);
         }
         is_checked = true;
         let attempt_id = context.clock.nonce();
         context.claim_rate_permits.set(&name, (attempt_id.clone(), permit));
         let row = plan.rows.iter_mut().find(|row| row.instance_id == claim.instance_id);
-        let claimed = make_claim(context, observed, &claim, fingerprint, &attempt_id).await;
+        let claimed = make_claim(context, observed, claim, fingerprint, &attempt_id).await;
         if !matches!(claimed, Ok(ClaimResult::Written(_))) {
             context.claim_rate_permits.take(&name);
         }
@@ -84,7 +85,8 @@ pub(super) async fn make_claims<T: Transport>(
             }
             Ok(ClaimResult::NotNow) => continue,
             Ok(ClaimResult::NoAccountSlot) => {
-                plan.waits_for_account = true;
+                let is_total = observed.account.as_ref().is_some_and(|account| account.bounds().max.is_some());
+                plan.waits_for_account.insert((!is_total).then(|| claim.zone_id.clone()));
                 again = Some(AFTER_LOST_CLAIM);
                 continue;
             }
@@ -101,7 +103,7 @@ pub(super) async fn make_claims<T: Transport>(
         tracing::warn!(instanceID = claim.instance_id, %reason, error = message, "the claim was refused");
         again = Some(AFTER_REFUSED_CLAIM);
         if let Some(row) = row {
-            *row = rows::unclaimed_row(&claim, reason, message, observed.now);
+            *row = rows::unclaimed_row(claim, reason, message, observed.now);
         }
     }
     again
@@ -109,7 +111,7 @@ pub(super) async fn make_claims<T: Transport>(
 
 /// Reads the object and its Secret as they are now, once for all claims of a pass. Returns when to come back if the plan rests on others:
 /// a suspend, another spec or another password has not been seen yet.
-async fn changed_since<T>(context: &Context<T>, observed: &Observed, fingerprint: &Fingerprint) -> Option<Duration> {
+async fn changed_since<T>(context: &Context<T>, observed: &Observed, claims: &[NewClaim]) -> Option<Duration> {
     let Owner { namespace, name, .. } = &observed.request.owner;
     let key = ObjectKey::new(namespace, name);
     match context.cluster.password_reset(namespace, name).await {
@@ -129,9 +131,14 @@ async fn changed_since<T>(context: &Context<T>, observed: &Observed, fingerprint
             return Some(AFTER_LOST_CLAIM);
         }
     }
-    let password = context.secrets.now(&context.cluster, &observed.secret).await;
-    let now = password.map(|password| context.fingerprint_key.of(&observed.request.owner, &password));
-    (now.as_ref() != Ok(fingerprint)).then_some(AT_ONCE)
+    let any = claims.first().map(|claim| observed.secret_of(&claim.instance_id))?;
+    let Ok(secret) = context.secrets.now(&context.cluster, &any).await else { return Some(AT_ONCE) };
+    let is_same = |claim: &NewClaim| {
+        let password = secret.password(&observed.secret_of(&claim.instance_id)).ok();
+        let now = password.map(|password| context.fingerprint_key.of(&observed.request.owner, &password));
+        now.as_ref() == observed.fingerprint_for(&claim.instance_id)
+    };
+    (!claims.iter().all(is_same)).then_some(AT_ONCE)
 }
 
 /// Stores a person's decision that an Unknown restart happened, and shows it in the plan's rows.
@@ -221,17 +228,20 @@ async fn make_claim<T: Transport>(
         return Ok(ClaimResult::NotNow);
     };
     // The slot was counted for this claim already.
-    let again =
-        plan(&ResetFacts { slot_holders: &[], account_slots: None, ..observed.facts() }, &[target], observed.now);
+    let again = plan(
+        &ResetFacts { slot_holders: &[], account_slots: budget::AccountSlots::default(), ..observed.facts() },
+        &[target],
+        observed.now,
+    );
     if again.claims.is_empty() {
         return Ok(ClaimResult::NotNow);
     }
     // Claims of one account are counted one by one, where it has a bound.
-    let max = observed.account.as_ref().and_then(|account| account.spec.max_unavailable());
-    let _turn = if max.is_some() { Some(context.storing_restart.lock().await) } else { None };
-    if let Some(max) = max {
+    let bounds = observed.account.as_ref().map(|account| account.bounds()).unwrap_or_default();
+    let _turn = if bounds.is_some() { Some(context.storing_restart.lock().await) } else { None };
+    if bounds.is_some() {
         let open = context.ledger.open_records(&observed.scope.account);
-        if !budget::has_account_slot(&open, max, &claim.instance_id, false, observed.now) {
+        if !budget::has_account_slot(&open, bounds, &claim.instance_id, &claim.zone_id, false, observed.now) {
             return Ok(ClaimResult::NoAccountSlot);
         }
     }
@@ -265,12 +275,14 @@ fn build_claim<T: Transport>(
     let completed = history::make_room(&before.completed, &observed.request.owner, exists)?;
     // The present moment, not the pass's: earlier claims of this pass have taken their time.
     let now = observed.account.as_ref().map_or(observed.now, |account| context.calls.now(account));
+    let has_zones = observed.account.as_ref().is_some_and(|account| account.bounds().max_per_zone.is_some());
     // A record that was made again goes on counting where the object's status left off.
     let last = found.map(|record| record.spec.claim).max(claim.row.claim).unwrap_or(0);
     let number = last.saturating_add(1);
     let spec = ResetRecordSpec {
         fingerprint: fingerprint.clone(),
         state_seen: claim.state_seen.clone(),
+        zone_id: Some(claim.zone_id.clone()).filter(|zone| has_zones && !zone.is_empty()),
         ..spec(observed, number, &claim.instance_id, now)
     };
     let status = ResetRecordStatus {
@@ -309,8 +321,8 @@ fn spec(observed: &Observed, claim: i64, instance_id: &str, now: Timestamp) -> R
         instance_id: instance_id.to_owned(),
         tokens: observed.request.tokens.clone(),
         retry: observed.request.retry.clone(),
-        fingerprint: observed.request.fingerprint.clone().unwrap_or(unknown),
-        password_secret_ref: observed.secret.clone(),
+        fingerprint: observed.fingerprint_for(instance_id).cloned().unwrap_or(unknown),
+        password_secret_ref: observed.secret_of(instance_id),
         restart_policy: object.restart_policy(),
         max_unavailable: object.max_unavailable(observed.targets.ids().len()),
         min_ready_seconds: object.min_ready_seconds(),
@@ -320,6 +332,7 @@ fn spec(observed: &Observed, claim: i64, instance_id: &str, now: Timestamp) -> R
             WindowState::Open(opening) => Some(Time(opening.end)),
             _ => None,
         },
+        zone_id: None,
         state_seen: String::new(),
     }
 }

@@ -10,6 +10,7 @@ mod claim;
 mod denials;
 mod observe;
 mod pace;
+mod password;
 mod publish;
 mod select;
 
@@ -29,6 +30,7 @@ use crate::cluster::unreadable;
 use crate::cluster::wake::Waiter;
 use crate::controllers::Context;
 use crate::controllers::pass::{self, Subject};
+use crate::controllers::turns;
 use crate::decide::reset::plan::{Plan, plan};
 use crate::decide::reset::targets::Targets;
 use crate::decide::reset::{rows, status};
@@ -75,6 +77,7 @@ pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
     context.last_passes.take(&key(namespace, name));
     context.looked_up.take(&key(namespace, name));
     context.turns.forget(&key(namespace, name));
+    context.at_rest.forget(&ObjectKey::new(namespace, name));
     context.denials.take(&key(namespace, name));
     context.metrics.forget(KIND, &key(namespace, name));
 }
@@ -124,6 +127,7 @@ async fn reconcile_once<T: Transport>(
     let restored = claim::restore(context, &observed, &mut plan).await;
     let claimed = claim::make_claims(context, &observed, &mut plan).await;
     note_turn(context, &observed, &plan);
+    note_rest(context, &observed, &plan);
     if let Some(account) = observed.account_out_of_use() {
         rows::hold_up(&mut plan.rows, account);
     }
@@ -137,15 +141,11 @@ async fn reconcile_once<T: Transport>(
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }
 
-/// Notes whether the object waits for a slot of its account.
+/// Notes where the object waits for a slot of its account.
 fn note_turn<T>(context: &Context<T>, observed: &Observed, plan: &Plan) {
     let (account, owner) = (&observed.scope.account, &observed.request.owner);
-    let object = key(&owner.namespace, &owner.name);
-    if plan.waits_for_account {
-        context.turns.wait(account, &object, plan.claimed > 0);
-    } else {
-        context.turns.leave(account, &object);
-    }
+    let queues = plan.waits_for_account.iter().map(|zone| turns::queue(account, zone.as_deref())).collect();
+    context.turns.wait(&key(&owner.namespace, &owner.name), &queues, plan.claimed > 0);
 }
 
 /// The object in its newest known form; read, where it is not known how it is.
@@ -162,13 +162,27 @@ async fn known<T>(context: &Context<T>, namespace: &str, name: &str) -> Result<P
 
 /// When to look again by itself: at the next deadline, and while work is open for the sake of the Secret.
 fn next_requeue<T>(context: &Context<T>, observed: &Observed, plan: &Plan) -> Option<Duration> {
-    // A failure counts: another password in the Secret is a reason to try again.
-    let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.state == State::Failed)
-        && !observed.object.spec.is_plan();
+    let is_open = is_open(observed, plan);
     let deadline = plan.wake.map(|wake: Timestamp| clock::until(observed.now, wake) + Duration::from_millis(50));
     let age = context.secrets.age(&observed.secret).unwrap_or_default();
     let secret = is_open.then(|| context.settings.secret_poll.saturating_sub(age).max(SECRET_POLL_MIN));
     [deadline, secret].into_iter().flatten().min()
+}
+
+/// Whether the object itself reads its Secret again. A failure counts: another password is a reason to try again.
+fn is_open(observed: &Observed, plan: &Plan) -> bool {
+    let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.state == State::Failed);
+    is_open && !observed.object.spec.is_plan()
+}
+
+/// Notes whether a changed Secret concerns the object at rest.
+fn note_rest<T>(context: &Context<T>, observed: &Observed, plan: &Plan) {
+    let object = ObjectKey::new(&observed.request.owner.namespace, &observed.request.owner.name);
+    if observed.request.resets_on_change && !is_open(observed, plan) {
+        context.at_rest.note(object, observed.secret.clone(), observed.secret_version.clone());
+    } else {
+        context.at_rest.forget(&object);
+    }
 }
 
 /// Asks for readings of the instances that wait for one.

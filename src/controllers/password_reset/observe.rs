@@ -1,25 +1,27 @@
 //! The observe step: all facts that the plan of one object is based on. Reads only.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
-use secrecy::ExposeSecret;
 
-use super::{denials, pace};
+use super::denials;
+use super::password::{self, Passwords};
 use crate::api::password_reset::{PasswordReset, PasswordResetStatus, Requested};
 use crate::api::reset_record::{ClaimedSecretRef, Fingerprint, Owner, ResetRecord};
 use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, Reason};
 use crate::clock;
 use crate::cloud::accounts::{UsableAccount, not_ready};
 use crate::cloud::readings;
-use crate::controllers::{Context, reset_record};
+use crate::cluster::objects::ObjectKey;
+use crate::controllers::{Context, reset_record, turns};
 use crate::decide::history::{self, Request};
-use crate::decide::reset::facts::{BadRecord, ReadHold, ResetFacts, Target};
-use crate::decide::reset::password_rules::{self, Broken};
+use crate::decide::reset::facts::{BadRecord, OwnPassword, ReadHold, ResetFacts, Target};
+use crate::decide::reset::password_rules::Broken;
 use crate::decide::reset::runs::{self, Begun};
 use crate::decide::reset::targets::{self, Targets};
 use crate::decide::resolution::Resolution;
@@ -43,8 +45,10 @@ pub(super) struct Observed {
     pub(super) account: Option<Arc<UsableAccount>>,
     /// Where its instances are read.
     pub(super) scope: Scope,
-    /// Where its password is.
-    pub(super) secret: ClaimedSecretRef,
+    /// Its Secret.
+    pub(super) secret: ObjectKey,
+    /// The Secret's version as read, where it was.
+    pub(super) secret_version: Option<String>,
     /// Which instances it is about.
     pub(super) targets: Targets,
     /// One for each of them.
@@ -59,7 +63,7 @@ pub(super) struct Observed {
     broken_on_windows: Option<Broken>,
     may_describe: Option<bool>,
     slot_holders: Vec<budget::Holder>,
-    account_slots: Option<budget::AccountSlots>,
+    account_slots: budget::AccountSlots,
     usual_restart: Option<SignedDuration>,
     /// What keeps instances from being read, if anything does.
     pub(super) poll_trouble: Option<ReadHold>,
@@ -72,6 +76,7 @@ struct OwnedTarget {
     record: Option<Arc<ResetRecord>>,
     bad_record: Option<BadRecord>,
     reading: Option<Reading>,
+    own_password: Option<OwnPassword>,
 }
 
 impl OwnedTarget {
@@ -126,23 +131,10 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let now = account.as_ref().map_or(local, |account| account.clock().now(local));
 
     let owner = Owner { namespace, name: object.name_any(), uid: object.uid().unwrap_or_default() };
-    let reference = &object.spec.password_secret_ref;
-    let secret = ClaimedSecretRef {
-        namespace: owner.namespace.clone(),
-        name: reference.name.clone(),
-        key: reference.key().to_owned(),
-    };
-    let password = if pace::is_changed(context, &object) {
-        // A user who changes an object may have changed its Secret just before.
-        context.secrets.now(&context.cluster, &secret).await
-    } else {
-        context.secrets.known(&context.cluster, &secret, context.settings.secret_poll).await
-    };
+    let passwords = Passwords::read(context, &object, &owner).await;
     let before = object.status.clone().unwrap_or_default();
     let requested = before.requested();
-    let fingerprint = password.as_ref().ok().map(|password| context.fingerprint_key.of(&owner, password));
-    let request = request(&object, owner, requested.as_ref(), fingerprint);
-    let text = password.as_ref().ok().map(ExposeSecret::expose_secret);
+    let request = request(&object, owner, requested.as_ref(), passwords.fingerprint.clone());
 
     let scope = Scope { account: account_name, region_id: region.clone() };
     let looked_up = context.looked_up.get(&super::key(&request.owner.namespace, &request.owner.name));
@@ -159,6 +151,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
                 .instances
                 .latest(&scope, &instance_id)
                 .map(|observation| readings::reading(&observation, account.as_deref(), &request.owner.namespace)),
+            own_password: passwords.of_instance(context, &object, &request.owner, &instance_id),
             instance_id,
         })
         .collect();
@@ -182,16 +175,18 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     Some(Observed {
         slot_holders,
         targets,
-        account_slots: account_slots(context, account.as_deref(), &request.owner, now),
+        account_slots: account_slots(context, account.as_deref(), &request.owner, &instances, now),
         usual_restart: context.ledger.usual_restart(&scope.account, region),
         poll_trouble: trouble.map(|error| readings::hold_for(&error, region)),
         account_is_for_a_person,
         window: windows::at(object.spec.windows.as_deref(), now),
         throttled_until: throttled_until(context, &scope, now),
         is_account_suspended: context.is_suspended(&scope.account),
-        broken: text.and_then(|text| password_rules::check(text).err()),
-        broken_on_windows: text.and_then(|text| password_rules::check_windows(text).err()),
-        secret_trouble: password.err(),
+        broken: passwords.broken,
+        broken_on_windows: passwords.broken_on_windows,
+        secret: password::secret_of(&object),
+        secret_version: passwords.version(),
+        secret_trouble: passwords.trouble,
         before,
         requested,
         object,
@@ -199,7 +194,6 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         now,
         account,
         scope,
-        secret,
         instances,
         account_trouble,
         may_describe,
@@ -211,13 +205,25 @@ fn account_slots<T>(
     context: &Context<T>,
     account: Option<&UsableAccount>,
     owner: &Owner,
+    instances: &[OwnedTarget],
     now: Timestamp,
-) -> Option<budget::AccountSlots> {
-    let account = account?;
-    let max = account.spec.max_unavailable()?;
-    let older = context.turns.older(&account.name, &super::key(&owner.namespace, &owner.name));
+) -> budget::AccountSlots {
+    let bounds = account.map(UsableAccount::bounds).unwrap_or_default();
+    let Some(account) = account.filter(|_| bounds.is_some()) else { return budget::AccountSlots::default() };
     let open = context.ledger.open_records(&account.name);
-    Some(budget::account_slots(&open, max, older, &owner.namespace, now))
+    let object = super::key(&owner.namespace, &owner.name);
+    let slots = |max: u32, zone: Option<&str>| {
+        let older = context.turns.older(&turns::queue(&account.name, zone), &object);
+        budget::slots(&open, zone, max, older, &owner.namespace, now)
+    };
+    let zone = |target: &OwnedTarget| target.reading.as_ref()?.seen.as_ref().map(|seen| seen.zone_id.clone());
+    let zones = instances.iter().filter_map(zone).collect::<BTreeSet<String>>();
+    budget::AccountSlots {
+        total: bounds.max.map(|max| slots(max, None)),
+        zones: bounds.max_per_zone.map_or_else(BTreeMap::new, |max| {
+            zones.into_iter().map(|zone| (zone.clone(), slots(max, Some(&zone)))).collect()
+        }),
+    }
 }
 
 /// What an object asks for.
@@ -232,6 +238,7 @@ fn request(
         tokens: history::tokens(object.spec.run_id.as_deref(), annotation(RERUN_REQUESTED_AT)),
         retry: history::retry(annotation(RETRY_REQUESTED_AT), requested),
         fingerprint,
+        resets_on_change: object.spec.resets_on_change(),
         resolution: annotation(RESOLVE_UNKNOWN).and_then(Resolution::parse),
         owner,
     }
@@ -342,7 +349,19 @@ impl Observed {
             claimed_by_another: seen.claimed_by_another,
             before: self.before.row(&seen.instance_id),
             reading: seen.reading.as_ref(),
+            own_password: seen.own_password.as_ref(),
         }
+    }
+
+    /// Where the password for an instance is.
+    pub(super) fn secret_of(&self, instance_id: &str) -> ClaimedSecretRef {
+        password::reference(&self.object, instance_id)
+    }
+
+    /// The fingerprint of the password that an instance would get, when that could be read.
+    pub(super) fn fingerprint_for(&self, instance_id: &str) -> Option<&Fingerprint> {
+        let seen = self.instances.iter().find(|seen| seen.instance_id == instance_id)?;
+        seen.own_password.as_ref().map_or(self.request.fingerprint.as_ref(), |own| own.fingerprint.as_ref())
     }
 
     /// The run that a claim which was just made has begun, if it has.

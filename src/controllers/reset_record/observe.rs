@@ -229,12 +229,13 @@ fn owner_row<T>(context: &Context<T>, spec: &ResetRecordSpec) -> Option<Instance
 /// Whether a restart of the record's instance may be stored, as far as slots go.
 pub(super) fn has_slot<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> bool {
     let account = context.accounts.get(&record.spec.account_name);
-    let max = account.and_then(|account| account.spec.max_unavailable());
-    let has_account_slot = max.is_none_or(|max| {
-        let open = context.ledger.open_records(&record.spec.account_name);
-        budget::has_account_slot(&open, max, &record.spec.instance_id, true, now)
-    });
-    has_account_slot && others_away(context, record, now) < record.spec.max_unavailable
+    let bounds = account.map(|account| account.bounds()).unwrap_or_default();
+    let has_account_slot = || {
+        let ResetRecordSpec { account_name, instance_id, zone_id, .. } = &record.spec;
+        let open = context.ledger.open_records(account_name);
+        budget::has_account_slot(&open, bounds, instance_id, zone_id.as_deref().unwrap_or_default(), true, now)
+    };
+    (!bounds.is_some() || has_account_slot()) && others_away(context, record, now) < record.spec.max_unavailable
 }
 
 /// Whether StartTime is known to follow reboots where the claim's instance is.
@@ -279,7 +280,7 @@ async fn sendable<T>(
     }
     let is_claimed = |password: &SecretString| context.fingerprint_key.of(&spec.owner, password) == spec.fingerprint;
     let (cluster, reference) = (&context.cluster, &spec.password_secret_ref);
-    match context.secrets.now(cluster, reference).await {
+    match context.secrets.now(cluster, reference).await.and_then(|secret| secret.password(reference)) {
         Ok(password) if is_claimed(&password) => (Sendable::Yes, Some(password)),
         Ok(_) => (Sendable::Never("the Secret was changed after the claim".to_owned()), None),
         Err(hold) if hold.reason.is_secret_lost() => (Sendable::Never(hold.message), None),

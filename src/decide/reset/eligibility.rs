@@ -4,10 +4,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::facts::{BadRecord, ReadHold, ResetFacts, Target};
-use super::password_rules::Broken;
+use super::facts::{BadRecord, OwnPassword, ReadHold, ResetFacts, Target};
 use super::remembered::{done, in_flight, loss, may_restore, own_memory};
 use super::rows::candidate_row;
+use super::runs;
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
 use crate::api::reset_record::Phase;
@@ -84,10 +84,11 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
     if let Some(remembered) = remembered(object, target, now) {
         return remembered;
     }
-    let is_answered = object.requested.is_some_and(|requested| {
-        history::covers(&requested.tokens, &object.request.tokens)
-            && !history::asks_again(requested.retry.as_ref(), object.request)
-    });
+    let is_answered = object.run.is_none_or(|run| runs::answers(run, object.request))
+        && object.requested.is_some_and(|requested| {
+            history::covers(&requested.tokens, &object.request.tokens)
+                && !history::asks_again(requested.retry.as_ref(), object.request)
+        });
     let before = target.before.filter(|_| is_answered);
     let held = object_hold(object, now);
     let mut row = candidate_row(object, target, before, held.is_some());
@@ -100,9 +101,9 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
         return settled_row(row);
     }
     if held.is_none()
-        && let Some(broken) = broken(object, &row)
+        && let Some(Hold { reason, message, .. }) = unusable_password(object, target, &row)
     {
-        advance(&mut row, State::Failed, Reason::InvalidPassword, broken.to_string(), now);
+        advance(&mut row, State::Failed, reason, message, now);
         row.planned_action = Some(PlannedAction::Blocked);
         return settled_row(row);
     }
@@ -218,11 +219,17 @@ fn stands_until_asked(row: &InstanceRow) -> bool {
     row.state == State::Failed && row.attempts == 0 && row.reason().is_some_and(Reason::stands_until_asked)
 }
 
-/// Which rule the password breaks for an instance. Judged by the row and not by the reading: instances with an invalid password are
-/// not polled.
-fn broken(object: &ResetFacts, row: &InstanceRow) -> Option<Broken> {
+/// Why an instance cannot get its password: it has none of its own, or one that breaks a rule. Judged by the row and not by the reading:
+/// instances with an invalid password are not polled.
+fn unusable_password(object: &ResetFacts, target: &Target, row: &InstanceRow) -> Option<Hold> {
+    let (broken, broken_on_windows) = match target.own_password {
+        Some(OwnPassword { trouble: Some(trouble), .. }) => return Some(trouble.clone()),
+        Some(own) => (own.broken, own.broken_on_windows),
+        None => (object.broken, object.broken_on_windows),
+    };
     let is_windows = row.os_type.as_deref().is_some_and(|os| os.eq_ignore_ascii_case("windows"));
-    object.broken.or(object.broken_on_windows.filter(|_| is_windows))
+    let broken = broken.or(broken_on_windows.filter(|_| is_windows))?;
+    Some(Hold::new(Reason::InvalidPassword, broken.to_string()))
 }
 
 /// Assesses an instance that needs a run and that only its own state can hold back.

@@ -8,7 +8,7 @@ use super::password_rules::Broken;
 use super::targets::{self, Targets};
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PasswordResetStatus, Requested, Run};
-use crate::api::reset_record::{Owner, OwnerHistory, ResetRecord};
+use crate::api::reset_record::{Fingerprint, Owner, OwnerHistory, ResetRecord};
 use crate::decide::budget::{AccountSlots, Holder};
 use crate::decide::history::{self, Request};
 use crate::decide::windows::WindowState;
@@ -60,8 +60,8 @@ pub struct ResetFacts<'a> {
     pub read_trouble: Option<&'a ReadHold>,
     /// The instances whose claims hold a slot, those that have left the list included.
     pub slot_holders: &'a [Holder],
-    /// The account's slots, where it has a `maxUnavailable`.
-    pub account_slots: Option<AccountSlots>,
+    /// The account's slots, where it has bounds.
+    pub account_slots: AccountSlots,
     /// How long a restart usually takes, as observed in the account's region; `None`: not known.
     pub usual_restart: Option<SignedDuration>,
     /// The account's pause between two restarts of one instance.
@@ -94,7 +94,7 @@ impl<'a> ResetFacts<'a> {
             may_describe: None,
             read_trouble: None,
             slot_holders: &[],
-            account_slots: None,
+            account_slots: AccountSlots::default(),
             usual_restart: None,
             min_restart_interval_seconds: 0,
         }
@@ -110,6 +110,18 @@ impl<'a> ResetFacts<'a> {
             self.spec.region_id
         );
         Some(Hold::new(Reason::HeldBack, message).until(until))
+    }
+
+    /// The fingerprint of the password that an instance would get, when that could be read.
+    #[must_use]
+    pub fn fingerprint_for<'t>(&'t self, target: &Target<'t>) -> Option<&'t Fingerprint> {
+        target.own_password.map_or(self.request.fingerprint.as_ref(), |own| own.fingerprint.as_ref())
+    }
+
+    /// Whether the password that all instances share could not be read.
+    #[must_use]
+    pub fn is_password_unknown(&self) -> bool {
+        self.request.fingerprint.is_none() && !self.spec.password_secret_ref.has_key_per_instance()
     }
 
     /// How many instances may be away at once.
@@ -155,6 +167,21 @@ pub struct Target<'a> {
     pub before: Option<&'a InstanceRow>,
     /// Its latest reading. An instance that is not permitted is in none: see [`Reading::redacted`].
     pub reading: Option<&'a Reading>,
+    /// What is known of its password, where each instance has one of its own.
+    pub own_password: Option<&'a OwnPassword>,
+}
+
+/// What is known of a password that one instance alone gets. It is not here itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnPassword {
+    /// Its fingerprint, when it could be read.
+    pub fingerprint: Option<Fingerprint>,
+    /// Why there is none, in the Secret that was read.
+    pub trouble: Option<Hold>,
+    /// What is wrong with it for every instance.
+    pub broken: Option<Broken>,
+    /// What is wrong with it for a Windows instance.
+    pub broken_on_windows: Option<Broken>,
 }
 
 impl<'a> Target<'a> {
@@ -181,6 +208,8 @@ pub struct NewClaim {
     pub instance_id: String,
     /// The status it was seen in: Running or Stopped.
     pub state_seen: String,
+    /// Its zone; empty where ECS does not say.
+    pub zone_id: String,
     /// The row to begin with.
     pub row: InstanceRow,
 }

@@ -11,6 +11,8 @@ mod planned;
 pub mod remembered;
 pub mod rows;
 pub mod runs;
+#[cfg(test)]
+mod secret_tests;
 pub mod status;
 mod summary;
 pub mod targets;

@@ -2,6 +2,8 @@
 //!
 //! Nothing is claimed here: the shell writes each claim by compare-and-swap, and a lost race is judged again.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::eligibility::{Eligibility, PLAN_REFRESH, deadline, is_unread, judge};
@@ -14,7 +16,7 @@ use super::waiting;
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, State};
 use crate::decide::bounds::SOON;
-use crate::decide::budget::{Holder, Outlook};
+use crate::decide::budget::{Holder, Outlook, Slots};
 use crate::decide::resolution::Decision;
 use crate::decide::row::advance;
 use crate::decide::{Hold, history, later};
@@ -24,7 +26,6 @@ const SLOT_HOLDERS_NAMED: usize = 3;
 
 /// What was decided about all instances of an object.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an answer of its own")]
 pub struct Plan {
     /// One row for each instance, in the order of the targets.
     pub rows: Vec<InstanceRow>,
@@ -48,8 +49,8 @@ pub struct Plan {
     pub password: RunPassword,
     /// How many claims were made.
     pub claimed: usize,
-    /// Whether an instance waits for nothing but a slot of the account.
-    pub waits_for_account: bool,
+    /// Where instances wait for nothing but a slot of the account: `None`, in all; else in a zone.
+    pub waits_for_account: BTreeSet<Option<String>>,
     /// Whether ECS has refused reads of instances for `stableStateTimeoutSeconds`, so that a person must act.
     pub unread_for_too_long: bool,
     /// Why no slot becomes free by itself, where instances wait for one.
@@ -67,7 +68,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
         return without_targets(object);
     }
     let verdicts: Vec<Eligibility> = targets.iter().map(|target| judge(object, target, now)).collect();
-    let failures = verdicts.iter().filter(|verdict| is_failure(verdict)).count();
+    let failures = verdicts.iter().zip(targets).filter(|(verdict, target)| is_failure(verdict, target)).count();
     let mut plan = Plan { paused: failures > object.spec.max_failures() as usize, ..Plan::default() };
     let happened = targets.iter().find(|target| resolved_as(Decision::Happened, object, target, now));
     plan.happened = happened.map(|target| target.instance_id.to_owned());
@@ -77,7 +78,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     plan.out_of_sync = out_of_sync(object, targets);
     plan.uncompared = targets.iter().any(|target| !can_be_compared(object, target));
     let mut free = object.max_unavailable().saturating_sub(object.slot_holders.len());
-    let mut account_free = object.account_slots.as_ref().map_or(usize::MAX, |slots| slots.free);
+    let mut account_slots = object.account_slots.clone();
     let (mut waits_for_a_slot, mut place) = (false, 0);
     for (mut verdict, target) in verdicts.into_iter().zip(targets) {
         if let Eligibility::Settled { row, .. } = &mut verdict {
@@ -116,14 +117,16 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
                     waits_for_a_slot = true;
                     let Hold { reason, message, .. } = waits_for_slot(object, &plan.claims);
                     advance(&mut row, State::Pending, reason, message, now);
-                } else if account_free == 0 {
-                    plan.waits_for_account = true;
-                    let message = waits_for_account_slot(object);
+                } else if let Some((slots, zone)) = account_slots.missing(zone_of(target)) {
+                    plan.waits_for_account.insert(zone.map(str::to_owned));
+                    let message = waits_for_account_slot(object, slots, zone);
                     advance(&mut row, State::Pending, Reason::WaitingForAccountSlot, message, now);
                 } else {
                     free -= 1;
-                    account_free -= 1;
-                    plan.claims.push(NewClaim { instance_id: row.instance_id.clone(), state_seen, row: row.clone() });
+                    account_slots.take(zone_of(target));
+                    let zone_id = zone_of(target).to_owned();
+                    let instance_id = row.instance_id.clone();
+                    plan.claims.push(NewClaim { instance_id, state_seen, zone_id, row: row.clone() });
                 }
                 plan.rows.push(row);
             }
@@ -132,7 +135,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     if waits_for_a_slot {
         look_at_slots(object, targets, &mut plan, now);
     }
-    if plan.waits_for_account {
+    if !plan.waits_for_account.is_empty() {
         plan.wake = earliest(plan.wake, Some(later(now, SOON)));
     }
     plan.wake = earliest(plan.wake, plan.next_transition);
@@ -196,11 +199,22 @@ fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> Hold {
     Hold::new(Reason::WaitingForSlot, message)
 }
 
-fn waits_for_account_slot(object: &ResetFacts) -> String {
-    let (account, slots) = (object.spec.account_name(), object.account_slots.as_ref());
-    let (max, held_by) = slots.map_or((0, ""), |slots| (slots.max, slots.held_by.as_str()));
+fn waits_for_account_slot(object: &ResetFacts, slots: &Slots, zone: Option<&str>) -> String {
+    let (account, Slots { max, held_by, .. }) = (object.spec.account_name(), slots);
     let held_by = if held_by.is_empty() { "objects that have waited longer" } else { held_by };
-    format!("waiting for a slot of ECSAccount {account}; its maxUnavailable allows {max}, held by {held_by}")
+    match zone {
+        None => {
+            format!("waiting for a slot of ECSAccount {account}; its maxUnavailable allows {max}, held by {held_by}")
+        }
+        Some(zone) => format!(
+            "waiting for a slot of ECSAccount {account} in zone {zone}; its maxUnavailablePerZone allows {max}, held by {held_by}"
+        ),
+    }
+}
+
+/// The zone of an instance, as last read; empty where it is not known.
+fn zone_of<'a>(target: &Target<'a>) -> &'a str {
+    target.reading.and_then(|reading| reading.seen.as_ref()).map_or("", |seen| seen.zone_id.as_str())
 }
 
 /// Why an instance may not be given the password that the Secret holds now; `None`: it may.
@@ -216,11 +230,9 @@ fn has_another_password(object: &ResetFacts, target: &Target, password: &RunPass
 
 /// The instances that were reset with another password than the Secret holds now.
 fn out_of_sync(object: &ResetFacts, targets: &[Target]) -> Vec<String> {
-    let Some(fingerprint) = &object.request.fingerprint else { return Vec::new() };
     let differs = |target: &&Target| {
-        target.entry(&object.request.owner).is_some_and(|entry| {
-            entry.row.password_set_time.is_some() && history::differs(fingerprint, &entry.fingerprint)
-        })
+        let entry = target.entry(&object.request.owner).filter(|entry| entry.row.password_set_time.is_some());
+        entry.zip(object.fingerprint_for(target)).is_some_and(|(entry, now)| history::differs(now, &entry.fingerprint))
     };
     targets.iter().filter(differs).map(|target| target.instance_id.to_owned()).collect()
 }
@@ -228,7 +240,7 @@ fn out_of_sync(object: &ResetFacts, targets: &[Target]) -> Vec<String> {
 /// Whether the instance's password can be compared with the Secret. It cannot if the record was lost, or if the fingerprint key has
 /// been replaced.
 fn can_be_compared(object: &ResetFacts, target: &Target) -> bool {
-    match (target.entry(&object.request.owner), &object.request.fingerprint) {
+    match (target.entry(&object.request.owner), object.fingerprint_for(target)) {
         (Some(entry), Some(fingerprint)) => {
             entry.row.password_set_time.is_none() || entry.fingerprint.key_id == fingerprint.key_id
         }
@@ -245,10 +257,14 @@ pub(super) fn secret_changed(with_the_first: usize, all: usize) -> String {
     )
 }
 
-fn is_failure(verdict: &Eligibility) -> bool {
+/// Whether an instance counts towards `maxFailures`. A password of its own that cannot be used says nothing of the others.
+fn is_failure(verdict: &Eligibility, target: &Target) -> bool {
     let (Eligibility::Settled { row, is_of_this_retry: true } | Eligibility::Lost { row }) = verdict else {
         return false;
     };
+    if target.own_password.is_some() && row.attempts == 0 && row.reason().is_some_and(Reason::is_secret_lost) {
+        return false;
+    }
     match row.state {
         State::Failed | State::Unknown => true,
         State::EffectiveAtNextStart => row.reason().is_some_and(Reason::counts_as_failure),

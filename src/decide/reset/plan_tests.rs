@@ -38,6 +38,7 @@ fn reading(power: Power) -> Reading {
             power,
             start_time: Some(at(-600)),
             name: "web".to_owned(),
+            zone_id: "cn-hangzhou-h".to_owned(),
             os_type: "linux".to_owned(),
             key_pair_name: None,
             locks: Vec::new(),
@@ -716,6 +717,7 @@ fn unread_plan(trouble: Option<&ReadHold>, before: Option<&InstanceRow>, reading
         claimed_by_another: false,
         before,
         reading,
+        own_password: None,
     };
     plan(&object, &[target], at(now))
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::facts::{ResetFacts, Target};
+use super::runs;
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, State};
 use crate::api::reset_record::{Owner, OwnerHistory, Phase, ResetRecord};
@@ -30,7 +31,7 @@ pub(super) fn done<'a>(
     let entry = record.and_then(|(_, completed)| history::entry_of(completed, &object.request.owner));
     let (mut row, retry) = match entry {
         Some(entry) => {
-            let is_needed = history::is_needed(Some(entry), object.request)
+            let is_needed = history::is_needed(Some(entry), object.request, object.fingerprint_for(target))
                 || resolved_as(Decision::RestartAgain, object, target, now);
             (!is_needed).then(|| (entry.row.clone(), entry.retry.as_ref()))?
         }
@@ -55,6 +56,7 @@ fn in_status<'a>(object: &'a ResetFacts, target: &'a Target) -> Option<(Instance
     let is_end = |row: &&InstanceRow| row.state.has_ended() && row.state != State::Expired;
     let row = target.before.filter(is_end).filter(|row| !row.reason().is_some_and(Reason::is_of_object))?;
     let is_remembered = history::covers(&requested.tokens, &object.request.tokens)
+        && object.run.is_none_or(|run| runs::answers(run, object.request))
         && (row.state != State::Failed || !history::asks_again(requested.retry.as_ref(), object.request));
     is_remembered.then(|| (row.clone(), requested.retry.as_ref()))
 }

@@ -1,7 +1,8 @@
 //! The run of an object: when it begins, what its password is, and how it is counted.
 //!
 //! A run begins with its first claim, never before, and nothing that another object does begins one. It has one password: the
-//! first that ECS acknowledged. When the Secret's value changes after that, nothing more begins under the run.
+//! first that ECS acknowledged. When the Secret's value changes after that, nothing more begins under the run; with
+//! `onSecretChange: Reset` the change begins another. Where each instance has a password of its own, none of this applies.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -19,6 +20,8 @@ pub struct Begun {
     pub time: Timestamp,
     /// Whether some instance was never claimed for the object before.
     pub adds_instances: bool,
+    /// Whether some instance gets another password than it was reset with, and that was why.
+    pub changes_password: bool,
 }
 
 impl Begun {
@@ -28,6 +31,7 @@ impl Begun {
         other.map_or(self, |other| Self {
             time: self.time.min(other.time),
             adds_instances: self.adds_instances || other.adds_instances,
+            changes_password: self.changes_password || other.changes_password,
         })
     }
 }
@@ -48,7 +52,20 @@ pub struct RunPassword {
 /// Whether the last run is still the one that answers what is asked for.
 #[must_use]
 pub fn goes_on(run: &Run, request: &Request) -> bool {
-    run.completion_time.is_none() && history::covers(&run.tokens, &request.tokens)
+    run.completion_time.is_none() && answers(run, request)
+}
+
+/// Whether a run, ended or not, is one of what is asked for.
+#[must_use]
+pub fn answers(run: &Run, request: &Request) -> bool {
+    history::covers(&run.tokens, &request.tokens)
+        && !run.fingerprint.as_ref().is_some_and(|of_run| is_outdated(request, of_run))
+}
+
+/// Whether a password is not the one that the Secret holds now, and the change asks for a run.
+#[must_use]
+pub(super) fn is_outdated(request: &Request, password: &Fingerprint) -> bool {
+    request.resets_on_change && request.fingerprint.as_ref().is_some_and(|now| history::differs(now, password))
 }
 
 /// The password that an instance has to get under the run in progress; `None`: any, for none was acknowledged yet, or the
@@ -56,7 +73,7 @@ pub fn goes_on(run: &Run, request: &Request) -> bool {
 #[must_use]
 pub fn password_for<'a>(object: &'a ResetFacts, target: &Target, password: &'a RunPassword) -> Option<&'a Fingerprint> {
     password.fingerprint.as_ref().or_else(|| {
-        let run = object.run.filter(|run| history::covers(&run.tokens, &object.request.tokens))?;
+        let run = object.run.filter(|run| answers(run, object.request))?;
         // To try an instance again goes on with the run that has ended; to add one begins another.
         let is_retry = target.before.is_some_and(|row| row.claim.is_some());
         run.fingerprint.as_ref().filter(|_| is_retry)
@@ -74,6 +91,7 @@ fn holds_claim(object: &ResetFacts, record: &ResetRecord) -> bool {
     };
     spec.owner.is(&object.request.owner)
         && history::covers(&spec.tokens, &object.request.tokens)
+        && !is_outdated(object.request, &spec.fingerprint)
         && phase != Phase::Idle
         && !memory::is_incomplete(record)
         && is_of_this_run()
@@ -89,8 +107,16 @@ pub fn begun(object: &ResetFacts, targets: &[Target]) -> Option<Begun> {
     let begun = claimed.filter(|(_, record)| holds_claim(object, record)).map(|(target, record)| Begun {
         time: record.spec.claim_time.0,
         adds_instances: !was_claimed_before(target, record.spec.claim),
+        changes_password: changes_password(object, target, record),
     });
     begun.reduce(|first, next| first.and(Some(next)))
+}
+
+/// Whether a claim was made because its password is another one than that of the end before.
+fn changes_password(object: &ResetFacts, target: &Target, record: &ResetRecord) -> bool {
+    let entry = target.entry(&object.request.owner).filter(|entry| entry.row.password_set_time.is_some());
+    object.request.resets_on_change
+        && entry.is_some_and(|entry| history::differs(&entry.fingerprint, &record.spec.fingerprint))
 }
 
 /// Whether the object's status shows a claim on the instance that is older than `claim`.
@@ -101,6 +127,9 @@ pub(super) fn was_claimed_before(target: &Target, claim: i64) -> bool {
 /// The password of the run that answers what is asked for now.
 #[must_use]
 pub fn password(object: &ResetFacts, targets: &[Target], begun: Option<Begun>) -> RunPassword {
+    if object.spec.password_secret_ref.has_key_per_instance() {
+        return RunPassword::default();
+    }
     let run = object.run.filter(|run| goes_on(run, object.request));
     let start = run.map(|run| run.start_time.0).or(begun.map(|begun| begun.time));
     let set: Vec<_> = start
@@ -134,6 +163,9 @@ fn acknowledged<'a>(
     }
     let entry = history::entry_of(&status.completed, &object.request.owner)?;
     let set = entry.row.password_set_time.as_ref().filter(|set| set.0 >= start)?;
+    if is_outdated(object.request, &entry.fingerprint) {
+        return None;
+    }
     history::covers(&entry.tokens, &object.request.tokens).then_some((set.0, &entry.fingerprint))
 }
 
@@ -205,6 +237,8 @@ fn trigger(before: &Run, request: &Request, begun: Begun) -> Trigger {
         Trigger::RunID
     } else if asked("rerun:") {
         Trigger::RerunRequested
+    } else if begun.changes_password {
+        Trigger::SecretChanged
     } else if begun.adds_instances {
         Trigger::InstanceAdded
     } else {

@@ -19,7 +19,7 @@ use crate::api::Reason;
 use crate::api::conditions::{self, ConditionStatus, ConditionUpdate};
 use crate::api::password_reset::{Counts, InstanceRow, NextWindow, PasswordResetStatus, State};
 use crate::decide::windows::Opening;
-use crate::decide::{MINUTE, later, minute};
+use crate::decide::{Hold, MINUTE, later, minute};
 
 /// The whole status.
 #[must_use]
@@ -124,12 +124,15 @@ fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<Cond
         }
         Some(hold) => update(conditions::ACCOUNT_READY, ConditionStatus::False, hold.reason, &hold.message),
     });
-    updates.push(match (facts.secret_trouble, facts.broken) {
-        (Some(hold), _) => update(conditions::PASSWORD_READY, ConditionStatus::False, hold.reason, &hold.message),
-        (None, Some(broken)) => {
+    updates.push(match (facts.secret_trouble, facts.broken, own_password_trouble(facts, &plan.rows)) {
+        (Some(hold), ..) => update(conditions::PASSWORD_READY, ConditionStatus::False, hold.reason, &hold.message),
+        (None, Some(broken), _) => {
             update(conditions::PASSWORD_READY, ConditionStatus::False, Reason::InvalidPassword, &broken.to_string())
         }
-        (None, None) => update(
+        (None, None, Some(hold)) => {
+            update(conditions::PASSWORD_READY, ConditionStatus::False, hold.reason, &hold.message)
+        }
+        (None, None, None) => update(
             conditions::PASSWORD_READY,
             ConditionStatus::True,
             Reason::PasswordReady,
@@ -139,6 +142,19 @@ fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<Cond
     updates.push(targets_resolved(facts, &plan.rows));
     updates.push(secret_in_sync(facts, plan));
     updates
+}
+
+/// The instances whose own passwords cannot be used, with what is wrong with the first.
+fn own_password_trouble(facts: &ResetFacts, rows: &[InstanceRow]) -> Option<Hold> {
+    let is_per_instance = facts.spec.password_secret_ref.has_key_per_instance();
+    let is_without = |row: &&InstanceRow| row.attempts == 0 && row.reason().is_some_and(Reason::is_secret_lost);
+    let without: Vec<&InstanceRow> = rows.iter().filter(|row| is_per_instance && is_without(row)).collect();
+    let first = without.first()?;
+    let ids: Vec<&str> = without.iter().map(|row| row.instance_id.as_str()).collect();
+    Some(Hold::new(
+        first.reason()?,
+        format!("no usable password for {}; {}: {}", ids.join(", "), first.instance_id, first.message),
+    ))
 }
 
 fn targets_resolved(facts: &ResetFacts, rows: &[InstanceRow]) -> ConditionUpdate {
@@ -178,7 +194,7 @@ fn secret_in_sync(facts: &ResetFacts, plan: &Plan) -> ConditionUpdate {
     } else if !rows.iter().any(|row| row.state.has_ended() && row.password_set_time.is_some()) {
         let message = "no instance has received a password from this object yet".to_owned();
         (ConditionStatus::Unknown, Reason::NotChecked, message)
-    } else if facts.request.fingerprint.is_none() || plan.uncompared || has_superseded(plan) {
+    } else if facts.is_password_unknown() || plan.uncompared || has_superseded(plan) {
         (
             ConditionStatus::Unknown,
             Reason::NotChecked,

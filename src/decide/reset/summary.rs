@@ -277,7 +277,7 @@ fn ended(progress: &Progress) -> Option<Summary> {
     let only = if failed.len() == 1 { failed.first().copied().flatten() } else { None };
     let reason = match only {
         _ if counts.unknown > 0 => Reason::OutcomeUnknown,
-        Some(reason) if reason.is_of_object() => reason,
+        Some(reason) if reason.is_of_object() && !facts.spec.password_secret_ref.has_key_per_instance() => reason,
         _ if counts.failed < counts.total => Reason::PartiallyFailed,
         only => only.unwrap_or(Reason::Failed),
     };

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::runs;
 use crate::api::Reason;
 use crate::api::password_reset::{PasswordResetSpec, PasswordResetStatus, ResolvedTargets, Selector};
 use crate::decide::history::{self, Request};
@@ -51,7 +52,10 @@ pub fn targets(
 ) -> Targets {
     let Some(selector) = &spec.selector else { return Targets::Known(in_order(spec.instance_ids.clone())) };
     let is_current = |found: &&ResolvedTargets| {
-        found.selector == digest(spec, selector) && history::covers(&found.tokens, &request.tokens)
+        found.selector == digest(spec, selector)
+            && history::covers(&found.tokens, &request.tokens)
+            && (status.run.as_ref().is_none_or(|run| runs::answers(run, request))
+                || found.fingerprint.as_ref().is_some_and(|found_for| !runs::is_outdated(request, found_for)))
     };
     let Some(found) = status.targets.as_ref().filter(is_current) else { return Targets::ToResolve };
     let last = looked_up.unwrap_or(found.resolved_time.0).max(found.resolved_time.0);
@@ -129,6 +133,7 @@ pub fn resolved(
         resolved_time: Time(now),
         selector: digest(spec, selector),
         tokens: request.tokens.clone(),
+        fingerprint: request.fingerprint.clone().filter(|_| request.resets_on_change),
     };
     let is_same = |before: &&ResolvedTargets| {
         **before == ResolvedTargets { resolved_time: before.resolved_time.clone(), ..found.clone() }

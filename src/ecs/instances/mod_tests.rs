@@ -85,6 +85,7 @@ fn instance(id: &str, status: &InstanceStatus, start_time: Option<Timestamp>) ->
         instance_id: id.into(),
         name: String::new(),
         status: status.clone(),
+        zone_id: String::new(),
         os_type: OsType::Linux,
         key_pair_name: None,
         start_time,

@@ -69,6 +69,9 @@ pub struct Instance {
     pub account_id: String,
     /// Where it is; it is seen from no other region.
     pub region_id: String,
+    /// The letter of its zone. Default `a`.
+    #[serde(default = "zone_a")]
+    pub zone: String,
     /// Default: the id.
     #[serde(default)]
     pub instance_name: String,
@@ -125,6 +128,10 @@ pub struct Instance {
     pub held: bool,
 }
 
+fn zone_a() -> String {
+    "a".to_owned()
+}
+
 fn running() -> Status {
     Status::Running
 }
@@ -157,6 +164,7 @@ impl Instance {
             instance_id: instance_id.to_owned(),
             account_id: default_account(),
             region_id: region_id.to_owned(),
+            zone: zone_a(),
             instance_name: String::new(),
             status,
             os_type: linux(),
@@ -200,6 +208,13 @@ impl Instance {
     #[must_use]
     pub fn of_account(mut self, account_id: &str) -> Self {
         account_id.clone_into(&mut self.account_id);
+        self
+    }
+
+    /// Puts it into a zone, by its letter.
+    #[must_use]
+    pub fn in_zone(mut self, letter: &str) -> Self {
+        letter.clone_into(&mut self.zone);
         self
     }
 

@@ -202,9 +202,13 @@ impl Journal {
     /// After each status change: how many instances had left Running and were not back. Those that never ran do not count.
     #[must_use]
     pub fn away_over_time(&self) -> Vec<(Timestamp, usize)> {
+        self.away_of(|_| true)
+    }
+
+    fn away_of(&self, counts_in: impl Fn(&str) -> bool) -> Vec<(Timestamp, usize)> {
         let mut away = BTreeSet::new();
         let mut counts = Vec::new();
-        for entry in self.effects() {
+        for entry in self.effects().filter(|entry| counts_in(&entry.instance_id)) {
             match entry.effect {
                 Effect::StatusChanged { to: Status::Running, .. } | Effect::Released => {
                     away.remove(entry.instance_id.as_str())
@@ -220,7 +224,13 @@ impl Journal {
     /// The most that were ever away from Running at one time.
     #[must_use]
     pub fn max_away(&self) -> usize {
-        self.away_over_time().into_iter().map(|(_, count)| count).max().unwrap_or(0)
+        self.max_away_of(|_| true)
+    }
+
+    /// The same for those instances whose id is one that counts.
+    #[must_use]
+    pub fn max_away_of(&self, counts_in: impl Fn(&str) -> bool) -> usize {
+        self.away_of(counts_in).into_iter().map(|(_, count)| count).max().unwrap_or(0)
     }
 }
 

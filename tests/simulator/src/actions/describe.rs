@@ -198,7 +198,7 @@ fn instance(machine: &Machine, at: Timestamp) -> Value {
         "InstanceId": spec.instance_id,
         "InstanceName": if spec.instance_name.is_empty() { &spec.instance_id } else { &spec.instance_name },
         "RegionId": spec.region_id,
-        "ZoneId": format!("{}-a", spec.region_id),
+        "ZoneId": format!("{}-{}", spec.region_id, spec.zone),
         "Status": seen.status,
         "OSType": os_type,
         "OSName": os_name,
