@@ -70,7 +70,7 @@ async fn publish<T>(context: &Context<T>, before: &PasswordResetStatus, written:
     let Some(after) = &written.status else { return };
     log_run(written, before.run.as_ref(), after);
     log_ready(&before.conditions, &after.conditions);
-    for event in events::between(before, after) {
+    for event in events::between(&written.spec, before, after) {
         let published = context.cluster.publish(written, event.kind, event.reason.as_str(), &event.note).await;
         if let Err(error) = published {
             tracing::warn!(%error, reason = %event.reason, "an event was lost");

@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::Reason;
 use crate::api::conditions::{self, find};
-use crate::api::password_reset::{InstanceRow, PasswordResetStatus};
+use crate::api::password_reset::{InstanceRow, MaintenanceWindow, PasswordResetSpec, PasswordResetStatus};
+use crate::decide::windows;
 
 /// What is to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +20,37 @@ pub struct StatusEvent {
 
 /// The events between two statuses of an object.
 #[must_use]
-pub fn between(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Vec<StatusEvent> {
-    [run_started(before, after), turn(before, after), password_logon(before, after)].into_iter().flatten().collect()
+pub fn between(
+    spec: &PasswordResetSpec,
+    before: &PasswordResetStatus,
+    after: &PasswordResetStatus,
+) -> Vec<StatusEvent> {
+    let events = [
+        short_window(spec, before, after),
+        run_started(before, after),
+        turn(before, after),
+        password_logon(before, after),
+    ];
+    events.into_iter().flatten().collect()
+}
+
+/// A maintenance window is shorter than a restart may take. It is told once for each version of the spec.
+fn short_window(
+    spec: &PasswordResetSpec,
+    before: &PasswordResetStatus,
+    after: &PasswordResetStatus,
+) -> Option<StatusEvent> {
+    let timeout = i64::from(spec.timeout_seconds());
+    let is_short = |window: &&MaintenanceWindow| {
+        windows::duration(&window.duration).is_some_and(|duration| duration.as_secs() < timeout)
+    };
+    let window = spec.windows.iter().flatten().find(is_short)?;
+    let note = format!(
+        "the window {:?} is open for {}, and restart.timeoutSeconds is {timeout}: a restart requested in it may go on after it has closed; make the window longer, or timeoutSeconds shorter",
+        window.schedule, window.duration
+    );
+    let is_new = before.observed_generation != after.observed_generation;
+    is_new.then_some(StatusEvent { kind: "Warning", reason: Reason::WindowTooShort, note })
 }
 
 fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
@@ -77,7 +107,7 @@ mod tests {
     use super::*;
     use crate::api::conditions::{ConditionStatus, ConditionUpdate, set};
     use crate::api::password_reset::State;
-    use crate::decide::fixtures::{at, row};
+    use crate::decide::fixtures::{at, reset_spec, row};
 
     fn status(status: ConditionStatus, reason: Reason) -> PasswordResetStatus {
         let update =
@@ -86,18 +116,41 @@ mod tests {
         PasswordResetStatus { conditions, ..PasswordResetStatus::default() }
     }
 
+    fn told(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Vec<StatusEvent> {
+        between(&reset_spec(1), before, after)
+    }
+
+    #[test]
+    fn short_window_is_told_once_for_each_spec() {
+        let mut spec = reset_spec(1);
+        spec.restart.as_mut().unwrap().timeout_seconds = Some(1_800);
+        let warned = |spec: &PasswordResetSpec, generation: i64| {
+            let before = PasswordResetStatus { observed_generation: Some(1), ..PasswordResetStatus::default() };
+            let after = PasswordResetStatus { observed_generation: Some(generation), ..before.clone() };
+            between(spec, &before, &after).len()
+        };
+        let window = |duration: &str| {
+            let window = serde_json::json!({"schedule": "0 2 * * 6", "duration": duration, "timeZone": "UTC"});
+            Some(vec![serde_json::from_value(window).unwrap()])
+        };
+        spec.windows = window("15m");
+        assert_eq!((warned(&spec, 2), warned(&spec, 1)), (1, 0));
+        spec.windows = window("24h");
+        assert_eq!(warned(&spec, 2), 0);
+    }
+
     #[test]
     fn a_turn_is_told_once() {
         let (working, failed) = (
             status(ConditionStatus::Unknown, Reason::Restarting),
             status(ConditionStatus::False, Reason::PartiallyFailed),
         );
-        assert!(between(&working, &working).is_empty());
-        let events = between(&working, &failed);
+        assert!(told(&working, &working).is_empty());
+        let events = told(&working, &failed);
         assert_eq!((events.len(), events[0].kind, events[0].reason), (1, "Warning", Reason::PartiallyFailed));
-        assert!(between(&failed, &working).is_empty(), "progress is not an event");
+        assert!(told(&failed, &working).is_empty(), "progress is not an event");
         let done = status(ConditionStatus::True, Reason::Succeeded);
-        assert_eq!(between(&working, &done)[0].kind, "Normal");
+        assert_eq!(told(&working, &done)[0].kind, "Normal");
     }
 
     #[test]
@@ -106,8 +159,8 @@ mod tests {
             status(ConditionStatus::Unknown, Reason::ReadRefused),
             status(ConditionStatus::False, Reason::ReadRefused),
         );
-        assert_eq!(between(&retried, &stalled).len(), 1);
-        assert!(between(&stalled, &stalled).is_empty() && between(&stalled, &retried).is_empty());
+        assert_eq!(told(&retried, &stalled).len(), 1);
+        assert!(told(&stalled, &stalled).is_empty() && told(&stalled, &retried).is_empty());
     }
 
     #[test]
@@ -118,8 +171,8 @@ mod tests {
         keyed.key_pair_name = Some("ops".to_owned());
         keyed.password_set_time = Some(Time(at(0)));
         after.instances = vec![keyed, row(State::PasswordSet)];
-        let events = between(&before, &after);
+        let events = told(&before, &after);
         assert_eq!((events.len(), events[0].reason), (1, Reason::PasswordLogonEnabled));
-        assert!(between(&after, &after).is_empty());
+        assert!(told(&after, &after).is_empty());
     }
 }

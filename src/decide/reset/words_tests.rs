@@ -276,12 +276,25 @@ fn words_of_the_other_conditions() {
 fn words_of_events() {
     let mut words = Words::of("events");
     let before = PasswordResetStatus::default();
+    let mut with_short_window = reset_spec(1);
+    with_short_window.restart.as_mut().unwrap().timeout_seconds = Some(1_800);
+    let window = serde_json::json!({"schedule": "0 2 * * 6", "duration": "15m", "timeZone": "UTC"});
+    with_short_window.windows = Some(vec![serde_json::from_value(window).unwrap()]);
     let mut say = |situation: &str, before: &PasswordResetStatus, after: &PasswordResetStatus| {
-        for event in events::between(before, after) {
+        for event in events::between(&with_short_window, before, after) {
             words.say(situation, format!("{}, {}: {}", event.kind, event.reason, event.note));
         }
     };
-    let triggers = [Trigger::Created, Trigger::RunID, Trigger::RerunRequested, Trigger::Retry, Trigger::InstanceAdded];
+    let applied = PasswordResetStatus { observed_generation: Some(1), ..before.clone() };
+    say("a short window", &before, &applied);
+    let triggers = [
+        Trigger::Created,
+        Trigger::RunID,
+        Trigger::RerunRequested,
+        Trigger::Retry,
+        Trigger::InstanceAdded,
+        Trigger::SecretChanged,
+    ];
     for trigger in triggers {
         let run = Run { number: 2, trigger, ..run() };
         let instances = vec![row(State::SettingPassword), row(State::Pending)];
