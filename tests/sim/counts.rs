@@ -43,6 +43,8 @@ fn cost(objects: usize, instances: usize) -> Counts {
         runs: all().map(|(o, i)| (id(o, i), 1)).collect(),
         ends: vec![],
         is_learnt: false,
+        is_closed: |_| false,
+        last_password: None,
     };
     let report = simulate(&scenario, Plan::calm(1), Story::untold(), LIMIT);
     assert!(report.violations.is_empty() && report.at_rest, "{:?}", report.violations);

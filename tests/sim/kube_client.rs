@@ -31,6 +31,8 @@ fn with_client<F: Future>(plan: Plan, test: impl FnOnce(Client, World) -> F) -> 
             runs: vec![],
             ends: vec![],
             is_learnt: false,
+            is_closed: |_| false,
+            last_password: None,
         };
         let world = World::new(&nothing, Plan { clocks: vec![], ..plan }, Story::untold());
         let client = world.client();

@@ -26,6 +26,7 @@ mod scenario;
 mod scenarios;
 mod seeds;
 mod stale;
+mod steps;
 mod story;
 mod suite;
 mod two_controllers;

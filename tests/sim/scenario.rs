@@ -35,6 +35,10 @@ pub struct Scenario {
     pub ends: Vec<(&'static str, usize)>,
     /// Whether the account has learnt from earlier restarts that StartTime follows a reboot.
     pub is_learnt: bool,
+    /// Whether its maintenance windows leave a moment out.
+    pub is_closed: fn(Timestamp) -> bool,
+    /// What each instance that ends well has to have in the end.
+    pub last_password: Option<&'static str>,
 }
 
 /// When something is done.

@@ -1,8 +1,10 @@
 //! The scenarios: what people want, and what the world does by itself while they get it.
 
 use ecs_simulator::{AccessKey, Fault, Instance, Rule};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::plan::Ms;
 use crate::scenario::{
     Do, NAMESPACE, OTHER_PASSWORD, Power, REGION, SYSTEM_NAMESPACE, Scenario, When, installed, reset, secret,
 };
@@ -47,6 +49,11 @@ pub fn all() -> Vec<Scenario> {
         released_while_it_restarts(),
         released_with_its_password_set(),
         hidden_while_it_restarts(),
+        suspended_with_its_password_set(),
+        account_suspended_while_the_password_is_set(),
+        window_closes(WINDOW_CLOSES - 6_000),
+        secret_resets(When::Phase(I1, "InEffect")),
+        secret_resets(When::At(10 * 60_000)),
     ]
 }
 
@@ -73,6 +80,8 @@ fn scenario(name: &'static str, instances: &[Instance], resets: &[Value]) -> Sce
         runs: vec![],
         ends: vec![],
         is_learnt: false,
+        is_closed: |_| false,
+        last_password: None,
     }
 }
 
@@ -454,4 +463,65 @@ fn hidden_while_it_restarts() -> Scenario {
         ecs.put_access_key(AccessKey::testing().deny("DescribeInstances", Some(I1)));
     });
     Scenario { ends: vec![("Unknown RestartStuck", 1)], ..released("hidden while it restarts", "Restarting", hide) }
+}
+
+/// The brake: what is set stays set, and is restarted once it is released.
+fn suspended_with_its_password_set() -> Scenario {
+    suspended("suspended with its password set", When::Phase(I1, "PasswordSet"))
+}
+
+pub fn suspended(name: &'static str, when: When) -> Scenario {
+    let suspended = |suspend: bool| Do::Apply(reset("web", json!({"instanceIDs": [I1, I2], "suspend": suspend})));
+    Scenario {
+        script: vec![(when, suspended(true)), (When::At(20 * 60_000), suspended(false))],
+        runs: vec![(I1, 1), (I2, 1)],
+        ends: vec![("InEffect RestartProven", 2)],
+        ..scenario(name, &[running(I1), running(I2)], &[reset("web", json!({"instanceIDs": [I1, I2]}))])
+    }
+}
+
+fn account_suspended_while_the_password_is_set() -> Scenario {
+    let account = |suspend: bool| {
+        let mut account = installed().into_iter().find(|object| object["kind"] == "ECSAccount").expect("there is one");
+        account["spec"]["suspend"] = json!(suspend);
+        Do::Apply(account)
+    };
+    Scenario {
+        script: vec![(When::Phase(I1, "SettingPassword"), account(true)), (When::At(20 * 60_000), account(false))],
+        runs: vec![(I1, 1)],
+        ends: vec![("InEffect RestartProven", 1)],
+        ..scenario("account suspended while the password is set", &[running(I1)], &[one()])
+    }
+}
+
+/// When the first window of [`window_closes`] does: 35 minutes past the hour.
+pub const WINDOW_CLOSES: Ms = 833_000;
+
+/// A window of a quarter of an hour opens every twenty minutes. The object is applied at a moment of the first one.
+pub fn window_closes(at: Ms) -> Scenario {
+    let windows = json!([{"schedule": "0,20,40 * * * *", "duration": "15m", "timeZone": "Etc/UTC"}]);
+    let web = reset("web", json!({"instanceIDs": [I1, I2], "windows": windows}));
+    Scenario {
+        script: vec![(When::At(at), Do::Apply(web))],
+        runs: vec![(I1, 1), (I2, 1)],
+        ends: vec![("InEffect RestartProven", 2)],
+        is_closed: |at: Timestamp| at.as_second().rem_euclid(1_200) >= 900,
+        ..scenario("window closes", &[running(I1), running(I2)], &[])
+    }
+}
+
+/// A changed Secret asks for a run. The instance that is done by then is restarted once more, and no instance twice for one value.
+pub fn secret_resets(when: When) -> Scenario {
+    let web = reset("web", json!({"instanceIDs": [I1, I2], "onSecretChange": "Reset"}));
+    let (name, ends) = match when {
+        When::At(_) => ("secret resets, at rest", 4),
+        When::Phase(..) => ("secret resets, in mid-run", 3),
+    };
+    Scenario {
+        script: vec![(when, Do::Apply(secret(OTHER_PASSWORD)))],
+        runs: vec![(I1, 2), (I2, 2)],
+        ends: vec![("InEffect RestartProven", ends)],
+        last_password: Some(OTHER_PASSWORD),
+        ..scenario(name, &[running(I1), running(I2)], &[web])
+    }
 }

@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::story::Story;
 
 /// The titles of the suites.
-const SUITES: [&str; 18] = [
+const SUITES: [&str; 21] = [
     "crash matrix",
     "lost restarts",
     "pairs of crashes",
@@ -31,6 +31,9 @@ const SUITES: [&str; 18] = [
     "two controllers, one stopped",
     "two controllers with an election, one stopped",
     "restores",
+    "windows at each step",
+    "the brake at each step",
+    "Secrets at each step",
     "seeds, safety",
     "seeds, liveness",
 ];

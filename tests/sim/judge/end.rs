@@ -19,6 +19,7 @@ impl Judge {
         self.restarts(ecs.journal());
         self.away(ecs.journal());
         self.nothing_was_set();
+        self.last_password(ecs);
         self.passwords_stay(ecs);
         let is_lost = |end: &str| self.restores() && end == "Unknown MemoryLost";
         let is_known = |end: &str| UNKNOWN.contains(&end) || is_lost(end);
@@ -99,6 +100,17 @@ impl Judge {
             self.require(most <= allowed, || {
                 format!("I8: {most} instances of {owner} were away at once, of {allowed}")
             });
+        }
+    }
+
+    /// I2, where a changed Secret asks for a run: whoever is said to have ended well has its last value.
+    fn last_password(&mut self, ecs: &Core) {
+        let Some(wanted) = self.scenario.last_password else { return };
+        let ended = self.last.values().filter(|last| last.said.as_deref() == Some("InEffect"));
+        let ended: Vec<String> = ended.map(|last| last.claim.instance_id.clone()).collect();
+        for id in ended {
+            let has = ecs.in_effect_password(&id) == Some(wanted);
+            self.require(has, || format!("I2: {id} ends in effect with an earlier value of the Secret"));
         }
     }
 

@@ -71,6 +71,8 @@ pub struct Judge {
     holders: Vec<(u64, String)>,
     /// How claims ended.
     ends: BTreeMap<String, usize>,
+    /// Since when objects and accounts are suspended.
+    suspended: BTreeMap<String, Timestamp>,
 }
 
 /// What distinguishes a claim from every other one. Its number alone does not: where a record is gone, another owner begins to
@@ -146,6 +148,7 @@ impl Judge {
             processes: BTreeMap::new(),
             holders: Vec::new(),
             ends: BTreeMap::new(),
+            suspended: BTreeMap::new(),
         }
     }
 
@@ -232,6 +235,8 @@ impl Judge {
         let leads = holder
             .is_none_or(|(_, holder)| self.processes.get(&travel.process).is_some_and(|(it, _)| holder.ends_with(it)));
         self.require(leads, || format!("{what}: another process leads"));
+        // I10: a restart is requested only while nothing holds it back.
+        self.require(phase != "RestartRequested" || !self.is_held(sent), || format!("I10: {what}: it is held back"));
         // I5: seen, not long before, and permitted; and before a restart, after the password was there.
         let latest = || self.readings.latest(travel.process, id, travel.sent);
         let read = latest().map(|reading| reading.sent).max();
@@ -267,7 +272,11 @@ impl Judge {
         match change.plural() {
             "resetrecords" if by.is_none() => self.restored(change),
             "resetrecords" => self.record(change, ecs, now, by, under_way),
-            "passwordresets" => self.one_password(change),
+            "passwordresets" => {
+                self.suspension(change, now);
+                self.one_password(change);
+            }
+            "ecsaccounts" => self.suspension(change, now),
             "leases" => self.holders.push((change.version, text(&change.object()["spec"]["holderIdentity"]))),
             _ => {}
         }
@@ -286,6 +295,23 @@ impl Judge {
         } else {
             self.records.insert(name, change.object().clone());
         }
+    }
+
+    fn suspension(&mut self, change: &Change, now: Timestamp) {
+        let object = change.object();
+        let name = format!("{} {}", change.plural(), text(&object["metadata"]["name"]));
+        if object["spec"]["suspend"] == true && change.kind != ChangeKind::Deleted {
+            self.suspended.entry(name).or_insert(now);
+        } else {
+            self.suspended.remove(&name);
+        }
+    }
+
+    /// Since when nothing may be begun at a moment, if it may not: what was let through just before is on its way for a while.
+    fn is_held(&self, at: Timestamp) -> bool {
+        let (is_closed, long_before) = (self.scenario.is_closed, at - SEND_WINDOW);
+        let is_suspended = self.suspended.values().any(|since| *since < long_before);
+        is_suspended || (is_closed(at) && is_closed(long_before))
     }
 
     /// I2, of a run: an object is Ready only where all instances of its run have the same password.
@@ -334,6 +360,8 @@ impl Judge {
             });
         }
         let is_another = !before.is_null() && Claim::of(&before) != claim;
+        let is_new = (before.is_null() || is_another) && by.is_some();
+        self.require(!is_new || !self.is_held(now), || format!("I10: {claim} was made at {now}, and it is held back"));
         if is_another {
             // I4: nothing of the claim before can still arrive.
             let until = before["status"]["unansweredUntil"].as_str().and_then(|until| until.parse::<Timestamp>().ok());

@@ -16,6 +16,9 @@ use crate::scenario::{Backup, CONSENT, Do, Power, REGION, SYSTEM_NAMESPACE, When
 /// Longer than anything that ECS was told to do takes.
 const HALF_AN_HOUR: Ms = 30 * 60 * 1000;
 
+/// By when a changed Secret has been seen.
+const SECRET_IS_SEEN: Ms = 120_000;
+
 impl State {
     /// Takes in what was written since the last look, by a request if not by a person.
     pub(super) fn look(&mut self, by: Option<&Travel>) {
@@ -70,7 +73,13 @@ impl State {
         let Some((_, what)) = self.script[index].take() else { return };
         self.story.note(self.now, || format!("somebody: {what:?}"));
         match what {
-            Do::Apply(object) => self.apply(&object),
+            Do::Apply(object) => {
+                self.apply(&object);
+                if object["kind"] == "Secret" {
+                    // An object at rest looks at its Secret now and then: until it has, nothing is at rest.
+                    self.schedule(self.now + SECRET_IS_SEEN, "act", Happening::Act(index));
+                }
+            }
             Do::Delete { plural, namespace, name } => {
                 let kind = super::process::kinds().into_iter().find(|kind| kind.plural == plural).unwrap();
                 let version = kind.api_version();
