@@ -147,8 +147,17 @@ impl Scenario {
 
     /// The rules of the account; null: none.
     pub fn rules(&self) -> Value {
+        self.account("rules")
+    }
+
+    /// How many instances of the account may be away at once; `None`: as many as the objects allow.
+    pub fn account_max_unavailable(&self) -> Option<u64> {
+        self.account("limits")["maxUnavailable"].as_u64()
+    }
+
+    fn account(&self, field: &str) -> Value {
         let account = self.objects.iter().find(|object| object["kind"] == "ECSAccount");
-        account.map(|account| account["spec"]["rules"].clone()).unwrap_or_default()
+        account.map(|account| account["spec"][field].clone()).unwrap_or_default()
     }
 
     /// How claims end when nothing goes wrong.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::plan::Ms;
 use crate::scenario::{
-    Do, NAMESPACE, OTHER_PASSWORD, Power, REGION, SYSTEM_NAMESPACE, Scenario, When, installed, reset, secret,
+    CONSENT, Do, NAMESPACE, OTHER_PASSWORD, Power, REGION, SYSTEM_NAMESPACE, Scenario, When, installed, reset, secret,
 };
 
 const I1: &str = "i-1";
@@ -52,6 +52,10 @@ pub fn all() -> Vec<Scenario> {
         suspended_with_its_password_set(),
         account_suspended_while_the_password_is_set(),
         window_closes(WINDOW_CLOSES - 6_000),
+        account_with_one_slot(),
+        retagged_in_mid_run(),
+        plan_turned_to_apply(),
+        not_after_has_passed(),
         secret_resets(When::Phase(I1, "InEffect")),
         secret_resets(When::At(10 * 60_000)),
     ]
@@ -524,4 +528,52 @@ pub fn secret_resets(when: When) -> Scenario {
         last_password: Some(OTHER_PASSWORD),
         ..scenario(name, &[running(I1), running(I2)], &[web])
     }
+}
+
+/// Two objects, whose account lets one instance be away.
+fn account_with_one_slot() -> Scenario {
+    let restart = json!({"maxUnavailable": 2, "minReadySeconds": 5});
+    let web = reset("web", json!({"instanceIDs": [I1, I2], "restart": restart}));
+    let db = reset("db", json!({"instanceIDs": [I3]}));
+    let mut scenario = Scenario {
+        runs: vec![(I1, 1), (I2, 1), (I3, 1)],
+        ends: vec![("InEffect RestartProven", 3)],
+        ..scenario("account with one slot", &[running(I1), running(I2), running(I3)], &[web, db])
+    };
+    for account in scenario.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
+        account["spec"]["limits"]["maxUnavailable"] = json!(1);
+    }
+    scenario
+}
+
+/// A run keeps what its selector matched at first: whoever is tagged in mid-run is left alone.
+fn retagged_in_mid_run() -> Scenario {
+    let (key, value) = CONSENT;
+    let web = reset("web", json!({"selector": {"tags": {key: value}, "maxTargets": 3}}));
+    Scenario {
+        script: vec![(When::Phase(I1, "SettingPassword"), Do::Tag(I3.to_owned(), true))],
+        runs: vec![(I1, 1), (I2, 1), (I3, 0)],
+        ends: vec![("InEffect RestartProven", 2)],
+        ..scenario(
+            "retagged in mid-run",
+            &[running(I1).tagged(key, value), running(I2).tagged(key, value), running(I3)],
+            &[web],
+        )
+    }
+}
+
+fn plan_turned_to_apply() -> Scenario {
+    let web = |mode: &str| reset("web", json!({"instanceIDs": [I1], "mode": mode}));
+    Scenario {
+        script: vec![(When::At(5 * 60_000), Do::Apply(web("Apply")))],
+        runs: vec![(I1, 1)],
+        ends: vec![("InEffect RestartProven", 1)],
+        ..scenario("plan turned to apply", &[running(I1)], &[web("Plan")])
+    }
+}
+
+/// A cluster that is rebuilt from Git long afterwards resets nothing.
+fn not_after_has_passed() -> Scenario {
+    let web = reset("web", json!({"instanceIDs": [I1], "notAfter": "2026-11-24T05:21:00Z"}));
+    Scenario { runs: vec![(I1, 0)], ..scenario("notAfter has passed", &[running(I1)], &[web]) }
 }

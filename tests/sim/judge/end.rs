@@ -72,6 +72,7 @@ impl Judge {
             journal.requests().map(|it| (it.request_id.as_str(), it)).collect();
         let mut away: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut most: BTreeMap<String, u64> = BTreeMap::new();
+        let mut in_all = 0;
         for effect in journal.effects() {
             match (&effect.effect, &effect.cause) {
                 (Effect::RebootBegan, Some(cause)) => {
@@ -86,6 +87,7 @@ impl Judge {
                     theirs.insert(effect.instance_id.clone());
                     let most = most.entry(attempt.claim.owner.clone()).or_default();
                     *most = (theirs.len() as u64).max(*most);
+                    in_all = in_all.max(away.values().map(|theirs| theirs.len() as u64).sum());
                 }
                 (Effect::StatusChanged { to: Status::Running | Status::Stopped, .. } | Effect::Released, _) => {
                     for theirs in away.values_mut() {
@@ -95,6 +97,10 @@ impl Judge {
                 _ => {}
             }
         }
+        let allowed = self.scenario.account_max_unavailable().map(|max| max + self.one_more_away);
+        self.require(allowed.is_none_or(|allowed| in_all <= allowed), || {
+            format!("I8: {in_all} instances of the account were away at once, of {allowed:?}")
+        });
         for (owner, most) in most {
             let allowed = self.scenario.max_unavailable(&owner) + self.one_more_away;
             self.require(most <= allowed, || {
@@ -117,7 +123,7 @@ impl Judge {
     /// I2, in the end: no late copy has put another password into effect, or made another one wait, once a claim has said of
     /// its own what becomes of it. The last claim counts, whatever claim a restored record holds.
     fn passwords_stay(&mut self, ecs: &Core) {
-        for Last { claim, said } in std::mem::take(&mut self.last).into_values() {
+        for Last { claim, said, .. } in std::mem::take(&mut self.last).into_values() {
             let id = &claim.instance_id;
             let Some(phase) = said.filter(|_| !self.excused.contains(&claim) && ecs.status(id).is_some()) else {
                 continue;

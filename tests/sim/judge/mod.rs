@@ -77,7 +77,7 @@ pub struct Judge {
 
 /// What distinguishes a claim from every other one. Its number alone does not: where a record is gone, another owner begins to
 /// count from 1 again.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Claim {
     instance_id: String,
     /// `namespace/name`.
@@ -110,6 +110,8 @@ struct Last {
     claim: Claim,
     /// The phase of its end, if that says what becomes of the password.
     said: Option<String>,
+    /// Whether its record said that it has ended, or that its memory is lost.
+    has_ended: bool,
 }
 
 /// An attempt, as it was stored.
@@ -297,10 +299,19 @@ impl Judge {
         }
     }
 
+    /// I8, of an account: no more claims are in progress than it has slots.
+    fn account_bound(&mut self, claim: &Claim, is_new: bool) {
+        let Some(max) = self.scenario.account_max_unavailable().filter(|_| is_new) else { return };
+        let open = self.records.values().filter(|record| !has_ended(record["status"]["phase"].as_str())).count() as u64;
+        let allowed = max + self.one_more_away;
+        self.require(open <= allowed, || format!("I8: {open} claims are in progress with {claim}, of {allowed}"));
+    }
+
     fn suspension(&mut self, change: &Change, now: Timestamp) {
         let object = change.object();
         let name = format!("{} {}", change.plural(), text(&object["metadata"]["name"]));
-        if object["spec"]["suspend"] == true && change.kind != ChangeKind::Deleted {
+        let holds = object["spec"]["suspend"] == true || object["spec"]["mode"] == "Plan";
+        if holds && change.kind != ChangeKind::Deleted {
             self.suspended.entry(name).or_insert(now);
         } else {
             self.suspended.remove(&name);
@@ -340,14 +351,17 @@ impl Judge {
         let name = text(&record["metadata"]["name"]);
         let before = self.records.insert(name.clone(), record.clone()).unwrap_or_default();
         let (spec, status) = (&record["spec"], &record["status"]);
+        let claim = Claim::of(record);
         if before["status"]["memoryLostTime"] != status["memoryLostTime"] {
             // Written over what was restored: no end of a claim, and no claim.
             *self.ends.entry(format!("{} {}", text(&status["phase"]), text(&status["row"]["reason"]))).or_default() +=
                 1;
             self.said_after_a_loss(record);
+            if let Some(last) = self.last.get_mut(&claim.instance_id) {
+                last.has_ended = true;
+            }
             return;
         }
-        let claim = Claim::of(record);
         if before["status"]["attempt"]["id"] != status["attempt"]["id"] && !status["attempt"].is_null() {
             self.attempts.push(Attempt {
                 version: change.version,
@@ -379,12 +393,21 @@ impl Judge {
                 format!("{claim} took the place of one that had not ended")
             });
         }
+        self.account_bound(&claim, is_new);
+        // I4, where the record is gone: its owner says so first.
+        let open = self.last.get(&claim.instance_id).filter(|last| is_new && before.is_null() && !last.has_ended);
+        let of_another = open.filter(|last| last.claim.owner != claim.owner).map(|last| last.claim.clone());
+        self.require(of_another.is_none(), || {
+            format!("I4: {claim} was made over {of_another:?}, whose record is gone")
+        });
         let (was, is) = (&before["status"]["phase"], &status["phase"]);
         let begins_to_be = |phase: &str| is == phase && (was != phase || is_another);
         let ends = has_ended(is.as_str()) && begins_to_be(is.as_str().unwrap_or_default());
         // A person may have restored the record of an earlier claim. A note on a claim that had ended does not make it the last.
         if ends || !has_ended(is.as_str()) {
-            self.last.insert(claim.instance_id.clone(), Last { claim: claim.clone(), said: said(status) });
+            let has_ended = has_ended(is.as_str());
+            let last = Last { claim: claim.clone(), said: said(status), has_ended };
+            self.last.insert(claim.instance_id.clone(), last);
         }
         if begins_to_be("PasswordSet")
             && let Some(taken) = self.password_taken.get(&claim)

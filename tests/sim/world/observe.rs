@@ -229,7 +229,7 @@ impl State {
         for object in self.api.stored_all("passwordresets").filter(|object| !is_stalled(object)) {
             let rows = object["status"]["instances"].as_array().into_iter().flatten();
             let waits = |row: &&Value| {
-                let ends = ["InEffect", "EffectiveAtNextStart", "Superseded", "Failed", "Unknown"];
+                let ends = ["InEffect", "EffectiveAtNextStart", "Superseded", "Expired", "Failed", "Unknown"];
                 !ends.iter().any(|end| row["state"] == *end)
             };
             silent.extend(
@@ -252,14 +252,20 @@ impl State {
                     && asked.iter().all(|token| run.contains(&token.as_str()))
                     && matches!(entry["row"]["state"].as_str(), Some("InEffect" | "EffectiveAtNextStart"))
             };
-            for id in object["spec"]["instanceIDs"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            let listed = object["spec"]["instanceIDs"].as_array();
+            let ids = listed.or_else(|| object["status"]["targets"]["instanceIDs"].as_array()).into_iter().flatten();
+            for id in ids.filter_map(Value::as_str) {
                 let record = self.api.stored("resetrecords", SYSTEM_NAMESPACE, &format!("{REGION}.{id}"));
                 let completed = record.and_then(|record| record["status"]["completed"].as_array());
                 // Whatever came of it, another object has reset the instance since.
-                let mut rows = object["status"]["instances"].as_array().into_iter().flatten();
-                let is_superseded = rows.any(|row| row["instanceID"] == id && row["state"] == "Superseded")
-                    && record.is_some_and(|record| record["spec"]["owner"]["name"] != *owner);
-                if !is_superseded && !completed.into_iter().flatten().any(is_done) {
+                let is_in = |state: &str| {
+                    let mut rows = object["status"]["instances"].as_array().into_iter().flatten();
+                    rows.any(|row| row["instanceID"] == id && row["state"] == state)
+                };
+                let is_superseded =
+                    is_in("Superseded") && record.is_some_and(|record| record["spec"]["owner"]["name"] != *owner);
+                let is_expired = is_in("Expired") && object["spec"]["notAfter"].is_string();
+                if !is_superseded && !is_expired && !completed.into_iter().flatten().any(is_done) {
                     missed.push(format!("{id} of {owner}"));
                 }
             }
