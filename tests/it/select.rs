@@ -121,3 +121,41 @@ fn page_that_fails_selects_nothing() {
     });
     world.journal(|journal| assert_eq!(journal.asked("ModifyInstanceAttribute"), 0));
 }
+
+#[test]
+fn fleet_retagged_between_two_pages_is_one_list_for_the_run() {
+    let id = |n: usize| format!("i-web{n:05}");
+    let instances: Vec<Instance> =
+        (0..120).map(|n| web(&id(n))).chain([Instance::running("i-zzz00000", REGION)]).collect();
+    let ecs = Config { instances, ..Config::default() };
+    let world = World::start(Setup { ecs, ..Setup::default() });
+    // The second page is late: by then another instance has the tag, and one of the first page has lost it.
+    for milliseconds in [1, 2_000] {
+        world.ecs().core().inject(Rule::once("DescribeInstances", Fault::Delay { milliseconds }));
+    }
+    let excluded: Vec<String> = (0..40).map(id).collect();
+    let mut spec = by_tag(100);
+    spec["selector"]["excludeInstanceIDs"] = json!(excluded);
+    spec["suspend"] = json!(true);
+    let asked = world.journal(|journal| journal.asked("DescribeInstances"));
+    world.apply_reset("web", spec.clone());
+    eventually("the first page is read", || {
+        (world.journal(|journal| journal.asked("DescribeInstances")) > asked).then_some(())
+    });
+    tag(&world, "i-zzz00000", Some("web"));
+    tag(&world, &id(50), None);
+    let targets = || world.status("web")["targets"].clone();
+    let found = eventually("the list is stored", || Some(targets()).filter(Value::is_object));
+    let ids: Vec<&str> = found["instanceIDs"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    assert!(ids.is_sorted() && ids.windows(2).all(|two| two[0] != two[1]), "{ids:?}");
+    assert!((79..=81).contains(&ids.len()) && found["matched"] == ids.len(), "{found:#}");
+    tag(&world, "i-zzz00000", None);
+    tag(&world, &id(60), None);
+    spec["maxFailures"] = json!(1);
+    world.apply_reset("web", spec);
+    world.wait_for_reset("web", "the new spec is answered", |object| {
+        (object["status"]["observedGeneration"] == object["metadata"]["generation"]).then_some(())
+    });
+    assert_eq!(targets(), found, "the run keeps its list");
+    world.journal(|journal| assert_eq!(journal.asked("ModifyInstanceAttribute"), 0));
+}
