@@ -8,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::api::password_reset::{PasswordReset, PasswordResetStatus};
+use crate::api::password_reset::{InstanceRow, PasswordReset, PasswordResetStatus, State};
 use crate::api::reset_record::{Phase, ResetRecord};
 use crate::cluster::objects::ObjectKey;
-use crate::metrics::{CHANGING_CALLS, Metrics};
+use crate::metrics::{CHANGING_CALLS, Metrics, OPEN_STATES};
 
 const SET_PASSWORD: &str = CHANGING_CALLS[0];
 const RESTART: &str = CHANGING_CALLS[1];
@@ -29,6 +29,9 @@ pub(super) fn record(metrics: &Metrics, before: &ResetRecord, after: &ResetRecor
         && was.attempt.as_ref().is_none_or(|earlier| earlier.id != attempt.id)
     {
         metrics.retried(if is.start_time_before.is_some() { RESTART } else { SET_PASSWORD });
+    }
+    if !is_new_claim {
+        left_state(metrics, was.row.as_ref(), is.row.as_ref());
     }
     let outcome = match is.phase {
         Phase::InEffect => "InEffect",
@@ -52,6 +55,23 @@ pub(super) fn record(metrics: &Metrics, before: &ResetRecord, after: &ResetRecor
         && let Some(took) = between(attempt.timestamp.0, ended.0)
     {
         metrics.restart_proven(took);
+    }
+}
+
+/// Counts the state that a claimed instance has left.
+fn left_state(metrics: &Metrics, was: Option<&InstanceRow>, is: Option<&InstanceRow>) {
+    let (Some(was), Some(is)) = (was, is) else { return };
+    let state = match was.state {
+        State::SettingPassword => OPEN_STATES[0],
+        State::PasswordSet => OPEN_STATES[1],
+        State::Restarting => OPEN_STATES[2],
+        _ => return,
+    };
+    if let (Some(since), Some(until)) = (&was.state_time, &is.state_time)
+        && was.state != is.state
+        && let Some(took) = between(since.0, until.0)
+    {
+        metrics.state_left(state, took);
     }
 }
 

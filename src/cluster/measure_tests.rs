@@ -30,7 +30,14 @@ fn version(generation: i64, phase: Phase, second: i64, attempt: u32) -> ResetRec
     record.metadata.generation = Some(generation);
     let status = record.status.as_mut().unwrap();
     status.phase = phase;
-    status.row.as_mut().unwrap().state_time = Some(Time(at(second)));
+    let row = status.row.as_mut().unwrap();
+    row.state_time = Some(Time(at(second)));
+    row.state = match phase {
+        Phase::SettingPassword => State::SettingPassword,
+        Phase::PasswordSet => State::PasswordSet,
+        Phase::RestartRequested | Phase::Restarting => State::Restarting,
+        _ => State::InEffect,
+    };
     status.start_time_before =
         matches!(phase, Phase::RestartRequested | Phase::Restarting | Phase::InEffect).then(|| Time(at(-600)));
     status.attempt = Some(Attempt {
@@ -68,6 +75,10 @@ fn a_reset_is_counted_once_whoever_shows_its_end_first() {
         assert_eq!(counted("passwordreset_reset_duration_seconds_count{outcome=\"InEffect\"}"), "1");
         assert_eq!(counted("passwordreset_reset_duration_seconds_sum{outcome=\"InEffect\"}"), "90.0");
         assert_eq!(counted("passwordreset_restart_proof_seconds_count"), "1");
+        let states = ["SettingPassword", "Restarting", "PasswordSet"];
+        let sums =
+            states.map(|state| counted(&format!("passwordreset_state_duration_seconds_sum{{state=\"{state}\"}}")));
+        assert_eq!(sums, ["30.0", "60.0", "0.0"]);
         assert_eq!(counted("passwordreset_restart_proof_seconds_sum"), "70.0", "from the attempt's Timestamp");
         assert_eq!(counted("passwordreset_retries_total{api=\"RebootInstance\"}"), "0");
     }

@@ -26,8 +26,8 @@ use prometheus_client::registry::Registry;
 
 use crate::version;
 use labels::{
-    ApiLabels, BuildLabels, CallLabels, ControllerLabels, LatencyLabels, LeaseLabels, OutcomeLabels, QueueLabels,
-    ReadyLabels, ReconcileLabels, RequestLabels, ResultLabels, StateLabels, WriteLabels,
+    ApiLabels, BuildLabels, CallLabels, ControllerLabels, LatencyLabels, LeaseLabels, OpenStateLabels, OutcomeLabels,
+    QueueLabels, ReadyLabels, ReconcileLabels, RequestLabels, ResultLabels, StateLabels, WriteLabels,
 };
 use process::Process;
 
@@ -36,6 +36,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// How the reset of an instance may end.
 pub const OUTCOMES: [&str; 4] = ["InEffect", "EffectiveAtNextStart", "Failed", "Unknown"];
+/// The states in which a claimed instance is before it ends.
+pub const OPEN_STATES: [&str; 3] = ["SettingPassword", "PasswordSet", "Restarting"];
 /// How a run may end; the worst of its instances decides.
 pub const RUN_RESULTS: [&str; 3] = ["Succeeded", "Failed", "Unknown"];
 /// The calls that change an instance.
@@ -85,6 +87,7 @@ pub struct Metrics {
     objects: Family<ReadyLabels, Gauge<u64, AtomicU64>>,
     instances: Family<StateLabels, Gauge<u64, AtomicU64>>,
     reset_seconds: Family<OutcomeLabels, Histogram, fn() -> Histogram>,
+    state_seconds: Family<OpenStateLabels, Histogram, fn() -> Histogram>,
     restart_proof_seconds: Histogram,
     run_seconds: Family<ResultLabels, Histogram, fn() -> Histogram>,
     retries: Family<ApiLabels, Counter>,
@@ -160,6 +163,11 @@ impl Metrics {
                 "passwordreset_reset_duration_seconds",
                 "From the claim of an instance to the end of its reset, on ECS's clock, in whole seconds",
             ),
+            state_seconds: long(
+                r,
+                "passwordreset_state_duration_seconds",
+                "How long a claimed instance was in a state before it left it, on ECS's clock, in whole seconds",
+            ),
             restart_proof_seconds: bare(
                 r,
                 "passwordreset_restart_proof_seconds",
@@ -205,6 +213,9 @@ impl Metrics {
     fn begin_at_zero(&self) {
         for outcome in OUTCOMES {
             drop(self.reset_seconds.get_or_create(&OutcomeLabels { outcome }));
+        }
+        for state in OPEN_STATES {
+            drop(self.state_seconds.get_or_create(&OpenStateLabels { state }));
         }
         for result in RUN_RESULTS {
             drop(self.run_seconds.get_or_create(&ResultLabels { result }));
@@ -277,6 +288,11 @@ impl Metrics {
     /// The reset of an instance ended, `took` after its claim. `outcome` is one of [`OUTCOMES`].
     pub fn reset_ended(&self, outcome: &'static str, took: Duration) {
         self.reset_seconds.get_or_create(&OutcomeLabels { outcome }).observe(took.as_secs_f64());
+    }
+
+    /// A claimed instance left a state after `took`. `state` is one of [`OPEN_STATES`].
+    pub fn state_left(&self, state: &'static str, took: Duration) {
+        self.state_seconds.get_or_create(&OpenStateLabels { state }).observe(took.as_secs_f64());
     }
 
     /// A restart was proven, `took` after it was requested.
