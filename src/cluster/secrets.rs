@@ -106,7 +106,9 @@ pub async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<Sec
         }
         None => hold(
             Reason::SecretKeyNotFound,
-            format!("Secret {namespace}/{name} has no key {key}; add it, or name its key in passwordSecretRef.key"),
+            format!(
+                "Secret {namespace}/{name} has no key {key}; add it, or name its key in passwordSecretRef.key; to see its keys: kubectl describe secret -n {namespace} {name}"
+            ),
         ),
     }
 }

@@ -264,7 +264,10 @@ struct NotCheckedYet;
 fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<UsableAccount>, Hold>, NotCheckedYet> {
     let hold = |reason, message| Ok(Err(Hold::new(reason, message)));
     match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
-        None => hold(Reason::AccountNotFound, format!("ECSAccount {name} does not exist")),
+        None => hold(
+            Reason::AccountNotFound,
+            format!("ECSAccount {name} does not exist; check spec.accountRef, or have an administrator create it"),
+        ),
         Some(DeserializeGuard(Err(_))) => Ok(Err(not_ready(name, Reason::InvalidSpec))),
         Some(DeserializeGuard(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
     }
