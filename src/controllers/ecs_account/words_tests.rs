@@ -15,7 +15,7 @@ use crate::credentials;
 use crate::decide::Hold;
 use crate::decide::fixtures::at;
 use crate::decide::words_tests::Words;
-use crate::ecs::{ApiCall, CallError, CallerIdentity, DescribeError};
+use crate::ecs::{ApiCall, CallError, CallerIdentity, DescribeError, Scope};
 
 fn spec(change: &serde_json::Value) -> ECSAccountSpec {
     let mut spec = json!({"credentials": {"environment": {}}, "allowedNamespaces": {"names": ["prod"]}});

@@ -184,7 +184,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         targets,
         account_slots: account_slots(context, account.as_deref(), &request.owner, now),
         usual_restart: context.ledger.usual_restart(&scope.account, region),
-        poll_trouble: trouble.map(|error| readings::hold_for(&error, region)),
+        poll_trouble: trouble.map(|error| readings::hold_for(&error, &scope)),
         account_is_for_a_person,
         window: windows::at(object.spec.windows.as_deref(), now),
         throttled_until: throttled_until(context, &scope, now),
