@@ -19,5 +19,6 @@ mod reset;
 mod restore;
 mod rules;
 mod select;
+mod situations;
 mod unknown;
 mod when;
