@@ -239,6 +239,14 @@ fn estimate_stays_while_nothing_happens() {
     assert_eq!(late.estimated_completion_time, None, "it was wrong");
     let short = WindowState::Open(Opening { start: at(0), end: at(200) });
     assert_eq!(estimate(no_status(), short, 0).estimated_completion_time, None, "it does not fit into the window");
+
+    let rows = vec![row(State::InEffect), row(State::Pending)];
+    let held_up = Some(Hold::new(Reason::SlotHeld, "<why>"));
+    for (held_up, expected) in [(None, true), (held_up, false)] {
+        let plan = Plan { rows: rows.clone(), held_up, ..Plan::default() };
+        let facts = ResetFacts { run: Some(&running), usual_restart, ..ResetFacts::new(&spec, no_status(), &request) };
+        assert_eq!(status(&facts, &plan, at(0)).estimated_completion_time.is_some(), expected, "Stalled has no end");
+    }
 }
 
 #[test]

@@ -264,6 +264,10 @@ fn words_of_the_other_conditions() {
     });
     let missing = with(State::Failed, Reason::InstanceNotFound);
     say("instances missing", conditions::TARGETS_RESOLVED, vec![missing.clone(), missing], &as_it_is);
+    let mut refused = with(State::Failed, Reason::NotPermitted);
+    say("a claim refused by RAM", conditions::TARGETS_RESOLVED, vec![refused.clone()], &as_it_is);
+    refused.attempts = 0;
+    say("an instance hidden by RAM", conditions::TARGETS_RESOLVED, vec![refused], &as_it_is);
     say("instances not read yet", conditions::TARGETS_RESOLVED, vec![row(State::Pending)], &as_it_is);
     say("instances found", conditions::TARGETS_RESOLVED, vec![named(State::Pending)], &as_it_is);
     let changed = |_: &mut ResetFacts, plan: &mut Plan| plan.out_of_sync = vec!["i-bp1a0000".to_owned()];
