@@ -30,6 +30,10 @@ enum Property {
     HaltsRun,
     /// What is stored cannot be used.
     Unusable,
+    /// The instance is known not to be there any more: there is nothing to try again.
+    Gone,
+    /// A person has pulled a brake.
+    Brake,
     /// It names what is waited for, so that an object that only waits has it as its own.
     Waits,
     /// It says no more than how far the claim is: what is waited for may be said instead.
@@ -76,7 +80,7 @@ reasons! {
     /// Instances are being restarted.
     Restarting: [];
     /// `suspend: true`, of the object or its account, holds back what has not begun and restarts that were not requested.
-    Suspended: [Waits];
+    Suspended: [Waits, Brake];
     /// It is not `notBefore` yet.
     NotBefore: [Waits];
     /// `mode: Plan`: what would be done is shown, and nothing is changed.
@@ -126,7 +130,7 @@ reasons! {
     /// The object, or the record of an instance, is stored in a form that this version cannot go by.
     InvalidSpec: [Unusable];
     /// ECS refuses the action to the account's identity.
-    NotPermitted: [StandsUntilAsked, TargetMissing, NeedsPerson];
+    NotPermitted: [StandsUntilAsked, TargetMissing, NeedsPerson, Waits];
     /// More instances failed than `maxFailures`; the rest is left alone.
     PausedOnFailure: [];
     /// Some instances failed, others are done.
@@ -156,16 +160,16 @@ reasons! {
     /// The record of the instance cannot take another owner.
     TooManyOwners: [];
     /// ECS does not show the instance.
-    InstanceNotFound: [StandsUntilAsked, TargetMissing];
+    InstanceNotFound: [StandsUntilAsked, TargetMissing, Waits];
     /// The account has rules, and the instance does not exist, cannot be seen, or no rule covers it for the object's namespace:
     /// which of them is for the account's owner to know.
-    InstanceNotAllowed: [StandsUntilAsked, TargetMissing];
+    InstanceNotAllowed: [StandsUntilAsked, TargetMissing, Waits];
     /// The instance did not become Running or Stopped in time, or its password could not be sent in that time.
     StableStateTimeout: [StandsUntilAsked];
     /// ECS has locked the instance.
-    InstanceLocked: [StandsUntilAsked];
+    InstanceLocked: [StandsUntilAsked, Waits];
     /// The instance has expired.
-    InstanceExpired: [StandsUntilAsked];
+    InstanceExpired: [StandsUntilAsked, Waits];
 
     // One instance, from its claim on.
     /// The password is being sent.
@@ -201,7 +205,7 @@ reasons! {
     /// The controller's memory of the instance is lost or damaged: whether it was reset is not known, and nothing is sent.
     MemoryLost: [Decidable];
     /// ECS does not show the instance any more, although the account may describe it.
-    InstanceReleased: [TargetMissing];
+    InstanceReleased: [TargetMissing, Gone];
     /// Another `PasswordReset` has since reset the instance.
     Superseded: [];
 
@@ -285,6 +289,18 @@ impl Reason {
     #[must_use]
     pub fn is_target_missing(self) -> bool {
         self.properties().contains(&Property::TargetMissing)
+    }
+
+    /// Whether the instance is known not to be there any more: there is nothing to try again.
+    #[must_use]
+    pub fn is_gone(self) -> bool {
+        self.properties().contains(&Property::Gone)
+    }
+
+    /// Whether a person has pulled a brake.
+    #[must_use]
+    pub fn is_brake(self) -> bool {
+        self.properties().contains(&Property::Brake)
     }
 
     /// Whether instances cannot be read at all.

@@ -1,6 +1,6 @@
 //! The accounts as last checked: what a pass needs in order to call ECS for one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::Reason;
 use crate::api::ecs_account::{ECSAccountSpec, Network};
 use crate::clock;
-use crate::decide::Hold;
 use crate::decide::budget::AccountBounds;
+use crate::decide::{Hold, MINUTE, later, minute};
 use crate::ecs::{ApiCall, CallerIdentity, EndpointError, Keys, RegionEndpoint, ServerClock};
 
 /// How long the answer to "may this identity describe instances" is kept.
@@ -69,6 +69,7 @@ pub struct AccountObservations {
     pub clock: ServerClock,
     rejected: Mutex<Option<Rejected>>,
     denied: Mutex<BTreeSet<(String, &'static str)>>,
+    throttled: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 /// The credentials that ECS has rejected last.
@@ -131,6 +132,26 @@ impl AccountObservations {
     pub fn missing_permissions(&self) -> Vec<String> {
         let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
         denied.iter().map(|(region, action)| format!("ecs:{action} in {region}")).collect()
+    }
+
+    /// Notes that ECS throttles calls in `region`, which are held back until `until`. The full minute after it is kept, so that what is
+    /// shown changes once a minute at most. Returns whether it has changed.
+    pub fn throttle(&self, region: &str, until: Timestamp) -> bool {
+        let until = later(minute(until), MINUTE);
+        let mut throttled = self.throttled.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_shown = throttled.get(region).is_some_and(|before| until <= *before);
+        if !is_shown {
+            throttled.insert(region.to_owned(), until);
+        }
+        !is_shown
+    }
+
+    /// The regions in which ECS throttles calls, each with the minute in which none is held back any more at the latest.
+    #[must_use]
+    pub fn throttled(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
+        let mut throttled = self.throttled.lock().unwrap_or_else(PoisonError::into_inner);
+        throttled.retain(|_, until| now < *until);
+        throttled.iter().map(|(region, until)| (region.clone(), *until)).collect()
     }
 
     /// Forgets what an identity lacked that is another now.
@@ -281,6 +302,21 @@ mod tests {
         assert_eq!(learnt.why_rejected(at(60), "key"), None, "it may be good by now");
         learnt.accept();
         assert!(!learnt.is_rejected("key"));
+    }
+
+    #[test]
+    fn throttling_is_shown_anew_once_a_minute() {
+        let learnt = AccountObservations::default();
+        assert!(learnt.throttle("cn-hangzhou", at(61)));
+        let again = (62..120).filter(|second| learnt.throttle("cn-hangzhou", at(*second))).count();
+        assert_eq!(again, 0, "the same minute");
+        assert!(!learnt.throttle("cn-hangzhou", at(5)), "an earlier end");
+        assert!(learnt.throttle("cn-beijing", at(61)));
+        let shown = |now| learnt.throttled(at(now)).into_iter().map(|(region, _)| region).collect::<Vec<_>>();
+        assert_eq!(shown(119), ["cn-beijing", "cn-hangzhou"]);
+        assert!(learnt.throttle("cn-hangzhou", at(120)));
+        assert_eq!(shown(120), ["cn-hangzhou"]);
+        assert!(shown(180).is_empty());
     }
 
     #[test]

@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::api::Reason;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::cloud::accounts::{AccountObservations, UsableAccount, not_ready};
-use crate::decide::Hold;
+use crate::decide::{Hold, later};
 use crate::ecs::{
     ApiCall, ApiResponse, CallError, Class, EcsClient, Keys, LimitKey, Limiter, RatePermit, RegionEndpoint, Reply,
     ServerClock, Signed, Stamp, Transport,
 };
 use crate::failpoint;
 use crate::metrics::Metrics;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// Calls per second of an account that names no rate; see `limits.requestsPerSecond`.
 const DEFAULT_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -27,20 +27,20 @@ pub struct Calls<T> {
     limiter: Limiter,
     clock: Clock,
     metrics: Arc<Metrics>,
-    on_bad_credentials: Box<dyn Fn(&str) + Send + Sync>,
+    on_trouble: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl<T: Transport> Calls<T> {
-    /// Calls through `client`. `on_bad_credentials` is called with the name of an account whose credentials ECS refuses.
+    /// Calls through `client`. `on_trouble` is called with the name of an account whose credentials ECS refuses, or whose calls it throttles.
     #[must_use]
     pub fn new(
         client: EcsClient<T>,
         clock: Clock,
         metrics: Arc<Metrics>,
-        on_bad_credentials: impl Fn(&str) + Send + Sync + 'static,
+        on_trouble: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        let on_bad_credentials = Box::new(on_bad_credentials);
-        Self { client, limiter: Limiter::new(DEFAULT_PER_SECOND), clock, metrics, on_bad_credentials }
+        let on_trouble = Box::new(on_trouble);
+        Self { client, limiter: Limiter::new(DEFAULT_PER_SECOND), clock, metrics, on_trouble }
     }
 
     /// The client, for what is no call to ECS or STS.
@@ -98,11 +98,21 @@ impl<T: Transport> Calls<T> {
             Err(CallError::Refused(refusal)) if refusal.class == Class::Throttled => {
                 self.metrics.provider_throttled(action.as_str());
                 self.limiter.throttled(&key, refusal.retry_after);
+                self.tell_of_throttling(to, &key);
             }
             Ok(_) | Err(CallError::Refused(_)) => self.limiter.succeeded(&key),
             Err(CallError::NotSent(_) | CallError::NoAnswer(_)) => {}
         }
         reply
+    }
+
+    /// Has the account show that ECS throttles it.
+    fn tell_of_throttling(&self, to: Destination<'_>, key: &LimitKey) {
+        let pause = self.limiter.throttled_until(key).map(clock::until_instant);
+        let Some(pause) = pause.and_then(|pause| SignedDuration::try_from(pause).ok()) else { return };
+        if to.learnt.throttle(to.region, later(to.learnt.clock.now(self.clock.now()), pause)) {
+            (self.on_trouble)(to.account);
+        }
     }
 
     /// Takes in what an answer of ECS says about the account. Credentials that ECS will not have are looked after at once.
@@ -122,7 +132,7 @@ impl<T: Transport> Calls<T> {
             }
             Err(CallError::Refused(refusal)) if refusal.names_bad_credentials() => {
                 to.learnt.reject(to.access_key_id, &refusal.code, to.learnt.clock.now(self.clock.now()));
-                (self.on_bad_credentials)(to.account);
+                (self.on_trouble)(to.account);
             }
             Err(_) => {}
         }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::api::Reason;
 use crate::api::reset_record::ResetRecordSpec;
 use crate::clock::Clock;
-use crate::cloud::accounts::{Accounts, UsableAccount};
+use crate::cloud::accounts::{Accounts, UsableAccount, not_ready};
 use crate::cloud::calls::{Calls, prepare};
 use crate::decide::reset::facts::ReadHold;
 use crate::decide::{Hold, InstanceView, Power, Reading};
@@ -99,9 +99,24 @@ pub async fn may_describe<T: Transport>(
     }
 }
 
+/// What an object says of a call that ECS refuses for the account's credentials: no more than that its account is not ready. The account
+/// itself and the log say why.
+#[must_use]
+pub fn of_account(account: &str, error: &CallError) -> Option<Hold> {
+    let CallError::Refused(refusal) = error else { return None };
+    let reason = if refusal.blames_the_clock() { Reason::ClockSkew } else { Reason::CredentialsRefused };
+    (refusal.class == Class::Auth).then(|| not_ready(account, reason))
+}
+
 /// Why instances of a region cannot be read, as their objects show it.
 #[must_use]
-pub fn hold_for(error: &DescribeError, region: &str) -> ReadHold {
+pub fn hold_for(error: &DescribeError, scope: &Scope) -> ReadHold {
+    let region = &scope.region_id;
+    if let DescribeError::Call(call) = error
+        && let Some(hold) = of_account(&scope.account, call)
+    {
+        return ReadHold { hold, is_for_a_person: error.is_for_a_person() };
+    }
     let reason = match error {
         DescribeError::NotReady(_) => Reason::AccountNotReady,
         DescribeError::NotBefore(_) => Reason::Throttled,
@@ -109,7 +124,6 @@ pub fn hold_for(error: &DescribeError, region: &str) -> ReadHold {
         DescribeError::Call(call) => match call.class() {
             Class::Throttled => Reason::Throttled,
             Class::Denied => Reason::NotPermitted,
-            Class::Auth => Reason::AccountNotReady,
             _ if error.is_refused() => Reason::ReadRefused,
             _ => Reason::ECSUnavailable,
         },
@@ -170,6 +184,7 @@ mod tests {
 
     #[test]
     fn describe_errors_map_to_reasons() {
+        let scope = Scope { account: "default".to_owned(), region_id: "cn-hangzou".to_owned() };
         let refused = |code: &str| {
             let answer = ErrorAnswer { http_status: 403, code: Some(code), request_id: Some("A-1"), message: "" };
             let (class, executed) = classify(&answer);
@@ -184,8 +199,13 @@ mod tests {
                 class,
                 retry_after: None,
             };
-            let trouble = hold_for(&CallError::Refused(refusal).into(), "cn-hangzou");
-            assert!(trouble.hold.message.contains("cn-hangzou") && trouble.hold.message.contains(code));
+            let trouble = hold_for(&CallError::Refused(refusal).into(), &scope);
+            let says = |words: &str| trouble.hold.message.contains(words);
+            // What is wrong with the account is for its administrator.
+            let is_of_account = trouble.hold.reason == Reason::AccountNotReady;
+            assert!(
+                says(code) != is_of_account && says(if is_of_account { "ECSAccount default" } else { "cn-hangzou" })
+            );
             (trouble.hold.reason, trouble.is_for_a_person)
         };
         assert_eq!(refused("Throttling.User"), (Reason::Throttled, false));
@@ -196,7 +216,7 @@ mod tests {
             assert_eq!(refused(code), (Reason::ReadRefused, true), "{code}");
         }
         let reason = |error: DescribeError| {
-            let ReadHold { hold, is_for_a_person } = hold_for(&error, "cn-hangzou");
+            let ReadHold { hold, is_for_a_person } = hold_for(&error, &scope);
             (hold.reason, is_for_a_person)
         };
         assert_eq!(reason(DescribeError::NotReady("no".to_owned())), (Reason::AccountNotReady, false));

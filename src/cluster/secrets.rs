@@ -82,7 +82,9 @@ impl RawSecret {
             ),
             None => (
                 Reason::SecretKeyNotFound,
-                format!("Secret {namespace}/{name} has no key {key}; add it, or change passwordSecretRef"),
+                format!(
+                    "Secret {namespace}/{name} has no key {key}; add it, or change passwordSecretRef; to see its keys: kubectl describe secret -n {namespace} {name}"
+                ),
             ),
         };
         Err(Hold::new(reason, message))

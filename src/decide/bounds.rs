@@ -59,6 +59,12 @@ pub fn is_drained(status: &ResetRecordStatus, now: Timestamp) -> bool {
     status.unanswered_until.as_ref().is_none_or(|until| until.0 <= now)
 }
 
+/// The full second in which a time lies: how times are stored, so that one that is shown is the same before and after.
+#[must_use]
+pub fn second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
 /// The beginning of the minute that `time` falls in: StartTime has no finer precision.
 #[must_use]
 pub fn minute(time: Timestamp) -> Timestamp {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::api::reset_record::{Owner, Phase, ResetRecord, ResetRecordStatus};
 use crate::decide::history::Request;
-use crate::decide::{Power, ProtocolBounds, Reading, is_drained, later, settled};
+use crate::decide::{Power, ProtocolBounds, Reading, after, is_drained, later, settled};
 
 /// An instance whose claim holds a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub struct Holder {
     pub instance_id: String,
     /// What is known of when the slot will be free.
     pub outlook: Outlook,
-    /// Whether only `minReadySeconds` after a restart that is done are waited for.
-    pub is_restarted: bool,
+    /// When the slot will be free, where only `minReadySeconds` after a restart that is done are waited for.
+    pub ready_at: Option<Timestamp>,
 }
 
 /// What is known of when a slot will be free.
@@ -89,9 +89,12 @@ pub fn holders(
         let instance_id = record.spec.instance_id.clone();
         let (status, reading) = (record.progress(), reading_of(&instance_id));
         let outlook = outlook(&status, reading.as_ref(), bounds);
-        let is_running = reading.is_some_and(|reading| reading.shows(&Power::Running));
-        let is_restarted = is_running && awaits_availability(&status) && is_drained(&status, now);
-        Holder { instance_id, outlook, is_restarted }
+        let running = reading.filter(|reading| reading.shows(&Power::Running));
+        let restarted = running.filter(|_| awaits_availability(&status) && is_drained(&status, now));
+        let ended = status.row.as_ref().and_then(|row| row.state_time.as_ref()).map(|time| time.0);
+        let from = restarted.map(|reading| ended.map_or(reading.since, |ended| ended.max(reading.since)));
+        let ready_at = from.map(|from| after(from, i64::from(record.spec.min_ready_seconds)));
+        Holder { instance_id, outlook, ready_at }
     };
     let mut holders: Vec<Holder> = of(records, &request.owner).filter(|record| holds(record)).map(holder).collect();
     holders.sort_unstable_by(|a, b| a.instance_id.cmp(&b.instance_id));

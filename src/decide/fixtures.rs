@@ -203,5 +203,5 @@ pub(crate) fn run() -> Run {
 
 /// One that holds a slot.
 pub(crate) fn holder(instance_id: &str, outlook: Outlook) -> Holder {
-    Holder { instance_id: instance_id.to_owned(), outlook, is_restarted: false }
+    Holder { instance_id: instance_id.to_owned(), outlook, ready_at: None }
 }

@@ -29,7 +29,7 @@ pub mod windows;
 pub(crate) mod words_tests;
 
 pub(crate) use self::bounds::{MINUTE, after, later};
-pub use self::bounds::{ProtocolBounds, SEND_WINDOW, is_drained, minute, newest_moment, reckoned};
+pub use self::bounds::{ProtocolBounds, SEND_WINDOW, is_drained, minute, newest_moment, reckoned, second};
 pub use self::hold::Hold;
 pub use self::reading::{InstanceView, Power, Reading};
 pub(crate) use self::reading::{fresh, settled};

@@ -288,8 +288,8 @@ fn build<T: Transport>(
     let index = ObjectIndex::measured(Arc::clone(&metrics));
     let streams = streams(&client, &settings.namespace, &ledger, &index, waker);
     let account_waker = waker.clone();
-    let on_bad_credentials = move |account: &str| account_waker.wake(&Waiter::Account(account.to_owned()));
-    let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics), on_bad_credentials));
+    let on_trouble = move |account: &str| account_waker.wake(&Waiter::Account(account.to_owned()));
+    let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics), on_trouble));
     let accounts = Arc::new(Accounts::default());
     let reader = Reader { calls: Arc::clone(&calls), accounts: Arc::clone(&accounts), clock: clock.clone() };
     let context = Context {

@@ -14,6 +14,7 @@
 mod control_plane;
 mod controller;
 pub mod manifests;
+mod page;
 mod proof;
 mod wait;
 mod world;
@@ -21,5 +22,6 @@ mod world;
 pub use controller::{Controller, Launch};
 pub use ecs_simulator::{AccessKey, Config, Effect, Fault, Instance, Outcome, Rule, Status};
 pub use manifests::{ACCOUNT, NAMESPACE, PASSWORD, REGION, SECRET, SYSTEM_NAMESPACE};
+pub use page::Page;
 pub use wait::{eventually, timed, timed_within};
 pub use world::{Setup, World, condition, row};

@@ -242,6 +242,11 @@ impl World {
         self.apply_secret(SECRET, &json!({"password": password}));
     }
 
+    /// Puts a password into another Secret of the user.
+    pub fn set_password_of(&self, name: &str, password: &str) {
+        self.apply_secret(name, &json!({"password": password}));
+    }
+
     /// Applies a Secret of the user.
     pub fn apply_secret(&self, name: &str, data: &Value) {
         self.apply(&manifests::secret(NAMESPACE, name, data));

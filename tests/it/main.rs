@@ -20,5 +20,6 @@ mod restore;
 mod rules;
 mod secret;
 mod select;
+mod situations;
 mod unknown;
 mod when;

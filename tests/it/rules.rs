@@ -166,7 +166,7 @@ fn only_the_log_tells_missing_from_not_covered_instances() {
     let world = world_with_rules([foreign()]);
     let ask = |name: &str, id: &str| {
         world.apply_reset(name, json!({"instanceIDs": [id], "stableStateTimeoutSeconds": 2}));
-        untimed(&world.wait_for(name, "Stalled"), id)
+        untimed(&world.wait_for(name, "Stalled"), name, id)
     };
     let not_covered = ask("foreign", FOREIGN);
     let not_found = ask("typo", "i-nowhere1");
@@ -194,8 +194,8 @@ fn only_the_log_tells_missing_from_not_covered_instances() {
     }
 }
 
-/// A status without its moments, and with the instance's id replaced.
-fn untimed(status: &Value, id: &str) -> Value {
+/// A status without its moments, and with the names of object and instance replaced.
+fn untimed(status: &Value, name: &str, id: &str) -> Value {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(fields) => {
@@ -206,7 +206,10 @@ fn untimed(status: &Value, id: &str) -> Value {
             _ => {}
         }
     }
-    let mut status: Value = serde_json::from_str(&status.to_string().replace(id, "i-x")).unwrap();
+    let mut status: Value = {
+        let object = format!("passwordreset {name} ");
+        serde_json::from_str(&status.to_string().replace(id, "i-x").replace(&object, "passwordreset x ")).unwrap()
+    };
     strip(&mut status);
     status
 }

@@ -68,13 +68,19 @@ fn region_with_fixed_start_times_is_known_by_first_restart() {
     eventually("it is learnt", || (start_time_follows_reboot(&world) == "NotObserved").then_some(()));
 }
 
+/// The two commands that the row's message advises: that it happened, and to restart again.
+fn advice(world: &World) -> (String, String) {
+    let message = row(&world.status("web"), ID)["message"].as_str().unwrap().to_owned();
+    let (_, advice) = message.split_once("record the outcome: ").unwrap_or_else(|| panic!("{message}"));
+    let (happened, or) = advice.split_once(" (or ").unwrap_or_else(|| panic!("{advice}"));
+    let (command, _) = happened.rsplit_once('=').unwrap();
+    (happened.to_owned(), format!("{command}{}", or.strip_suffix(')').unwrap()))
+}
+
 #[test]
 fn a_person_can_say_that_it_happened() {
     let world = unknown();
-    // As the row's message advises, pasted.
-    let message = row(&world.status("web"), ID)["message"].as_str().unwrap().to_owned();
-    let (_, command) = message.split_once("record the outcome: ").unwrap_or_else(|| panic!("{message}"));
-    world.paste(command.split(" (or ").next().unwrap()).unwrap();
+    world.paste(&advice(&world).0).unwrap();
     let status = world.wait_for("web", "Ready");
     assert_eq!(
         (&row(&status, ID)["state"], &row(&status, ID)["reason"]),
@@ -109,7 +115,7 @@ fn a_word_on_an_unknown_ends_no_run_that_was_asked_for_since() {
 #[test]
 fn a_person_can_have_it_restarted_again_and_that_counts_once() {
     let mut world = unknown();
-    world.annotate("web", RESOLVE, Some("i-running1/1=RestartAgain"));
+    world.paste(&advice(&world).1).unwrap();
     let status = world.wait_for("web", "Ready");
     assert_eq!(row(&status, ID)["state"], "InEffect");
     assert_eq!((world.reboots(ID), world.modifies(ID)), (1, 2), "set anew and restarted");

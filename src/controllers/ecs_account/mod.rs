@@ -90,11 +90,15 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
         pause = pause.min(clock::until(now, refresh_at).max(AFTER_REFRESH));
     }
     let missing_permissions = learnt.missing_permissions();
+    let throttled = learnt.throttled(learnt.clock.now(clock.now()));
+    if let Some(first) = throttled.iter().map(|(_, until)| *until).min() {
+        pause = pause.min(clock::until(learnt.clock.now(clock.now()), first).max(AFTER_REFRESH));
+    }
     changed |= context.accounts.set(name, account.spec.clone(), principal, learnt);
     if changed {
         wake_all_of(context, waker, name);
     }
-    publish::write(context, account, known, missing_permissions, hold).await?;
+    publish::write(context, account, known, missing_permissions, &throttled, hold).await?;
     Ok(Action::requeue(pause))
 }
 

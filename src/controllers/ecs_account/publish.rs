@@ -1,7 +1,9 @@
 //! The status of an account. Writes it, and decides nothing about the account.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
@@ -21,11 +23,12 @@ pub(super) async fn write<T>(
     mut account: ECSAccount,
     principal: Option<Identity>,
     missing_permissions: Vec<String>,
+    throttled: &[(String, Timestamp)],
     hold: Option<Hold>,
 ) -> Result<(), ClusterError> {
     let before = account.status.clone().unwrap_or_default();
     let failure = principal.as_ref().and_then(|principal| principal.failure.as_deref());
-    let updates = conditions_of(hold, failure);
+    let updates = conditions_of(hold, failure, account.spec.suspended(), throttled);
     let generation = account.metadata.generation;
     let term = principal.as_ref().and_then(|principal| principal.term);
     // If the credentials are rejected, keep showing the last accepted identity.
@@ -74,15 +77,31 @@ async fn tell<T>(context: &Context<T>, account: &ECSAccount, (was, because): (&s
     }
 }
 
-/// The conditions of an account with a hold; without one, `failure` is why the last renewal of its credentials failed.
-pub(super) fn conditions_of(hold: Option<Hold>, failure: Option<&str>) -> Vec<ConditionUpdate> {
+/// The conditions of an account with a hold; without one, `failure` is why the last renewal of its credentials failed. What keeps a usable
+/// account from work stands beside that: whether it is suspended, and in which regions ECS throttles it.
+pub(super) fn conditions_of(
+    hold: Option<Hold>,
+    failure: Option<&str>,
+    is_suspended: bool,
+    throttled: &[(String, Timestamp)],
+) -> Vec<ConditionUpdate> {
     let update = |kind, status, reason, message: String| ConditionUpdate { kind, status, reason, message };
     match hold {
         None => {
-            let message = failure.map_or_else(
+            let mut message = failure.map_or_else(
                 || "the credentials are accepted".to_owned(),
                 |why| format!("the credentials are accepted, but the last check failed: {why}"),
             );
+            if is_suspended {
+                message
+                    .push_str("; spec.suspend is true: nothing new starts on the account, and no restart is requested");
+            }
+            for (region, until) in throttled {
+                let _ = write!(
+                    message,
+                    "; ECS throttles calls in {region}: they are held back until {until} at the latest"
+                );
+            }
             vec![update(conditions::READY, ConditionStatus::True, Reason::AccountReady, message)]
         }
         Some(Hold { reason, message, .. }) if reason.needs_person() => vec![

@@ -15,7 +15,7 @@ use crate::credentials;
 use crate::decide::Hold;
 use crate::decide::fixtures::at;
 use crate::decide::words_tests::Words;
-use crate::ecs::{ApiCall, CallError, CallerIdentity, DescribeError};
+use crate::ecs::{ApiCall, CallError, CallerIdentity, DescribeError, Scope};
 
 fn spec(change: &serde_json::Value) -> ECSAccountSpec {
     let mut spec = json!({"credentials": {"environment": {}}, "allowedNamespaces": {"names": ["prod"]}});
@@ -36,11 +36,13 @@ fn words_of_an_account() {
     ];
     for (situation, reason, failure) in conditions {
         let hold = reason.map(|reason| Hold::new(reason, "<the message of the hold>"));
-        for update in conditions_of(hold, failure) {
+        for update in conditions_of(hold, failure, false, &[]) {
             let truth = format!("{}={:?}, {}", update.kind, update.status, update.reason);
             words.say(situation, format!("{truth}: {}", update.message));
         }
     }
+    words.say("suspended", &conditions_of(None, None, true, &[])[0].message);
+    words.say("throttled", &conditions_of(None, None, false, &[("cn-hangzhou".to_owned(), at(60))])[0].message);
 
     let identity = CallerIdentity { account_id: "123456".to_owned(), identity_arn: String::new() };
     let expects = spec(&json!({"expectedAccountID": "654321"}));
@@ -78,13 +80,14 @@ fn words_to_objects_of_an_account() {
     words.hold("region", &account.hold_for("prod", "cn-beijing").unwrap());
     words.hold("not ready", &account.hold_for("prod", "cn-hangzhou").unwrap());
     words.hold("policies", &not_ready("default", Reason::PolicyMissing));
+    let scope = Scope { account: "default".to_owned(), region_id: "cn-hangzhou".to_owned() };
     for (situation, error) in [
         ("reads not ready", DescribeError::NotReady("<why>".to_owned())),
         ("reads without an end", DescribeError::Endless(20)),
         ("reads not sent", CallError::NotSent("<why>".to_owned()).into()),
         ("reads not answered", CallError::NoAnswer("<why>".to_owned()).into()),
     ] {
-        words.hold(situation, &readings::hold_for(&error, "cn-hangzhou").hold);
+        words.hold(situation, &readings::hold_for(&error, &scope).hold);
     }
     words.assert();
 }

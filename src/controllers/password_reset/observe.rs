@@ -177,7 +177,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         targets,
         account_slots: account_slots(context, account.as_deref(), &request.owner, &instances, now),
         usual_restart: context.ledger.usual_restart(&scope.account, region),
-        poll_trouble: trouble.map(|error| readings::hold_for(&error, region)),
+        poll_trouble: trouble.map(|error| readings::hold_for(&error, &scope)),
         account_is_for_a_person,
         window: windows::at(object.spec.windows.as_deref(), now),
         throttled_until: throttled_until(context, &scope, now),
@@ -271,7 +271,10 @@ struct NotCheckedYet;
 fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<UsableAccount>, Hold>, NotCheckedYet> {
     let hold = |reason, message| Ok(Err(Hold::new(reason, message)));
     match context.ecs_accounts.get(&ObjectRef::new(name)).as_deref() {
-        None => hold(Reason::AccountNotFound, format!("ECSAccount {name} does not exist")),
+        None => hold(
+            Reason::AccountNotFound,
+            format!("ECSAccount {name} does not exist; check spec.accountRef, or have an administrator create it"),
+        ),
         Some(DeserializeGuard(Err(_))) => Ok(Err(not_ready(name, Reason::InvalidSpec))),
         Some(DeserializeGuard(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
     }

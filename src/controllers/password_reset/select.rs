@@ -32,7 +32,7 @@ pub(super) async fn resolve<T: Transport>(
         }
         // A limiter that is busy is no trouble.
         Some(Err(DescribeError::NotBefore(at))) => pause = clock::until_instant(at),
-        Some(Err(error)) => observed.poll_trouble = Some(readings::hold_for(&error, &observed.scope.region_id)),
+        Some(Err(error)) => observed.poll_trouble = Some(readings::hold_for(&error, &observed.scope)),
         None => {}
     }
     let rows = observed.before.instances.clone();

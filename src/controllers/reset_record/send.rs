@@ -12,6 +12,7 @@ use super::store::{Intent, Stored};
 use crate::api::Reason;
 use crate::api::reset_record::{Attempt, ResetRecord};
 use crate::cloud::calls::prepare;
+use crate::cloud::readings;
 use crate::controllers::Context;
 use crate::decide::claim::step::Call;
 use crate::decide::claim::transition::CallOutcome;
@@ -35,10 +36,15 @@ pub(super) async fn perform<T: Transport>(
         return (record, CallOutcome::Unknown("the attempt belongs to another process".to_owned()));
     }
     let outcome = match send(context, observed, &record, call, &attempt, permit).await {
-        Ok(reply) => outcome(reply, call, observed.later(context)),
+        Ok(reply) => {
+            let error = reply.result.as_ref().err().map(ToString::to_string);
+            let outcome = outcome(reply, &record.spec.account_name, call, observed.later(context));
+            log(&record, call, &outcome, error.as_deref());
+            return (record, outcome);
+        }
         Err(Hold { reason, message, .. }) => CallOutcome::NotSent { reason, message },
     };
-    log(&record, call, &outcome);
+    log(&record, call, &outcome, None);
     (record, outcome)
 }
 
@@ -79,7 +85,7 @@ async fn send<T: Transport>(
 }
 
 /// What an answer means for the protocol.
-fn outcome(reply: Reply<Accepted>, call: Call, now: Timestamp) -> CallOutcome {
+fn outcome(reply: Reply<Accepted>, account: &str, call: Call, now: Timestamp) -> CallOutcome {
     let error = match reply.result {
         Ok(Accepted { request_id }) => {
             return CallOutcome::Accepted { request_id: Some(request_id), at: whole_second_after(now) };
@@ -92,7 +98,8 @@ fn outcome(reply: Reply<Accepted>, call: Call, now: Timestamp) -> CallOutcome {
             CallOutcome::NotSent { reason: Reason::ECSUnavailable, message: error.to_string() }
         }
         (verdict, _) => {
-            let message = format!("{error}{}", missing_permission(&error, call));
+            let message = readings::of_account(account, &error)
+                .map_or_else(|| format!("{error}{}", missing_permission(&error, call)), |hold| hold.message);
             CallOutcome::Refused { later: verdict == RetryRule::Later, reason: reason(&error), message }
         }
     }
@@ -133,7 +140,8 @@ fn reason(error: &CallError) -> Reason {
     }
 }
 
-fn log(record: &ResetRecord, call: Call, outcome: &CallOutcome) {
+/// `refusal`: what ECS answered, of which the row may show less.
+fn log(record: &ResetRecord, call: Call, outcome: &CallOutcome, refusal: Option<&str>) {
     let api = match call {
         Call::Restart { .. } => ApiCall::RebootInstance.as_str(),
         Call::SetPassword | Call::SetPasswordAsStored => ApiCall::ModifyInstanceAttribute.as_str(),
@@ -144,7 +152,8 @@ fn log(record: &ResetRecord, call: Call, outcome: &CallOutcome) {
             tracing::info!(api, instanceID = instance_id, requestID = request_id.as_deref(), "ECS accepted the call");
         }
         CallOutcome::Refused { later, message, .. } => {
-            tracing::warn!(api, instanceID = instance_id, later, error = message.as_str(), "ECS refused the call");
+            let error = refusal.unwrap_or(message);
+            tracing::warn!(api, instanceID = instance_id, later, error, "ECS refused the call");
         }
         CallOutcome::NotSent { reason, message } => {
             tracing::warn!(api, instanceID = instance_id, %reason, error = message.as_str(), "the call was not sent");

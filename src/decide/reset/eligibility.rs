@@ -10,10 +10,10 @@ use super::rows::candidate_row;
 use super::runs;
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
-use crate::api::reset_record::Phase;
+use crate::api::reset_record::{Owner, Phase};
 use crate::decide::row::advance;
 use crate::decide::{
-    Hold, Power, Reading, after, fresh, history, is_drained, later, memory, minute, restart_rule, windows,
+    Hold, Power, Reading, after, fresh, history, is_drained, later, memory, minute, restart_rule, second, windows,
 };
 
 /// How old a reading may be by which an instance is planned.
@@ -163,9 +163,19 @@ fn unknown_phase(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> 
     (target.record?.phase() == Phase::Unrecognized).then(|| Hold::new(Reason::InvalidSpec, message))
 }
 
-fn another_owner_at_work(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
-    let is_busy = !target.record?.phase().has_ended();
-    is_busy.then(|| Hold::new(Reason::InstanceBusy, "another PasswordReset is at work on this instance"))
+fn another_owner_at_work(object: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
+    let record = target.record.filter(|record| !record.phase().has_ended())?;
+    let who = another(object, &record.spec.owner);
+    Some(Hold::new(Reason::InstanceBusy, format!("{who} is at work on this instance")))
+}
+
+/// Another object as this one's user may know it: by name in the same namespace, and in no other.
+pub(super) fn another(object: &ResetFacts, owner: &Owner) -> String {
+    if owner.namespace == object.request.owner.namespace {
+        format!("PasswordReset {}", owner.name)
+    } else {
+        "another PasswordReset".to_owned()
+    }
 }
 
 fn answer_outstanding(_: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
@@ -241,7 +251,7 @@ fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, 
         // The wait for the instance itself begins now.
         (row.state, row.state_time) = (State::Pending, None);
     }
-    let Some(Hold { reason, message, .. }) = obstacle(object, &row.instance_id, reading, now) else {
+    let Some(Hold { reason, message, .. }) = obstacle(object, reading, now) else {
         let state_seen = reading.seen.as_ref().map_or("", |seen| seen.power.as_str()).to_owned();
         advance(&mut row, State::Pending, Reason::Pending, "ready to be reset".to_owned(), now);
         return Eligibility::Ready { row, state_seen };
@@ -251,6 +261,9 @@ fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, 
     row.planned_action = Some(PlannedAction::Blocked);
     let deadline = deadline(object, &row, now);
     if now < deadline || is_plan {
+        if !is_plan {
+            row.message = format!("{message}; waiting until {}", second(deadline));
+        }
         return Eligibility::Waits { row, until: Some(deadline), watch: true };
     }
     advance(&mut row, State::Failed, reason.at_deadline(), format!("{message}; waited {timeout_seconds} s"), now);
@@ -287,30 +300,31 @@ pub(super) fn deadline(object: &ResetFacts, row: &InstanceRow, now: Timestamp) -
 }
 
 /// What in the instance itself prevents a claim, by its reading; `None`: nothing.
-fn obstacle(object: &ResetFacts, instance_id: &str, reading: &Reading, now: Timestamp) -> Option<Hold> {
+fn obstacle(object: &ResetFacts, reading: &Reading, now: Timestamp) -> Option<Hold> {
     let Some(seen) = reading.seen.as_ref().filter(|seen| seen.permitted) else {
-        return Some(not_shown(object, instance_id));
+        return Some(not_shown(object));
     };
     if let Power::Transitional(name) = &seen.power {
         let message = format!("the instance is {name}, not Running or Stopped");
         return Some(Hold::new(Reason::WaitingForStableState, message));
     }
     if !seen.locks.is_empty() {
-        let message = format!("ECS has locked the instance: {}", seen.locks.join(", "));
+        let message =
+            format!("ECS has locked the instance: {}; unlock it as the ECS console says", seen.locks.join(", "));
         return Some(Hold::new(Reason::InstanceLocked, message));
     }
     let expired = seen.expires.filter(|expires| *expires <= now)?;
-    Some(Hold::new(Reason::InstanceExpired, format!("the instance expired at {}", minute(expired))))
+    Some(Hold::new(Reason::InstanceExpired, format!("the instance expired at {}; renew it", minute(expired))))
 }
 
 /// Why a reading does not show an instance, as far as the object's user may know.
-fn not_shown(object: &ResetFacts, instance_id: &str) -> Hold {
+fn not_shown(object: &ResetFacts) -> Hold {
     let region = &object.spec.region_id;
     let account = object.spec.account_name();
     if object.hides_unpermitted {
         let namespace = &object.request.owner.namespace;
         let message = format!(
-            "{instance_id} does not exist in {region}, or no rule of ECSAccount {account} covers it for namespace {namespace}; the account's owner can tell the cases apart in the controller's log, and can add a rule or a tag"
+            "not found in {region}, or no rule of ECSAccount {account} covers it for namespace {namespace}; the account's owner can tell the cases apart in the controller's log, and can add a rule or a tag"
         );
         return Hold::new(Reason::InstanceNotAllowed, message);
     }

@@ -1,7 +1,5 @@
 //! Events, as the differences between two statuses: one for each turn of the object, never one for each instance.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
 use crate::api::Reason;
 use crate::api::conditions::{self, find};
 use crate::api::password_reset::{InstanceRow, MaintenanceWindow, PasswordResetSpec, PasswordResetStatus};
@@ -62,22 +60,23 @@ fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Opt
     Some(StatusEvent { kind: "Normal", reason: Reason::ResetRunStarted, note })
 }
 
-/// The object has ended, or has met trouble. Progress is for the status: it would be an event for each instance.
+/// Ready has changed, or the object has met trouble or a brake. Progress is for the status: it would be an event for each instance.
 fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
     let ready = find(&after.conditions, conditions::READY)?;
-    let is_told = |before: &Condition| {
-        before.reason == ready.reason && (before.status == ready.status || ready.status == "Unknown")
-    };
-    if find(&before.conditions, conditions::READY).is_some_and(is_told) {
-        return None;
-    }
+    // An object that nobody has answered yet is Unknown.
+    let (was, because) = find(&before.conditions, conditions::READY)
+        .map_or(("Unknown", ""), |before| (before.status.as_str(), before.reason.as_str()));
     let reason = Reason::parse(&ready.reason)?;
-    let is_retried = conditions::is_retried(&after.conditions);
-    match ready.status.as_str() {
-        "True" => Some(StatusEvent { kind: "Normal", reason, note: ready.message.clone() }),
-        "Unknown" if !is_retried => None,
-        _ => Some(StatusEvent { kind: "Warning", reason, note: ready.message.clone() }),
-    }
+    let (has_turned, has_another_reason) = (was != ready.status, because != ready.reason);
+    let is_progress = ready.status == "Unknown" && !conditions::is_retried(&after.conditions);
+    let is_told = if is_progress {
+        // A run that begins has an event of its own.
+        (has_turned && run_started(before, after).is_none()) || (has_another_reason && reason.is_brake())
+    } else {
+        has_turned || has_another_reason
+    };
+    let kind = if ready.status == "True" || is_progress { "Normal" } else { "Warning" };
+    is_told.then(|| StatusEvent { kind, reason, note: ready.message.clone() })
 }
 
 /// Passwords were set on instances with a key pair, which re-enables password logon beside it.
@@ -103,6 +102,7 @@ fn password_logon(before: &PasswordResetStatus, after: &PasswordResetStatus) -> 
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::json;
 
     use super::*;
     use crate::api::conditions::{ConditionStatus, ConditionUpdate, set};
@@ -148,7 +148,10 @@ mod tests {
         assert!(told(&working, &working).is_empty());
         let events = told(&working, &failed);
         assert_eq!((events.len(), events[0].kind, events[0].reason), (1, "Warning", Reason::PartiallyFailed));
-        assert!(told(&failed, &working).is_empty(), "progress is not an event");
+        let events = told(&failed, &working);
+        assert_eq!((events.len(), events[0].kind, events[0].reason), (1, "Normal", Reason::Restarting));
+        let setting = status(ConditionStatus::Unknown, Reason::SettingPasswords);
+        assert!(told(&setting, &working).is_empty(), "progress is not an event");
         let done = status(ConditionStatus::True, Reason::Succeeded);
         assert_eq!(told(&working, &done)[0].kind, "Normal");
     }
@@ -160,7 +163,27 @@ mod tests {
             status(ConditionStatus::False, Reason::ReadRefused),
         );
         assert_eq!(told(&retried, &stalled).len(), 1);
-        assert!(told(&stalled, &stalled).is_empty() && told(&stalled, &retried).is_empty());
+        assert!(told(&stalled, &stalled).is_empty());
+        assert_eq!(told(&stalled, &retried).len(), 1, "it is not for a person any more");
+    }
+
+    #[test]
+    fn a_run_that_begins_is_told_once() {
+        let done = status(ConditionStatus::True, Reason::Succeeded);
+        let working = status(ConditionStatus::Unknown, Reason::SettingPasswords);
+        let run = json!({"number": 2, "trigger": "RunID", "startTime": "2026-11-29T10:00:00Z", "tokens": [], "fingerprint": {"keyID": "k", "value": "v"}});
+        let run = Some(serde_json::from_value(run).unwrap());
+        let events = told(&done, &PasswordResetStatus { run, ..working.clone() });
+        assert_eq!(events.iter().map(|event| event.reason).collect::<Vec<_>>(), [Reason::ResetRunStarted]);
+        assert_eq!(told(&done, &working)[0].reason, Reason::SettingPasswords, "one that has not begun");
+    }
+
+    #[test]
+    fn a_brake_is_told_when_it_is_pulled() {
+        let working = status(ConditionStatus::Unknown, Reason::Restarting);
+        let suspended = status(ConditionStatus::Unknown, Reason::Suspended);
+        assert_eq!(told(&PasswordResetStatus::default(), &suspended).len(), 1);
+        assert_eq!((told(&working, &suspended).len(), told(&suspended, &suspended).len()), (1, 0));
     }
 
     #[test]

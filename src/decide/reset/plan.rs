@@ -19,7 +19,7 @@ use crate::decide::bounds::SOON;
 use crate::decide::budget::{Holder, Outlook, Slots};
 use crate::decide::resolution::Decision;
 use crate::decide::row::advance;
-use crate::decide::{Hold, history, later};
+use crate::decide::{Hold, history, later, second};
 
 /// How many slot holders the row of a waiting instance names.
 const SLOT_HOLDERS_NAMED: usize = 3;
@@ -111,7 +111,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
                     let reason = Reason::SecretChangedDuringRun;
                     advance(&mut row, State::Pending, reason, message, now);
                 } else if plan.paused {
-                    let message = "not started: failures exceed maxFailures; fix the cause, then set the annotation ecs.password-reset.dev/retry-requested-at to continue";
+                    let message = "not started: failures exceed maxFailures; the condition Ready says how to continue";
                     advance(&mut row, State::Pending, Reason::PausedOnFailure, message.to_owned(), now);
                 } else if free == 0 {
                     waits_for_a_slot = true;
@@ -182,7 +182,9 @@ fn look_at_slots(object: &ResetFacts, targets: &[Target], plan: &mut Plan, now: 
 
 /// The instances that hold the slots. A user who asks why nothing happens must know which instance to check.
 fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> Hold {
-    let is_nearly_free = claims.is_empty() && object.slot_holders.iter().all(|holder| holder.is_restarted);
+    let ready_at = |holder: &Holder| holder.ready_at.map(second);
+    let is_nearly_free = claims.is_empty() && object.slot_holders.iter().all(|holder| holder.ready_at.is_some());
+    let first_ready = object.slot_holders.iter().filter_map(ready_at).min();
     let holders = object.slot_holders.iter().map(|holder| &holder.instance_id);
     let holders = holders.chain(claims.iter().map(|claim| &claim.instance_id));
     let named: Vec<&str> = holders.map(String::as_str).take(SLOT_HOLDERS_NAMED).collect();
@@ -190,10 +192,10 @@ fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> Hold {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let max_unavailable = object.max_unavailable();
     let holders = format!("{}{more}", named.join(", "));
-    if is_nearly_free {
+    if let Some(until) = first_ready.filter(|_| is_nearly_free) {
         let seconds = object.spec.min_ready_seconds();
-        let message = format!("waiting until {holders} has been Running for {seconds} s (minReadySeconds)");
-        return Hold::new(Reason::WaitingForMinReady, message);
+        let message = format!("waiting until {holders} has been Running for {seconds} s (minReadySeconds), at {until}");
+        return Hold::new(Reason::WaitingForMinReady, message).until(until);
     }
     let message = format!("waiting for a slot; maxUnavailable allows {max_unavailable}, held by {holders}");
     Hold::new(Reason::WaitingForSlot, message)

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::eligibility::another;
 use super::facts::{ResetFacts, Target};
 use super::runs;
 use crate::api::Reason;
@@ -39,12 +40,12 @@ pub(super) fn done<'a>(
     };
     let superseded_at =
         record.and_then(|(record, completed)| reset_since(record, completed, &object.request.owner, entry));
-    if let Some(at) = superseded_at.filter(|_| row.state != State::Failed) {
+    if let Some((at, by)) = superseded_at.filter(|_| row.state != State::Failed) {
         let before = target.before.filter(|row| row.state == State::Superseded).and_then(|row| row.state_time.clone());
         row.state_time = before.or(Some(Time(at)));
         row.state = State::Superseded;
         Reason::Superseded.as_str().clone_into(&mut row.reason);
-        "another PasswordReset has since reset this instance".clone_into(&mut row.message);
+        row.message = format!("{} has since reset this instance", another(object, by));
     }
     Some((row, retry))
 }
@@ -76,23 +77,24 @@ pub(super) fn decision_counts_at(object: &ResetFacts, targets: &[Target], now: T
     (drained_at > now && resolution.counts(record, &object.request.owner, drained_at)).then_some(drained_at)
 }
 
-/// When another owner has set a password after `owner` has: by a later entry, or by the claim in progress. A record without an
+/// When another owner has set a password after `owner` has, and which: by a later entry, or by the claim in progress. A record without an
 /// entry of `owner` was created again, so all of it is later.
-fn reset_since(
-    record: &ResetRecord,
-    completed: &[OwnerHistory],
+fn reset_since<'a>(
+    record: &'a ResetRecord,
+    completed: &'a [OwnerHistory],
     owner: &Owner,
     entry: Option<&OwnerHistory>,
-) -> Option<Timestamp> {
+) -> Option<(Timestamp, &'a Owner)> {
     let at_work = record.status.as_ref().filter(|status| !record.spec.owner.is(owner) && !status.phase.has_ended());
-    let in_progress = at_work.and_then(|status| status.password_acknowledged_at.as_ref());
+    let in_progress =
+        at_work.and_then(|status| Some((status.password_acknowledged_at.as_ref()?.0, &record.spec.owner)));
     let own = completed.iter().position(|other| other.owner.is(owner));
     // The order is that of the ends. One that has ended later without a password may have set its last one before.
     let later = completed.iter().skip(own.map_or(0, |own| own + 1));
-    let mut theirs = later.filter_map(|entry| entry.last_password_set_time.as_ref());
+    let mut theirs = later.filter_map(|entry| Some((entry.last_password_set_time.as_ref()?.0, &entry.owner)));
     // If the time is unknown, the end of the claim is the latest it can have been.
     let ours = entry.and_then(|entry| entry.row.password_set_time.as_ref().or(entry.row.state_time.as_ref()));
-    theirs.find(|theirs| ours.is_none_or(|ours| theirs.0 >= ours.0)).or(in_progress).map(|theirs| theirs.0)
+    theirs.find(|(theirs, _)| ours.is_none_or(|ours| *theirs >= ours.0)).or(in_progress)
 }
 
 /// What the object remembers of an instance.

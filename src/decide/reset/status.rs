@@ -42,7 +42,9 @@ pub fn status(facts: &ResetFacts, plan: &Plan, now: Timestamp) -> PasswordResetS
         observed_generation: facts.generation,
         conditions: conditions::set(&facts.before.conditions, updates, facts.generation, &Time(now)),
         targets: facts.before.targets.clone().filter(|_| facts.spec.selector.is_some()),
-        estimated_completion_time: estimate(facts, plan, &counts, now).map(Time),
+        estimated_completion_time: estimate(facts, plan, &counts, now)
+            .filter(|_| summary.status != ConditionStatus::False)
+            .map(Time),
         next_window: facts.window.opening().filter(|_| !ended).map(next_window),
         next_transition_time: plan.next_transition.filter(|_| !ended).map(Time),
         last_handled_rerun: facts
@@ -160,7 +162,10 @@ fn own_password_trouble(facts: &ResetFacts, rows: &[InstanceRow]) -> Option<Hold
 fn targets_resolved(facts: &ResetFacts, rows: &[InstanceRow]) -> ConditionUpdate {
     let missing: Vec<&str> = rows
         .iter()
-        .filter(|row| row.reason().is_some_and(Reason::is_target_missing))
+        // What ECS refuses to a claim is refused of an instance that is there.
+        .filter(|row| {
+            row.reason().is_some_and(|why| why.is_target_missing() && (row.attempts == 0 || !why.needs_person()))
+        })
         .map(|row| row.instance_id.as_str())
         .collect();
     let unseen = rows.iter().any(|row| (row.state == State::Pending || is_unread(row)) && row.name.is_none());
@@ -192,7 +197,7 @@ fn secret_in_sync(facts: &ResetFacts, plan: &Plan) -> ConditionUpdate {
         let message = format!("the Secret was changed after these instances were reset: {ids}; {next}");
         (ConditionStatus::False, Reason::SecretChanged, message)
     } else if !rows.iter().any(|row| row.state.has_ended() && row.password_set_time.is_some()) {
-        let message = "no instance has received a password from this object yet".to_owned();
+        let message = "no instance of this run is done yet".to_owned();
         (ConditionStatus::Unknown, Reason::NotChecked, message)
     } else if facts.is_password_unknown() || plan.uncompared || has_superseded(plan) {
         (

@@ -9,9 +9,10 @@ use super::facts::ResetFacts;
 use super::plan::{Plan, secret_changed};
 use super::planned;
 use super::targets::Targets;
-use crate::api::Reason;
 use crate::api::conditions::{self, ConditionStatus, find};
 use crate::api::password_reset::{Counts, InstanceRow, State};
+use crate::api::reset_record::Owner;
+use crate::api::{RETRY_REQUESTED_AT, Reason};
 use crate::decide::windows::WindowState;
 use crate::decide::{Hold, later, restart_rule};
 
@@ -106,12 +107,13 @@ fn run_halted(progress: &Progress) -> Option<Summary> {
 }
 
 fn paused_on_failure(progress: &Progress) -> Option<Summary> {
-    let Progress { plan, open, .. } = progress;
+    let Progress { facts, plan, open, .. } = progress;
     let message = || {
         format!(
-            "{}; other instances not started because of maxFailures: {}. Fix the cause, then annotate with ecs.password-reset.dev/retry-requested-at",
+            "{}; other instances not started because of maxFailures: {}. {}",
             failures(&plan.rows),
-            open.len()
+            open.len(),
+            retry(facts)
         )
     };
     (plan.paused && progress.only_waits()).then(|| Summary::needs_person(Reason::PausedOnFailure, message()))
@@ -281,7 +283,21 @@ fn ended(progress: &Progress) -> Option<Summary> {
         _ if counts.failed < counts.total => Reason::PartiallyFailed,
         only => only.unwrap_or(Reason::Failed),
     };
-    Some(Summary::needs_person(reason, failures(rows) + unresolved(facts, plan, counts)))
+    let what_next = match reason {
+        _ if counts.unknown > 0 => unresolved(facts, plan, counts).to_owned(),
+        reason if reason.is_of_object() => "; the controller goes on once the Secret holds another password".to_owned(),
+        _ if only.is_some_and(Reason::is_gone) => String::new(),
+        _ => format!(". {}", retry(facts)),
+    };
+    Some(Summary::needs_person(reason, failures(rows) + &what_next))
+}
+
+/// What has failed instances tried again.
+fn retry(facts: &ResetFacts) -> String {
+    let Owner { namespace, name, .. } = &facts.request.owner;
+    format!(
+        "Fix the cause, then retry: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RETRY_REQUESTED_AT}=\"$(date -Is)\""
+    )
 }
 
 fn deadline(facts: &ResetFacts) -> String {

@@ -8,7 +8,7 @@ use crate::api::Reason;
 use crate::api::password_reset::InstanceRow;
 use crate::api::reset_record::{Phase, ResetRecord};
 use crate::decide::restart_rule::{ClaimOwner, RestartRule, restart_rule};
-use crate::decide::{Hold, MINUTE, Power, later, minute};
+use crate::decide::{Hold, MINUTE, Power, after, later, minute, second};
 
 /// Shows in `row` what the target's claim waits for, where that is known. Returns until when.
 pub(super) fn show(row: &mut InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Timestamp> {
@@ -22,8 +22,9 @@ fn wait(row: &InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp)
     let record = target.record.filter(|record| record.spec.owner.is(&object.request.owner))?;
     let is_plain = row.reason().is_some_and(Reason::is_plain);
     match record.phase() {
-        Phase::SettingPassword => return object.throttling(now).filter(|_| is_plain),
+        Phase::SettingPassword => return throttled(row, object, now),
         Phase::PasswordSet => {}
+        Phase::Restarting => return restart_under_way(row, record),
         _ => return None,
     }
     if let Some(hold) = held_restart(object, record, now) {
@@ -31,7 +32,25 @@ fn wait(row: &InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp)
             format!("the password is set and takes effect at any start; the restart is held back: {}", hold.message);
         return Some(Hold { message, ..hold });
     }
-    object.throttling(now).or_else(|| next_minute(record, target, now)).filter(|_| is_plain)
+    throttled(row, object, now).or_else(|| next_minute(record, target, now).filter(|_| is_plain))
+}
+
+/// Until when ECS throttles. A row that says with which answer it was throttled goes on saying so.
+fn throttled(row: &InstanceRow, object: &ResetFacts, now: Timestamp) -> Option<Hold> {
+    let hold = object.throttling(now)?;
+    let reason = row.reason()?;
+    if reason.is_plain() {
+        return Some(hold);
+    }
+    let until = object.throttled_until.filter(|_| reason.passes_by_itself())?;
+    Some(Hold::new(reason, format!("{}; held back until {until}", row.message)).until(until))
+}
+
+/// An accepted restart, with the moment from which on it is called stuck.
+fn restart_under_way(row: &InstanceRow, record: &ResetRecord) -> Option<Hold> {
+    let accepted = record.status.as_ref()?.accepted_at.as_ref()?.0;
+    let until = second(after(accepted, i64::from(record.spec.timeout_seconds)));
+    Some(Hold::new(row.reason()?, format!("{}; waiting until {until} for its return", row.message)))
 }
 
 fn held_restart(object: &ResetFacts, record: &ResetRecord, now: Timestamp) -> Option<Hold> {

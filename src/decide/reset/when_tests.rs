@@ -241,12 +241,20 @@ fn estimate_stays_while_nothing_happens() {
     assert_eq!(late.estimated_completion_time, None, "it was wrong");
     let short = WindowState::Open(Opening { start: at(0), end: at(200) });
     assert_eq!(estimate(no_status(), short, 0).estimated_completion_time, None, "it does not fit into the window");
+
+    let rows = vec![row(State::InEffect), row(State::Pending)];
+    let held_up = Some(Hold::new(Reason::SlotHeld, "<why>"));
+    for (held_up, expected) in [(None, true), (held_up, false)] {
+        let plan = Plan { rows: rows.clone(), held_up, ..Plan::default() };
+        let facts = ResetFacts { run: Some(&running), usual_restart, ..ResetFacts::new(&spec, no_status(), &request) };
+        assert_eq!(status(&facts, &plan, at(0)).estimated_completion_time.is_some(), expected, "Stalled has no end");
+    }
 }
 
 #[test]
 fn waiting_for_min_ready_is_told_from_waiting_for_a_slot() {
     let (spec, request, running) = (reset_spec(3), request(), running());
-    let restarted = |id| Holder { is_restarted: true, ..holder(id, Outlook::Frees) };
+    let restarted = |id| Holder { ready_at: Some(at(30)), ..holder(id, Outlook::Frees) };
     let reason = |holders: &[Holder]| {
         let facts = ResetFacts { slot_holders: holders, ..reset_facts(&spec, &request) };
         plan(&facts, &targets(&spec, &running), at(1)).rows[0].reason().unwrap()
@@ -331,7 +339,7 @@ fn words_of_waiting_and_planning() {
     words.row("not before", &of(&reset_facts(&later, &request)));
     let ended = PasswordResetSpec { not_after: Some(Time(at(0))), ..spec.clone() };
     words.row("not after", &of(&reset_facts(&ended, &request)));
-    let restarted = [Holder { is_restarted: true, ..holder("i-bp1b", Outlook::Frees) }];
+    let restarted = [Holder { ready_at: Some(at(30)), ..holder("i-bp1b", Outlook::Frees) }];
     let one = PasswordResetSpec { restart: None, ..reset_spec(2) };
     words.row("minReadySeconds", &of(&ResetFacts { slot_holders: &restarted, ..reset_facts(&one, &request) }));
 
@@ -351,6 +359,28 @@ fn words_of_waiting_and_planning() {
     };
     words.row("restart, in the minute of the start", &in_flight(&facts()));
     words.row("restart, suspended", &in_flight(&ResetFacts { suspended_account: Some("default"), ..facts() }));
+    let with = |change: &dyn Fn(&mut ResetRecord)| {
+        let (mut record, mut target) = (password_set(), target("i-bp1a0000", Some(&recent)));
+        change(&mut record);
+        target.record = Some(&record);
+        let facts = ResetFacts { throttled_until: Some(at(61)), ..facts() };
+        plan(&facts, &[target], at(1)).rows.remove(0)
+    };
+    let told = |record: &mut ResetRecord, reason: Reason| {
+        let row = record.status.as_mut().unwrap().row.as_mut().unwrap();
+        reason.as_str().clone_into(&mut row.reason);
+        "<the row's message>".clone_into(&mut row.message);
+    };
+    words.row("restart, throttled", &with(&|record| told(record, Reason::Throttled)));
+    words.row("restart, behind a throttled one", &with(&|record| told(record, Reason::PasswordSet)));
+    words.row(
+        "restart, accepted",
+        &with(&|record| {
+            told(record, Reason::Restarting);
+            let status = record.status.as_mut().unwrap();
+            (status.phase, status.accepted_at) = (Phase::Restarting, Some(Time(at(0))));
+        }),
+    );
 
     let spec = planning(3);
     let mut keyed = running.clone();

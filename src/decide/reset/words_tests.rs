@@ -66,6 +66,8 @@ fn words_of_rows_before_a_claim() {
     let mut record = claimed();
     record.spec.owner = owner("other");
     words.row("another object at work", &with_record(&record));
+    record.spec.owner.namespace = "dev".to_owned();
+    words.row("an object of another namespace at work", &with_record(&record));
     let mut record = of_another();
     record.status.as_mut().unwrap().unanswered_until = Some(Time(at(900)));
     words.row("an answer is outstanding", &with_record(&record));
@@ -124,6 +126,8 @@ fn words_of_rows_before_a_claim() {
     let entry = OwnerHistory { owner: owner("web"), row: own, ..record.status.as_ref().unwrap().completed[0].clone() };
     record.status.as_mut().unwrap().completed.insert(0, entry);
     words.row("superseded", &with_record(&record));
+    record.status.as_mut().unwrap().completed[1].owner.namespace = "dev".to_owned();
+    words.row("superseded by an object of another namespace", &with_record(&record));
 
     // The claim itself.
     let claim = plan(&facts(), &[seen()], at(0)).claims.remove(0);
@@ -260,6 +264,10 @@ fn words_of_the_other_conditions() {
     });
     let missing = with(State::Failed, Reason::InstanceNotFound);
     say("instances missing", conditions::TARGETS_RESOLVED, vec![missing.clone(), missing], &as_it_is);
+    let mut refused = with(State::Failed, Reason::NotPermitted);
+    say("a claim refused by RAM", conditions::TARGETS_RESOLVED, vec![refused.clone()], &as_it_is);
+    refused.attempts = 0;
+    say("an instance hidden by RAM", conditions::TARGETS_RESOLVED, vec![refused], &as_it_is);
     say("instances not read yet", conditions::TARGETS_RESOLVED, vec![row(State::Pending)], &as_it_is);
     say("instances found", conditions::TARGETS_RESOLVED, vec![named(State::Pending)], &as_it_is);
     let changed = |_: &mut ResetFacts, plan: &mut Plan| plan.out_of_sync = vec!["i-bp1a0000".to_owned()];
