@@ -148,9 +148,15 @@ impl Index {
     }
 }
 
-/// The generation rises with every write of a record, since the kind has no status subresource.
+/// The generation rises with every write of a record, since the kind has no status subresource. Of two records of one name, one was
+/// created after the other was deleted: the versions of the API server say which, as it promises since Kubernetes 1.35. Without them what
+/// comes last counts.
 fn is_newer(record: &ObjectMeta, than: &ObjectMeta) -> bool {
-    record.uid != than.uid || record.generation > than.generation
+    if record.uid == than.uid {
+        return record.generation > than.generation;
+    }
+    let version = |metadata: &ObjectMeta| metadata.resource_version.as_ref()?.parse::<u128>().ok();
+    version(record).zip(version(than)).is_none_or(|(record, than)| record > than)
 }
 
 impl Known {

@@ -48,6 +48,33 @@ fn an_own_write_counts_until_the_watch_shows_it() {
 }
 
 #[test]
+fn answer_that_comes_after_the_record_was_made_again_is_old() {
+    let name = "cn-hangzhou.i-bp1a0000";
+    let of = |uid: &str, generation: i64, resource_version: &str| {
+        let mut record = version(generation);
+        (record.metadata.uid, record.metadata.resource_version) =
+            (Some(uid.to_owned()), Some(resource_version.to_owned()));
+        record
+    };
+    for answer_is_last in [true, false] {
+        let (ledger, mut show) = ledger();
+        show(Event::Apply(guarded(of("u1", 8, "139"))));
+        if !answer_is_last {
+            ledger.put(of("u1", 9, "140"));
+        }
+        show(Event::Delete(guarded(of("u1", 8, "139"))));
+        show(Event::Apply(guarded(of("u2", 1, "143"))));
+        if answer_is_last {
+            ledger.put(of("u1", 9, "140"));
+        }
+        assert_eq!(ledger.get(name).unwrap().metadata.uid.as_deref(), Some("u2"), "{answer_is_last}");
+        // And the other way round: what this process has just made again is newer than what the watch shows.
+        ledger.put(of("u3", 1, "150"));
+        assert_eq!(ledger.get(name).unwrap().metadata.uid.as_deref(), Some("u3"));
+    }
+}
+
+#[test]
 fn own_write_counts_until_the_list_is_complete() {
     let (ledger, mut show) = ledger();
     ledger.put(version(2));
