@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use ecs_simulator::Instance;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::crash_matrix::LIMIT;
 use crate::plan::{Class, Plan};
 use crate::run::simulate;
-use crate::scenario::{REGION, Scenario, installed, reset};
+use crate::scenario::{Do, PASSWORD, REGION, Scenario, When, installed, reset, secret};
 use crate::story::Story;
+use crate::world::Asked;
 
 /// Requests by kind.
 struct Counts(BTreeMap<String, usize>);
@@ -26,31 +27,41 @@ impl Counts {
     }
 }
 
-/// `objects` objects of `instances` Running instances each, reset without faults.
-fn cost(objects: usize, instances: usize) -> Counts {
+/// `objects` objects of `instances` Running instances each, with `more` in their specs.
+fn fleet(objects: usize, instances: usize, more: &Value) -> Scenario {
     let id = |object: usize, instance: usize| -> &'static str { format!("i-{object:03}{instance:03}").leak() };
     let all = || (0..objects).flat_map(|object| (0..instances).map(move |instance| (object, instance)));
     let restart = json!({"maxUnavailable": instances, "minReadySeconds": 0});
     let resets = (0..objects).map(|object| {
         let ids: Vec<&str> = (0..instances).map(|instance| id(object, instance)).collect();
-        reset(&format!("web-{object}"), json!({"instanceIDs": ids, "restart": restart}))
+        let mut spec = json!({"instanceIDs": ids, "restart": restart});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        reset(&format!("web-{object}"), spec)
     });
-    let scenario = Scenario {
+    Scenario {
         name: "a price list",
         instances: all().map(|(o, i)| Instance::running(id(o, i), REGION).rebooting(0.5, 25.0)).collect(),
         objects: installed().into_iter().chain(resets).collect(),
         script: vec![],
         runs: all().map(|(o, i)| (id(o, i), 1)).collect(),
-        ends: vec![],
+        ends: vec![("InEffect RestartProven", objects * instances)],
         is_learnt: false,
         is_closed: |_| false,
         last_password: None,
-    };
-    let report = simulate(&scenario, Plan::calm(1), Story::untold(), LIMIT);
+    }
+}
+
+/// The requests of a run without faults.
+fn requests(scenario: &Scenario) -> Vec<Asked> {
+    let report = simulate(scenario, Plan::calm(1), Story::untold(), LIMIT);
     assert!(report.violations.is_empty() && report.at_rest, "{:?}", report.violations);
-    assert_eq!(report.ends, BTreeMap::from([("InEffect RestartProven".to_owned(), objects * instances)]));
+    assert_eq!(report.ends, scenario.ends());
+    report.requests
+}
+
+fn cost(objects: usize, instances: usize) -> Counts {
     let mut counts = BTreeMap::new();
-    for request in &report.requests {
+    for request in &requests(&fleet(objects, instances, &json!({}))) {
         *counts.entry(kind(request.class, &request.key)).or_default() += 1;
     }
     Counts(counts)
@@ -92,4 +103,36 @@ fn one_instance_of_each_object_costs_few_requests() {
     assert_eq!(counts.of("get resetrecords"), 0);
     assert!(reads <= 3.2, "{reads} reads an instance");
     assert!(writes <= 15.5, "{writes} writes an instance");
+}
+
+#[test]
+fn objects_at_rest_look_at_their_secret_once_for_all() {
+    const MINUTE: u64 = 60_000;
+    let mut scenario = fleet(20, 1, &json!({"onSecretChange": "Reset"}));
+    // The same value once more is no change.
+    scenario.script.push((When::At(50 * MINUTE), Do::Apply(secret(PASSWORD))));
+    let is_look = |it: &&Asked| it.key.contains("root-password") && (10 * MINUTE..40 * MINUTE).contains(&it.at);
+    let looks = requests(&scenario).iter().filter(is_look).count();
+    // Every 30 seconds, whatever the number of objects.
+    assert!((58..=61).contains(&looks), "{looks} looks in half an hour");
+}
+
+#[test]
+fn ten_objects_of_ten_take_turns_at_their_accounts_slots() {
+    const SLOTS: usize = 5;
+    let mut scenario = fleet(10, 10, &json!({}));
+    for account in scenario.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
+        account["spec"]["limits"]["maxUnavailable"] = json!(SLOTS);
+    }
+    let requests = requests(&scenario);
+    let object = |it: &Asked| it.key.strip_prefix("ModifyInstanceAttribute i-")?[..3].parse::<usize>().ok();
+    let order: Vec<usize> = requests.iter().filter_map(object).collect();
+    assert_eq!(order.len(), 100);
+    // Whoever has just had a turn comes last. That may be before the others are there: so nobody waits for more than two rounds.
+    for object in 0..10 {
+        let turns: Vec<usize> = (0..order.len()).filter(|turn| order[*turn] == object).collect();
+        let first = turns[0];
+        let longest = turns.windows(2).map(|two| two[1] - two[0]).chain([first]).max().unwrap();
+        assert!(longest <= 20, "object {object} waits for {longest} turns of others: {order:?}");
+    }
 }
