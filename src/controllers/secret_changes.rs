@@ -14,7 +14,7 @@ use crate::cluster::wake::{Waiter, Waker};
 #[derive(Default)]
 pub struct AtRest(Mutex<BTreeMap<ObjectKey, Seen>>);
 
-/// The Secret of an object, and its version at the object's last pass; `None`: it was not there.
+/// The Secret of an object, and its version at the object's last pass; `None`: it was not there, or might not be read.
 type Seen = (ObjectKey, Option<String>);
 
 impl AtRest {
@@ -43,7 +43,8 @@ pub async fn look<T>(context: &Context<T>, waker: &Waker) {
     for (secret, objects) in context.at_rest.by_secret() {
         let version = match context.cluster.version_of::<RawSecret>(&secret.namespace, &secret.name).await {
             Ok(version) => version,
-            Err(ClusterError::NotFound { .. }) => None,
+            // That it cannot be read is a change too: the object says so, and is woken once.
+            Err(ClusterError::NotFound { .. } | ClusterError::Forbidden { .. }) => None,
             // Nothing is known to have changed. The next look asks again.
             Err(error) => {
                 tracing::debug!(%error, "the version of a Secret could not be read");

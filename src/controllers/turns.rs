@@ -35,16 +35,17 @@ impl Turns {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.last += 1;
         let last = state.last;
+        // Whoever waits for another slot than before has waited all the same.
+        let mut since = last;
         for (queue, waiting) in &mut state.waiting {
+            since = waiting.get(object).map_or(since, |known| since.min(*known));
             if !queues.contains(queue) {
                 waiting.remove(object);
             }
         }
+        let since = if has_taken { last } else { since };
         for queue in queues {
-            let since = state.waiting.entry(queue.clone()).or_default().entry(object.to_owned()).or_insert(last);
-            if has_taken {
-                *since = last;
-            }
+            state.waiting.entry(queue.clone()).or_default().insert(object.to_owned(), since);
         }
         state.waiting.retain(|_, waiting| !waiting.is_empty());
     }
@@ -79,6 +80,9 @@ mod tests {
         turns.wait("a", &of(&["default"]), true);
         assert_eq!([older("b"), older("c"), older("a")], [0, 1, 2], "who has taken one comes last");
         assert_eq!(turns.older("default/z", "b"), 0, "it does not wait in the zone any more");
+        turns.wait("b", &of(&["default/z"]), false);
+        turns.wait("b", &of(&["default"]), false);
+        assert_eq!(older("b"), 0, "it has waited for the zone meanwhile");
         turns.wait("b", &of(&[]), false);
         turns.forget("c");
         assert_eq!((older("a"), turns.older("other", "a")), (0, 0));

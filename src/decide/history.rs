@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_retry_annotation_that_is_taken_off_takes_nothing_back() {
-        let heard = Requested { tokens: Vec::new(), retry: Some(token("retry", "a")) };
+        let heard = Requested { tokens: Vec::new(), retry: Some(token("retry", "a")), fingerprint: None };
         assert_eq!(retry(Some("b"), Some(&heard)), Some(token("retry", "b")));
         for nothing in [None, Some("")] {
             assert_eq!(retry(nothing, Some(&heard)), Some(token("retry", "a")));

@@ -42,6 +42,8 @@ pub struct OwnMemory<'a> {
     pub requested: Option<&'a Requested>,
     /// The run in its status.
     pub run: Option<&'a Run>,
+    /// Whether a changed Secret asks for another run than that.
+    pub asks_anew: bool,
 }
 
 impl OwnMemory<'_> {
@@ -72,7 +74,7 @@ impl OwnMemory<'_> {
     /// Whether the instance was claimed before, and the last run, which has ended, answers what is asked for now.
     fn was_run(&self) -> bool {
         let is_of = |run: &&Run| run.completion_time.is_some() && history::covers(&run.tokens, self.tokens);
-        self.row.is_some_and(|row| row.claim.is_some()) && self.run.is_some_and(|run| is_of(&run))
+        !self.asks_anew && self.row.is_some_and(|row| row.claim.is_some()) && self.run.is_some_and(|run| is_of(&run))
     }
 }
 
@@ -236,6 +238,7 @@ pub fn restored(
     };
     let mut completed = before.completed.clone();
     if is_own {
+        spec.fingerprint = password_of(&row, record, own);
         spec.claim = spec.claim.max(row.claim.unwrap_or(0));
         (status.phase, status.row) = (phase_of(&row), Some(row.clone()));
         spec.tokens = joined(&spec.tokens, own.asked(loss));
@@ -249,14 +252,26 @@ pub fn restored(
         } else {
             status = before;
         }
-        // One that no password has, so that it is never compared.
-        let unknown = Fingerprint { key_id: String::new(), value: String::new() };
-        remember(&mut completed, own.owner, own.asked(loss), own.retry(), &unknown, row);
+        remember(&mut completed, own.owner, own.asked(loss), own.retry(), &unknown_password(), row);
     }
     status.unanswered_until = Some(Time(later(now, bounds.request_validity)));
     status.memory_lost_time = Some(Time(now));
     status.completed = completed;
     (spec, status)
+}
+
+/// The fingerprint of the password that a row of `own` tells of: the record's, if it holds that very claim; the run's, if it was set in that
+/// run; else that of no password, which is never compared. A wrong one could ask for a run that nobody asked for.
+fn password_of(row: &InstanceRow, record: Option<&ResetRecord>, own: OwnMemory) -> Fingerprint {
+    if let Some(record) = record.filter(|record| row.claim.is_none_or(|claim| claim == record.spec.claim)) {
+        return record.spec.fingerprint.clone();
+    }
+    let is_of_run = |run: &&Run| row.password_set_time.as_ref().is_some_and(|set| *set >= run.start_time);
+    own.run.filter(is_of_run).and_then(|run| run.fingerprint.clone()).unwrap_or_else(unknown_password)
+}
+
+fn unknown_password() -> Fingerprint {
+    Fingerprint { key_id: String::new(), value: String::new() }
 }
 
 fn phase_of(row: &InstanceRow) -> Phase {

@@ -6,7 +6,7 @@ use super::*;
 use crate::decide::fixtures::{at, bounds, claimed, owner, row};
 
 fn requested(run_id: &str) -> Requested {
-    Requested { tokens: vec![format!("run:{run_id}")], retry: None }
+    Requested { tokens: vec![format!("run:{run_id}")], retry: None, fingerprint: None }
 }
 
 fn tokens(run_id: &str) -> Vec<String> {
@@ -33,7 +33,8 @@ fn ended(claim: i64) -> ResetRecord {
 
 fn loss_of(record: Option<&ResetRecord>, owner_name: &str, run_id: &str, row: Option<&InstanceRow>) -> Option<Loss> {
     let (owner, tokens, requested) = (owner(owner_name), tokens(run_id), requested("1"));
-    let own = OwnMemory { owner: &owner, tokens: &tokens, row, requested: Some(&requested), run: None };
+    let own =
+        OwnMemory { owner: &owner, tokens: &tokens, row, requested: Some(&requested), run: None, asks_anew: false };
     loss(record, own)
 }
 
@@ -123,7 +124,7 @@ fn what_is_restored_is_whole_and_needs_a_new_request() {
     ] {
         let tokens = tokens(run_id);
         let requested = row.as_ref().map(|_| &asked);
-        let own = OwnMemory { owner, tokens: &tokens, row: row.as_ref(), requested, run: None };
+        let own = OwnMemory { owner, tokens: &tokens, row: row.as_ref(), requested, run: None, asks_anew: false };
         let (spec, status) = restored(Some(&bare), bare.spec.clone(), Loss::Incomplete, own, bounds(), now);
         let record = ResetRecord { metadata: bare.metadata.clone(), spec, status: Some(status) };
         let status = record.progress();
@@ -149,4 +150,29 @@ fn whoever_a_restored_record_may_have_forgotten_is_asked() {
         "its own row remembers"
     );
     assert_eq!(bounds().request_validity, SignedDuration::from_secs(1_920));
+}
+
+/// A record from before the last run is put back, and the object's row tells of that run: the row's password is not the record's.
+#[test]
+fn restored_row_keeps_the_password_of_its_run_and_not_that_of_the_older_record() {
+    use crate::api::password_reset::Run;
+    use crate::decide::fixtures::{fingerprint, run};
+
+    let (web, tokens, asked) = (owner("web"), tokens("1"), requested("1"));
+    let old = ended(1);
+    let of = |row: InstanceRow, run: Option<&Run>| {
+        let own =
+            OwnMemory { owner: &web, tokens: &tokens, row: Some(&row), requested: Some(&asked), run, asks_anew: false };
+        let (spec, status) = restored(Some(&old), old.spec.clone(), Loss::Older, own, bounds(), at(1_000));
+        let entry = history::entry_of(&status.completed, &web).unwrap();
+        assert_eq!(entry.fingerprint, spec.fingerprint);
+        entry.fingerprint.clone()
+    };
+    let of_g = Run { fingerprint: Some(fingerprint("g")), start_time: Time(at(500)), ..run() };
+    let set = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..shown(2, State::InEffect, 2) };
+    assert_eq!(of(set(510), Some(&of_g)), fingerprint("g"));
+    assert_eq!(of(set(510), None).key_id, "", "it is not known, and never compared");
+    assert_eq!(of(set(490), Some(&of_g)).key_id, "", "it is of an earlier run");
+    let same = InstanceRow { password_set_time: Some(Time(at(30))), ..shown(1, State::InEffect, 3) };
+    assert_eq!(of(same, Some(&of_g)), old.spec.fingerprint, "the record holds that very claim");
 }

@@ -50,9 +50,16 @@ impl Words {
 fn words_of_lost_memory() {
     let mut words = Words::of("memory");
     let (owner, tokens) = (owner("web"), vec!["run:1".to_owned()]);
-    let requested = Requested { tokens: tokens.clone(), retry: None };
+    let requested = Requested { tokens: tokens.clone(), retry: None, fingerprint: None };
     let before = InstanceRow { claim: Some(3), attempts: 2, ..row(State::Restarting) };
-    let own = OwnMemory { owner: &owner, tokens: &tokens, row: Some(&before), requested: Some(&requested), run: None };
+    let own = OwnMemory {
+        owner: &owner,
+        tokens: &tokens,
+        row: Some(&before),
+        requested: Some(&requested),
+        run: None,
+        asks_anew: false,
+    };
     for loss in [Loss::Incomplete, Loss::Older, Loss::Missing, Loss::Forgotten] {
         words.row(&format!("{loss:?}"), &memory::row_of(loss, "i-bp1a0000", None, own, at(0)));
     }

@@ -103,3 +103,23 @@ fn each_instance_gets_the_password_under_its_id() {
     has(&world, "i-running2", "Blue-Mug-10", 2);
     has(&world, "i-running3", "Green-Cup-9", 1);
 }
+
+#[test]
+fn object_at_rest_says_that_its_secret_cannot_be_read_any_more() {
+    let world = World::with([Instance::running("i-running1", REGION)]);
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"], "onSecretChange": "Reset"}));
+    world.wait_for_run("web", 1);
+    world.kubectl(&["delete", "rolebinding", "ecs-password-reset-secret-reader", "--namespace", NAMESPACE]);
+    world.set_password(OTHER);
+    let status = world.wait_for_reset("web", "it says so", |object| {
+        let status = &object["status"];
+        (condition(status, "PasswordReady")["status"] == "False").then(|| status.clone())
+    });
+    assert_eq!(condition(&status, "PasswordReady")["reason"], "SecretNotPermitted");
+    assert_eq!(condition(&status, "SecretInSync")["status"], "Unknown", "{status:#}");
+    has(&world, "i-running1", PASSWORD, 1);
+    let [_, binding] = crate::common::manifests::namespace(NAMESPACE);
+    world.apply(&binding);
+    world.wait_for_run("web", 2);
+    has(&world, "i-running1", OTHER, 2);
+}

@@ -96,7 +96,14 @@ pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Readin
         let (object, target) =
             (object(setup, world, &request, &holders), target(instance, Some(version), &readings[instance]));
         let loss = loss(&object, &target, at).filter(|loss| may_restore(&object, &target, *loss))?;
-        let own = OwnMemory { owner: &request.owner, tokens: &request.tokens, row: None, requested: None, run: None };
+        let own = OwnMemory {
+            owner: &request.owner,
+            tokens: &request.tokens,
+            row: None,
+            requested: None,
+            run: None,
+            asks_anew: false,
+        };
         let (spec, status) = restored(Some(version), version.spec.clone(), loss, own, setup.bounds, at);
         let record = Rc::new(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) });
         return Some(Pass::Store { base: Some(Rc::clone(version)), record, then: None });

@@ -108,6 +108,9 @@ pub struct Requested {
     /// Digest of the last retry annotation; absent = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<String>,
+    /// With `onSecretChange: Reset`, the fingerprint of the last password that was asked for; absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// One run: why and when its instances were, or are being, reset. It begins with its first claim.
@@ -302,7 +305,7 @@ impl PasswordResetStatus {
     /// What the rows answer. A status of before there was such a field has it in its run.
     #[must_use]
     pub fn requested(&self) -> Option<Requested> {
-        let of_run = |run: &Run| Requested { tokens: run.tokens.clone(), retry: run.retry.clone() };
+        let of_run = |run: &Run| Requested { tokens: run.tokens.clone(), retry: run.retry.clone(), fingerprint: None };
         self.requested.clone().or_else(|| self.run.as_ref().map(of_run))
     }
 

@@ -104,6 +104,7 @@ async fn reconcile_once<T: Transport>(
         }
         Err(ClusterError::Unreadable { why, generation, .. }) => {
             tracing::warn!(error = why, "the object cannot be read");
+            context.turns.forget(&key(namespace, name));
             let conditions = unreadable::conditions(&why, generation, context.clock.now());
             context.metrics.set_object(KIND, &key(namespace, name), ready(&conditions), BTreeMap::new());
             let patch = unreadable::status_patch(&conditions, generation);
@@ -120,6 +121,8 @@ async fn reconcile_once<T: Transport>(
         return Ok(Action::requeue(AFTER_START));
     };
     if observed.targets == Targets::ToResolve && !observed.facts().has_expired(observed.now) {
+        // It has nothing to take a slot for yet, and keeps none from others.
+        context.turns.forget(&key(namespace, name));
         return select::resolve(context, observed).await.map(Action::requeue);
     }
     let mut plan = plan(&observed.facts(), &observed.targets(), observed.now);

@@ -84,12 +84,7 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
     if let Some(remembered) = remembered(object, target, now) {
         return remembered;
     }
-    let is_answered = object.run.is_none_or(|run| runs::answers(run, object.request))
-        && object.requested.is_some_and(|requested| {
-            history::covers(&requested.tokens, &object.request.tokens)
-                && !history::asks_again(requested.retry.as_ref(), object.request)
-        });
-    let before = target.before.filter(|_| is_answered);
+    let before = target.before.filter(|_| runs::is_answered(object));
     let held = object_hold(object, now);
     let mut row = candidate_row(object, target, before, held.is_some());
     if let Some(failed) = before.filter(|row| stands_until_asked(row)) {

@@ -26,7 +26,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 /// What the status of before answers.
 fn requested() -> &'static Requested {
     static REQUESTED: LazyLock<Requested> =
-        LazyLock::new(|| Requested { tokens: vec!["run:1".to_owned()], retry: None });
+        LazyLock::new(|| Requested { tokens: vec!["run:1".to_owned()], retry: None, fingerprint: None });
     &REQUESTED
 }
 

@@ -106,6 +106,7 @@ pub fn own_memory<'a>(object: &ResetFacts<'a>, target: &Target<'a>) -> OwnMemory
         row: target.before,
         requested: object.requested,
         run: object.run,
+        asks_anew: object.run.is_some_and(|run| !runs::answers(run, object.request)),
     }
 }
 

@@ -182,6 +182,21 @@ fn sets_another(request: &Request, target: &Target) -> bool {
     })
 }
 
+/// Whether the rows of the status answer what is asked for now: then they go on with their states and times.
+#[must_use]
+pub(super) fn is_answered(object: &ResetFacts) -> bool {
+    let request = object.request;
+    let is_same_password = |requested: &Requested| match &requested.fingerprint {
+        Some(asked) => !is_outdated(request, asked),
+        None => object.run.is_none_or(|run| answers(run, request)),
+    };
+    object.requested.is_some_and(|requested| {
+        history::covers(&requested.tokens, &request.tokens)
+            && !history::asks_again(requested.retry.as_ref(), request)
+            && is_same_password(requested)
+    })
+}
+
 /// The run after a pass: the one in the status, or the one that has begun since.
 #[must_use]
 pub fn run(
@@ -251,10 +266,12 @@ fn trigger(before: &Run, request: &Request, begun: Begun) -> Trigger {
 pub fn requested(before: Option<Requested>, request: &Request, has_ended: bool) -> Requested {
     let mut requested = match before {
         Some(before) if has_ended || history::covers(&before.tokens, &request.tokens) => before,
-        _ => Requested { tokens: Vec::new(), retry: None },
+        _ => Requested { tokens: Vec::new(), retry: None, fingerprint: None },
     };
     requested.tokens.retain(|token| !request.tokens.contains(token));
     requested.tokens.extend(request.tokens.iter().cloned());
     requested.retry = request.retry.clone().or(requested.retry);
+    let asked = request.fingerprint.clone().filter(|_| request.resets_on_change);
+    requested.fingerprint = asked.or(requested.fingerprint);
     requested
 }

@@ -55,7 +55,7 @@ fn run_of_f(has_ended: bool) -> Run {
 fn of_before(has_ended: bool) -> PasswordResetStatus {
     PasswordResetStatus {
         run: Some(run_of_f(has_ended)),
-        requested: Some(Requested { tokens: vec!["run:1".to_owned()], retry: None }),
+        requested: Some(Requested { tokens: vec!["run:1".to_owned()], retry: None, fingerprint: None }),
         ..PasswordResetStatus::default()
     }
 }
@@ -263,4 +263,34 @@ fn own_passwords_differ_within_a_run_and_are_compared_one_by_one() {
         Target { record: Some(&records[1]), ..target(SECOND, Some(&running)) },
     ];
     assert_eq!(runs::password(&facts, &targets, None), runs::RunPassword::default());
+}
+
+#[test]
+fn instance_that_cannot_begin_after_a_change_meets_its_deadline() {
+    let (spec, request, record) = (reset_spec(1), changed(OnSecretChange::Reset), done());
+    let mut locked = running();
+    locked.seen.as_mut().unwrap().locks = vec!["security".to_owned()];
+    let mut before = PasswordResetStatus { instances: vec![record.row().unwrap().clone()], ..of_before(true) };
+    for second in [60, 90, 110, 130] {
+        locked.sent_at = at(second);
+        let facts = facts_of(&spec, &before, &request);
+        let target = Target { record: Some(&record), before: before.row(FIRST), ..target(FIRST, Some(&locked)) };
+        let made = plan(&facts, &[target], at(second));
+        before = status(&facts, &made, at(second));
+    }
+    let row = before.row(FIRST).unwrap();
+    assert_eq!((row.state, row.reason()), (State::Failed, Some(Reason::InstanceLocked)), "{row:?}");
+}
+
+#[test]
+fn changed_secret_of_a_lost_record_is_a_run_and_no_loss() {
+    let (spec, running, request) = (reset_spec(1), running(), changed(OnSecretChange::Reset));
+    let row = InstanceRow { password_set_time: Some(Time(at(5))), claim: Some(1), attempts: 2, ..row(State::InEffect) };
+    let mut before = PasswordResetStatus { instances: vec![row], ..of_before(true) };
+    for _ in 0..3 {
+        let facts = facts_of(&spec, &before, &request);
+        let made = plan(&facts, &[Target { before: before.row(FIRST), ..target(FIRST, Some(&running)) }], at(60));
+        assert_eq!((claims(&made), made.lost.len()), (vec![FIRST], 0));
+        before = status(&facts, &made, at(60));
+    }
 }

@@ -135,7 +135,7 @@ fn expired_instance_may_begin_after_a_later_not_after() {
     let (request, running) = (request(), running());
     let expired = InstanceRow { attempts: 0, claim: None, ..row(State::Expired) };
     let expired = InstanceRow { reason: Reason::Expired.to_string(), ..expired };
-    let requested = Requested { tokens: request.tokens.clone(), retry: None };
+    let requested = Requested { tokens: request.tokens.clone(), retry: None, fingerprint: None };
     let mut all = targets(&spec, &running);
     all[0].before = Some(&expired);
     let facts = ResetFacts { requested: Some(&requested), ..reset_facts(&spec, &request) };

@@ -100,7 +100,7 @@ fn words_of_rows_before_a_claim() {
     }
     let hides = || ResetFacts { hides_unpermitted: true, ..facts() };
     words.row("not shown or not permitted, account with rules", &of(&hides(), target(id, Some(&absent))));
-    let requested = Requested { tokens: request.tokens.clone(), retry: None };
+    let requested = Requested { tokens: request.tokens.clone(), retry: None, fingerprint: None };
     let before = |reason: Reason| InstanceRow {
         reason: reason.to_string(),
         state_time: Some(Time(at(-60))),
@@ -146,7 +146,7 @@ fn words_of_rows_that_wait_for_others() {
     let many = ResetFacts { slot_holders: &four, ..facts() };
     words.row("for a slot, four holders", &plan(&many, &targets(), at(0)).rows[0]);
     let failed = InstanceRow { reason: Reason::InstanceNotFound.to_string(), attempts: 0, ..row(State::Failed) };
-    let requested = Requested { tokens: request.tokens.clone(), retry: None };
+    let requested = Requested { tokens: request.tokens.clone(), retry: None, fingerprint: None };
     let mut all = targets();
     all[0].before = Some(&failed);
     let paused = plan(&ResetFacts { requested: Some(&requested), ..facts() }, &all, at(0));
