@@ -47,6 +47,7 @@ fn fleet(objects: usize, instances: usize, more: &Value) -> Scenario {
         ends: vec![("InEffect RestartProven", objects * instances)],
         is_learnt: false,
         is_closed: |_| false,
+        is_prompt: false,
         last_password: None,
     }
 }

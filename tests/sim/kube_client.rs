@@ -32,6 +32,7 @@ fn with_client<F: Future>(plan: Plan, test: impl FnOnce(Client, World) -> F) -> 
             ends: vec![],
             is_learnt: false,
             is_closed: |_| false,
+            is_prompt: false,
             last_password: None,
         };
         let world = World::new(&nothing, Plan { clocks: vec![], ..plan }, Story::untold());

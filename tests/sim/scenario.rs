@@ -37,6 +37,8 @@ pub struct Scenario {
     pub is_learnt: bool,
     /// Whether its maintenance windows leave a moment out.
     pub is_closed: fn(Timestamp) -> bool,
+    /// Whether what holds back is seen within seconds: in runs in which nothing lags.
+    pub is_prompt: bool,
     /// What each instance that ends well has to have in the end.
     pub last_password: Option<&'static str>,
 }

@@ -85,6 +85,7 @@ fn scenario(name: &'static str, instances: &[Instance], resets: &[Value]) -> Sce
         ends: vec![],
         is_learnt: false,
         is_closed: |_| false,
+        is_prompt: false,
         last_password: None,
     }
 }

@@ -15,7 +15,7 @@ const STEP: usize = 1_000;
 /// A run of the scenario of each moment, in both worlds.
 fn at_each_step(ends: Ends, scenario: impl Fn(Ms) -> Scenario + Clone + Send) -> impl Iterator<Item = Case> + Send {
     suite::origins((0..TAKES).step_by(STEP), 13).flat_map(move |at| {
-        worlds_of(scenario(at)).map(move |(world, scenario)| Case {
+        worlds_of(Scenario { is_prompt: true, ..scenario(at) }).map(move |(world, scenario)| Case {
             name: format!("{world}, {at} ms"),
             scenario,
             plan: Plan::calm(SEED),

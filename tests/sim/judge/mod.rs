@@ -26,6 +26,9 @@ pub use readings::Shown;
 /// How long after its Timestamp an attempt may be sent, and how old a reading may be then; a second for the clocks' grain.
 const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(61);
 
+/// How soon a process sees what somebody has just written, where nothing lags.
+const PROMPT: SignedDuration = SignedDuration::from_secs(2);
+
 /// How far off a process may take ECS's clock to be: its `Date` has whole seconds, and what a clock that runs too fast has gained
 /// since the last answer comes on top. So it may take a reading that was sent so little before a password was acknowledged for one
 /// after it; that a reading may lag by a minute is what counts.
@@ -320,7 +323,8 @@ impl Judge {
 
     /// Since when nothing may be begun at a moment, if it may not: what was let through just before is on its way for a while.
     fn is_held(&self, at: Timestamp) -> bool {
-        let (is_closed, long_before) = (self.scenario.is_closed, at - SEND_WINDOW);
+        let grace = if self.scenario.is_prompt { PROMPT } else { SEND_WINDOW };
+        let (is_closed, long_before) = (self.scenario.is_closed, at - grace);
         let is_suspended = self.suspended.values().any(|since| *since < long_before);
         is_suspended || (is_closed(at) && is_closed(long_before))
     }
