@@ -1,5 +1,5 @@
-//! Which objects wait for a slot of an account or of one of its zones, in the order in which they came. It decides nothing: a plan is told how many have waited
-//! longer.
+//! Which objects wait for a slot of an account or of one of its zones, in the order in which they came. It decides nothing: a plan is told
+//! how many have waited longer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
