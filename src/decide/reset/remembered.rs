@@ -57,7 +57,7 @@ fn in_status<'a>(object: &'a ResetFacts, target: &'a Target) -> Option<(Instance
     let is_end = |row: &&InstanceRow| row.state.has_ended() && row.state != State::Expired;
     let row = target.before.filter(is_end).filter(|row| !row.reason().is_some_and(Reason::is_of_object))?;
     let is_remembered = history::covers(&requested.tokens, &object.request.tokens)
-        && object.run.is_none_or(|run| runs::answers(run, object.request))
+        && !object.run.is_some_and(|run| runs::is_of_earlier_password(run, object.request))
         && (row.state != State::Failed || !history::asks_again(requested.retry.as_ref(), object.request));
     is_remembered.then(|| (row.clone(), requested.retry.as_ref()))
 }
@@ -106,7 +106,7 @@ pub fn own_memory<'a>(object: &ResetFacts<'a>, target: &Target<'a>) -> OwnMemory
         row: target.before,
         requested: object.requested,
         run: object.run,
-        asks_anew: object.run.is_some_and(|run| !runs::answers(run, object.request)),
+        asks_anew: object.run.is_some_and(|run| runs::is_of_earlier_password(run, object.request)),
     }
 }
 

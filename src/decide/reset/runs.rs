@@ -58,8 +58,13 @@ pub fn goes_on(run: &Run, request: &Request) -> bool {
 /// Whether a run, ended or not, is one of what is asked for.
 #[must_use]
 pub fn answers(run: &Run, request: &Request) -> bool {
-    history::covers(&run.tokens, &request.tokens)
-        && !run.fingerprint.as_ref().is_some_and(|of_run| is_outdated(request, of_run))
+    history::covers(&run.tokens, &request.tokens) && !is_of_earlier_password(run, request)
+}
+
+/// Whether a changed Secret asks for another run than this one, whatever else does.
+#[must_use]
+pub(super) fn is_of_earlier_password(run: &Run, request: &Request) -> bool {
+    run.fingerprint.as_ref().is_some_and(|of_run| is_outdated(request, of_run))
 }
 
 /// Whether a password is not the one that the Secret holds now, and the change asks for a run.
@@ -188,7 +193,7 @@ pub(super) fn is_answered(object: &ResetFacts) -> bool {
     let request = object.request;
     let is_same_password = |requested: &Requested| match &requested.fingerprint {
         Some(asked) => !is_outdated(request, asked),
-        None => object.run.is_none_or(|run| answers(run, request)),
+        None => !object.run.is_some_and(|run| is_of_earlier_password(run, request)),
     };
     object.requested.is_some_and(|requested| {
         history::covers(&requested.tokens, &request.tokens)

@@ -184,6 +184,9 @@ fn selector_is_looked_up_anew_for_a_changed_secret() {
     assert!(!is_known(&status, &second));
     let again = PasswordResetStatus { targets: found_for(&second), ..status.clone() };
     assert!(is_known(&again, &second), "it is not looked up once more in front of the first claim");
+    let next = Request { tokens: vec!["run:2".to_owned()], ..changed(OnSecretChange::Ignore) };
+    let found = PasswordResetStatus { targets: found_for(&next), ..of_before(true) };
+    assert!(is_known(&found, &next), "a new runID is looked up once, with the run of before still in the status");
     let unclaimed = PasswordResetStatus { run: None, ..status };
     assert!(is_known(&unclaimed, &second), "before the first claim a change is free");
 }

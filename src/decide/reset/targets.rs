@@ -54,7 +54,7 @@ pub fn targets(
     let is_current = |found: &&ResolvedTargets| {
         found.selector == digest(spec, selector)
             && history::covers(&found.tokens, &request.tokens)
-            && (status.run.as_ref().is_none_or(|run| runs::answers(run, request))
+            && (!status.run.as_ref().is_some_and(|run| runs::is_of_earlier_password(run, request))
                 || found.fingerprint.as_ref().is_some_and(|found_for| !runs::is_outdated(request, found_for)))
     };
     let Some(found) = status.targets.as_ref().filter(is_current) else { return Targets::ToResolve };
