@@ -154,7 +154,7 @@ fn whoever_a_restored_record_may_have_forgotten_is_asked() {
 
 /// A record from before the last run is put back, and the object's row tells of that run: the row's password is not the record's.
 #[test]
-fn restored_row_keeps_the_password_of_its_run_and_not_that_of_the_older_record() {
+fn restored_row_keeps_the_password_of_its_own_run() {
     use crate::api::password_reset::Run;
     use crate::decide::fixtures::{fingerprint, run};
 

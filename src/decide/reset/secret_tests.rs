@@ -225,7 +225,7 @@ fn missing_or_bad_key_fails_its_own_row_alone() {
 }
 
 #[test]
-fn own_passwords_differ_within_a_run_and_are_compared_one_by_one() {
+fn own_passwords_are_compared_one_by_one() {
     let (spec, running) = (own_spec(2), running());
     let before =
         PasswordResetStatus { run: Some(Run { completion_time: Some(Time(at(9))), ..run() }), ..of_before(true) };
