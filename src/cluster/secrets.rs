@@ -54,6 +54,12 @@ impl Drop for Encoded {
 }
 
 impl RawSecret {
+    /// Keeps of the metadata its version alone: `kubectl apply` writes all that it has applied into an annotation, the password too.
+    fn without_annotations(self) -> Self {
+        let resource_version = self.metadata.resource_version;
+        Self { metadata: ObjectMeta { resource_version, ..ObjectMeta::default() }, data: self.data }
+    }
+
     /// Whether there is such a key, whatever it holds.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
@@ -110,7 +116,7 @@ impl RawSecret {
 async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<RawSecret, Hold> {
     let ClaimedSecretRef { namespace, name, key } = reference;
     let (reason, message) = match cluster.get(namespace, name).await {
-        Ok(secret) => return Ok(secret),
+        Ok(secret) => return Ok(RawSecret::without_annotations(secret)),
         Err(ClusterError::NotFound { .. }) => (
             Reason::SecretNotFound,
             format!(
@@ -236,6 +242,19 @@ mod tests {
         assert_eq!(secret.text("password").unwrap().expose_secret(), "Passw0rd!");
         let shown = format!("{secret:?} {}", serde_json::to_string(&secret).unwrap());
         assert!(!shown.contains("UGFz") && !shown.contains("Passw"), "{shown}");
+    }
+
+    #[test]
+    fn what_kubectl_has_applied_is_not_kept() {
+        let applied = r#"{"stringData":{"password":"Passw0rd!"}}"#;
+        let metadata = serde_json::json!({
+            "name": "pw", "resourceVersion": "7",
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied},
+        });
+        let secret: RawSecret = serde_json::from_value(serde_json::json!({"metadata": metadata})).unwrap();
+        assert!(format!("{secret:?}").contains("Passw"), "the test would see it");
+        let kept = secret.without_annotations();
+        assert_eq!((kept.version(), format!("{kept:?}").contains("Passw")), (Some("7"), false));
     }
 
     #[test]

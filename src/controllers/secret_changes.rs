@@ -1,5 +1,5 @@
 //! The objects at rest that another value in their Secret concerns (`onSecretChange: Reset`), and the task that looks for it: once for each
-//! Secret, whatever the number of objects. It reads no password, and decides nothing: an object that is woken compares fingerprints.
+//! Secret, whatever the number of objects. It asks for metadata alone, and decides nothing: an object that is woken compares fingerprints.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
