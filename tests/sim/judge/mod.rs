@@ -315,7 +315,9 @@ impl Judge {
         let name = format!("{} {}", change.plural(), text(&object["metadata"]["name"]));
         let holds = object["spec"]["suspend"] == true || object["spec"]["mode"] == "Plan";
         if holds && change.kind != ChangeKind::Deleted {
-            self.suspended.entry(name).or_insert(now);
+            // Nothing was let through before an object that was created so.
+            let since = if change.kind == ChangeKind::Added { Timestamp::MIN } else { now };
+            self.suspended.entry(name).or_insert(since);
         } else {
             self.suspended.remove(&name);
         }
