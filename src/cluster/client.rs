@@ -13,7 +13,6 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, MicroTime};
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +21,7 @@ use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::ResetRecord;
 use crate::clock::Clock;
+use crate::cluster::guarded::Guarded;
 use crate::cluster::{unanswered, unreadable};
 use crate::failpoint;
 use crate::metrics::Metrics;
@@ -203,7 +203,7 @@ impl Cluster {
         name: &str,
         patch: &serde_json::Value,
     ) -> Result<(), ClusterError> {
-        let api = Api::<DeserializeGuard<PasswordReset>>::namespaced(self.client.clone(), namespace);
+        let api = Api::<Guarded<PasswordReset>>::namespaced(self.client.clone(), namespace);
         self.merge_status(api, "PasswordReset", name, patch).await
     }
 
@@ -212,7 +212,7 @@ impl Cluster {
     /// # Errors
     /// As any write.
     pub async fn merge_ecs_account_status(&self, name: &str, patch: &serde_json::Value) -> Result<(), ClusterError> {
-        let api = Api::<DeserializeGuard<ECSAccount>>::all(self.client.clone());
+        let api = Api::<Guarded<ECSAccount>>::all(self.client.clone());
         self.merge_status(api, "ECSAccount", name, patch).await
     }
 
@@ -323,12 +323,12 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    async fn read<K>(&self, api: Api<DeserializeGuard<K>>, name: &str) -> Result<K, ClusterError>
+    async fn read<K>(&self, api: Api<Guarded<K>>, name: &str) -> Result<K, ClusterError>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let what = describe::<K>(name);
-        let DeserializeGuard(object) = self.timed("get", what.clone(), api.get(name)).await?;
+        let Guarded(object) = self.timed("get", what.clone(), api.get(name)).await?;
         object.map_err(|invalid| {
             let generation = invalid.metadata.generation;
             ClusterError::Unreadable { what, why: unreadable::why(&invalid.error), generation }

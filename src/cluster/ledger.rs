@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::SignedDuration;
 use kube::api::ObjectMeta;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
 use crate::api::reset_record::{Owner, ResetRecord};
+use crate::cluster::guarded::Guarded;
 use crate::cluster::measure;
 use crate::decide::claim::next::is_done;
 use crate::decide::claim::start_time::{Evidence, restart_took};
@@ -53,7 +53,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(guard: &DeserializeGuard<ResetRecord>) -> Self {
+    fn new(guard: &Guarded<ResetRecord>) -> Self {
         let record = match &guard.0 {
             Ok(record) if record.is_named_after_its_instance() => Ok(Arc::new(record.clone())),
             Ok(_) => Err(BadRecord::OfAnotherInstance),
@@ -221,7 +221,7 @@ impl Ledger {
 
     /// Takes in an event of the watch, and returns the records that are gone by it. A list counts once it is complete.
     #[must_use]
-    pub fn watched(&self, event: &Event<DeserializeGuard<ResetRecord>>) -> Vec<Arc<ResetRecord>> {
+    pub fn watched(&self, event: &Event<Guarded<ResetRecord>>) -> Vec<Arc<ResetRecord>> {
         let mut known = self.lock();
         match event {
             Event::Apply(guard) => known.show(&guard.name_any(), Some(Shown::new(guard))).into_iter().collect(),

@@ -14,12 +14,12 @@ fn version(generation: i64) -> ResetRecord {
     record
 }
 
-fn guarded(record: ResetRecord) -> DeserializeGuard<ResetRecord> {
-    DeserializeGuard(Ok(record))
+fn guarded(record: ResetRecord) -> Guarded<ResetRecord> {
+    Guarded(Ok(record))
 }
 
 /// A ledger, and its watch: what shows it an event.
-fn ledger() -> (Ledger, impl FnMut(Event<DeserializeGuard<ResetRecord>>)) {
+fn ledger() -> (Ledger, impl FnMut(Event<Guarded<ResetRecord>>)) {
     let ledger = Ledger::default();
     let watch = ledger.clone();
     (ledger, move |event| {
@@ -127,7 +127,7 @@ fn own_write_yields_to_recreated_or_unreadable_record() {
     ledger.put(version(2));
     let error = serde_json::from_str::<ResetRecord>("{}").unwrap_err().to_string();
     let unreadable = InvalidObject { error, metadata: version(3).metadata };
-    show(Event::Apply(DeserializeGuard(Err(unreadable))));
+    show(Event::Apply(Guarded(Err(unreadable))));
     assert_eq!(ledger.record_problem("cn-hangzhou.i-bp1a0000"), Some(BadRecord::Unreadable));
 }
 

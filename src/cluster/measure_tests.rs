@@ -1,12 +1,12 @@
 //! What is counted of records and runs, and that nothing is counted twice.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use serde_json::json;
 
 use super::*;
 use crate::api::reset_record::Attempt;
+use crate::cluster::guarded::Guarded;
 use crate::cluster::ledger::Ledger;
 use crate::decide::fixtures::{at, claimed};
 
@@ -51,7 +51,7 @@ fn version(generation: i64, phase: Phase, second: i64, attempt: u32) -> ResetRec
 }
 
 fn show(ledger: &Ledger, record: ResetRecord) {
-    let _ = ledger.watched(&Event::Apply(DeserializeGuard(Ok(record))));
+    let _ = ledger.watched(&Event::Apply(Guarded(Ok(record))));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod fingerprint;
+pub mod guarded;
 pub mod ledger;
 mod measure;
 pub mod objects;

@@ -7,18 +7,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 
 use crate::api::password_reset::PasswordReset;
 use crate::cluster::ClusterError;
+use crate::cluster::guarded::Guarded;
 use crate::cluster::measure::Runs;
 use crate::cluster::unreadable;
 use crate::decide::reset::targets;
 use crate::metrics::Metrics;
-
-type Guarded = DeserializeGuard<PasswordReset>;
 
 /// How many of its versions an own write is remembered to be newer than: the watch is never so far behind.
 const OLDER_VERSIONS_MAX: usize = 32;
@@ -67,7 +65,7 @@ impl Index {
         }
     }
 
-    fn set(&mut self, guard: &Guarded) {
+    fn set(&mut self, guard: &Guarded<PasswordReset>) {
         let key = key_of(guard);
         self.remove(&key);
         let Ok(object) = &guard.0 else { return };
@@ -84,7 +82,7 @@ impl Index {
         self.entries.insert(key, entry);
     }
 
-    fn see(&mut self, guard: &Guarded) {
+    fn see(&mut self, guard: &Guarded<PasswordReset>) {
         if let Ok(object) = &guard.0 {
             self.runs.see(object);
         }
@@ -100,7 +98,7 @@ fn take_out<K: std::hash::Hash + Eq>(map: &mut HashMap<K, BTreeSet<ObjectKey>>, 
     }
 }
 
-fn key_of(guard: &Guarded) -> ObjectKey {
+fn key_of(guard: &Guarded<PasswordReset>) -> ObjectKey {
     ObjectKey { namespace: guard.namespace().unwrap_or_default(), name: guard.name_any() }
 }
 
@@ -116,7 +114,7 @@ impl ObjectIndex {
     }
 
     /// Takes in an event of the watch. `watched` is its cache, which a list fills when it is complete.
-    pub fn watched(&self, event: &Event<Guarded>, watched: &Store<Guarded>) {
+    pub fn watched(&self, event: &Event<Guarded<PasswordReset>>, watched: &Store<Guarded<PasswordReset>>) {
         let mut index = self.lock();
         match event {
             Event::Apply(guard) => {
@@ -160,7 +158,7 @@ impl ObjectIndex {
 
 /// The objects.
 pub struct Objects {
-    watched: Store<Guarded>,
+    watched: Store<Guarded<PasswordReset>>,
     index: ObjectIndex,
     own: Mutex<Own>,
 }
@@ -181,7 +179,7 @@ struct OwnWrite {
 impl Objects {
     /// The objects of a watch and its index.
     #[must_use]
-    pub fn new(watched: Store<Guarded>, index: ObjectIndex) -> Self {
+    pub fn new(watched: Store<Guarded<PasswordReset>>, index: ObjectIndex) -> Self {
         Self { watched, index, own: Mutex::default() }
     }
 
@@ -196,13 +194,13 @@ impl Objects {
 
     /// An object as last watched.
     #[must_use]
-    pub fn watched(&self, namespace: &str, name: &str) -> Option<Arc<Guarded>> {
+    pub fn watched(&self, namespace: &str, name: &str) -> Option<Arc<Guarded<PasswordReset>>> {
         self.watched.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// All objects as last watched.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<Guarded>> {
+    pub fn all(&self) -> Vec<Arc<Guarded<PasswordReset>>> {
         self.watched.state()
     }
 
@@ -280,7 +278,7 @@ mod tests {
     }
 
     /// The objects, and their watch: what shows it an event.
-    fn objects() -> (Objects, impl FnMut(Event<Guarded>)) {
+    fn objects() -> (Objects, impl FnMut(Event<Guarded<PasswordReset>>)) {
         let ((watched, mut writer), index) = (store(), ObjectIndex::default());
         let objects = Objects::new(watched.clone(), index.clone());
         let show = move |event| {
@@ -290,8 +288,8 @@ mod tests {
         (objects, show)
     }
 
-    fn shown(version: &str) -> Event<Guarded> {
-        Event::Apply(DeserializeGuard(Ok(object(version, "default", &["i-1"]))))
+    fn shown(version: &str) -> Event<Guarded<PasswordReset>> {
+        Event::Apply(Guarded(Ok(object(version, "default", &["i-1"]))))
     }
 
     #[test]
@@ -327,10 +325,10 @@ mod tests {
     fn who_names_an_instance_follows_the_watch() {
         let (objects, mut show) = objects();
         let naming = |objects: &Objects, id: &str| objects.index().naming("cn-hangzhou", id).len();
-        show(Event::Apply(DeserializeGuard(Ok(object("1", "a", &["i-1", "i-2"])))));
+        show(Event::Apply(Guarded(Ok(object("1", "a", &["i-1", "i-2"])))));
         assert_eq!((naming(&objects, "i-1"), naming(&objects, "i-2")), (1, 1));
         assert_eq!(objects.index().of_account("a").len(), 1);
-        show(Event::Apply(DeserializeGuard(Ok(object("2", "b", &["i-2"])))));
+        show(Event::Apply(Guarded(Ok(object("2", "b", &["i-2"])))));
         assert_eq!((naming(&objects, "i-1"), naming(&objects, "i-2")), (0, 1));
         assert_eq!((objects.index().of_account("a").len(), objects.index().of_account("b").len()), (0, 1));
         for event in [Event::Init, Event::InitDone] {

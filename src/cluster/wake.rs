@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::api::PartialObjectMeta;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::{Owner, ResetRecord};
+use crate::cluster::guarded::Guarded;
 use crate::cluster::objects::ObjectKey;
 
 /// An object that has a reason to look again.
@@ -59,19 +59,19 @@ impl Urgent {
 pub struct Waker {
     urgent: Urgent,
     namespace: String,
-    password_resets: UnboundedSender<ObjectRef<DeserializeGuard<PasswordReset>>>,
+    password_resets: UnboundedSender<ObjectRef<Guarded<PasswordReset>>>,
     reset_records: UnboundedSender<ObjectRef<PartialObjectMeta<ResetRecord>>>,
-    ecs_accounts: UnboundedSender<ObjectRef<DeserializeGuard<ECSAccount>>>,
+    ecs_accounts: UnboundedSender<ObjectRef<Guarded<ECSAccount>>>,
 }
 
 /// The ends that the controllers listen to.
 pub struct Listeners {
     /// For `PasswordReset`s.
-    pub password_resets: Wakes<DeserializeGuard<PasswordReset>>,
+    pub password_resets: Wakes<Guarded<PasswordReset>>,
     /// For `ResetRecord`s.
     pub reset_records: Wakes<PartialObjectMeta<ResetRecord>>,
     /// For `ECSAccount`s.
-    pub ecs_accounts: Wakes<DeserializeGuard<ECSAccount>>,
+    pub ecs_accounts: Wakes<Guarded<ECSAccount>>,
 }
 
 impl Waker {

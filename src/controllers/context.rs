@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
@@ -16,6 +15,7 @@ use crate::cloud::accounts::Accounts;
 use crate::cloud::calls::Calls;
 use crate::cluster::Cluster;
 use crate::cluster::fingerprint::FingerprintKey;
+use crate::cluster::guarded::Guarded;
 use crate::cluster::ledger::Ledger;
 use crate::cluster::objects::Objects;
 use crate::cluster::policies::Policies;
@@ -54,7 +54,7 @@ pub struct Context<T> {
     /// The `PasswordReset` objects as far as this process knows them.
     pub objects: Objects,
     /// The `ECSAccount` objects as last watched.
-    pub ecs_accounts: Store<DeserializeGuard<ECSAccount>>,
+    pub ecs_accounts: Store<Guarded<ECSAccount>>,
     /// Whether the caches hold full lists.
     pub synced: Synced,
     /// The key of the fingerprints.

@@ -14,7 +14,6 @@ use std::time::Duration;
 use futures::future;
 use kube::Client;
 use kube::client::ClientBuilder;
-use kube::core::DeserializeGuard;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use tower::util::MapErrLayer;
@@ -50,8 +49,6 @@ const WAKE_CAPACITY: usize = 1_024;
 const FORGET_PASSWORDS: Duration = Duration::from_mins(1);
 /// How soon a start that met trouble is tried again.
 const START_RETRY: Duration = Duration::from_secs(2);
-
-type Guarded<K> = DeserializeGuard<K>;
 
 /// Why the controller could not start, or cannot go on.
 #[derive(Debug, thiserror::Error)]

@@ -9,10 +9,10 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt};
 use kube::{Api, Client, Resource, ResourceExt};
 
-use super::Guarded;
 use crate::api::ecs_account::ECSAccount;
 use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::{Phase, ResetRecord};
+use crate::cluster::guarded::Guarded;
 use crate::cluster::ledger::Ledger;
 use crate::cluster::objects::ObjectIndex;
 use crate::cluster::wake::{Waiter, Waker};
@@ -215,7 +215,7 @@ mod tests {
                 "regionID": region_id, "instanceIDs": [instance_id], "passwordSecretRef": {"name": "pw"},
             });
             let object = json!({"metadata": {"namespace": "prod", "name": name}, "spec": spec});
-            let event = Event::Apply(serde_json::from_value(object).unwrap());
+            let event = Event::Apply(Guarded(Ok(serde_json::from_value(object).unwrap())));
             writer.apply_watcher_event(&event);
             index.watched(&event, &watched);
         }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
 use super::denials;
@@ -17,6 +16,7 @@ use crate::api::{RERUN_REQUESTED_AT, RESOLVE_UNKNOWN, RETRY_REQUESTED_AT, Reason
 use crate::clock;
 use crate::cloud::accounts::{UsableAccount, not_ready};
 use crate::cloud::readings;
+use crate::cluster::guarded::Guarded;
 use crate::cluster::objects::ObjectKey;
 use crate::controllers::{Context, reset_record, turns};
 use crate::decide::history::{self, Request};
@@ -275,8 +275,8 @@ fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<UsableAccou
             Reason::AccountNotFound,
             format!("ECSAccount {name} does not exist; check spec.accountRef, or have an administrator create it"),
         ),
-        Some(DeserializeGuard(Err(_))) => Ok(Err(not_ready(name, Reason::InvalidSpec))),
-        Some(DeserializeGuard(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
+        Some(Guarded(Err(_))) => Ok(Err(not_ready(name, Reason::InvalidSpec))),
+        Some(Guarded(Ok(_))) => context.accounts.get(name).map(Ok).ok_or(NotCheckedYet),
     }
 }
 
