@@ -16,7 +16,7 @@ use ecs_password_reset::ecs::sign::{canonical_form, signature, string_to_sign};
 use ecs_password_reset::ecs::{
     Accepted, CallError, CallerIdentity, Class, DryRunPassed, EcsClient, Executed, HttpOptions, HttpTransport,
     InstancePage, Keys, RegionEndpoint, Reply, RetryRule, SendError, Stamp, Transport, describe_instances,
-    describe_instances_dry_run, get_caller_identity, modify_password, reboot_instance,
+    describe_instances_dry_run, get_caller_identity, modify_password, reboot_instance, tls,
 };
 use proptest::prelude::*;
 use secrecy::SecretString;
@@ -372,7 +372,7 @@ fn network(allow_http: bool) -> HttpOptions {
 }
 
 fn transport() -> HttpTransport {
-    HttpTransport::new(&network(true), Duration::from_secs(30)).unwrap()
+    HttpTransport::new(&network(true), tls(&[]).unwrap(), Duration::from_secs(30)).unwrap()
 }
 
 fn request(url: impl std::fmt::Display) -> http::Request<Bytes> {
@@ -449,7 +449,7 @@ async fn a_server_without_tls_proves_that_nothing_was_sent() {
 #[tokio::test]
 async fn plain_http_is_refused_unless_it_was_allowed() {
     let (address, requests) = server(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]).await;
-    let strict = HttpTransport::new(&network(false), Duration::from_secs(30)).unwrap();
+    let strict = HttpTransport::new(&network(false), tls(&[]).unwrap(), Duration::from_secs(30)).unwrap();
     let error = send(&strict, format!("http://{address}")).await.unwrap_err();
     assert!(matches!(error, SendError::NotSent(_)), "{error}");
     assert_eq!(requests.load(Ordering::SeqCst), 0);

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::{
     ApiCall, ApiResponse, CallError, HttpOptions, HttpTransport, SendError, Signed, Transport, TransportError,
-    error_response,
+    error_response, tls,
 };
 
 /// How long an idle connection of reads and password calls is kept. They may be repeated.
@@ -41,13 +41,14 @@ pub struct Reply<A> {
 impl EcsClient<HttpTransport> {
     /// A client on the network.
     pub fn connect(options: &HttpOptions) -> Result<Self, TransportError> {
-        let transport = |idle| HttpTransport::new(options, Duration::from_secs(idle));
+        let tls = tls(&options.authorities)?;
+        let transport = |options, idle| HttpTransport::new(options, tls.clone(), Duration::from_secs(idle));
         // No name, no TLS, no way through a proxy: a packet to that address does not leave the host.
         let local = HttpOptions { allow_http: true, connect_timeout: METADATA_TIMEOUT, ..HttpOptions::default() };
         Ok(Self {
-            general: transport(POOL_IDLE_SECONDS)?,
-            reboot: transport(REBOOT_POOL_IDLE_SECONDS)?,
-            metadata: HttpTransport::new(&local, Duration::from_secs(POOL_IDLE_SECONDS))?,
+            general: transport(options, POOL_IDLE_SECONDS)?,
+            reboot: transport(options, REBOOT_POOL_IDLE_SECONDS)?,
+            metadata: transport(&local, POOL_IDLE_SECONDS)?,
         })
     }
 }

@@ -45,7 +45,7 @@ pub use sign::{Keys, Stamp};
 pub use sts::{
     CallerIdentity, RoleRequest, SessionCredentials, assume_role, assume_role_with_oidc, get_caller_identity,
 };
-pub use transport::{HttpOptions, HttpTransport, SendError, Transport, TransportError, authorities};
+pub use transport::{HttpOptions, HttpTransport, SendError, Transport, TransportError, authorities, tls};
 pub use wire::{
     ApiCall, InstanceFilter, Signed, describe_instances, describe_instances_dry_run, describe_matching,
     modify_password, reboot_instance,

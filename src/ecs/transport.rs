@@ -3,10 +3,15 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::Scheme;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, crypto};
+use rustls_platform_verifier::Verifier;
 use zeroize::Zeroizing;
 
 /// A page of 100 instances has some 300 KB.
@@ -49,7 +54,7 @@ pub struct HttpOptions {
     /// How long connecting may take, TLS included; part of a call's own timeout: what has not left by then never does.
     pub connect_timeout: Duration,
     /// Certificate authorities that are trusted beside the system's, in PEM.
-    pub authorities: Vec<reqwest::Certificate>,
+    pub authorities: Vec<CertificateDer<'static>>,
     /// Whether `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honoured. A proxy sees host names, never what is sent to them.
     pub use_proxy_variables: bool,
 }
@@ -57,8 +62,11 @@ pub struct HttpOptions {
 /// The HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// TLS cannot be set up.
+    /// The certificates cannot be used.
     #[error("could not set up HTTPS: check that this image has CA certificates")]
+    Certificates(#[from] rustls::Error),
+    /// The client cannot be made.
+    #[error("could not set up the HTTP client")]
     Setup(#[source] reqwest::Error),
     /// The file with further certificate authorities is of no use.
     #[error("{0} holds no certificate in PEM")]
@@ -69,11 +77,23 @@ pub enum TransportError {
 ///
 /// # Errors
 /// When there is none.
-pub fn authorities(name: &str, pem: &[u8]) -> Result<Vec<reqwest::Certificate>, TransportError> {
-    match reqwest::Certificate::from_pem_bundle(pem) {
+pub fn authorities(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(TransportError::Authorities(name.to_owned())),
     }
+}
+
+/// How TLS is spoken, for all clients of the process: the system's certificates are loaded once.
+///
+/// # Errors
+/// When the system has no certificates, or one of `authorities` is of no use.
+pub fn tls(authorities: &[CertificateDer<'static>]) -> Result<ClientConfig, TransportError> {
+    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+    let verifier = Verifier::new_with_extra_roots(authorities.iter().cloned(), Arc::clone(&provider))?;
+    // "dangerous" is what rustls calls any verifier that it is given; this one is what reqwest uses by default.
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.dangerous();
+    Ok(builder.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
 }
 
 /// HTTP/1.1 over TLS with a pool of kept-alive connections. HTTP/2 is left out: its clients repeat a request after a
@@ -86,12 +106,12 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// An idle connection is kept for `pool_idle_timeout`; one that has gone stale is the commonest way to an outcome that
     /// nobody knows.
-    pub fn new(options: &HttpOptions, pool_idle_timeout: Duration) -> Result<Self, TransportError> {
-        let HttpOptions { allow_http, connect_timeout, authorities, use_proxy_variables } = options;
+    pub fn new(options: &HttpOptions, tls: ClientConfig, pool_idle_timeout: Duration) -> Result<Self, TransportError> {
+        let HttpOptions { allow_http, connect_timeout, use_proxy_variables, .. } = options;
         let builder = reqwest::Client::builder()
             .retry(reqwest::retry::never())
             .redirect(reqwest::redirect::Policy::none())
-            .tls_certs_merge(authorities.iter().cloned())
+            .tls_backend_preconfigured(tls)
             .https_only(!allow_http)
             .connect_timeout(*connect_timeout)
             .pool_idle_timeout(pool_idle_timeout)

@@ -4,6 +4,7 @@
 //! run ─▶ run_while_leading: stand by, then hold the Lease ─▶ run_controllers: watches and controllers ─▶ release the Lease
 //! ```
 
+mod clients;
 mod controllers;
 mod queue;
 mod watches;
@@ -13,10 +14,8 @@ use std::time::Duration;
 
 use futures::future;
 use kube::Client;
-use kube::client::ClientBuilder;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
-use tower::util::MapErrLayer;
 
 use crate::admin::{self, Readiness};
 use crate::clock::Clock;
@@ -27,19 +26,19 @@ use crate::cluster::fingerprint::{FingerprintKey, KeyError};
 use crate::cluster::ledger::Ledger;
 use crate::cluster::objects::{ObjectIndex, Objects};
 use crate::cluster::policies::Policies;
-use crate::cluster::requests::CountRequests;
 use crate::cluster::secrets::Secrets;
 use crate::cluster::wake::{Waiter, Waker};
-use crate::cluster::{self, Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError};
 use crate::controllers::Context;
 use crate::controllers::PerObject;
 use crate::controllers::Synced;
 use crate::controllers::secret_changes::{self, AtRest};
-use crate::ecs::{self, EcsClient, HttpOptions, HttpTransport, Instances, Transport, TransportError};
+use crate::ecs::{EcsClient, Instances, Transport, TransportError};
 use crate::leader::{Candidate, Gate, LEASE_NAME, Loss};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::version;
+use clients::{ecs_client, kube_client, kube_config};
 use controllers::controllers;
 use watches::{Streams, streams};
 
@@ -87,58 +86,6 @@ pub struct Dependencies<T> {
     pub gate: Gate,
 }
 
-impl Dependencies<HttpTransport> {
-    fn connect(settings: &Settings, client: Client) -> Result<Self, RunError> {
-        let authorities = match &settings.ecs_ca_file {
-            None => Vec::new(),
-            Some(file) => {
-                let name = file.display().to_string();
-                let pem = std::fs::read(file).map_err(|error| RunError::Authorities(name.clone(), error))?;
-                ecs::authorities(&name, &pem)?
-            }
-        };
-        let ecs = EcsClient::connect(&HttpOptions {
-            allow_http: settings.allow_http_endpoints,
-            connect_timeout: settings.ecs_connect_timeout,
-            authorities,
-            use_proxy_variables: settings.ecs_use_proxy_variables,
-        })?;
-        let clock = Clock::System;
-        Ok(Self { client, ecs, process: clock.nonce(), clock, gate: Gate::always() })
-    }
-}
-
-async fn kube_config(settings: &Settings) -> Result<kube::Config, RunError> {
-    // kube quotes the path twice.
-    let unquoted = |error: kube::config::InferConfigError| error.to_string().replace("'\"", "'").replace("\"'", "'");
-    let mut config = kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(unquoted(error)))?;
-    // A write that is repeated behind our back is a write whose outcome we do not know.
-    config.default_retry = false;
-    config.connect_timeout = Some(settings.kube_request_timeout);
-    // Taken from the kubeconfig or from HTTPS_PROXY, which is for others: kube would refuse to start for want of a proxy client.
-    if config.proxy_url.take().is_some() {
-        tracing::warn!("the API server is asked without the proxy that the kubeconfig or HTTPS_PROXY names");
-    }
-    Ok(config)
-}
-
-/// A client with connections of its own. Its requests are counted, and its errors name the server and every cause: kube's own are "client
-/// error (Connect)" and no more.
-fn kube_client(config: &kube::Config, metrics: &Arc<Metrics>) -> Result<Client, RunError> {
-    let host = host_and_port(&config.cluster_url);
-    let requests = CountRequests::new(Arc::clone(metrics), &host);
-    let server = format!("{}://{host}/", config.cluster_url.scheme_str().unwrap_or("https"));
-    let named = MapErrLayer::new(move |error: tower::BoxError| cluster::unanswered(&server, error));
-    let client = ClientBuilder::try_from(config.clone()).map_err(|error| RunError::Kubeconfig(error.to_string()))?;
-    Ok(client.with_layer(&requests).with_layer(&named).build())
-}
-
-/// Where the API server is, without the user and the password that a kubeconfig's URL may hold: it is logged and a label.
-fn host_and_port(url: &http::Uri) -> String {
-    let host = url.host().unwrap_or_default();
-    url.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
 /// Runs the controller with its admin server until `stop` is cancelled, and lets passes in flight finish.
 ///
 /// # Errors
@@ -159,7 +106,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunE
     }
     let server = tokio::spawn(admin::serve(listener, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
     let config = kube_config(&settings).await?;
-    let dependencies = Dependencies::connect(&settings, kube_client(&config, &metrics)?)?;
+    let clock = Clock::System;
+    let (client, ecs) = (kube_client(&config, &metrics)?, ecs_client(&settings)?);
+    let dependencies = Dependencies { client, ecs, process: clock.nonce(), clock, gate: Gate::always() };
     if settings.leader_elect {
         let lease_client = kube_client(&config, &metrics)?;
         run_while_leading(settings, dependencies, lease_client, metrics, readiness, stop).await?;
@@ -362,20 +311,4 @@ async fn announce_sync<T>(context: &Context<T>, readiness: &Readiness) {
 #[allow(clippy::disallowed_methods)] // the timers of start and stop
 async fn timer(duration: Duration) {
     tokio::time::sleep(duration).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host_and_port;
-
-    #[test]
-    fn address_of_the_api_server_is_shown_without_its_credentials() {
-        for (url, shown) in [
-            ("https://admin:kettle@10.0.0.1:6443/k8s", "10.0.0.1:6443"),
-            ("https://kubernetes.default.svc", "kubernetes.default.svc"),
-            ("https://[::1]:6443/", "[::1]:6443"),
-        ] {
-            assert_eq!(host_and_port(&url.parse().unwrap()), shown);
-        }
-    }
 }
