@@ -97,7 +97,7 @@ impl<T: Transport> Calls<T> {
         match &reply.result {
             Err(CallError::Refused(refusal)) if refusal.class == Class::Throttled => {
                 self.metrics.provider_throttled(action.as_str());
-                self.limiter.throttled(&key, refusal.retry_after);
+                self.limiter.throttled(&key, refusal.retry_after, reply.server_time);
                 self.tell_of_throttling(to, &key);
             }
             Ok(_) | Err(CallError::Refused(_)) => self.limiter.succeeded(&key),

@@ -1,24 +1,34 @@
 //! How often a call may be made. Waits for nobody: a caller is told when to come back, since a pass never sleeps.
 //!
 //! ECS counts calls per account, region and API, and so do the buckets here (a GCRA: one instant per bucket, no timer).
-//! When ECS throttles all the same, it does so until its fixed minute ends. Calls then stop for everybody, and one
-//! probe per window goes out until one is not throttled.
+//! When ECS throttles all the same, it does so until its fixed minute ends. Calls then stop for everybody until then, and one probe per
+//! window goes out until one is not throttled. After that calls go out at half the pace and without a burst, and the pace grows again by a
+//! tenth of the account's rate each minute: how much ECS allows is published nowhere, and others may use up part of it.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::ApiCall;
 
-/// How long ECS counts; a throttled call is not tried again within it unless the answer says otherwise.
+/// How long ECS counts, from one full minute of its clock to the next; a throttled call is not tried again before that unless the answer
+/// says otherwise.
 const WINDOW: Duration = Duration::from_mins(1);
+/// What each minute without a throttling brings back of the account's rate.
+const REGAINED: f64 = 0.1;
+/// The slowest pace, as a part of the account's rate.
+const SLOWEST: f64 = 1.0 / 64.0;
 /// No answer makes us probe more often than this …
 const COOLING_MIN: Duration = Duration::from_secs(1);
 /// … or keeps us away for longer.
 const COOLING_MAX: Duration = Duration::from_mins(10);
+
+/// How soon those are told to come back who come while a probe is under way.
+const PROBE_TAKES: Duration = Duration::from_secs(1);
 
 /// How long a queue is at most. Those who wait may be gone when their turn comes; they must not be waited for.
 const QUEUE_MAX: Duration = Duration::from_secs(30);
@@ -57,6 +67,7 @@ struct Bucket {
     /// When the calls made so far would have been made at an even pace.
     paced_until: Instant,
     cooling: Option<Cooling>,
+    slowed: Option<Slowed>,
     /// The moments that were handed out, by who waits for theirs.
     places: HashMap<String, Instant>,
     /// The last of them.
@@ -69,6 +80,13 @@ struct Cooling {
     until: Instant,
     /// The one call of this window is out.
     probing: bool,
+}
+
+/// A pace that was halved.
+struct Slowed {
+    /// The part of the account's rate that was left.
+    part: f64,
+    since: Instant,
 }
 
 impl Limiter {
@@ -89,27 +107,33 @@ impl Limiter {
         let now = now();
         let mut state = self.lock();
         let per_second = *state.per_second.get(&key.account).unwrap_or(&self.default_per_second);
-        let pace = Duration::from_secs(1) / per_second.get();
+        let interval = Duration::from_secs(1) / per_second.get();
         let bucket = state.buckets.entry(key.clone()).or_insert_with(|| Bucket::new(now));
-        bucket.try_acquire(now, pace, who)
+        bucket.try_acquire(now, interval, who)
     }
 
     /// Until when calls are held back because ECS has throttled one.
     #[must_use]
     pub fn throttled_until(&self, key: &LimitKey) -> Option<Instant> {
         let state = self.lock();
-        state.buckets.get(key)?.cooling.as_ref().map(|cooling| cooling.until).filter(|until| *until > now())
+        let cooling = state.buckets.get(key)?.cooling.as_ref().filter(|cooling| !cooling.probing)?;
+        Some(cooling.until).filter(|until| *until > now())
     }
 
-    /// The call was refused for being one too many. `retry_after` is what the answer said, and the least time to wait.
-    pub fn throttled(&self, key: &LimitKey, retry_after: Option<Duration>) {
+    /// The call was refused for being one too many. `retry_after` is what the answer said, and the least time to wait; `server_time` is
+    /// ECS's clock at that moment.
+    pub fn throttled(&self, key: &LimitKey, retry_after: Option<Duration>, server_time: Option<Timestamp>) {
         let now = now();
+        let window = server_time.map_or(WINDOW, rest_of_the_minute);
         let mut state = self.lock();
         let Some(bucket) = state.buckets.get_mut(key) else { return };
         // The answer is believed once. If its own probe was throttled too, it did not know better than the window.
         let probed_in_vain = bucket.cooling.as_ref().is_some_and(|cooling| cooling.probing);
-        let least = if probed_in_vain { WINDOW } else { COOLING_MIN };
-        let until = now + retry_after.unwrap_or(WINDOW).clamp(least, COOLING_MAX);
+        let least = if probed_in_vain { window } else { COOLING_MIN };
+        let until = now + retry_after.unwrap_or(window).clamp(least, COOLING_MAX);
+        if bucket.cooling.is_none() || probed_in_vain {
+            bucket.slow_down(now);
+        }
         let until = match &bucket.cooling {
             // One of several that were under way together.
             Some(cooling) if !cooling.probing => until.max(cooling.until),
@@ -133,13 +157,33 @@ impl Limiter {
 
 impl Bucket {
     fn new(now: Instant) -> Self {
-        Self { paced_until: now, cooling: None, places: HashMap::new(), queued_until: now, spread: Duration::ZERO }
+        let places = HashMap::new();
+        Self { paced_until: now, cooling: None, slowed: None, places, queued_until: now, spread: Duration::ZERO }
+    }
+
+    /// The part of the account's rate at which calls go out.
+    fn part(&self, now: Instant) -> f64 {
+        self.slowed.as_ref().map_or(1.0, |slowed| {
+            let minutes = now.saturating_duration_since(slowed.since).as_secs_f64() / 60.0;
+            (slowed.part + REGAINED * minutes).min(1.0)
+        })
+    }
+
+    fn slow_down(&mut self, now: Instant) {
+        self.slowed = Some(Slowed { part: (self.part(now) / 2.0).max(SLOWEST), since: now });
     }
 
     fn try_acquire(&mut self, now: Instant, interval: Duration, who: &str) -> Result<RatePermit, Instant> {
-        let burst = Duration::from_secs(1).saturating_sub(interval);
+        let part = self.part(now);
+        let is_slowed = part < 1.0;
+        let interval = interval.div_f64(part);
+        let burst = if is_slowed { Duration::ZERO } else { Duration::from_secs(1).saturating_sub(interval) };
         let paced = self.paced_until.checked_sub(burst).unwrap_or(now);
-        let again_at = self.cooling.as_ref().map_or(paced, |cooling| cooling.until.max(paced));
+        let again_at = match &self.cooling {
+            Some(Cooling { until, probing: true }) if *until > now => (now + PROBE_TAKES).max(paced),
+            Some(cooling) => cooling.until.max(paced),
+            None => paced,
+        };
         let place = self.places.get(who).copied();
         if let Some(place) = place.filter(|place| *place > now) {
             return Err(place.max(again_at));
@@ -176,6 +220,12 @@ impl Bucket {
         self.places.insert(who.to_owned(), place);
         place
     }
+}
+
+/// How long the minute lasts in which ECS counted the call. Its clock is told in whole seconds, cut off: at the end of that time the next
+/// minute has begun.
+fn rest_of_the_minute(server_time: Timestamp) -> Duration {
+    WINDOW - Duration::from_secs(server_time.as_second().rem_euclid(60).unsigned_abs())
 }
 
 /// Permits are counted on tokio's clock: it never jumps, and tests can pause it.
@@ -225,27 +275,67 @@ mod tests {
     async fn after_a_throttling_one_probe_goes_out_per_window() {
         let limiter = limiter(5);
         assert_eq!(granted(&limiter, "a"), 5);
-        limiter.throttled(&key("a"), None);
+        limiter.throttled(&key("a"), None, None);
         assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + WINDOW));
         assert_eq!(limiter.throttled_until(&key("a")), Some(now() + WINDOW));
         advance(WINDOW).await;
         assert_eq!(limiter.throttled_until(&key("a")), None);
         assert_eq!(granted(&limiter, "a"), 1);
-        limiter.throttled(&key("a"), Some(Duration::from_millis(10)));
+        limiter.throttled(&key("a"), Some(Duration::from_millis(10)), None);
         assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + WINDOW), "its probe failed: a window at least");
         advance(WINDOW).await;
         assert_eq!(granted(&limiter, "a"), 1);
         limiter.succeeded(&key("a"));
-        advance(WINDOW).await;
+        advance(WINDOW * 10).await;
         assert_eq!(granted(&limiter, "a"), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pause_ends_with_the_minute_in_which_ecs_counts() {
+        let limiter = limiter(5);
+        assert_eq!(granted(&limiter, "a"), 5);
+        limiter.throttled(&key("a"), None, Some("2026-11-30T05:21:48Z".parse().unwrap()));
+        assert_eq!(limiter.throttled_until(&key("a")), Some(now() + Duration::from_secs(12)));
+        advance(Duration::from_secs(12)).await;
+        assert_eq!(granted(&limiter, "a"), 1);
+        limiter.throttled(&key("a"), Some(Duration::from_secs(1)), Some("2026-11-30T05:22:00Z".parse().unwrap()));
+        assert_eq!(
+            limiter.throttled_until(&key("a")),
+            Some(now() + WINDOW),
+            "its probe was throttled: the next minute"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_throttling_the_pace_is_halved_and_grows_again() {
+        let limiter = limiter(10);
+        assert_eq!(granted(&limiter, "a"), 10);
+        // The second of two that were under way together halves nothing more.
+        limiter.throttled(&key("a"), None, None);
+        limiter.throttled(&key("a"), None, None);
+        advance(WINDOW).await;
+        assert_eq!(granted(&limiter, "a"), 1);
+        let told = limiter.try_acquire(&key("a"), "late").map_err(|at| at - now());
+        assert!(told.as_ref().is_err_and(|wait| *wait < PROBE_TAKES * 2), "the probe is soon back: {told:?}");
+        limiter.succeeded(&key("a"));
+        let mut sent = 0;
+        for _ in 0..100 {
+            advance(Duration::from_millis(100)).await;
+            sent += granted(&limiter, "a");
+        }
+        assert!((40..=65).contains(&sent), "{sent} in ten seconds, of 100 at full pace");
+        advance(WINDOW).await;
+        assert_eq!(granted(&limiter, "a"), 1, "no burst");
+        advance(WINDOW * 3).await;
+        assert_eq!(granted(&limiter, "a"), 10, "the whole pace again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_the_answer_says_is_the_least_time_to_wait() {
         let limiter = limiter(5);
         assert_eq!(granted(&limiter, "a"), 5);
-        limiter.throttled(&key("a"), Some(Duration::from_secs(12)));
-        limiter.throttled(&key("a"), Some(Duration::from_secs(3)));
+        limiter.throttled(&key("a"), Some(Duration::from_secs(12)), None);
+        limiter.throttled(&key("a"), Some(Duration::from_secs(3)), None);
         assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + Duration::from_secs(12)));
     }
 
@@ -253,7 +343,7 @@ mod tests {
     async fn a_success_from_before_the_throttling_does_not_end_it() {
         let limiter = limiter(5);
         assert_eq!(granted(&limiter, "a"), 5);
-        limiter.throttled(&key("a"), None);
+        limiter.throttled(&key("a"), None, None);
         limiter.succeeded(&key("a"));
         advance(WINDOW / 2).await;
         assert_eq!(granted(&limiter, "a"), 0);
@@ -263,7 +353,7 @@ mod tests {
     async fn a_probe_that_never_reports_back_costs_one_window() {
         let limiter = limiter(5);
         assert_eq!(granted(&limiter, "a"), 5);
-        limiter.throttled(&key("a"), None);
+        limiter.throttled(&key("a"), None, None);
         advance(WINDOW).await;
         assert_eq!(granted(&limiter, "a"), 1);
         advance(WINDOW).await;
