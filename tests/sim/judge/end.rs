@@ -109,9 +109,13 @@ impl Judge {
         }
     }
 
-    /// I2, where a changed Secret asks for a run: whoever is said to have ended well has its last value.
+    /// I2, where a changed Secret asks for a run: whoever is said to have ended well has its last value. One that failed, or of which it is
+    /// not known, pauses the others.
     fn last_password(&mut self, ecs: &Core) {
         let Some(wanted) = self.scenario.last_password else { return };
+        if self.last.values().any(|last| matches!(last.said.as_deref(), Some("Failed" | "Unknown"))) {
+            return;
+        }
         let ended = self.last.values().filter(|last| last.said.as_deref() == Some("InEffect"));
         let ended: Vec<String> = ended.map(|last| last.claim.instance_id.clone()).collect();
         for id in ended {

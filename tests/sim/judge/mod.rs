@@ -241,7 +241,8 @@ impl Judge {
             .is_none_or(|(_, holder)| self.processes.get(&travel.process).is_some_and(|(it, _)| holder.ends_with(it)));
         self.require(leads, || format!("{what}: another process leads"));
         // I10: a restart is requested only while nothing holds it back.
-        self.require(phase != "RestartRequested" || !self.is_held(sent), || format!("I10: {what}: it is held back"));
+        let is_held = self.is_held(sent, self.off(travel.process));
+        self.require(phase != "RestartRequested" || !is_held, || format!("I10: {what}: it is held back"));
         // I5: seen, not long before, and permitted; and before a restart, after the password was there.
         let latest = || self.readings.latest(travel.process, id, travel.sent);
         let read = latest().map(|reading| reading.sent).max();
@@ -323,12 +324,13 @@ impl Judge {
         }
     }
 
-    /// Since when nothing may be begun at a moment, if it may not: what was let through just before is on its way for a while.
-    fn is_held(&self, at: Timestamp) -> bool {
+    /// Whether nothing may be begun at a moment by a process that is `off` at most: what was let through just before is on its way for a
+    /// while.
+    fn is_held(&self, at: Timestamp, off: SignedDuration) -> bool {
         let grace = if self.scenario.is_prompt { PROMPT } else { SEND_WINDOW };
         let (is_closed, long_before) = (self.scenario.is_closed, at - grace);
         let is_suspended = self.suspended.values().any(|since| *since < long_before);
-        is_suspended || (is_closed(at) && is_closed(long_before))
+        is_suspended || (is_closed(at) && is_closed(long_before) && is_closed(at + off))
     }
 
     /// I2, of a run: an object is Ready only where all instances of its run have the same password.
@@ -381,11 +383,13 @@ impl Judge {
         }
         let is_another = !before.is_null() && Claim::of(&before) != claim;
         let is_new = (before.is_null() || is_another) && by.is_some();
-        self.require(!is_new || !self.is_held(now), || format!("I10: {claim} was made at {now}, and it is held back"));
+        let off = by.map_or(OFF, |by| self.off(by.process));
+        self.require(!is_new || !self.is_held(now, off), || {
+            format!("I10: {claim} was made at {now}, and it is held back")
+        });
         if is_another {
             // I4: nothing of the claim before can still arrive.
             let until = before["status"]["unansweredUntil"].as_str().and_then(|until| until.parse::<Timestamp>().ok());
-            let off = by.map_or(OFF, |by| self.off(by.process));
             self.require(until.is_none_or(|until| until <= now + off), || {
                 format!("I4: {claim} was made at {now}, and the one before is unanswered until {until:?}")
             });
