@@ -131,6 +131,8 @@ reasons! {
     InvalidSpec: [Unusable];
     /// ECS refuses the action to the account's identity.
     NotPermitted: [StandsUntilAsked, TargetMissing, NeedsPerson, Waits];
+    /// The annotation `resolve-unknown` decides on a claim that has not begun.
+    DecidedBeforehand: [NeedsPerson, Waits];
     /// More instances failed than `maxFailures`; the rest is left alone.
     PausedOnFailure: [];
     /// Some instances failed, others are done.

@@ -224,12 +224,6 @@ impl UsableAccount {
         self.principal.as_ref().err().map(|hold| not_ready(name, hold.reason))
     }
 
-    /// Whether a person must act on the account's problem: trying again does not help.
-    #[must_use]
-    pub fn is_for_a_person(&self) -> bool {
-        !self.principal.as_ref().is_err_and(|hold| hold.reason.passes_by_itself())
-    }
-
     /// The endpoints of a region.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::api::reset_record::{
 };
 use crate::decide::budget::{Holder, Outlook};
 use crate::decide::claim::step::{ClaimFacts, Sendable};
-use crate::decide::history::Request;
+use crate::decide::history::{self, Request};
 use crate::decide::reset::facts::{ResetFacts, Target};
 use crate::decide::restart_rule::RestartRule;
 use crate::decide::{InstanceView, Power, ProtocolBounds, Reading};
@@ -80,6 +80,19 @@ pub(crate) fn spec(owner_name: &str, instance_id: &str) -> ResetRecordSpec {
         window_end: None,
         state_seen: "Running".to_owned(),
     }
+}
+
+/// The record of another object's claim that has ended.
+pub(crate) fn of_another() -> ResetRecord {
+    let mut record = claimed();
+    record.spec.owner = owner("other");
+    let ended = InstanceRow { password_set_time: Some(Time(at(0))), ..row(State::InEffect) };
+    let status = record.status.as_mut().unwrap();
+    status.phase = Phase::InEffect;
+    status.unanswered_until = None;
+    status.row = Some(ended.clone());
+    status.completed = history::complete(&[], &record.spec, ended);
+    record
 }
 
 /// A record as the claim leaves it, at second 0 by process p1.

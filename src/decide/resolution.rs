@@ -1,7 +1,8 @@
 //! A person's decision on an instance whose outcome is Unknown: the annotation `resolve-unknown`.
 //!
 //! It counts only while the claim that it names is Unknown, after a restart request or a loss of memory, and drained. An annotation that
-//! stays on the object, or comes twice, decides nothing a second time.
+//! stays on the object, or comes twice, decides nothing a second time. One on a claim that is to come keeps it from being made: see the
+//! gates of `reset::eligibility`.
 
 use jiff::Timestamp;
 

@@ -251,6 +251,7 @@ impl ErrorResponse {
             Class::Throttled => "too many calls; the controller tries again more slowly",
             Class::Transient => "the controller tries again",
             Class::WaitState => "the controller tries again when the instance is Running or Stopped",
+            Class::Denied if self.code == "Forbidden.RAM" => "the account's RAM policy does not allow it",
             Class::Denied => "check the account's RAM policy, its balance and the instance's locks",
             Class::Invalid | Class::Refused => {
                 "the controller does not repeat the call; look up the error code in the ECS API reference"

@@ -28,7 +28,7 @@ pub(super) async fn write<T>(
 ) -> Result<(), ClusterError> {
     let before = account.status.clone().unwrap_or_default();
     let failure = principal.as_ref().and_then(|principal| principal.failure.as_deref());
-    let updates = conditions_of(hold, failure, account.spec.suspended(), throttled);
+    let updates = conditions_of(hold, failure, account.spec.suspended(), throttled, &missing_permissions);
     let generation = account.metadata.generation;
     let term = principal.as_ref().and_then(|principal| principal.term);
     // If the credentials are rejected, keep showing the last accepted identity.
@@ -78,12 +78,13 @@ async fn tell<T>(context: &Context<T>, account: &ECSAccount, (was, because): (&s
 }
 
 /// The conditions of an account with a hold; without one, `failure` is why the last renewal of its credentials failed. What keeps a usable
-/// account from work stands beside that: whether it is suspended, and in which regions ECS throttles it.
+/// account from work stands beside that: whether it is suspended, in which regions ECS throttles it, and what ECS refuses to its identity.
 pub(super) fn conditions_of(
     hold: Option<Hold>,
     failure: Option<&str>,
     is_suspended: bool,
     throttled: &[(String, Timestamp)],
+    missing_permissions: &[String],
 ) -> Vec<ConditionUpdate> {
     let update = |kind, status, reason, message: String| ConditionUpdate { kind, status, reason, message };
     match hold {
@@ -101,6 +102,9 @@ pub(super) fn conditions_of(
                     message,
                     "; ECS throttles calls in {region}: they are held back until {until} at the latest"
                 );
+            }
+            if !missing_permissions.is_empty() {
+                let _ = write!(message, "; its RAM policy lacks {}", missing_permissions.join(", "));
             }
             vec![update(conditions::READY, ConditionStatus::True, Reason::AccountReady, message)]
         }

@@ -36,13 +36,15 @@ fn words_of_an_account() {
     ];
     for (situation, reason, failure) in conditions {
         let hold = reason.map(|reason| Hold::new(reason, "<the message of the hold>"));
-        for update in conditions_of(hold, failure, false, &[]) {
+        for update in conditions_of(hold, failure, false, &[], &[]) {
             let truth = format!("{}={:?}, {}", update.kind, update.status, update.reason);
             words.say(situation, format!("{truth}: {}", update.message));
         }
     }
-    words.say("suspended", &conditions_of(None, None, true, &[])[0].message);
-    words.say("throttled", &conditions_of(None, None, false, &[("cn-hangzhou".to_owned(), at(60))])[0].message);
+    words.say("suspended", &conditions_of(None, None, true, &[], &[])[0].message);
+    words.say("throttled", &conditions_of(None, None, false, &[("cn-hangzhou".to_owned(), at(60))], &[])[0].message);
+    let missing = ["ecs:RebootInstance in cn-hangzhou".to_owned()];
+    words.say("permissions missing", &conditions_of(None, None, false, &[], &missing)[0].message);
 
     let identity = CallerIdentity { account_id: "123456".to_owned(), identity_arn: String::new() };
     let expects = spec(&json!({"expectedAccountID": "654321"}));

@@ -67,7 +67,6 @@ pub(super) struct Observed {
     usual_restart: Option<SignedDuration>,
     /// What keeps instances from being read, if anything does.
     pub(super) poll_trouble: Option<ReadHold>,
-    account_is_for_a_person: bool,
 }
 
 struct OwnedTarget {
@@ -114,7 +113,6 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let namespace = object.namespace().unwrap_or_default();
     let account_name = object.spec.account_name().to_owned();
     let account = account(context, &account_name).ok()?;
-    let account_is_for_a_person = account.as_ref().map_or(true, |account| account.is_for_a_person());
     let region = &object.spec.region_id;
     let account = account.and_then(|account| match account.hold_for(&namespace, region) {
         Some(hold) => Err(hold),
@@ -178,7 +176,6 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         account_slots: account_slots(context, account.as_deref(), &request.owner, &instances, now),
         usual_restart: context.ledger.usual_restart(&scope.account, region),
         poll_trouble: trouble.map(|error| readings::hold_for(&error, &scope)),
-        account_is_for_a_person,
         window: windows::at(object.spec.windows.as_deref(), now),
         throttled_until: throttled_until(context, &scope, now),
         is_account_suspended: context.is_suspended(&scope.account),
@@ -314,7 +311,6 @@ impl Observed {
             suspended_account: self.is_account_suspended.then_some(self.scope.account.as_str()),
             throttled_until: self.throttled_until,
             account_trouble: self.account_trouble.as_ref(),
-            account_is_for_a_person: self.account_is_for_a_person,
             secret_trouble: self.secret_trouble.as_ref(),
             broken: self.broken,
             broken_on_windows: self.broken_on_windows,

@@ -76,7 +76,7 @@ fn set_password(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecordStat
         // What was heard of a request whose outcome is not known is said of that.
         let row = || status.row.as_ref().filter(|_| status.unknown_outcome.is_none()).map(|row| row.message.clone());
         let why = if let Sendable::NotNow(why) = sendable { Some(why) } else { row() };
-        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        let why = why.map(|why| format!("; the last problem until then: {why}")).unwrap_or_default();
         let message = format!("the password could not be set within {} s{why}", spec.stable_state_timeout_seconds);
         return if nothing_unanswered {
             Step::Write(Change::Failed(Reason::StableStateTimeout, message))

@@ -191,7 +191,7 @@ pub(super) fn prove_unanswered(
 fn ways_out(spec: &ResetRecordSpec) -> String {
     let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
     format!(
-        "Check the instance's start time in the ECS console, then record the outcome: kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED} (or ={RESTART_AGAIN})",
+        "Check the instance's start time in the ECS console, then record the outcome ({HAPPENED}, or {RESTART_AGAIN} to reset it once more): kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED}",
         owner.namespace, owner.name
     )
 }

@@ -223,7 +223,7 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         Change::Released => {
             let since = reading.map_or(now, |reading| reading.since);
             let message = format!(
-                "the instance was released: ECS has not shown it since {}, and the account may describe it; remove it from spec.instanceIDs, or add it to excludeInstanceIDs",
+                "the instance was released: ECS has not shown it since {}, and the account may describe it; remove it from spec.instanceIDs (with a selector: add it to excludeInstanceIDs)",
                 short(since)
             );
             if status.start_time_before.is_some() {

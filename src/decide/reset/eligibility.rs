@@ -8,9 +8,9 @@ use super::facts::{BadRecord, OwnPassword, ReadHold, ResetFacts, Target};
 use super::remembered::{done, in_flight, loss, may_restore, own_memory};
 use super::rows::candidate_row;
 use super::runs;
-use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
 use crate::api::reset_record::{Owner, Phase};
+use crate::api::{RESOLVE_UNKNOWN, Reason};
 use crate::decide::row::advance;
 use crate::decide::{
     Hold, Power, Reading, after, fresh, history, is_drained, later, memory, minute, restart_rule, second, windows,
@@ -42,6 +42,7 @@ type Gate = fn(&ResetFacts, &Target, Timestamp) -> Option<Hold>;
 /// What the instance's record says. An object that may not know the instance sees none of it: others may be at work on it.
 const RECORD_GATES: &[Gate] = &[
     unusable_record,
+    decided_beforehand,
     claim_of_another_lost,
     unknown_phase,
     another_owner_at_work,
@@ -142,6 +143,19 @@ fn unusable_record(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold
         }
     };
     Some(Hold::new(Reason::InvalidSpec, message))
+}
+
+/// A person's decision is on what has happened. One on a claim that is to come would decide by itself, with nobody having looked: a wrong
+/// digit, or an annotation that was left while the record was deleted and its numbers began again.
+fn decided_beforehand(object: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
+    let resolution = object.request.resolution.as_ref().filter(|it| it.instance_id == target.instance_id)?;
+    let last = target.record.map_or(0, |record| record.spec.claim);
+    let Owner { namespace, name, .. } = &object.request.owner;
+    let message = format!(
+        "the annotation resolve-unknown decides on claim {}, which has not begun; remove it to go on: kubectl annotate -n {namespace} passwordreset {name} {RESOLVE_UNKNOWN}-",
+        resolution.claim
+    );
+    (resolution.claim > last).then(|| Hold::new(Reason::DecidedBeforehand, message))
 }
 
 /// The record of another object's claim is gone. That object writes down that its memory is lost, and the claim waits for copies of its

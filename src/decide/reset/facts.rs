@@ -43,8 +43,6 @@ pub struct ResetFacts<'a> {
     pub throttled_until: Option<Timestamp>,
     /// What is wrong with the account, if anything.
     pub account_trouble: Option<&'a Hold>,
-    /// Whether a person must act if that lasts.
-    pub account_is_for_a_person: bool,
     /// What is wrong with the Secret, if anything.
     pub secret_trouble: Option<&'a Hold>,
     /// What is wrong with the password for every instance.
@@ -86,7 +84,6 @@ impl<'a> ResetFacts<'a> {
             suspended_account: None,
             throttled_until: None,
             account_trouble: None,
-            account_is_for_a_person: false,
             secret_trouble: None,
             broken: None,
             broken_on_windows: None,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::eligibility::{Eligibility, PLAN_REFRESH, deadline, is_unread, judge};
 use super::facts::{NewClaim, ResetFacts, Target};
 use super::planned::{self, Planned};
-use super::remembered::{decision_counts_at, resolved_as};
+use super::remembered::{decision_counts_at, misdirected, resolved_as};
 use super::runs::{self, Begun, RunPassword};
 use super::targets::Targets;
 use super::waiting;
@@ -33,6 +33,8 @@ pub struct Plan {
     pub claims: Vec<NewClaim>,
     /// The instance whose Unknown restart a person has decided to have happened.
     pub happened: Option<String>,
+    /// Why a person's decision is on no claim that there is: the rest of a sentence about the annotation.
+    pub misdirected: Option<String>,
     /// The instances of which readings are wanted.
     pub watch: Vec<String>,
     /// When to reconcile again at the latest, if a moment is known.
@@ -72,6 +74,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     let mut plan = Plan { paused: failures > object.spec.max_failures() as usize, ..Plan::default() };
     let happened = targets.iter().find(|target| resolved_as(Decision::Happened, object, target, now));
     plan.happened = happened.map(|target| target.instance_id.to_owned());
+    plan.misdirected = misdirected(object, targets);
     plan.wake = decision_counts_at(object, targets, now);
     plan.begun = runs::begun(object, targets);
     plan.password = runs::password(object, targets, plan.begun);
@@ -197,7 +200,17 @@ fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> Hold {
         let message = format!("waiting until {holders} has been Running for {seconds} s (minReadySeconds), at {until}");
         return Hold::new(Reason::WaitingForMinReady, message).until(until);
     }
-    let message = format!("waiting for a slot; maxUnavailable allows {max_unavailable}, held by {holders}");
+    let late = object.slot_holders.iter().find_map(|holder| match holder.outlook {
+        Outlook::FreesUntil(then) => {
+            let (id, then) = (&holder.instance_id, second(then));
+            Some(format!(
+                "; {id} is not Running after its restart: see its row; if it is not back by {then}, this object stalls"
+            ))
+        }
+        Outlook::Frees | Outlook::Stays(_) => None,
+    });
+    let late = late.unwrap_or_default();
+    let message = format!("waiting for a slot; maxUnavailable allows {max_unavailable}, held by {holders}{late}");
     Hold::new(Reason::WaitingForSlot, message)
 }
 

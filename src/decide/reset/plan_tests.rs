@@ -11,7 +11,7 @@ use crate::decide::budget;
 use crate::decide::claim::step::Change;
 use crate::decide::claim::transition;
 use crate::decide::fixtures::{
-    self, at, bounds, claimed, holder, owner, request, reset_facts, reset_spec, row, run, target,
+    self, at, bounds, claimed, holder, of_another, owner, request, reset_facts, reset_spec, row, run, target,
 };
 use crate::decide::history::Request;
 use crate::decide::reset::facts::{BadRecord, ReadHold};
@@ -614,6 +614,30 @@ fn unknown_is_claimed_once_more_only_by_restart_again() {
     assert_eq!(claims(&plan_for(&record, &decided("i-bp1a0000/1=RestartAgain"))), ["i-bp1a0000"]);
     record.spec.claim = 2;
     assert!(plan_for(&record, &decided("i-bp1a0000/1=RestartAgain")).claims.is_empty(), "that was another claim");
+}
+
+#[test]
+fn decision_on_a_claim_to_come_keeps_it_from_being_made() {
+    let (spec, running) = (reset_spec(1), reading(Power::Running));
+    let plan_for = |record: Option<&ResetRecord>, text: &str| {
+        let (request, target) = (decided(text), Target { record, ..targets(&spec, Some(&running)).remove(0) });
+        plan(&ResetFacts { min_restart_interval_seconds: 0, ..reset_facts(&spec, &request) }, &[target], at(1))
+    };
+    let (mut of_before, reason) = (of_another(), |plan: &Plan| plan.rows[0].reason.clone());
+    of_before.spec.claim = 2;
+    for (record, beforehand, on_the_last) in [
+        (None, "i-bp1a0000/1=Happened", None),
+        (Some(&of_before), "i-bp1a0000/3=RestartAgain", Some("i-bp1a0000/2=RestartAgain")),
+        (Some(&of_before), "i-bp1a0000/4=Happened", Some("i-bp1a0000/1=Happened")),
+    ] {
+        let held = plan_for(record, beforehand);
+        assert!(held.claims.is_empty(), "{beforehand}");
+        assert_eq!(reason(&held), "DecidedBeforehand", "{beforehand}");
+        let others = ["i-bp1b0000/9=Happened", "of another form"].into_iter().chain(on_the_last);
+        for text in others {
+            assert_eq!(claims(&plan_for(record, text)), ["i-bp1a0000"], "{text}");
+        }
+    }
 }
 
 #[test]

@@ -77,6 +77,17 @@ pub(super) fn decision_counts_at(object: &ResetFacts, targets: &[Target], now: T
     (drained_at > now && resolution.counts(record, &object.request.owner, drained_at)).then_some(drained_at)
 }
 
+/// Why the decision is on no claim that there is, if so: a wrong digit would go unnoticed.
+pub(super) fn misdirected(object: &ResetFacts, targets: &[Target]) -> Option<String> {
+    let resolution = object.request.resolution.as_ref()?;
+    let id = &resolution.instance_id;
+    let claim = targets.iter().find(|target| target.instance_id == id)?.record.map(|record| record.spec.claim);
+    (claim != Some(resolution.claim)).then(|| {
+        let last = claim.map_or_else(String::new, |claim| format!("; its last claim is {claim}"));
+        format!("names claim {} of {id}{last}", resolution.claim)
+    })
+}
+
 /// When another owner has set a password after `owner` has, and which: by a later entry, or by the claim in progress. A record without an
 /// entry of `owner` was created again, so all of it is later.
 fn reset_since<'a>(

@@ -206,7 +206,7 @@ fn secret_in_sync(facts: &ResetFacts, plan: &Plan) -> ConditionUpdate {
             "the Secret cannot be compared with the passwords of all instances".to_owned(),
         )
     } else {
-        let message = "all instances that are done have the password in the Secret".to_owned();
+        let message = "all instances whose password was set have the one that is in the Secret".to_owned();
         (ConditionStatus::True, Reason::SecretInSync, message)
     };
     ConditionUpdate { kind: conditions::SECRET_IN_SYNC, status, reason, message }

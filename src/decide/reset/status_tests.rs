@@ -213,15 +213,14 @@ fn long_refused_read_asks_a_person_when_idle() {
 fn an_account_that_stays_unusable_asks_a_person() {
     let (request, plan) = (request("1"), plan(vec![row(State::Pending)]));
     let hold = Hold::new(Reason::AccountNotReady, "CredentialsRefused");
-    let see = |before: &PasswordResetStatus, account_is_for_a_person: bool, now| {
-        let facts = ResetFacts { account_trouble: Some(&hold), account_is_for_a_person, ..facts(before, &request) };
+    let see = |before: &PasswordResetStatus, now| {
+        let facts = ResetFacts { account_trouble: Some(&hold), ..facts(before, &request) };
         status(&facts, &plan, at(now))
     };
-    let first = see(&PasswordResetStatus::default(), true, 0);
+    let first = see(&PasswordResetStatus::default(), 0);
     assert_eq!(table(&first), ["Unknown", "True", "", "Unknown", "AccountNotReady"]);
-    assert_eq!(table(&see(&first, true, 599))[0], "Unknown");
-    assert_eq!(table(&see(&first, true, 600)), ["False", "", "True", "False", "AccountNotReady"]);
-    assert_eq!(table(&see(&first, false, 600))[0], "Unknown", "what passes by itself asks nobody");
+    assert_eq!(table(&see(&first, 599))[0], "Unknown");
+    assert_eq!(table(&see(&first, 600)), ["False", "", "True", "False", "AccountNotReady"]);
     let works = status(&facts(&first, &request), &plan, at(601));
     assert_eq!(table(&works)[0], "Unknown", "it goes on");
 }

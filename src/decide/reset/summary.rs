@@ -107,13 +107,14 @@ fn run_halted(progress: &Progress) -> Option<Summary> {
 }
 
 fn paused_on_failure(progress: &Progress) -> Option<Summary> {
-    let Progress { facts, plan, open, .. } = progress;
+    let Progress { facts, plan, counts, open, .. } = progress;
     let message = || {
         format!(
-            "{}; other instances not started because of maxFailures: {}. {}",
+            "{}; failures exceed maxFailures, so {} not started{}",
             failures(&plan.rows),
-            open.len(),
-            retry(facts)
+            others(open.len()),
+            // It does not touch an Unknown, whose row says what does.
+            if counts.unknown > 0 && counts.failed == 0 { String::new() } else { format!(". {}", retry(facts)) }
         )
     };
     (plan.paused && progress.only_waits()).then(|| Summary::needs_person(Reason::PausedOnFailure, message()))
@@ -242,8 +243,7 @@ fn account_lasts(facts: &ResetFacts, now: Timestamp) -> bool {
     let since =
         before.filter(|condition| condition.status == "False").map(|condition| condition.last_transition_time.0);
     let deadline = since.map(|since| later(since, facts.patience()));
-    let lasts = facts.account_is_for_a_person && deadline.is_some_and(|deadline| now >= deadline);
-    facts.account_trouble.is_some() && lasts
+    facts.account_trouble.is_some() && deadline.is_some_and(|deadline| now >= deadline)
 }
 
 fn ended(progress: &Progress) -> Option<Summary> {
@@ -284,7 +284,7 @@ fn ended(progress: &Progress) -> Option<Summary> {
         only => only.unwrap_or(Reason::Failed),
     };
     let what_next = match reason {
-        _ if counts.unknown > 0 => unresolved(facts, plan, counts).to_owned(),
+        _ if counts.unknown > 0 => unresolved(facts, plan, counts),
         reason if reason.is_of_object() => "; the controller goes on once the Secret holds another password".to_owned(),
         _ if only.is_some_and(Reason::is_gone) => String::new(),
         _ => format!(". {}", retry(facts)),
@@ -305,14 +305,18 @@ fn deadline(facts: &ResetFacts) -> String {
 }
 
 /// Why a person's decision does not count, if there is one and an instance that is still Unknown.
-fn unresolved(facts: &ResetFacts, plan: &Plan, counts: &Counts) -> &'static str {
+fn unresolved(facts: &ResetFacts, plan: &Plan, counts: &Counts) -> String {
     if !facts.asks_to_resolve || counts.unknown == 0 || plan.happened.is_some() {
-        return "";
+        return String::new();
     }
-    if facts.request.resolution.is_none() {
-        return ". The annotation resolve-unknown must be <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain";
-    }
-    ". The annotation resolve-unknown counts only for a claim that is Unknown after a restart request or a loss of memory, once no copy of a request can still be carried out"
+    let why = match (&facts.request.resolution, &plan.misdirected) {
+        (None, _) => "must be <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain",
+        (Some(_), Some(why)) => why,
+        (Some(_), None) => {
+            "counts only for a claim that is Unknown after a restart request or a loss of memory, once no copy of a request can still be carried out"
+        }
+    };
+    format!(". The annotation resolve-unknown {why}")
 }
 
 /// How many groups of failures are told, and how many instances of each.
@@ -349,6 +353,10 @@ fn more(count: usize) -> String {
 }
 
 /// So many instances.
+fn others(count: usize) -> String {
+    if count == 1 { "1 other instance is".to_owned() } else { format!("{count} other instances are") }
+}
+
 fn instances(count: u32) -> String {
     if count == 1 { "1 instance".to_owned() } else { format!("{count} instances") }
 }

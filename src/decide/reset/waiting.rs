@@ -24,7 +24,7 @@ fn wait(row: &InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp)
     match record.phase() {
         Phase::SettingPassword => return throttled(row, object, now),
         Phase::PasswordSet => {}
-        Phase::Restarting => return restart_under_way(row, record),
+        Phase::Restarting => return restart_under_way(row, record, target),
         _ => return None,
     }
     if let Some(hold) = held_restart(object, record, now) {
@@ -46,11 +46,19 @@ fn throttled(row: &InstanceRow, object: &ResetFacts, now: Timestamp) -> Option<H
     Some(Hold::new(reason, format!("{}; held back until {until}", row.message)).until(until))
 }
 
-/// An accepted restart, with the moment from which on it is called stuck.
-fn restart_under_way(row: &InstanceRow, record: &ResetRecord) -> Option<Hold> {
+/// An accepted restart, with the moment from which on it is called stuck, and what ECS shows where nothing but waiting would help else.
+fn restart_under_way(row: &InstanceRow, record: &ResetRecord, target: &Target) -> Option<Hold> {
     let accepted = record.status.as_ref()?.accepted_at.as_ref()?.0;
     let until = second(after(accepted, i64::from(record.spec.timeout_seconds)));
-    Some(Hold::new(row.reason()?, format!("{}; waiting until {until} for its return", row.message)))
+    let reading = target.reading.filter(|reading| reading.sent_at > accepted);
+    let shown = match reading.map(|reading| reading.seen.as_ref().filter(|seen| seen.permitted).map(|seen| &seen.power))
+    {
+        // An instance that is not permitted is not told from one that is not shown.
+        Some(None) => "; ECS does not show it now: it may have been released",
+        Some(Some(Power::Stopped)) => "; ECS shows it Stopped: start it in ECS if it stays so",
+        Some(Some(_)) | None => "",
+    };
+    Some(Hold::new(row.reason()?, format!("{}{shown}; waiting until {until} for its return", row.message)))
 }
 
 fn held_restart(object: &ResetFacts, record: &ResetRecord, now: Timestamp) -> Option<Hold> {

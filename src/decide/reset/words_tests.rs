@@ -17,7 +17,7 @@ use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PasswordResetSt
 use crate::api::reset_record::{OwnerHistory, Phase, ResetRecord};
 use crate::decide::budget::{Holder, Outlook};
 use crate::decide::fixtures::{
-    at, claimed, fingerprint, holder, owner, reading, request, reset_facts, reset_spec, row, run, target,
+    at, claimed, fingerprint, holder, of_another, owner, reading, request, reset_facts, reset_spec, row, run, target,
 };
 use crate::decide::history::{self, Request};
 use crate::decide::resolution::Resolution;
@@ -26,19 +26,6 @@ use crate::decide::{Hold, Power, Reading};
 
 fn running() -> Reading {
     reading(0, -600, Power::Running, -600)
-}
-
-/// The record of another object's claim that has ended.
-fn of_another() -> ResetRecord {
-    let mut record = claimed();
-    record.spec.owner = owner("other");
-    let ended = InstanceRow { password_set_time: Some(Time(at(0))), ..row(State::InEffect) };
-    let status = record.status.as_mut().unwrap();
-    status.phase = Phase::InEffect;
-    status.unanswered_until = None;
-    status.row = Some(ended.clone());
-    status.completed = history::complete(&[], &record.spec, ended);
-    record
 }
 
 fn read_hold(reason: Reason, message: &str) -> ReadHold {
@@ -59,6 +46,8 @@ fn words_of_rows_before_a_claim() {
     for bad in [BadRecord::Unreadable, BadRecord::OfAnotherInstance] {
         words.row(&format!("record {bad:?}"), &of(&facts(), Target { bad_record: Some(bad), ..seen() }));
     }
+    let early = Request { resolution: Resolution::parse(&format!("{id}/1=Happened")), ..request.clone() };
+    words.row("decided beforehand", &of(&reset_facts(&spec, &early), seen()));
     let with_record = |record: &ResetRecord| of(&facts(), Target { record: Some(record), ..seen() });
     let mut record = of_another();
     record.status.as_mut().unwrap().phase = Phase::Unrecognized;
@@ -217,6 +206,9 @@ fn words_of_ready() {
         facts.request = Box::leak(Box::new(resolving.clone()));
     };
     say("ended, the annotation does not count", &rows(slice::from_ref(&unknown)), &decided);
+    let misdirected = Some("names claim 9 of i-bp1a0000; its last claim is 1".to_owned());
+    let of_another_claim = Plan { misdirected, ..rows(slice::from_ref(&unknown)) };
+    say("ended, the annotation names another claim", &of_another_claim, &decided);
 
     say("another password", &rows(&[with(State::Pending, Reason::SecretChangedDuringRun)]), &as_it_is);
     let paused = |all: &[InstanceRow]| Plan { paused: true, ..rows(all) };
