@@ -198,10 +198,12 @@ impl Objects {
         self.watched.get(&ObjectRef::new(name).within(namespace))
     }
 
-    /// All objects as last watched.
+    /// All objects as last watched, in the order of their names.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Guarded<PasswordReset>>> {
-        self.watched.state()
+        let mut all = self.watched.state();
+        all.sort_by_cached_key(|guard| key_of(guard));
+        all
     }
 
     /// An object in its newest known form.

@@ -179,7 +179,10 @@ where
                 Event::Init => before = cached.state(),
                 Event::InitDone => {
                     listed.send_replace(true);
-                    before.drain(..).chain(cached.state()).for_each(|object| wake(&object));
+                    let mut all: Vec<_> = before.drain(..).chain(cached.state()).collect();
+                    // A cache gives them in another order each time, and the first may take a slot of its account.
+                    all.sort_by_cached_key(|object| (object.namespace(), object.name_any()));
+                    all.iter().for_each(|object| wake(object));
                 }
                 Event::Delete(gone) => wake(gone),
                 Event::Apply(_) | Event::InitApply(_) => {}

@@ -138,8 +138,9 @@ fn commands_of_the_charts_notes_help() {
 /// Every command in a message of the controller is one that some test runs as printed.
 #[test]
 fn every_advised_command_is_tested() {
-    const TESTED: [&str; 6] = [
+    const TESTED: [&str; 7] = [
         "kubectl annotate --overwrite",
+        "kubectl annotate -n",
         "kubectl apply -k",
         "kubectl create rolebinding",
         "kubectl create secret",

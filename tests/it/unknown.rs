@@ -71,10 +71,9 @@ fn region_with_fixed_start_times_is_known_by_first_restart() {
 /// The two commands that the row's message advises: that it happened, and to restart again.
 fn advice(world: &World) -> (String, String) {
     let message = row(&world.status("web"), ID)["message"].as_str().unwrap().to_owned();
-    let (_, advice) = message.split_once("record the outcome: ").unwrap_or_else(|| panic!("{message}"));
-    let (happened, or) = advice.split_once(" (or ").unwrap_or_else(|| panic!("{advice}"));
+    let (_, happened) = message.split_once("to reset it once more): ").unwrap_or_else(|| panic!("{message}"));
     let (command, _) = happened.rsplit_once('=').unwrap();
-    (happened.to_owned(), format!("{command}{}", or.strip_suffix(')').unwrap()))
+    (happened.to_owned(), format!("{command}=RestartAgain"))
 }
 
 #[test]
@@ -137,11 +136,28 @@ fn a_word_that_does_not_fit_decides_nothing_and_is_told() {
     world.annotate("web", RESOLVE, Some("i-running1/7=Happened"));
     eventually("it is told", || {
         let status = world.status("web");
-        let told = "counts only for a claim that is Unknown";
+        let told = "names claim 7 of i-running1; its last claim is 1";
         condition(&status, "Ready")["message"].as_str()?.contains(told).then_some(())
     });
     assert_eq!(row(&world.status("web"), ID)["state"], "Unknown");
     assert_eq!((world.calls("RebootInstance", ID), world.modifies(ID)), (1, 1));
+}
+
+#[test]
+fn decision_on_a_claim_to_come_lets_it_not_begin() {
+    let world = World::with([Instance::running(ID, REGION)]);
+    world.apply_reset("web", json!({"instanceIDs": [ID]}));
+    world.wait_for("web", "Ready");
+    world.annotate("web", RESOLVE, Some("i-running1/2=RestartAgain"));
+    world.apply_reset("web", json!({"instanceIDs": [ID], "runID": "2"}));
+    let ready = world.wait_for_reason("web", "DecidedBeforehand");
+    let message = ready["message"].as_str().unwrap().to_owned();
+    assert_eq!((&ready["status"], world.modifies(ID)), (&json!("False"), 1), "{message}");
+
+    let (_, command) = message.split_once("to go on: ").unwrap();
+    world.paste(command).unwrap();
+    world.wait_for_run("web", 2);
+    assert_eq!(world.modifies(ID), 2);
 }
 
 #[test]

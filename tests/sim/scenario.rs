@@ -142,6 +142,11 @@ impl Scenario {
         self.script.iter().any(|(_, what)| matches!(what, Do::Restore { .. }))
     }
 
+    /// Whether an object finds its instances by their tags.
+    pub fn has_selector(&self) -> bool {
+        self.objects.iter().any(|object| object["spec"].get("selector").is_some())
+    }
+
     /// Whether the account has rules.
     pub fn is_guarded(&self) -> bool {
         !self.rules().is_null()

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::facts::{BadRecord, OwnPassword, ReadHold, ResetFacts, Target};
 use super::remembered::{done, in_flight, loss, may_restore, own_memory};
-use super::rows::candidate_row;
+use super::rows::{candidate_row, newest_claim};
 use super::runs;
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
 use crate::api::reset_record::{Owner, Phase};
@@ -149,12 +149,12 @@ fn unusable_record(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold
 /// digit, or an annotation that was left while the record was deleted and its numbers began again.
 fn decided_beforehand(object: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
     let resolution = object.request.resolution.as_ref().filter(|it| it.instance_id == target.instance_id)?;
-    let last = target.record.map_or(0, |record| record.spec.claim);
     let Owner { namespace, name, .. } = &object.request.owner;
     let message = format!(
         "the annotation resolve-unknown decides on claim {}, which has not begun; remove it to go on: kubectl annotate -n {namespace} passwordreset {name} {RESOLVE_UNKNOWN}-",
         resolution.claim
     );
+    let last = newest_claim(object, target).unwrap_or(0);
     (resolution.claim > last).then(|| Hold::new(Reason::DecidedBeforehand, message))
 }
 

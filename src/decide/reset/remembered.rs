@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::eligibility::another;
 use super::facts::{ResetFacts, Target};
+use super::rows::newest_claim;
 use super::runs;
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, State};
@@ -81,7 +82,7 @@ pub(super) fn decision_counts_at(object: &ResetFacts, targets: &[Target], now: T
 pub(super) fn misdirected(object: &ResetFacts, targets: &[Target]) -> Option<String> {
     let resolution = object.request.resolution.as_ref()?;
     let id = &resolution.instance_id;
-    let claim = targets.iter().find(|target| target.instance_id == id)?.record.map(|record| record.spec.claim);
+    let claim = newest_claim(object, targets.iter().find(|target| target.instance_id == id)?);
     (claim != Some(resolution.claim)).then(|| {
         let last = claim.map_or_else(String::new, |claim| format!("; its last claim is {claim}"));
         format!("names claim {} of {id}{last}", resolution.claim)

@@ -42,6 +42,11 @@ pub(super) fn candidate_row(
     }
 }
 
+/// The number of the last claim on an instance, whosever it was: the next one is one more.
+pub(super) fn newest_claim(object: &ResetFacts, target: &Target) -> Option<i64> {
+    target.record.map(|record| record.spec.claim).max(last_claim(object, target))
+}
+
 /// The number of the object's last claim on an instance.
 fn last_claim(object: &ResetFacts, target: &Target) -> Option<i64> {
     let status = target.record.and_then(|record| record.status.as_ref());

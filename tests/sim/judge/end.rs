@@ -109,14 +109,12 @@ impl Judge {
         }
     }
 
-    /// I2, where a changed Secret asks for a run: whoever is said to have ended well has its last value. One that failed, or of which it is
-    /// not known, pauses the others.
+    /// I2, where a changed Secret asks for a run: whoever is said to have ended well has its last value. An object that is not Ready
+    /// may have paused, or may not begin.
     fn last_password(&mut self, ecs: &Core) {
         let Some(wanted) = self.scenario.last_password else { return };
-        if self.last.values().any(|last| matches!(last.said.as_deref(), Some("Failed" | "Unknown"))) {
-            return;
-        }
-        let ended = self.last.values().filter(|last| last.said.as_deref() == Some("InEffect"));
+        let is_ready = |last: &&Last| self.ready.contains(&last.claim.owner);
+        let ended = self.last.values().filter(|last| last.said.as_deref() == Some("InEffect")).filter(is_ready);
         let ended: Vec<String> = ended.map(|last| last.claim.instance_id.clone()).collect();
         for id in ended {
             let has = ecs.in_effect_password(&id) == Some(wanted);

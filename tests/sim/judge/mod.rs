@@ -74,6 +74,8 @@ pub struct Judge {
     holders: Vec<(u64, String)>,
     /// How claims ended.
     ends: BTreeMap<String, usize>,
+    /// The objects that are Ready, as `namespace/name`.
+    ready: BTreeSet<String>,
     /// Since when objects and accounts are suspended.
     suspended: BTreeMap<String, Timestamp>,
 }
@@ -153,6 +155,7 @@ impl Judge {
             processes: BTreeMap::new(),
             holders: Vec::new(),
             ends: BTreeMap::new(),
+            ready: BTreeSet::new(),
             suspended: BTreeMap::new(),
         }
     }
@@ -338,7 +341,14 @@ impl Judge {
         let object = change.object();
         let (status, name) = (&object["status"], text(&object["metadata"]["name"]));
         let mut conditions = status["conditions"].as_array().into_iter().flatten();
-        if !conditions.any(|it| it["type"] == "Ready" && it["status"] == "True") || self.restores() {
+        let is_ready = conditions.any(|it| it["type"] == "Ready" && it["status"] == "True");
+        let key = format!("{}/{name}", text(&object["metadata"]["namespace"]));
+        if is_ready && change.kind != ChangeKind::Deleted {
+            self.ready.insert(key);
+        } else {
+            self.ready.remove(&key);
+        }
+        if !is_ready || self.restores() {
             return;
         }
         let start = text(&status["run"]["startTime"]);
