@@ -10,11 +10,13 @@ mod api;
 mod baseline;
 #[path = "../common/mod.rs"]
 mod common;
+mod etcd;
 mod fleet;
 mod floors;
 mod machine;
 mod report;
 mod requests;
+mod settled;
 mod world;
 
 use std::panic::AssertUnwindSafe;
@@ -29,6 +31,7 @@ const SCENARIOS: &[Scenario] = &[
     ("B1", "10 objects of many instances, 100 calls a second", fleet::ten_objects),
     ("B2", "one instance an object, 100 calls a second", fleet::one_each),
     ("B2-default", "one instance an object, the default 5 calls a second", fleet::one_each_by_default),
+    ("B3", "a start among objects that are done (BENCH_SETTLED)", settled::starts),
 ];
 
 /// What was asked for on the command line.
