@@ -17,6 +17,7 @@ mod machine;
 mod report;
 mod requests;
 mod settled;
+mod starts;
 mod world;
 
 use std::panic::AssertUnwindSafe;
@@ -32,6 +33,8 @@ const SCENARIOS: &[Scenario] = &[
     ("B2", "one instance an object, 100 calls a second", fleet::one_each),
     ("B2-default", "one instance an object, the default 5 calls a second", fleet::one_each_by_default),
     ("B3", "a start among objects that are done (BENCH_SETTLED)", settled::starts),
+    ("B4", "kill -9 with many resets in flight", starts::killed_in_flight),
+    ("B9", "from exec to ready", starts::ready),
 ];
 
 /// What was asked for on the command line.
