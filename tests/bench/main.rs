@@ -16,6 +16,7 @@ mod floors;
 mod machine;
 mod report;
 mod requests;
+mod secrets;
 mod settled;
 mod starts;
 mod world;
@@ -34,6 +35,7 @@ const SCENARIOS: &[Scenario] = &[
     ("B2-default", "one instance an object, the default 5 calls a second", fleet::one_each_by_default),
     ("B3", "a start among objects that are done (BENCH_SETTLED)", settled::starts),
     ("B4", "kill -9 with many resets in flight", starts::killed_in_flight),
+    ("B5", "one Secret that many objects share", secrets::shared),
     ("B9", "from exec to ready", starts::ready),
 ];
 
