@@ -13,6 +13,7 @@ mod common;
 mod etcd;
 mod fleet;
 mod floors;
+mod limits;
 mod machine;
 mod report;
 mod requests;
@@ -36,6 +37,8 @@ const SCENARIOS: &[Scenario] = &[
     ("B3", "a start among objects that are done (BENCH_SETTLED)", settled::starts),
     ("B4", "kill -9 with many resets in flight", starts::killed_in_flight),
     ("B5", "one Secret that many objects share", secrets::shared),
+    ("B6", "a quota of ECS below the account's own rate", limits::throttled),
+    ("B7", "10 restarts at once of 100 instances", limits::slots),
     ("B9", "from exec to ready", starts::ready),
 ];
 
