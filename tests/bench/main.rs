@@ -13,6 +13,7 @@ mod common;
 mod etcd;
 mod fleet;
 mod floors;
+mod latency;
 mod limits;
 mod machine;
 mod report;
@@ -39,6 +40,7 @@ const SCENARIOS: &[Scenario] = &[
     ("B5", "one Secret that many objects share", secrets::shared),
     ("B6", "a quota of ECS below the account's own rate", limits::throttled),
     ("B7", "10 restarts at once of 100 instances", limits::slots),
+    ("B8", "from apply to the first call to ECS", latency::apply_to_first_call),
     ("B9", "from exec to ready", starts::ready),
 ];
 
