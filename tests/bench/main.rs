@@ -20,6 +20,7 @@ mod report;
 mod requests;
 mod secrets;
 mod settled;
+mod size;
 mod starts;
 mod world;
 
@@ -42,6 +43,7 @@ const SCENARIOS: &[Scenario] = &[
     ("B7", "10 restarts at once of 100 instances", limits::slots),
     ("B8", "from apply to the first call to ECS", latency::apply_to_first_call),
     ("B9", "from exec to ready", starts::ready),
+    ("B10", "the size of the binary", size::of_the_binary),
 ];
 
 /// What was asked for on the command line.
