@@ -144,7 +144,7 @@ windows: ## Compare when maintenance windows open with croniter and Python's zon
 .PHONY: bench
 bench: ## Measure the release binary on a real control plane (ARGS="B3 B8", --vs, --write-baseline; BENCH_INSTANCES, BENCH_SETTLED)
 	cargo build --locked --release --bin ecs-password-reset
-	@$(call with-tools,control-plane kubectl) CONTROLLER=$(CURDIR)/target/release/ecs-password-reset \
+	@$(call with-tools,control-plane kubectl $(if $(findstring --vs,$(ARGS)),sdk)) CONTROLLER=$(CURDIR)/target/release/ecs-password-reset \
 	  cargo test --locked --quiet --test bench -- $(ARGS)
 
 .PHONY: mutants-check

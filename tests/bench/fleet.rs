@@ -7,15 +7,18 @@ use crate::common::{Instance, REGION, World};
 use crate::report::Report;
 use crate::requests::Requests;
 use crate::world::{self, Pace, Sample};
-use crate::{Options, floors, machine, number_from};
+use crate::{Options, floors, machine, number_from, peers};
 
 /// How long a restart takes: still Running, then away.
 const RESTART: (f64, f64) = (0.5, 1.5);
 
-/// B1.
-pub fn ten_objects(_: &Options) -> Vec<Report> {
+/// B1. With `--vs`, what the peers take for the same instances is measured after it.
+pub fn ten_objects(options: &Options) -> Vec<Report> {
     let each = number_from("BENCH_INSTANCES", 1_000).div_ceil(10);
-    let (report, _, _) = run("B1", 10, each, Pace::TUNED);
+    let (mut report, makespan, cpu) = run("B1", 10, each, Pace::TUNED);
+    if options.vs {
+        peers::add(&mut report, &instances(10, each), makespan, cpu);
+    }
     vec![report]
 }
 

@@ -16,6 +16,7 @@ mod floors;
 mod latency;
 mod limits;
 mod machine;
+mod peers;
 mod report;
 mod requests;
 mod secrets;
