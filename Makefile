@@ -142,10 +142,10 @@ windows: ## Compare when maintenance windows open with croniter and Python's zon
 	WINDOWS_ORACLE=$(CURDIR)/target/windows.tsv cargo test --locked --lib next_opening_is -- --ignored --nocapture
 
 .PHONY: bench
-bench: ## Measure what resets cost on a real control plane, with the release binary (BENCH_INSTANCES, 200)
+bench: ## Measure the release binary on a real control plane (ARGS="B3 B8", --vs, --write-baseline; BENCH_INSTANCES, BENCH_SETTLED)
 	cargo build --locked --release --bin ecs-password-reset
-	@$(call with-tools,control-plane kubectl nextest) CONTROLLER=$(CURDIR)/target/release/ecs-password-reset \
-	  "$$NEXTEST" nextest run --locked --test bench --run-ignored only --success-output immediate --test-threads 1
+	@$(call with-tools,control-plane kubectl $(if $(findstring --vs,$(ARGS)),sdk)) CONTROLLER=$(CURDIR)/target/release/ecs-password-reset \
+	  cargo test --locked --quiet --test bench -- $(ARGS)
 
 .PHONY: mutants-check
 mutants-check: ## Check that every mutant can still be applied

@@ -94,7 +94,8 @@ impl Controller {
         self.is_ready() && self.get("/metrics").is_some_and(|metrics| metrics.lines().all(|line| line != stands_by))
     }
 
-    fn is_ready(&self) -> bool {
+    /// Whether it says that it is ready.
+    pub fn is_ready(&self) -> bool {
         self.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
