@@ -73,6 +73,12 @@ impl<T: Transport> Calls<T> {
         self.limiter.try_acquire(&key(account, region, action), who)
     }
 
+    /// Whether ECS throttles an API of an account in a region, as far as is known.
+    #[must_use]
+    pub fn is_throttled(&self, account: &str, region: &str, action: ApiCall) -> bool {
+        self.limiter.throttled_until(&key(account, region, action)).is_some()
+    }
+
     /// Until when ECS throttles the changing calls of an account in a region, as far as is known.
     #[must_use]
     pub fn throttled_until(&self, account: &str, region: &str) -> Option<Instant> {

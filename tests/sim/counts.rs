@@ -107,6 +107,16 @@ fn one_instance_of_each_object_costs_few_requests() {
 }
 
 #[test]
+fn calls_stop_when_the_first_of_many_is_throttled() {
+    let mut scenario = fleet(1, 30, &json!({}));
+    let quota = Do::Ecs("ECS takes ten calls a minute", |ecs, _| ecs.set_quota("ModifyInstanceAttribute", Some(10)));
+    scenario.script.push((When::At(0), quota));
+    let calls = requests(&scenario).iter().filter(|it| it.key.starts_with("ModifyInstanceAttribute")).count();
+    println!("{calls} calls for 30 passwords, 10 a minute");
+    assert!(calls <= 36, "{calls} calls for 30 passwords");
+}
+
+#[test]
 fn objects_at_rest_look_at_their_secret_once_for_all() {
     const MINUTE: u64 = 60_000;
     let mut scenario = fleet(20, 1, &json!({"onSecretChange": "Reset"}));

@@ -17,7 +17,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use crate::api::reset_record::ResetRecord;
+use crate::api::reset_record::{ResetRecord, ResetRecordSpec};
 use crate::clock;
 use crate::cloud::readings;
 use crate::cluster::ClusterError;
@@ -195,11 +195,15 @@ fn permit<T: Transport>(context: &Context<T>, record: &ResetRecord, call: Call) 
         Call::SetPassword | Call::SetPasswordAsStored => ApiCall::ModifyInstanceAttribute,
     };
     let stored = record.status.as_ref().and_then(|status| status.attempt.as_ref());
+    let ResetRecordSpec { account_name, region_id, .. } = &record.spec;
+    let is_of_claim = |id: &String| call == Call::SetPasswordAsStored && stored.is_some_and(|it| it.id == *id);
+    // If ECS has throttled a call since the claim, it would refuse this one too.
+    let still_counts = |id: &String| is_of_claim(id) && !context.calls.is_throttled(account_name, region_id, action);
     match context.claim_rate_permits.take(&record.name_any()) {
-        Some((id, permit)) if call == Call::SetPasswordAsStored && stored.is_some_and(|it| it.id == id) => Ok(permit),
+        Some((id, permit)) if still_counts(&id) => Ok(permit),
         _ => context
             .calls
-            .acquire_rate(&record.spec.account_name, &record.spec.region_id, action, &record.name_any())
+            .acquire_rate(account_name, region_id, action, &record.name_any())
             .map_err(clock::until_instant),
     }
 }
