@@ -225,7 +225,7 @@ impl Bucket {
 /// How long the minute lasts in which ECS counted the call. Its clock is told in whole seconds, cut off: at the end of that time the next
 /// minute has begun.
 fn rest_of_the_minute(server_time: Timestamp) -> Duration {
-    WINDOW - Duration::from_secs(server_time.as_second().rem_euclid(60).unsigned_abs())
+    WINDOW.saturating_sub(Duration::from_secs(server_time.as_second().rem_euclid(60).unsigned_abs()))
 }
 
 /// Permits are counted on tokio's clock: it never jumps, and tests can pause it.

@@ -51,7 +51,7 @@ pub fn kube_client(config: &kube::Config, metrics: &Arc<Metrics>) -> Result<Clie
 }
 
 /// What kube would build from the configuration, but for two things. It never repeats a request: a write that is repeated behind our back
-/// is a write whose outcome we do not know. And it sets TCP_NODELAY: without it the first request of each connection waits 40 ms.
+/// is a write whose outcome we do not know. And it sets `TCP_NODELAY`: without it the first request of each connection waits 40 ms.
 fn http_client(config: &kube::Config) -> kube::Result<HttpClient<impl Connect + Clone + use<>, Body>> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);

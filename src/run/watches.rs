@@ -182,7 +182,9 @@ where
                     let mut all: Vec<_> = before.drain(..).chain(cached.state()).collect();
                     // A cache gives them in another order each time, and the first may take a slot of its account.
                     all.sort_by_cached_key(|object| (object.namespace(), object.name_any()));
-                    all.iter().for_each(|object| wake(object));
+                    for object in &all {
+                        wake(object);
+                    }
                 }
                 Event::Delete(gone) => wake(gone),
                 Event::Apply(_) | Event::InitApply(_) => {}
