@@ -36,7 +36,8 @@ pub fn chosen(worlds: &[(String, Scenario)], seed: u64) -> (String, Scenario) {
         let begins = &mut instance.reboot_begins_after_seconds;
         *begins = late.unwrap_or(*begins).min(seconds(latest));
     }
-    if dice.happens("guarded", 200) {
+    // It gives each instance the tag, and here the tag also selects.
+    if dice.happens("guarded", 200) && !scenario.has_selector() {
         scenario = scenario.guarded();
     }
     for act in 0..dice.within("acts", 0..=3) {
@@ -45,9 +46,7 @@ pub fn chosen(worlds: &[(String, Scenario)], seed: u64) -> (String, Scenario) {
         // Most often while something is being done, which takes a minute when nothing goes wrong.
         let within = if dice.happens("late", 300) { 40 * MINUTE } else { MINUTE };
         let at = dice.within("when", 0..=within);
-        // Where the tag also selects, the scenario alone says who has it when.
-        let is_free = scenario.is_guarded() && !scenario.has_selector();
-        let (first, second) = if is_free && dice.happens("consent", 500) {
+        let (first, second) = if scenario.is_guarded() && dice.happens("consent", 500) {
             (Do::Tag(instance_id.clone(), false), Do::Tag(instance_id, true))
         } else {
             let power = [Power::Reboot, Power::Stop, Power::Start, Power::Off][index(dice.draw("what"), 4)];
