@@ -372,6 +372,7 @@ impl Reason {
             Self::Throttled => Some(0),
             Self::ReadRefused => Some(1),
             Self::ECSUnavailable => Some(2),
+            Self::DecidedBeforehand => Some(3),
             _ => None,
         }
     }

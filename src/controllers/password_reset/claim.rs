@@ -166,21 +166,18 @@ pub(super) async fn resolve<T>(context: &Context<T>, observed: &Observed, plan: 
 pub(super) async fn restore<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> Option<Duration> {
     let mut again = None;
     for instance_id in std::mem::take(&mut plan.lost) {
-        let written = restore_one(context, observed, &instance_id).await;
-        match written {
-            Ok(true) => {}
-            Ok(false) => {
-                // The cache was behind: there is no loss, and nothing to show that was not shown before.
-                again = Some(AFTER_LOST_CLAIM);
-                let row = plan.rows.iter_mut().find(|row| row.instance_id == instance_id);
-                if let (Some(row), Some(before)) = (row, observed.before.row(&instance_id)) {
-                    row.clone_from(before);
-                }
-            }
+        match restore_one(context, observed, &instance_id).await {
+            Ok(true) => continue,
+            Ok(false) => {}
             Err(error) => {
-                again = Some(AFTER_LOST_CLAIM);
                 tracing::warn!(instanceID = instance_id, %error, "a loss of memory could not be written down");
             }
+        }
+        // The cache was behind, or may be. A row that tells of a loss would be newer than a record that was never lost, and so become one.
+        again = Some(AFTER_LOST_CLAIM);
+        let row = plan.rows.iter_mut().find(|row| row.instance_id == instance_id);
+        if let (Some(row), Some(before)) = (row, observed.before.row(&instance_id)) {
+            row.clone_from(before);
         }
     }
     again

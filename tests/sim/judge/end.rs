@@ -19,7 +19,6 @@ impl Judge {
         self.restarts(ecs.journal());
         self.away(ecs.journal());
         self.nothing_was_set();
-        self.last_password(ecs);
         self.passwords_stay(ecs);
         let is_lost = |end: &str| self.restores() && end == "Unknown MemoryLost";
         let is_known = |end: &str| UNKNOWN.contains(&end) || is_lost(end);
@@ -109,17 +108,13 @@ impl Judge {
         }
     }
 
-    /// I2, where a changed Secret asks for a run: whoever is said to have ended well has its last value. An object that is not Ready
-    /// may have paused, or may not begin.
-    fn last_password(&mut self, ecs: &Core) {
-        let Some(wanted) = self.scenario.last_password else { return };
-        let is_ready = |last: &&Last| self.ready.contains(&last.claim.owner);
-        let ended = self.last.values().filter(|last| last.said.as_deref() == Some("InEffect")).filter(is_ready);
-        let ended: Vec<String> = ended.map(|last| last.claim.instance_id.clone()).collect();
-        for id in ended {
-            let has = ecs.in_effect_password(&id) == Some(wanted);
-            self.require(has, || format!("I2: {id} ends in effect with an earlier value of the Secret"));
-        }
+    /// I2, where a changed Secret asks for a run: whether an instance of an object that is Ready, and so neither paused nor unable to begin,
+    /// ended well with an earlier value. There is no rest before it has the last one.
+    pub fn lags_behind_the_secret(&self, ecs: &Core) -> bool {
+        let Some(wanted) = self.scenario.last_password else { return false };
+        let ended = self.last.values().filter(|last| last.said.as_deref() == Some("InEffect"));
+        let mut of_ready = ended.filter(|last| self.ready.contains(&last.claim.owner));
+        of_ready.any(|last| ecs.in_effect_password(&last.claim.instance_id).is_some_and(|has| has != wanted))
     }
 
     /// I2, in the end: no late copy has put another password into effect, or made another one wait, once a claim has said of

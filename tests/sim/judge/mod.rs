@@ -306,9 +306,10 @@ impl Judge {
         }
     }
 
-    /// I8, of an account: no more claims are in progress than it has slots.
-    fn account_bound(&mut self, claim: &Claim, is_new: bool) {
-        let Some(max) = self.scenario.account_max_unavailable().filter(|_| is_new) else { return };
+    /// I8, of an account: no more claims are in progress than it has slots. One that arrived late was decided by what was known before; how
+    /// many machines are away is judged in the end.
+    fn account_bound(&mut self, claim: &Claim, is_in_time: bool) {
+        let Some(max) = self.scenario.account_max_unavailable().filter(|_| is_in_time) else { return };
         let open = self.records.values().filter(|record| !has_ended(record["status"]["phase"].as_str())).count() as u64;
         let allowed = max + self.one_more_away;
         self.require(open <= allowed, || format!("I8: {open} claims are in progress with {claim}, of {allowed}"));
@@ -413,7 +414,8 @@ impl Judge {
                 format!("{claim} took the place of one that had not ended")
             });
         }
-        self.account_bound(&claim, is_new);
+        let is_in_time = by.is_some_and(|by| now <= wall(by.sent) + PROMPT);
+        self.account_bound(&claim, is_new && is_in_time);
         // I4, where the record is gone: its owner says so first.
         let open = self.last.get(&claim.instance_id).filter(|last| is_new && before.is_null() && !last.has_ended);
         let of_another = open.filter(|last| last.claim.owner != claim.owner).map(|last| last.claim.clone());

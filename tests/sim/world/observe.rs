@@ -297,6 +297,7 @@ impl State {
         let has_ended = |record: &Value| record["status"].is_object() && has_ended(record["status"]["phase"].as_str());
         self.api.stored_all("resetrecords").all(has_ended)
             && self.api.stored_all("passwordresets").all(is_settled)
+            && !self.judge.lags_behind_the_secret(&self.ecs)
             && !self.agenda.values().any(|it| matches!(it, Happening::Start(_) | Happening::Act(_)))
     }
 }
