@@ -530,7 +530,7 @@ async fn a_call_goes_over_a_real_socket_and_back() {
     let endpoint = RegionEndpoint::custom("eu-central-1", &url, None).unwrap();
     let password = SecretString::from(PASSWORD);
     let signed = modify_password(&endpoint, &credentials(), "i-1", &password, &stamp("n"));
-    let reply = EcsClient::connect(&network(true)).unwrap().send(signed).await;
+    let reply = EcsClient::connect(&network(true), &[]).unwrap().send(signed).await;
     assert_eq!(reply.result.unwrap_err().class(), Class::WaitState);
     assert_eq!(reply.server_time, Some("2026-01-02T03:04:06Z".parse().unwrap()));
     let request = server.await.unwrap();

@@ -132,7 +132,7 @@ reasons! {
     /// ECS refuses the action to the account's identity.
     NotPermitted: [StandsUntilAsked, TargetMissing, NeedsPerson, Waits];
     /// The annotation `resolve-unknown` decides on a claim that has not begun.
-    DecidedBeforehand: [NeedsPerson, Waits];
+    DecidedBeforehand: [Unusable, Waits];
     /// More instances failed than `maxFailures`; the rest is left alone.
     PausedOnFailure: [];
     /// Some instances failed, others are done.
@@ -372,7 +372,6 @@ impl Reason {
             Self::Throttled => Some(0),
             Self::ReadRefused => Some(1),
             Self::ECSUnavailable => Some(2),
-            Self::DecidedBeforehand => Some(3),
             _ => None,
         }
     }

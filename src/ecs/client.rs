@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::DATE;
 use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 
 use super::{
@@ -39,9 +40,9 @@ pub struct Reply<A> {
 }
 
 impl EcsClient<HttpTransport> {
-    /// A client on the network.
-    pub fn connect(options: &HttpOptions) -> Result<Self, TransportError> {
-        let tls = tls(&options.authorities)?;
+    /// A client on the network. `authorities` are trusted beside the system's.
+    pub fn connect(options: &HttpOptions, authorities: &[CertificateDer<'static>]) -> Result<Self, TransportError> {
+        let tls = tls(authorities)?;
         let transport = |options, idle| HttpTransport::new(options, tls.clone(), Duration::from_secs(idle));
         // No name, no TLS, no way through a proxy: a packet to that address does not leave the host.
         let local = HttpOptions { allow_http: true, connect_timeout: METADATA_TIMEOUT, ..HttpOptions::default() };

@@ -20,8 +20,8 @@ use super::ApiCall;
 const WINDOW: Duration = Duration::from_mins(1);
 /// What each minute without a throttling brings back of the account's rate.
 const REGAINED: f64 = 0.1;
-/// The slowest pace, as a part of the account's rate.
-const SLOWEST: f64 = 1.0 / 64.0;
+/// The slowest pace, as a part of the account's rate: others may use up all that ECS allows for a while.
+const SLOWEST: f64 = 0.05;
 /// No answer makes us probe more often than this …
 const COOLING_MIN: Duration = Duration::from_secs(1);
 /// … or keeps us away for longer.
@@ -132,7 +132,7 @@ impl Limiter {
         let least = if probed_in_vain { window } else { COOLING_MIN };
         let until = now + retry_after.unwrap_or(window).clamp(least, COOLING_MAX);
         if bucket.cooling.is_none() || probed_in_vain {
-            bucket.slow_down(now);
+            bucket.slow_down(now, until);
         }
         let until = match &bucket.cooling {
             // One of several that were under way together.
@@ -169,8 +169,9 @@ impl Bucket {
         })
     }
 
-    fn slow_down(&mut self, now: Instant) {
-        self.slowed = Some(Slowed { part: (self.part(now) / 2.0).max(SLOWEST), since: now });
+    /// From the end of the pause on.
+    fn slow_down(&mut self, now: Instant, until: Instant) {
+        self.slowed = Some(Slowed { part: (self.part(now) / 2.0).max(SLOWEST), since: until });
     }
 
     fn try_acquire(&mut self, now: Instant, interval: Duration, who: &str) -> Result<RatePermit, Instant> {
@@ -326,7 +327,7 @@ mod tests {
         assert!((40..=65).contains(&sent), "{sent} in ten seconds, of 100 at full pace");
         advance(WINDOW).await;
         assert_eq!(granted(&limiter, "a"), 1, "no burst");
-        advance(WINDOW * 3).await;
+        advance(WINDOW * 4).await;
         assert_eq!(granted(&limiter, "a"), 10, "the whole pace again");
     }
 

@@ -53,8 +53,6 @@ pub struct HttpOptions {
     pub allow_http: bool,
     /// How long connecting may take, TLS included; part of a call's own timeout: what has not left by then never does.
     pub connect_timeout: Duration,
-    /// Certificate authorities that are trusted beside the system's, in PEM.
-    pub authorities: Vec<CertificateDer<'static>>,
     /// Whether `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honoured. A proxy sees host names, never what is sent to them.
     pub use_proxy_variables: bool,
 }
@@ -63,7 +61,7 @@ pub struct HttpOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The certificates cannot be used.
-    #[error("could not set up HTTPS: check that this image has CA certificates")]
+    #[error("could not set up HTTPS: {0}; check the image's CA certificates and --ecs-ca-file")]
     Certificates(#[from] rustls::Error),
     /// The client cannot be made.
     #[error("could not set up the HTTP client")]
@@ -84,7 +82,7 @@ pub fn authorities(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>
     }
 }
 
-/// How TLS is spoken, for all clients of the process: the system's certificates are loaded once.
+/// How TLS is spoken, for all clients of the process: the system's certificates are loaded once. `authorities` are trusted beside them.
 ///
 /// # Errors
 /// When the system has no certificates, or one of `authorities` is of no use.
@@ -107,7 +105,7 @@ impl HttpTransport {
     /// An idle connection is kept for `pool_idle_timeout`; one that has gone stale is the commonest way to an outcome that
     /// nobody knows.
     pub fn new(options: &HttpOptions, tls: ClientConfig, pool_idle_timeout: Duration) -> Result<Self, TransportError> {
-        let HttpOptions { allow_http, connect_timeout, use_proxy_variables, .. } = options;
+        let HttpOptions { allow_http, connect_timeout, use_proxy_variables } = options;
         let builder = reqwest::Client::builder()
             .retry(reqwest::retry::never())
             .redirect(reqwest::redirect::Policy::none())

@@ -50,7 +50,7 @@ pub fn kube_client(config: &kube::Config, metrics: &Arc<Metrics>) -> Result<Clie
     Ok(ClientBuilder::new(service, config.default_namespace.clone()).build())
 }
 
-/// What kube would build from the configuration, but for two things. It never repeats a request: a write that is repeated behind our back
+/// What kube would build from the configuration, but for its traces, which nobody reads, and two things. It never repeats a request: a write that is repeated behind our back
 /// is a write whose outcome we do not know. And it sets `TCP_NODELAY`: without it the first request of each connection waits 40 ms.
 fn http_client(config: &kube::Config) -> kube::Result<HttpClient<impl Connect + Clone + use<>, Body>> {
     let mut tcp = HttpConnector::new();
@@ -76,10 +76,9 @@ pub fn ecs_client(settings: &Settings) -> Result<EcsClient<HttpTransport>, RunEr
     let options = HttpOptions {
         allow_http: settings.allow_http_endpoints,
         connect_timeout: settings.ecs_connect_timeout,
-        authorities,
         use_proxy_variables: settings.ecs_use_proxy_variables,
     };
-    Ok(EcsClient::connect(&options)?)
+    Ok(EcsClient::connect(&options, &authorities)?)
 }
 
 /// Where the API server is, without the user and the password that a kubeconfig's URL may hold: it is logged and a label.

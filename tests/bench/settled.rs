@@ -78,7 +78,7 @@ fn start_among(size: usize) -> Start {
     report.here("start to ready", ready.0, "s");
     report.here("bare list of both kinds", bare.0, "s");
     report.here("CPU of the client in that list", bare.1, "s");
-    report.ratio("start to ready by a bare list", ready.0 / bare.0).goal(1.2);
+    report.ratio("start to ready by a bare list", ready.0 / bare.0).goal(1.3);
     report.here("CPU until ready", ready.1, "s");
     report.here("start to quiet", quiet.0, "s");
     report.here("CPU until quiet", quiet.1, "s");

@@ -136,7 +136,7 @@ fn a_word_that_does_not_fit_decides_nothing_and_is_told() {
     world.annotate("web", RESOLVE, Some("i-running1/7=Happened"));
     eventually("it is told", || {
         let status = world.status("web");
-        let told = "names claim 7 of i-running1; its last claim is 1";
+        let told = "names claim 7 of i-running1; this object's last claim on it is 1";
         condition(&status, "Ready")["message"].as_str()?.contains(told).then_some(())
     });
     assert_eq!(row(&world.status("web"), ID)["state"], "Unknown");

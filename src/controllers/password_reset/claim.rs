@@ -161,32 +161,38 @@ pub(super) async fn resolve<T>(context: &Context<T>, observed: &Observed, plan: 
     Ok(())
 }
 
-/// Stores for each instance whose memory is lost that it is lost, so that the ordinary rules apply from there. Nothing is sent.
-/// Returns when to reconcile again if not all could be stored.
-pub(super) async fn restore<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> Option<Duration> {
-    let mut again = None;
+/// Stores for each instance whose memory is lost that it is lost, so that the ordinary rules apply from there. Nothing is sent. Returns
+/// whether each loss is certain: a row that tells of one would be newer than a record that was never lost, and so become one.
+pub(super) async fn restore<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> bool {
+    let mut is_certain = true;
     for instance_id in std::mem::take(&mut plan.lost) {
-        match restore_one(context, observed, &instance_id).await {
-            Ok(true) => continue,
-            Ok(false) => {}
+        let failed =
+            |error| tracing::warn!(instanceID = instance_id, %error, "a loss of memory could not be written down");
+        let name = ResetRecord::name_of(&observed.scope.region_id, &instance_id);
+        is_certain &= match context.cluster.record(&name).await {
+            Ok(found) => restore_one(context, observed, &instance_id, found).await.unwrap_or_else(|error| {
+                // What was read is certain, and is shown although it cannot be stored, unless it was written by another meanwhile.
+                let is_certain = !error.shows_another_version();
+                failed(error);
+                is_certain
+            }),
             Err(error) => {
-                tracing::warn!(instanceID = instance_id, %error, "a loss of memory could not be written down");
+                failed(error);
+                false
             }
-        }
-        // The cache was behind, or may be. A row that tells of a loss would be newer than a record that was never lost, and so become one.
-        again = Some(AFTER_LOST_CLAIM);
-        let row = plan.rows.iter_mut().find(|row| row.instance_id == instance_id);
-        if let (Some(row), Some(before)) = (row, observed.before.row(&instance_id)) {
-            row.clone_from(before);
-        }
+        };
     }
-    again
+    is_certain
 }
 
-/// Returns whether there was something to write.
-async fn restore_one<T>(context: &Context<T>, observed: &Observed, instance_id: &str) -> Result<bool, ClusterError> {
+/// Returns whether there was something to write in place of `found`, the record as it is now: if not, the cache was behind.
+async fn restore_one<T>(
+    context: &Context<T>,
+    observed: &Observed,
+    instance_id: &str,
+    found: Option<ResetRecord>,
+) -> Result<bool, ClusterError> {
     let name = ResetRecord::name_of(&observed.scope.region_id, instance_id);
-    let found = context.cluster.record(&name).await?;
     match &found {
         Some(record) => context.ledger.put(record.clone()),
         None => context.ledger.forget(&name),

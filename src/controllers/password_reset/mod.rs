@@ -43,6 +43,8 @@ pub use pace::LastPass;
 const KIND: &str = "PasswordReset";
 /// How soon to reconcile again while the account is checked for the first time. That check wakes its objects.
 const AFTER_START: Duration = Duration::from_secs(5);
+/// How soon to look again where it is not certain that a memory is lost.
+const AFTER_DOUBT: Duration = Duration::from_secs(1);
 /// The Secret is not read again sooner than this.
 const SECRET_POLL_MIN: Duration = Duration::from_millis(100);
 /// How long an interest in readings outlives the next pass that is due anyway.
@@ -127,7 +129,9 @@ async fn reconcile_once<T: Transport>(
     }
     let mut plan = plan(&observed.facts(), &observed.targets(), observed.now);
     claim::resolve(context, &observed, &mut plan).await?;
-    let restored = claim::restore(context, &observed, &mut plan).await;
+    if !claim::restore(context, &observed, &mut plan).await {
+        return Ok(Action::requeue(AFTER_DOUBT));
+    }
     let claimed = claim::make_claims(context, &observed, &mut plan).await;
     note_turn(context, &observed, &plan);
     note_rest(context, &observed, &plan);
@@ -136,10 +140,10 @@ async fn reconcile_once<T: Transport>(
     }
     let next = next_requeue(context, &observed, &plan);
     // Before the status: what it waits for is on its way meanwhile.
-    ask(context, &observed, &plan, [restored, claimed, next].into_iter().flatten().min());
+    ask(context, &observed, &plan, [claimed, next].into_iter().flatten().min());
     let status = status::status(&observed.facts(), &plan, observed.now);
     let written = publish::write(context, &observed, status).await?;
-    let pause = [restored, claimed, written, next].into_iter().flatten().min();
+    let pause = [claimed, written, next].into_iter().flatten().min();
     pace::note(context, began, &observed.object, &plan, pause);
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }

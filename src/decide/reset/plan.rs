@@ -200,12 +200,11 @@ fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> Hold {
         let message = format!("waiting until {holders} has been Running for {seconds} s (minReadySeconds), at {until}");
         return Hold::new(Reason::WaitingForMinReady, message).until(until);
     }
-    let late = object.slot_holders.iter().find_map(|holder| match holder.outlook {
+    let is_stuck = claims.is_empty() && object.slot_holders.iter().all(|holder| holder.outlook != Outlook::Frees);
+    let late = object.slot_holders.iter().filter(|_| is_stuck).find_map(|holder| match holder.outlook {
         Outlook::FreesUntil(then) => {
             let (id, then) = (&holder.instance_id, second(then));
-            Some(format!(
-                "; {id} is not Running after its restart: see its row; if it is not back by {then}, this object stalls"
-            ))
+            Some(format!("; {id} is not Running: if it is not back by {then}, this object stalls"))
         }
         Outlook::Frees | Outlook::Stays(_) => None,
     });

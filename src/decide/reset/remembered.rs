@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::eligibility::another;
 use super::facts::{ResetFacts, Target};
-use super::rows::newest_claim;
+use super::rows::own_claim;
 use super::runs;
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, State};
@@ -78,13 +78,13 @@ pub(super) fn decision_counts_at(object: &ResetFacts, targets: &[Target], now: T
     (drained_at > now && resolution.counts(record, &object.request.owner, drained_at)).then_some(drained_at)
 }
 
-/// Why the decision is on no claim that there is, if so: a wrong digit would go unnoticed.
+/// Why the decision is on no claim of the object, if so: a wrong digit would go unnoticed. Of claims of others nothing is told.
 pub(super) fn misdirected(object: &ResetFacts, targets: &[Target]) -> Option<String> {
     let resolution = object.request.resolution.as_ref()?;
     let id = &resolution.instance_id;
-    let claim = newest_claim(object, targets.iter().find(|target| target.instance_id == id)?);
+    let claim = own_claim(object, targets.iter().find(|target| target.instance_id == id)?);
     (claim != Some(resolution.claim)).then(|| {
-        let last = claim.map_or_else(String::new, |claim| format!("; its last claim is {claim}"));
+        let last = claim.map_or_else(String::new, |claim| format!("; this object's last claim on it is {claim}"));
         format!("names claim {} of {id}{last}", resolution.claim)
     })
 }

@@ -47,7 +47,13 @@ pub(super) fn newest_claim(object: &ResetFacts, target: &Target) -> Option<i64> 
     target.record.map(|record| record.spec.claim).max(last_claim(object, target))
 }
 
-/// The number of the object's last claim on an instance.
+/// The number of the object's last claim on an instance, in flight or not.
+pub(super) fn own_claim(object: &ResetFacts, target: &Target) -> Option<i64> {
+    let record = target.record.filter(|record| record.spec.owner.is(&object.request.owner));
+    record.map(|record| record.spec.claim).max(last_claim(object, target))
+}
+
+/// The number of the object's last claim on an instance that has ended.
 fn last_claim(object: &ResetFacts, target: &Target) -> Option<i64> {
     let status = target.record.and_then(|record| record.status.as_ref());
     let entry = status.and_then(|status| history::entry_of(&status.completed, &object.request.owner));

@@ -58,7 +58,7 @@ const LINES: &[Line] = &[
     paused_on_failure,
     suspended,
     windows_unusable,
-    records_unusable,
+    all_unusable,
     held,
     planned,
     slots_held,
@@ -110,11 +110,12 @@ fn paused_on_failure(progress: &Progress) -> Option<Summary> {
     let Progress { facts, plan, counts, open, .. } = progress;
     let message = || {
         format!(
-            "{}; failures exceed maxFailures, so {} not started{}",
+            "{}; failures exceed maxFailures, so {} not started{}{}",
             failures(&plan.rows),
             others(open.len()),
             // It does not touch an Unknown, whose row says what does.
-            if counts.unknown > 0 && counts.failed == 0 { String::new() } else { format!(". {}", retry(facts)) }
+            if counts.unknown > 0 && counts.failed == 0 { String::new() } else { format!(". {}", retry(facts)) },
+            unresolved(facts, plan, counts)
         )
     };
     (plan.paused && progress.only_waits()).then(|| Summary::needs_person(Reason::PausedOnFailure, message()))
@@ -169,11 +170,12 @@ fn windows_unusable(progress: &Progress) -> Option<Summary> {
     progress.only_waits().then(|| Summary::needs_person(hold.reason, hold.message.clone()))
 }
 
-fn records_unusable(progress: &Progress) -> Option<Summary> {
+fn all_unusable(progress: &Progress) -> Option<Summary> {
     let row = progress.open.first()?;
+    let reason = row.reason()?;
     let message = || format!("{}: {}", row.instance_id, row.message);
     let all = progress.open.iter().all(|row| row.reason().is_some_and(Reason::is_unusable));
-    all.then(|| Summary::needs_person(Reason::InvalidSpec, message()))
+    all.then(|| Summary::needs_person(reason, message()))
 }
 
 fn held(progress: &Progress) -> Option<Summary> {
@@ -352,11 +354,11 @@ fn more(count: usize) -> String {
     if count > 0 { format!(" and {count} more") } else { String::new() }
 }
 
-/// So many instances.
 fn others(count: usize) -> String {
     if count == 1 { "1 other instance is".to_owned() } else { format!("{count} other instances are") }
 }
 
+/// So many instances.
 fn instances(count: u32) -> String {
     if count == 1 { "1 instance".to_owned() } else { format!("{count} instances") }
 }

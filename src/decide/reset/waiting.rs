@@ -8,7 +8,7 @@ use crate::api::Reason;
 use crate::api::password_reset::InstanceRow;
 use crate::api::reset_record::{Phase, ResetRecord};
 use crate::decide::restart_rule::{ClaimOwner, RestartRule, restart_rule};
-use crate::decide::{Hold, MINUTE, Power, after, later, minute, second};
+use crate::decide::{Hold, MINUTE, Power, after, fresh, later, minute, second};
 
 /// Shows in `row` what the target's claim waits for, where that is known. Returns until when.
 pub(super) fn show(row: &mut InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Timestamp> {
@@ -24,7 +24,7 @@ fn wait(row: &InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp)
     match record.phase() {
         Phase::SettingPassword => return throttled(row, object, now),
         Phase::PasswordSet => {}
-        Phase::Restarting => return restart_under_way(row, record, target),
+        Phase::Restarting => return restart_under_way(row, record, target, now),
         _ => return None,
     }
     if let Some(hold) = held_restart(object, record, now) {
@@ -46,11 +46,12 @@ fn throttled(row: &InstanceRow, object: &ResetFacts, now: Timestamp) -> Option<H
     Some(Hold::new(reason, format!("{}; held back until {until}", row.message)).until(until))
 }
 
-/// An accepted restart, with the moment from which on it is called stuck, and what ECS shows where nothing but waiting would help else.
-fn restart_under_way(row: &InstanceRow, record: &ResetRecord, target: &Target) -> Option<Hold> {
+/// An accepted restart, with the moment from which on it is called stuck, and what ECS shows where waiting alone
+/// may not help.
+fn restart_under_way(row: &InstanceRow, record: &ResetRecord, target: &Target, now: Timestamp) -> Option<Hold> {
     let accepted = record.status.as_ref()?.accepted_at.as_ref()?.0;
     let until = second(after(accepted, i64::from(record.spec.timeout_seconds)));
-    let reading = target.reading.filter(|reading| reading.sent_at > accepted);
+    let reading = target.reading.filter(|reading| reading.sent_at > accepted && fresh(Some(reading), now).is_some());
     let shown = match reading.map(|reading| reading.seen.as_ref().filter(|seen| seen.permitted).map(|seen| &seen.power))
     {
         // An instance that is not permitted is not told from one that is not shown.
