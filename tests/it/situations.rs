@@ -394,6 +394,10 @@ fn pages_of_what_waits_and_of_what_is_done() {
     eventually("the account shows it", || {
         (condition(&world.get("ecsaccount", "keyed")["status"], "Ready")["status"] == "False").then_some(())
     });
+    // Its readings may tell of it first.
+    eventually("the object shows it", || {
+        (condition(&world.status("keyed"), "AccountReady")["status"] == "False").then_some(())
+    });
     world.page(
         "46-key-disabled",
         "keyed",
