@@ -134,6 +134,9 @@ fn words_of_rows_that_wait_for_others() {
     let four: Vec<Holder> = ["a", "b", "c", "d"].map(|id| holder(&format!("i-bp1b{id}"), Outlook::Frees)).into();
     let many = ResetFacts { slot_holders: &four, ..facts() };
     words.row("for a slot, four holders", &plan(&many, &targets(), at(0)).rows[0]);
+    let late = [holder("i-bp1ba", Outlook::FreesUntil(at(120))), holder("i-bp1bb", Outlook::Stays("<why>".to_owned()))];
+    let stuck = ResetFacts { slot_holders: &late, ..facts() };
+    words.row("for a slot, its holders are late", &plan(&stuck, &targets(), at(0)).rows[0]);
     let failed = InstanceRow { reason: Reason::InstanceNotFound.to_string(), attempts: 0, ..row(State::Failed) };
     let requested = Requested { tokens: request.tokens.clone(), retry: None, fingerprint: None };
     let mut all = targets();
@@ -141,6 +144,23 @@ fn words_of_rows_that_wait_for_others() {
     let paused = plan(&ResetFacts { requested: Some(&requested), ..facts() }, &all, at(0));
     assert!(paused.paused);
     words.row("after a failure", &paused.rows[1]);
+
+    let mut restarting = claimed();
+    let status = restarting.status.as_mut().unwrap();
+    status.phase = Phase::Restarting;
+    status.password_acknowledged_at = Some(Time(at(-230)));
+    status.start_time_before = Some(Time(at(-600)));
+    status.accepted_at = Some(Time(at(-200)));
+    status.row = Some(with(State::Restarting, Reason::Restarting));
+    let shown = |reading: &Reading| {
+        let target = Target { record: Some(&restarting), ..target("i-bp1a0000", Some(reading)) };
+        plan(&facts(), &[target], at(0)).rows.remove(0)
+    };
+    let stopped = reading(-2, -30, Power::Stopped, -600);
+    words.row("for its return", &shown(&reading(-2, -30, Power::Transitional("Starting".to_owned()), -600)));
+    words.row("for its return, Stopped", &shown(&stopped));
+    words.row("for its return, not shown", &shown(&Reading { seen: None, ..stopped.clone() }));
+    words.row("for its return, read long ago", &shown(&Reading { seen: None, ..reading(-100, -100, Power::Stopped, -600) }));
 
     let mut record = claimed();
     record.spec.fingerprint = fingerprint("earlier");
