@@ -160,7 +160,10 @@ fn words_of_rows_that_wait_for_others() {
     words.row("for its return", &shown(&reading(-2, -30, Power::Transitional("Starting".to_owned()), -600)));
     words.row("for its return, Stopped", &shown(&stopped));
     words.row("for its return, not shown", &shown(&Reading { seen: None, ..stopped.clone() }));
-    words.row("for its return, read long ago", &shown(&Reading { seen: None, ..reading(-100, -100, Power::Stopped, -600) }));
+    words.row(
+        "for its return, read long ago",
+        &shown(&Reading { seen: None, ..reading(-100, -100, Power::Stopped, -600) }),
+    );
 
     let mut record = claimed();
     record.spec.fingerprint = fingerprint("earlier");
