@@ -27,7 +27,7 @@ const COOLING_MIN: Duration = Duration::from_secs(1);
 /// … or keeps us away for longer.
 const COOLING_MAX: Duration = Duration::from_mins(10);
 
-/// How soon those are told to come back who come while a probe is under way.
+/// How soon a caller may come back that asks while a probe is under way.
 const PROBE_TAKES: Duration = Duration::from_secs(1);
 
 /// How long a queue is at most. Those who wait may be gone when their turn comes; they must not be waited for.

@@ -78,7 +78,7 @@ pub(super) fn decision_counts_at(object: &ResetFacts, targets: &[Target], now: T
     (drained_at > now && resolution.counts(record, &object.request.owner, drained_at)).then_some(drained_at)
 }
 
-/// Why the decision is on no claim of the object, if so: a wrong digit would go unnoticed. Of claims of others nothing is told.
+/// Why the decision is on no claim of the object, if so: a wrong digit would go unnoticed. It says nothing about claims of others.
 pub(super) fn misdirected(object: &ResetFacts, targets: &[Target]) -> Option<String> {
     let resolution = object.request.resolution.as_ref()?;
     let id = &resolution.instance_id;
