@@ -73,10 +73,10 @@ impl<T: Transport> Calls<T> {
         self.limiter.try_acquire(&key(account, region, action), who)
     }
 
-    /// Whether ECS throttles an API of an account in a region, as far as is known.
+    /// Whether a permit that was taken some time ago still counts.
     #[must_use]
-    pub fn is_throttled(&self, account: &str, region: &str, action: ApiCall) -> bool {
-        self.limiter.throttled_until(&key(account, region, action)).is_some()
+    pub fn still_counts(&self, account: &str, region: &str, action: ApiCall, permit: &RatePermit) -> bool {
+        self.limiter.still_counts(&key(account, region, action), permit)
     }
 
     /// Until when ECS throttles the changing calls of an account in a region, as far as is known.
@@ -87,7 +87,7 @@ impl<T: Transport> Calls<T> {
     }
 
     /// Sends a signed call, once. `permit` was taken for it, before its attempt was stored.
-    pub async fn send<A: ApiResponse>(&self, to: Destination<'_>, _permit: RatePermit, signed: Signed<A>) -> Reply<A> {
+    pub async fn send<A: ApiResponse>(&self, to: Destination<'_>, permit: RatePermit, signed: Signed<A>) -> Reply<A> {
         let action = signed.action();
         let sent = self.clock.now();
         let reply = failpoint::around("call", action.as_str(), self.client.send(signed)).await;
@@ -103,10 +103,10 @@ impl<T: Transport> Calls<T> {
         match &reply.result {
             Err(CallError::Refused(refusal)) if refusal.class == Class::Throttled => {
                 self.metrics.provider_throttled(action.as_str());
-                self.limiter.throttled(&key, refusal.retry_after, reply.server_time);
+                self.limiter.throttled(&key, &permit, refusal.retry_after, reply.server_time);
                 self.tell_of_throttling(to, &key);
             }
-            Ok(_) | Err(CallError::Refused(_)) => self.limiter.succeeded(&key),
+            Ok(_) | Err(CallError::Refused(_)) => self.limiter.succeeded(&key, &permit),
             Err(CallError::NotSent(_) | CallError::NoAnswer(_)) => {}
         }
         reply

@@ -49,7 +49,11 @@ pub struct LimitKey {
 /// Leave to make one call. It cannot be given back: a call that is not made after all was merely counted.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
-pub struct RatePermit(());
+pub struct RatePermit {
+    taken: Instant,
+    /// Whether it is the one of a window in which ECS throttles.
+    is_probe: bool,
+}
 
 /// Counts calls.
 pub struct Limiter {
@@ -67,6 +71,7 @@ struct Bucket {
     /// When the calls made so far would have been made at an even pace.
     paced_until: Instant,
     cooling: Option<Cooling>,
+    throttled_last: Option<Instant>,
     slowed: Option<Slowed>,
     /// The moments that were handed out, by who waits for theirs.
     places: HashMap<String, Instant>,
@@ -120,33 +125,49 @@ impl Limiter {
         Some(cooling.until).filter(|until| *until > now())
     }
 
+    /// Whether a permit that was taken some time ago still counts. If ECS has throttled a call since, it would refuse this one too, or those
+    /// that have waited their turn.
+    #[must_use]
+    pub fn still_counts(&self, key: &LimitKey, permit: &RatePermit) -> bool {
+        let state = self.lock();
+        let last = state.buckets.get(key).and_then(|bucket| bucket.throttled_last);
+        last.is_none_or(|last| last < permit.taken)
+    }
+
     /// The call was refused for being one too many. `retry_after` is what the answer said, and the least time to wait; `server_time` is
     /// ECS's clock at that moment.
-    pub fn throttled(&self, key: &LimitKey, retry_after: Option<Duration>, server_time: Option<Timestamp>) {
+    pub fn throttled(
+        &self,
+        key: &LimitKey,
+        permit: &RatePermit,
+        retry_after: Option<Duration>,
+        server_time: Option<Timestamp>,
+    ) {
         let now = now();
         let window = server_time.map_or(WINDOW, rest_of_the_minute);
         let mut state = self.lock();
         let Some(bucket) = state.buckets.get_mut(key) else { return };
         // The answer is believed once. If its own probe was throttled too, it did not know better than the window.
-        let probed_in_vain = bucket.cooling.as_ref().is_some_and(|cooling| cooling.probing);
-        let least = if probed_in_vain { window } else { COOLING_MIN };
+        let least = if permit.is_probe { window } else { COOLING_MIN };
         let until = now + retry_after.unwrap_or(window).clamp(least, COOLING_MAX);
-        if bucket.cooling.is_none() || probed_in_vain {
-            bucket.slow_down(now, until);
-        }
-        let until = match &bucket.cooling {
+        bucket.throttled_last = Some(now);
+        match &mut bucket.cooling {
             // One of several that were under way together.
-            Some(cooling) if !cooling.probing => until.max(cooling.until),
-            _ => until,
-        };
-        bucket.cooling = Some(Cooling { until, probing: false });
+            Some(cooling) if !permit.is_probe => cooling.until = cooling.until.max(until),
+            _ => {
+                bucket.slow_down(now, until);
+                bucket.cooling = Some(Cooling { until, probing: false });
+            }
+        }
     }
 
     /// The call was answered, and not with a throttling. Ends the cooling if it was the probe.
-    pub fn succeeded(&self, key: &LimitKey) {
-        if let Some(bucket) = self.lock().buckets.get_mut(key) {
-            // A call from before the throttling says nothing about now.
-            bucket.cooling = bucket.cooling.take().filter(|cooling| !cooling.probing);
+    pub fn succeeded(&self, key: &LimitKey, permit: &RatePermit) {
+        // A call from before the throttling says nothing about now.
+        if permit.is_probe
+            && let Some(bucket) = self.lock().buckets.get_mut(key)
+        {
+            bucket.cooling = None;
         }
     }
 
@@ -158,7 +179,8 @@ impl Limiter {
 impl Bucket {
     fn new(now: Instant) -> Self {
         let places = HashMap::new();
-        Self { paced_until: now, cooling: None, slowed: None, places, queued_until: now, spread: Duration::ZERO }
+        let (cooling, throttled_last, slowed) = (None, None, None);
+        Self { paced_until: now, cooling, throttled_last, slowed, places, queued_until: now, spread: Duration::ZERO }
     }
 
     /// The part of the account's rate at which calls go out.
@@ -195,12 +217,13 @@ impl Bucket {
             return Err(self.queue(now, again_at, interval, who));
         }
         self.places.remove(who);
-        if let Some(cooling) = &mut self.cooling {
+        let is_probe = self.cooling.is_some();
+        if is_probe {
             // A probe that never reports back costs one window.
-            *cooling = Cooling { until: now + WINDOW, probing: true };
+            self.cooling = Some(Cooling { until: now + WINDOW, probing: true });
         }
         self.paced_until = self.paced_until.max(now) + interval;
-        Ok(RatePermit(()))
+        Ok(RatePermit { taken: now, is_probe })
     }
 }
 
@@ -236,156 +259,5 @@ fn now() -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-
-    fn limiter(per_second: u32) -> Limiter {
-        Limiter::new(NonZeroU32::new(per_second).unwrap())
-    }
-
-    fn key(account: &str) -> LimitKey {
-        LimitKey { account: account.into(), region_id: "eu-central-1".into(), action: ApiCall::DescribeInstances }
-    }
-
-    fn granted(limiter: &Limiter, account: &str) -> usize {
-        (0..100).take_while(|_| limiter.try_acquire(&key(account), "one").is_ok()).count()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_second_s_worth_at_once_and_then_an_even_pace() {
-        let limiter = limiter(5);
-        assert_eq!(granted(&limiter, "a"), 5);
-        let again = limiter.try_acquire(&key("a"), "one").unwrap_err();
-        assert_eq!(again - now(), Duration::from_millis(200));
-        advance(Duration::from_millis(400)).await;
-        assert_eq!(granted(&limiter, "a"), 2);
-        advance(Duration::from_hours(1)).await;
-        assert_eq!(granted(&limiter, "a"), 5, "idle time is not saved up");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn accounts_do_not_share_and_have_rates_of_their_own() {
-        let limiter = limiter(1);
-        limiter.set_rate("b", NonZeroU32::new(10).unwrap());
-        assert_eq!((granted(&limiter, "a"), granted(&limiter, "b")), (1, 10));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_a_throttling_one_probe_goes_out_per_window() {
-        let limiter = limiter(5);
-        assert_eq!(granted(&limiter, "a"), 5);
-        limiter.throttled(&key("a"), None, None);
-        assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + WINDOW));
-        assert_eq!(limiter.throttled_until(&key("a")), Some(now() + WINDOW));
-        advance(WINDOW).await;
-        assert_eq!(limiter.throttled_until(&key("a")), None);
-        assert_eq!(granted(&limiter, "a"), 1);
-        limiter.throttled(&key("a"), Some(Duration::from_millis(10)), None);
-        assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + WINDOW), "its probe failed: a window at least");
-        advance(WINDOW).await;
-        assert_eq!(granted(&limiter, "a"), 1);
-        limiter.succeeded(&key("a"));
-        advance(WINDOW * 10).await;
-        assert_eq!(granted(&limiter, "a"), 5);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_pause_ends_with_the_minute_in_which_ecs_counts() {
-        let limiter = limiter(5);
-        assert_eq!(granted(&limiter, "a"), 5);
-        limiter.throttled(&key("a"), None, Some("2026-11-30T05:21:48Z".parse().unwrap()));
-        assert_eq!(limiter.throttled_until(&key("a")), Some(now() + Duration::from_secs(12)));
-        advance(Duration::from_secs(12)).await;
-        assert_eq!(granted(&limiter, "a"), 1);
-        limiter.throttled(&key("a"), Some(Duration::from_secs(1)), Some("2026-11-30T05:22:00Z".parse().unwrap()));
-        assert_eq!(
-            limiter.throttled_until(&key("a")),
-            Some(now() + WINDOW),
-            "its probe was throttled: the next minute"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_a_throttling_the_pace_is_halved_and_grows_again() {
-        let limiter = limiter(10);
-        assert_eq!(granted(&limiter, "a"), 10);
-        // The second of two that were under way together halves nothing more.
-        limiter.throttled(&key("a"), None, None);
-        limiter.throttled(&key("a"), None, None);
-        advance(WINDOW).await;
-        assert_eq!(granted(&limiter, "a"), 1);
-        let told = limiter.try_acquire(&key("a"), "late").map_err(|at| at - now());
-        assert!(told.as_ref().is_err_and(|wait| *wait < PROBE_TAKES * 2), "the probe is soon back: {told:?}");
-        limiter.succeeded(&key("a"));
-        let mut sent = 0;
-        for _ in 0..100 {
-            advance(Duration::from_millis(100)).await;
-            sent += granted(&limiter, "a");
-        }
-        assert!((40..=65).contains(&sent), "{sent} in ten seconds, of 100 at full pace");
-        advance(WINDOW).await;
-        assert_eq!(granted(&limiter, "a"), 1, "no burst");
-        advance(WINDOW * 4).await;
-        assert_eq!(granted(&limiter, "a"), 10, "the whole pace again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_the_answer_says_is_the_least_time_to_wait() {
-        let limiter = limiter(5);
-        assert_eq!(granted(&limiter, "a"), 5);
-        limiter.throttled(&key("a"), Some(Duration::from_secs(12)), None);
-        limiter.throttled(&key("a"), Some(Duration::from_secs(3)), None);
-        assert_eq!(limiter.try_acquire(&key("a"), "one"), Err(now() + Duration::from_secs(12)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_success_from_before_the_throttling_does_not_end_it() {
-        let limiter = limiter(5);
-        assert_eq!(granted(&limiter, "a"), 5);
-        limiter.throttled(&key("a"), None, None);
-        limiter.succeeded(&key("a"));
-        advance(WINDOW / 2).await;
-        assert_eq!(granted(&limiter, "a"), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_probe_that_never_reports_back_costs_one_window() {
-        let limiter = limiter(5);
-        assert_eq!(granted(&limiter, "a"), 5);
-        limiter.throttled(&key("a"), None, None);
-        advance(WINDOW).await;
-        assert_eq!(granted(&limiter, "a"), 1);
-        advance(WINDOW).await;
-        assert_eq!(granted(&limiter, "a"), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_who_waits_has_a_moment_of_its_own_and_keeps_it() {
-        let limiter = limiter(5);
-        assert_eq!(granted(&limiter, "a"), 5);
-        let told = |who: &str| limiter.try_acquire(&key("a"), who).map_err(|at| at - now());
-        let millis = |n| Err(Duration::from_millis(n));
-        assert_eq!([told("one"), told("two"), told("three")], [millis(200), millis(400), millis(600)]);
-        assert_eq!([told("three"), told("one")], [millis(600), millis(200)], "whoever asks again loses nothing");
-        advance(Duration::from_millis(200)).await;
-        assert_eq!(told("four"), millis(600), "nobody goes in front of those who wait");
-        assert!(told("one").is_ok());
-        advance(Duration::from_millis(200)).await;
-        assert!(told("two").is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn abandoned_waiters_hold_no_longer_than_a_queue() {
-        let limiter = limiter(1);
-        assert_eq!(granted(&limiter, "a"), 1);
-        for who in 0..1_000 {
-            let at = limiter.try_acquire(&key("a"), &who.to_string()).unwrap_err();
-            assert!(at - now() <= QUEUE_MAX * 2 + Duration::from_secs(1), "{who}");
-        }
-        assert!(limiter.lock().buckets.values().all(|bucket| bucket.places.len() <= 31));
-        advance(QUEUE_MAX + Duration::from_secs(1)).await;
-        assert!(limiter.try_acquire(&key("a"), "another").is_ok());
-    }
-}
+#[path = "limit_tests.rs"]
+mod tests;

@@ -197,10 +197,9 @@ fn permit<T: Transport>(context: &Context<T>, record: &ResetRecord, call: Call) 
     let stored = record.status.as_ref().and_then(|status| status.attempt.as_ref());
     let ResetRecordSpec { account_name, region_id, .. } = &record.spec;
     let is_of_claim = |id: &String| call == Call::SetPasswordAsStored && stored.is_some_and(|it| it.id == *id);
-    // If ECS has throttled a call since the claim, it would refuse this one too.
-    let still_counts = |id: &String| is_of_claim(id) && !context.calls.is_throttled(account_name, region_id, action);
+    let still_counts = |permit: &RatePermit| context.calls.still_counts(account_name, region_id, action, permit);
     match context.claim_rate_permits.take(&record.name_any()) {
-        Some((id, permit)) if still_counts(&id) => Ok(permit),
+        Some((id, permit)) if is_of_claim(&id) && still_counts(&permit) => Ok(permit),
         _ => context
             .calls
             .acquire_rate(account_name, region_id, action, &record.name_any())
