@@ -280,6 +280,12 @@ impl Ledger {
         self.lock().doubted.contains(name)
     }
 
+    /// Whether any record is. Nothing that records hold can be counted then.
+    #[must_use]
+    pub fn is_any_doubted(&self) -> bool {
+        !self.lock().doubted.is_empty()
+    }
+
     /// The records that are to be read, and put or forgotten by what the API server says, in the order of their names: those of a lost
     /// race, and those that this process has written and a complete list does not hold.
     #[must_use]

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
 use super::PerObject;
 use super::{password_reset, reset_record};
 use crate::api::ecs_account::ECSAccount;
+use crate::api::reset_record::ResetRecord;
 use crate::clock::Clock;
 use crate::cloud::accounts::Accounts;
 use crate::cloud::calls::Calls;
-use crate::cluster::Cluster;
 use crate::cluster::fingerprint::FingerprintKey;
 use crate::cluster::guarded::Guarded;
 use crate::cluster::ledger::Ledger;
@@ -21,6 +22,7 @@ use crate::cluster::objects::Objects;
 use crate::cluster::policies::Policies;
 use crate::cluster::secrets::Secrets;
 use crate::cluster::wake::{Urgent, Waiter};
+use crate::cluster::{Cluster, ClusterError};
 use crate::decide::ProtocolBounds;
 use crate::ecs::{Instances, RatePermit};
 use crate::leader::Gate;
@@ -95,6 +97,18 @@ impl<T> Context<T> {
     pub fn is_suspended(&self, account: &str) -> bool {
         let watched = self.ecs_accounts.get(&ObjectRef::new(account));
         watched.is_some_and(|guard| guard.0.as_ref().is_ok_and(|account| account.spec.suspended()))
+    }
+
+    /// Writes a record upon the version in it. One whose write met another version, or was not answered, is in doubt until it is read
+    /// again.
+    pub(super) async fn write_record(&self, record: &ResetRecord) -> Result<ResetRecord, ClusterError> {
+        let written = self.cluster.write_record(record).await.inspect_err(|error| {
+            if error.shows_another_version() {
+                self.ledger.doubt(&record.name_any());
+            }
+        })?;
+        self.ledger.put(written.clone());
+        Ok(written)
     }
 
     /// The lengths of time that ECS's behaviour dictates, as set.

@@ -40,6 +40,8 @@ enum ClaimResult {
     Written(Box<ResetRecord>),
     /// It is not needed, or not possible, by the record as it is now: the watch will show why.
     NotNow,
+    /// A record that may hold a slot of the account is to be read again first.
+    Uncertain,
     /// Another object was quicker to take the account's last slot.
     NoAccountSlot,
     /// The record remembers as many owners as it can hold.
@@ -84,6 +86,7 @@ pub(super) async fn make_claims<T: Transport>(
                 continue;
             }
             Ok(ClaimResult::NotNow) => continue,
+            Ok(ClaimResult::Uncertain) => return Some(AFTER_LOST_CLAIM),
             Ok(ClaimResult::NoAccountSlot) => {
                 let is_total = observed.account.as_ref().is_some_and(|account| account.bounds().max.is_some());
                 plan.waits_for_account.insert((!is_total).then(|| claim.zone_id.clone()));
@@ -150,14 +153,13 @@ pub(super) async fn resolve<T>(context: &Context<T>, observed: &Observed, plan: 
         return Ok(());
     }
     record.status = Some(transition::apply(&record, Change::Happened, None, observed.now));
-    let written = context.cluster.write_record(&record).await?;
+    let written = context.write_record(&record).await?;
     tracing::info!(instanceID = instance_id.as_str(), claim = resolution.claim, "a person has decided on the Unknown");
     // If another run was requested meanwhile, leave that run's row alone.
     let row = plan.rows.iter_mut().find(|row| row.instance_id == *instance_id && row.state == State::Unknown);
     if let (Some(row), Some(resolved)) = (row, written.row()) {
         row.clone_from(resolved);
     }
-    context.ledger.put(written);
     Ok(())
 }
 
@@ -209,9 +211,8 @@ async fn restore_one<T>(
     };
     let (spec, status) = memory::restored(found.as_ref(), spec, loss, own, context.bounds(), observed.now);
     let metadata = metadata(context, found.as_ref(), &spec);
-    let written = context.cluster.write_record(&ResetRecord { metadata, spec, status: Some(status) }).await?;
+    context.write_record(&ResetRecord { metadata, spec, status: Some(status) }).await?;
     tracing::warn!(instanceID = instance_id, ?loss, "the memory of the instance is lost; a person decides");
-    context.ledger.put(written);
     Ok(true)
 }
 
@@ -243,6 +244,9 @@ async fn make_claim<T: Transport>(
     let bounds = observed.account.as_ref().map(|account| account.bounds()).unwrap_or_default();
     let _turn = if bounds.is_some() { Some(context.storing_restart.lock().await) } else { None };
     if bounds.is_some() {
+        if context.ledger.is_any_doubted() {
+            return Ok(ClaimResult::Uncertain);
+        }
         let open = context.ledger.open_records(&observed.scope.account);
         if !budget::has_account_slot(&open, bounds, &claim.instance_id, &claim.zone_id, false, observed.now) {
             return Ok(ClaimResult::NoAccountSlot);
@@ -251,14 +255,7 @@ async fn make_claim<T: Transport>(
     let Some(record) = build_claim(context, observed, claim, fingerprint, attempt_id, found) else {
         return Ok(ClaimResult::Full);
     };
-    let written = match context.cluster.write_record(&record).await {
-        Ok(written) => written,
-        Err(error) => {
-            context.ledger.doubt(&name);
-            return Err(error);
-        }
-    };
-    context.ledger.put(written.clone());
+    let written = context.write_record(&record).await?;
     tracing::info!(instanceID = claim.instance_id, claim = written.spec.claim, "claimed the instance");
     Ok(ClaimResult::Written(Box::new(written)))
 }

@@ -53,15 +53,7 @@ pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Contex
         name: owner.map(|owner| owner.name.as_str()),
         record: Some(&name),
     };
-    let pass = async {
-        let ended = reconcile_once(&context, &name).await;
-        if ended.as_ref().is_err_and(ClusterError::shows_another_version) {
-            // The record is not what was known of it, or may not be.
-            context.ledger.doubt(&name);
-        }
-        ended
-    };
-    pass::run(&context, subject, pass).await
+    pass::run(&context, subject, reconcile_once(&context, &name)).await
 }
 
 /// Reads a record of which this process does not know how it is.

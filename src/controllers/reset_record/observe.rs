@@ -226,8 +226,11 @@ fn owner_row<T>(context: &Context<T>, spec: &ResetRecordSpec) -> Option<Instance
     object.0.as_ref().ok()?.status.as_ref()?.row(instance_id).cloned()
 }
 
-/// Whether a restart of the record's instance may be stored, as far as slots go.
+/// Whether a restart of the record's instance may be stored, as far as slots go. A record in doubt may hold the last one.
 pub(super) fn has_slot<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> bool {
+    if context.ledger.is_any_doubted() {
+        return false;
+    }
     let account = context.accounts.get(&record.spec.account_name);
     let bounds = account.map(|account| account.bounds()).unwrap_or_default();
     let has_account_slot = || {

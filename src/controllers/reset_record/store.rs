@@ -32,9 +32,7 @@ impl Intent<Proposed> {
     /// Writes it. A conflict or an unanswered write ends the pass: the next one sees what the record says.
     pub(super) async fn store<T>(self, context: &Context<T>) -> Result<Intent<Stored>, ClusterError> {
         let Self { record, call, stage: Proposed } = self;
-        let record = context.cluster.write_record(&record).await?;
-        context.ledger.put(record.clone());
-        Ok(Intent::as_stored(record, call))
+        Ok(Intent::as_stored(context.write_record(&record).await?, call))
     }
 }
 
@@ -70,8 +68,7 @@ pub(super) async fn write<T>(
     }
     log(&record, &status);
     record.status = Some(status);
-    let written = context.cluster.write_record(&record).await?;
-    context.ledger.put(written);
+    context.write_record(&record).await?;
     Ok(())
 }
 
