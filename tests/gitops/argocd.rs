@@ -173,6 +173,8 @@ fn self_heal_and_prune_restart_nothing() {
         "--patch",
         r#"{"spec":{"restart":{"maxUnavailable":2}}}"#,
     ]);
+    // Until the controller has seen it, it is Progressing.
+    world.wait_until_done(RESET);
     application.assert_shown("OutOfSync", "Healthy");
     application.sync_succeeds(&["--self-heal", "--prune"]);
     application.assert_shown("Synced", "Healthy");
