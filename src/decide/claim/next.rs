@@ -125,5 +125,11 @@ fn once_drained(status: &ResetRecordStatus, now: Timestamp, why: &str) -> Step {
 }
 
 #[cfg(test)]
+#[path = "next_proof_tests.rs"]
+mod proof_tests;
+#[cfg(test)]
 #[path = "next_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "next_waits_tests.rs"]
+mod waits_tests;

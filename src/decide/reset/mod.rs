@@ -13,6 +13,8 @@ pub mod rows;
 pub mod runs;
 #[cfg(test)]
 mod secret_tests;
+#[cfg(test)]
+mod slots_tests;
 pub mod status;
 mod summary;
 pub mod targets;

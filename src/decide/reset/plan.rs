@@ -291,5 +291,11 @@ fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
+#[path = "plan_history_tests.rs"]
+mod history_tests;
+#[cfg(test)]
+#[path = "plan_holds_tests.rs"]
+mod holds_tests;
+#[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;

@@ -1,11 +1,10 @@
 //! When an instance may begin, and what is said while it may not: suspensions, times, windows, throttling, plans.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::facts::{ResetFacts, Target};
 use super::plan::{Plan, plan};
+use super::slots_tests::{in_all, in_zone};
 use super::status::status;
 use crate::api::Reason;
 use crate::api::conditions::{self, find};
@@ -14,7 +13,7 @@ use crate::api::password_reset::{
     InstanceRow, Mode, PasswordResetSpec, PasswordResetStatus, PlannedAction, Requested, Run, State,
 };
 use crate::api::reset_record::{Phase, ResetRecord};
-use crate::decide::budget::{self, AccountBounds, AccountSlots, Holder, Outlook};
+use crate::decide::budget::{Holder, Outlook};
 use crate::decide::fixtures::{
     at, claimed, holder, no_status, reading, request, reset_facts, reset_spec, row, run, target,
 };
@@ -25,28 +24,28 @@ use crate::decide::words_tests::Words;
 use crate::decide::{Hold, Power, Reading};
 use jiff::SignedDuration;
 
-fn running() -> Reading {
+pub(super) fn running() -> Reading {
     reading(0, -600, Power::Running, -600)
 }
 
-fn closed() -> WindowState {
+pub(super) fn closed() -> WindowState {
     WindowState::Closed(Opening { start: at(3_600), end: at(7_200) })
 }
 
-fn open() -> WindowState {
+pub(super) fn open() -> WindowState {
     WindowState::Open(Opening { start: at(-60), end: at(7_200) })
 }
 
-fn planning(instances: usize) -> PasswordResetSpec {
+pub(super) fn planning(instances: usize) -> PasswordResetSpec {
     PasswordResetSpec { mode: Some(Mode::Plan), ..reset_spec(instances) }
 }
 
-fn targets<'a>(spec: &'a PasswordResetSpec, reading: &'a Reading) -> Vec<Target<'a>> {
+pub(super) fn targets<'a>(spec: &'a PasswordResetSpec, reading: &'a Reading) -> Vec<Target<'a>> {
     spec.instance_ids.iter().flatten().map(|id| target(id, Some(reading))).collect()
 }
 
 /// A record of the object's claim whose password is set, and whose restart is not requested.
-fn password_set() -> ResetRecord {
+pub(super) fn password_set() -> ResetRecord {
     let mut record = claimed();
     let status = record.status.as_mut().unwrap();
     status.phase = Phase::PasswordSet;
@@ -57,11 +56,11 @@ fn password_set() -> ResetRecord {
     record
 }
 
-fn only(plan: &Plan) -> (Option<Reason>, usize) {
+pub(super) fn only(plan: &Plan) -> (Option<Reason>, usize) {
     (plan.rows[0].reason(), plan.claims.len())
 }
 
-fn ready(facts: &ResetFacts, plan: &Plan) -> (String, String, String) {
+pub(super) fn ready(facts: &ResetFacts, plan: &Plan) -> (String, String, String) {
     let status = status(facts, plan, at(0));
     let ready = find(&status.conditions, conditions::READY).unwrap();
     (ready.status.clone(), ready.reason.clone(), ready.message.clone())
@@ -249,80 +248,6 @@ fn estimate_stays_while_nothing_happens() {
         let facts = ResetFacts { run: Some(&running), usual_restart, ..ResetFacts::new(&spec, no_status(), &request) };
         assert_eq!(status(&facts, &plan, at(0)).estimated_completion_time.is_some(), expected, "Stalled has no end");
     }
-}
-
-#[test]
-fn waiting_for_min_ready_is_told_from_waiting_for_a_slot() {
-    let (spec, request, running) = (reset_spec(3), request(), running());
-    let restarted = |id| Holder { ready_at: Some(at(30)), ..holder(id, Outlook::Frees) };
-    let reason = |holders: &[Holder]| {
-        let facts = ResetFacts { slot_holders: holders, ..reset_facts(&spec, &request) };
-        plan(&facts, &targets(&spec, &running), at(1)).rows[0].reason().unwrap()
-    };
-    assert_eq!(reason(&[restarted("i-x"), restarted("i-y")]), Reason::WaitingForMinReady);
-    assert_eq!(reason(&[restarted("i-x"), holder("i-y", Outlook::Frees)]), Reason::WaitingForSlot);
-}
-
-fn in_all(open: &[ResetRecord], max: u32, older: usize) -> AccountSlots {
-    let slots = budget::slots(open, None, max, older, "prod", at(0));
-    AccountSlots { total: Some(slots), ..AccountSlots::default() }
-}
-
-/// Those of the zone of all instances.
-fn in_zone(open: &[ResetRecord], max: u32) -> AccountSlots {
-    let zone = "cn-hangzhou-h";
-    let slots = budget::slots(open, Some(zone), max, 0, "prod", at(0));
-    AccountSlots { total: None, zones: BTreeMap::from([(zone.to_owned(), slots)]) }
-}
-
-#[test]
-fn zones_are_counted_apart_and_an_unknown_one_counts_in_each() {
-    let (spec, request, running) = (reset_spec(3), request(), running());
-    let claims = |zone: Option<&str>| {
-        let mut theirs = claimed();
-        theirs.spec.instance_id = "i-other".to_owned();
-        theirs.spec.zone_id = zone.map(str::to_owned);
-        let facts = ResetFacts { account_slots: in_zone(&[theirs], 1), ..reset_facts(&spec, &request) };
-        plan(&facts, &targets(&spec, &running), at(0)).claims.len()
-    };
-    assert_eq!((claims(Some("cn-hangzhou-k")), claims(Some("cn-hangzhou-h")), claims(None)), (1, 0, 0));
-    let mut away = password_set();
-    (away.spec.instance_id, away.spec.zone_id) = ("i-other".to_owned(), Some("h".to_owned()));
-    away.status.as_mut().unwrap().phase = Phase::Restarting;
-    let bounds = AccountBounds { max: None, max_per_zone: Some(1) };
-    let has = |zone| budget::has_account_slot(std::slice::from_ref(&away), bounds, "i-bp1a0000", zone, true, at(0));
-    assert_eq!((has("k"), has("h"), has("")), (true, false, false));
-}
-
-#[test]
-fn account_slots_bound_claims_and_older_waiters_come_first() {
-    let (spec, request, running) = (reset_spec(3), request(), running());
-    let claims = |max, older| {
-        let mut theirs = claimed();
-        theirs.spec.owner.namespace = "other".to_owned();
-        let facts = ResetFacts { account_slots: in_all(&[theirs], max, older), ..reset_facts(&spec, &request) };
-        let plan = plan(&facts, &targets(&spec, &running), at(0));
-        (plan.claims.len(), !plan.waits_for_account.is_empty())
-    };
-    assert_eq!(claims(4, 0), (2, false), "the object's own maxUnavailable of two comes first");
-    assert_eq!(claims(2, 0), (1, true));
-    assert_eq!(claims(2, 1), (0, true), "one has waited longer");
-    assert_eq!(claims(1, 0), (0, true));
-}
-
-#[test]
-fn restart_counts_only_others_that_are_away() {
-    let mut away = password_set();
-    away.spec.instance_id = "i-other".to_owned();
-    let bounds = AccountBounds { max: Some(1), max_per_zone: None };
-    let has = |record: &ResetRecord, is_restart| {
-        budget::has_account_slot(std::slice::from_ref(record), bounds, "i-bp1a0000", "z", is_restart, at(0))
-    };
-    assert_eq!((has(&away, false), has(&away, true)), (false, true), "its password is set, and it is Running");
-    away.status.as_mut().unwrap().phase = Phase::Restarting;
-    assert!(!has(&away, true));
-    away.spec.instance_id = "i-bp1a0000".to_owned();
-    assert!(has(&away, false) && has(&away, true), "its own does not count");
 }
 
 #[test]

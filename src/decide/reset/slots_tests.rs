@@ -1,0 +1,84 @@
+//! Slots that are waited for: of an object, an account and a zone.
+
+use super::facts::ResetFacts;
+use super::plan::plan;
+use super::when_tests::{password_set, running, targets};
+use crate::api::Reason;
+use crate::api::reset_record::{Phase, ResetRecord};
+use crate::decide::budget::{self, AccountBounds, AccountSlots, Holder, Outlook};
+use crate::decide::fixtures::{at, claimed, holder, request, reset_facts, reset_spec};
+use std::collections::BTreeMap;
+
+#[test]
+fn waiting_for_min_ready_is_told_from_waiting_for_a_slot() {
+    let (spec, request, running) = (reset_spec(3), request(), running());
+    let restarted = |id| Holder { ready_at: Some(at(30)), ..holder(id, Outlook::Frees) };
+    let reason = |holders: &[Holder]| {
+        let facts = ResetFacts { slot_holders: holders, ..reset_facts(&spec, &request) };
+        plan(&facts, &targets(&spec, &running), at(1)).rows[0].reason().unwrap()
+    };
+    assert_eq!(reason(&[restarted("i-x"), restarted("i-y")]), Reason::WaitingForMinReady);
+    assert_eq!(reason(&[restarted("i-x"), holder("i-y", Outlook::Frees)]), Reason::WaitingForSlot);
+}
+
+pub(super) fn in_all(open: &[ResetRecord], max: u32, older: usize) -> AccountSlots {
+    let slots = budget::slots(open, None, max, older, "prod", at(0));
+    AccountSlots { total: Some(slots), ..AccountSlots::default() }
+}
+
+/// Those of the zone of all instances.
+pub(super) fn in_zone(open: &[ResetRecord], max: u32) -> AccountSlots {
+    let zone = "cn-hangzhou-h";
+    let slots = budget::slots(open, Some(zone), max, 0, "prod", at(0));
+    AccountSlots { total: None, zones: BTreeMap::from([(zone.to_owned(), slots)]) }
+}
+
+#[test]
+fn zones_are_counted_apart_and_an_unknown_one_counts_in_each() {
+    let (spec, request, running) = (reset_spec(3), request(), running());
+    let claims = |zone: Option<&str>| {
+        let mut theirs = claimed();
+        theirs.spec.instance_id = "i-other".to_owned();
+        theirs.spec.zone_id = zone.map(str::to_owned);
+        let facts = ResetFacts { account_slots: in_zone(&[theirs], 1), ..reset_facts(&spec, &request) };
+        plan(&facts, &targets(&spec, &running), at(0)).claims.len()
+    };
+    assert_eq!((claims(Some("cn-hangzhou-k")), claims(Some("cn-hangzhou-h")), claims(None)), (1, 0, 0));
+    let mut away = password_set();
+    (away.spec.instance_id, away.spec.zone_id) = ("i-other".to_owned(), Some("h".to_owned()));
+    away.status.as_mut().unwrap().phase = Phase::Restarting;
+    let bounds = AccountBounds { max: None, max_per_zone: Some(1) };
+    let has = |zone| budget::has_account_slot(std::slice::from_ref(&away), bounds, "i-bp1a0000", zone, true, at(0));
+    assert_eq!((has("k"), has("h"), has("")), (true, false, false));
+}
+
+#[test]
+fn account_slots_bound_claims_and_older_waiters_come_first() {
+    let (spec, request, running) = (reset_spec(3), request(), running());
+    let claims = |max, older| {
+        let mut theirs = claimed();
+        theirs.spec.owner.namespace = "other".to_owned();
+        let facts = ResetFacts { account_slots: in_all(&[theirs], max, older), ..reset_facts(&spec, &request) };
+        let plan = plan(&facts, &targets(&spec, &running), at(0));
+        (plan.claims.len(), !plan.waits_for_account.is_empty())
+    };
+    assert_eq!(claims(4, 0), (2, false), "the object's own maxUnavailable of two comes first");
+    assert_eq!(claims(2, 0), (1, true));
+    assert_eq!(claims(2, 1), (0, true), "one has waited longer");
+    assert_eq!(claims(1, 0), (0, true));
+}
+
+#[test]
+fn restart_counts_only_others_that_are_away() {
+    let mut away = password_set();
+    away.spec.instance_id = "i-other".to_owned();
+    let bounds = AccountBounds { max: Some(1), max_per_zone: None };
+    let has = |record: &ResetRecord, is_restart| {
+        budget::has_account_slot(std::slice::from_ref(record), bounds, "i-bp1a0000", "z", is_restart, at(0))
+    };
+    assert_eq!((has(&away, false), has(&away, true)), (false, true), "its password is set, and it is Running");
+    away.status.as_mut().unwrap().phase = Phase::Restarting;
+    assert!(!has(&away, true));
+    away.spec.instance_id = "i-bp1a0000".to_owned();
+    assert!(has(&away, false) && has(&away, true), "its own does not count");
+}
