@@ -2,6 +2,7 @@
 //! wakes. It knows nothing of Alibaba Cloud, and decides nothing.
 
 pub mod client;
+mod error;
 pub mod fingerprint;
 pub mod guarded;
 pub mod ledger;
@@ -14,5 +15,6 @@ pub mod unanswered;
 pub mod unreadable;
 pub mod wake;
 
-pub use client::{Cluster, ClusterError};
+pub use client::Cluster;
+pub use error::ClusterError;
 pub use unanswered::unanswered;

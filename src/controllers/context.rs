@@ -81,7 +81,7 @@ pub struct Context<T> {
     pub turns: super::turns::Turns,
     /// Held from counting slots until the restart, or the claim that takes one of its account's, is stored: two must not count past each
     /// other.
-    pub storing_restart: tokio::sync::Mutex<()>,
+    pub counting_slots: tokio::sync::Mutex<()>,
     /// Since when the owner of each record's claim is missed, as far as this process has looked.
     pub owner_missed_since: PerObject<jiff::Timestamp>,
     /// Since when this process has seen a record as it is without knowing ECS's time, and the newest moment in it.

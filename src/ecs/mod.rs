@@ -19,6 +19,7 @@
 //! - [`server_clock`]: what time it is for ECS
 //! - [`instances`]: the poll tasks, which are to ECS what an informer is to Kubernetes
 
+mod advice;
 pub mod client;
 pub mod endpoint;
 pub mod error;

@@ -89,3 +89,23 @@ pub(super) struct LatencyLabels {
 pub(super) struct QueueLabels {
     pub(super) name: &'static str,
 }
+
+pub(super) fn known_method(method: &http::Method) -> &'static str {
+    match *method {
+        http::Method::GET => "GET",
+        http::Method::POST => "POST",
+        http::Method::PUT => "PUT",
+        http::Method::PATCH => "PATCH",
+        http::Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+/// As client-go writes it. A proxy may answer with a number of its own.
+pub(super) fn status(code: Option<u16>) -> Cow<'static, str> {
+    match code {
+        None => "<error>".into(),
+        Some(code @ 100..600) => code.to_string().into(),
+        Some(_) => "other".into(),
+    }
+}

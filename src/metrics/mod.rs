@@ -4,19 +4,17 @@
 //! Label values come from closed sets or are bounded here; only the namespaces of objects grow with the cluster. No instance id, no
 //! object's name and no message is a label: their number grows with use, and metrics are read by people who may not read the objects.
 
+mod families;
 mod labels;
 mod process;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, text};
-use prometheus_client::metrics::TypedMetric;
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -25,9 +23,11 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::version;
+use families::{bare, durations, family, long};
 use labels::{
     ApiLabels, BuildLabels, CallLabels, ControllerLabels, LatencyLabels, LeaseLabels, OpenStateLabels, OutcomeLabels,
-    QueueLabels, ReadyLabels, ReconcileLabels, RequestLabels, ResultLabels, StateLabels, WriteLabels,
+    QueueLabels, ReadyLabels, ReconcileLabels, RequestLabels, ResultLabels, StateLabels, WriteLabels, known_method,
+    status,
 };
 use process::Process;
 
@@ -394,79 +394,6 @@ pub struct ActiveWorker {
 impl Drop for ActiveWorker {
     fn drop(&mut self) {
         self.active_workers.dec();
-    }
-}
-
-fn family<S, M>(registry: &mut Registry, name: &str, help: &str) -> Family<S, M>
-where
-    S: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
-    M: EncodeMetric + TypedMetric + Default + Debug + Send + Sync + 'static,
-{
-    let family = Family::default();
-    registry.register(name, help, family.clone());
-    family
-}
-
-/// From a cached answer to the slowest that anybody waits for, in seconds.
-fn durations<S>(registry: &mut Registry, name: &str, help: &str) -> Family<S, Histogram, fn() -> Histogram>
-where
-    S: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
-{
-    histograms(registry, name, help, || {
-        Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
-    })
-}
-
-/// From an instance that is set and restarted at once to an hour, in seconds.
-fn long<S>(registry: &mut Registry, name: &str, help: &str) -> Family<S, Histogram, fn() -> Histogram>
-where
-    S: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
-{
-    histograms(registry, name, help, long_histogram)
-}
-
-fn long_histogram() -> Histogram {
-    Histogram::new([5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0])
-}
-
-fn histograms<S>(
-    registry: &mut Registry,
-    name: &str,
-    help: &str,
-    histogram: fn() -> Histogram,
-) -> Family<S, Histogram, fn() -> Histogram>
-where
-    S: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
-{
-    let family = Family::new_with_constructor(histogram);
-    registry.register(name, help, family.clone());
-    family
-}
-
-/// One without labels.
-fn bare(registry: &mut Registry, name: &str, help: &str) -> Histogram {
-    let histogram = long_histogram();
-    registry.register(name, help, histogram.clone());
-    histogram
-}
-
-fn known_method(method: &http::Method) -> &'static str {
-    match *method {
-        http::Method::GET => "GET",
-        http::Method::POST => "POST",
-        http::Method::PUT => "PUT",
-        http::Method::PATCH => "PATCH",
-        http::Method::DELETE => "DELETE",
-        _ => "other",
-    }
-}
-
-/// As client-go writes it. A proxy may answer with a number of its own.
-fn status(code: Option<u16>) -> Cow<'static, str> {
-    match code {
-        None => "<error>".into(),
-        Some(code @ 100..600) => code.to_string().into(),
-        Some(_) => "other".into(),
     }
 }
 

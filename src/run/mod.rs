@@ -259,7 +259,7 @@ fn build<T: Transport>(
         claim_rate_permits: PerObject::default(),
         at_rest: AtRest::default(),
         turns: crate::controllers::turns::Turns::default(),
-        storing_restart: tokio::sync::Mutex::default(),
+        counting_slots: tokio::sync::Mutex::default(),
         owner_missed_since: PerObject::default(),
         untimed_since: PerObject::default(),
         absent: PerObject::default(),

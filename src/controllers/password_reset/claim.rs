@@ -242,7 +242,7 @@ async fn make_claim<T: Transport>(
     }
     // Claims of one account are counted one by one, where it has a bound.
     let bounds = observed.account.as_ref().map(|account| account.bounds()).unwrap_or_default();
-    let _turn = if bounds.is_some() { Some(context.storing_restart.lock().await) } else { None };
+    let _turn = if bounds.is_some() { Some(context.counting_slots.lock().await) } else { None };
     if bounds.is_some() {
         if context.ledger.is_any_doubted() {
             return Ok(ClaimResult::Uncertain);

@@ -167,7 +167,7 @@ async fn execute<T: Transport>(
         Call::SetPassword => propose(record).store(context).await?,
         Call::Restart { .. } => {
             // A restart has its slot from when it is stored, so no other one may be stored since the slots were counted.
-            let _turn = context.storing_restart.lock().await;
+            let _turn = context.counting_slots.lock().await;
             if !observe::has_slot(context, &record, observed.now) {
                 return Ok(Action::requeue(WITHOUT_SLOT));
             }

@@ -1,0 +1,100 @@
+//! What a person can do about an answer that is no success, by what was called and by its code. It decides nothing.
+
+use super::error::{Class, ErrorResponse};
+
+impl ErrorResponse {
+    /// What to do next, in words for people.
+    pub(super) fn advice(&self) -> &'static str {
+        if self.action.is_change() {
+            self.advice_on_change()
+        } else if self.action.is_of_ecs() {
+            self.advice_on_read()
+        } else {
+            self.advice_on_credentials()
+        }
+    }
+
+    fn advice_on_change(&self) -> &'static str {
+        match self.class {
+            Class::Throttled => "too many calls; the controller tries again more slowly",
+            Class::Transient => "the controller tries again",
+            Class::WaitState => "the controller tries again when the instance is Running or Stopped",
+            Class::Denied if self.code == "Forbidden.RAM" => "the account's RAM policy does not allow it",
+            Class::Denied => "check the account's RAM policy, its balance and the instance's locks",
+            Class::Invalid | Class::Refused => {
+                "the controller does not repeat the call; look up the error code in the ECS API reference"
+            }
+            Class::Gone => "check the instance ID, the region and the RAM policy",
+            Class::Auth => self.advice_on_key(),
+            Class::Unknown => "look up the error code, and check the instance",
+        }
+    }
+
+    fn advice_on_read(&self) -> &'static str {
+        match self.class {
+            Class::Throttled => "too many calls; the controller tries again more slowly",
+            Class::Transient | Class::WaitState | Class::Unknown => "the controller tries again",
+            Class::Denied => "grant the account's identity ecs:DescribeInstances in the region",
+            Class::Invalid if self.blames_the_region() => {
+                "check regionID, which cannot be changed: create a new PasswordReset for another region; if it is right, the account's endpoint does not serve it"
+            }
+            Class::Invalid | Class::Refused => "look up the error code in the ECS API reference",
+            Class::Gone => "check the instance IDs, the region and the RAM policy",
+            Class::Auth => self.advice_on_key(),
+        }
+    }
+
+    fn advice_on_credentials(&self) -> &'static str {
+        match self.class {
+            Class::Throttled => "too many calls; the controller tries again more slowly",
+            Class::Transient | Class::WaitState | Class::Unknown => "the controller tries again",
+            _ if self.code == "AuthenticationFail.NoPermission" => {
+                "check that the OIDC provider exists and that the role's trust policy names it, this ServiceAccount and the audience"
+            }
+            _ if self.code.starts_with("AuthenticationFail.") => {
+                "check the OIDC provider's issuer, fingerprint and audiences, and the cluster's token"
+            }
+            _ if self.code.starts_with("EntityNotExist.") => {
+                "check that the role exists and that the account's roleARN is right"
+            }
+            _ if self.code == "NoPermission" => {
+                "the role's trust policy must name the identity that assumes it, and that identity needs sts:AssumeRole"
+            }
+            Class::Auth => self.advice_on_key(),
+            Class::Denied | Class::Gone => "check the RAM policy and the role's trust policy",
+            Class::Invalid | Class::Refused => {
+                "check the account's role and credentials; the STS API reference explains the code"
+            }
+        }
+    }
+
+    /// Who reads it can act on one cause, not on a list of all.
+    fn advice_on_key(&self) -> &'static str {
+        match self.code.as_str() {
+            "InvalidAccessKeyId.NotFound" => {
+                "there is no such access key; check accessKeyID where the account takes it from"
+            }
+            "InvalidAccessKeyId.Inactive" | "Forbidden.AccessKeyDisabled" => {
+                "the access key is disabled; enable it in the RAM console, or store another one"
+            }
+            "SignatureDoesNotMatch" | "IncompleteSignature" => {
+                "the accessKeySecret does not belong to the accessKeyID; store both again"
+            }
+            "InvalidSecurityToken.Expired" => {
+                "the security token has expired; the controller renews its own, and one from a Secret must be stored again"
+            }
+            code if code.starts_with("InvalidSecurityToken") || code == "MissingSecurityToken" => {
+                "the securityToken does not belong to the accessKeyID; store all three from one answer of STS"
+            }
+            _ if self.blames_the_clock() => "check the clock of the controller's node",
+            _ => "check the account's credentials and the clock of the controller's node",
+        }
+    }
+
+    /// Whether it is the region that the API, or this endpoint of it, will not have.
+    fn blames_the_region(&self) -> bool {
+        ["InvalidRegionId", "RegionId.", "InvalidOperation.InvalidRegion", "InvalidOperation.NotSupportedEndpoint"]
+            .iter()
+            .any(|prefix| self.code.starts_with(prefix))
+    }
+}
