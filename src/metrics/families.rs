@@ -5,6 +5,7 @@ use std::hash::Hash;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::TypedMetric;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -55,7 +56,14 @@ where
     family
 }
 
-/// One without labels.
+/// A counter without labels.
+pub(super) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+/// A histogram without labels.
 pub(super) fn bare(registry: &mut Registry, name: &str, help: &str) -> Histogram {
     let histogram = long_histogram();
     registry.register(name, help, histogram.clone());

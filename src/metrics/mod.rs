@@ -23,7 +23,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::version;
-use families::{bare, durations, family, long};
+use families::{bare, counter, durations, family, long};
 use labels::{
     ApiLabels, BuildLabels, CallLabels, ControllerLabels, LatencyLabels, LeaseLabels, OpenStateLabels, OutcomeLabels,
     QueueLabels, ReadyLabels, ReconcileLabels, RequestLabels, ResultLabels, StateLabels, WriteLabels, known_method,
@@ -83,6 +83,7 @@ pub struct Metrics {
     provider_call_seconds: Family<ApiLabels, Histogram, fn() -> Histogram>,
     provider_throttled: Family<ApiLabels, Counter>,
     kube_writes: Family<WriteLabels, Counter>,
+    records_looked_at: Counter,
     leader: Family<LeaseLabels, Gauge>,
     objects: Family<ReadyLabels, Gauge<u64, AtomicU64>>,
     instances: Family<StateLabels, Gauge<u64, AtomicU64>>,
@@ -147,6 +148,11 @@ impl Metrics {
                 "Calls that Alibaba Cloud refused because there were too many",
             ),
             kube_writes: family(r, "passwordreset_kube_writes", "Writes sent to the Kubernetes API server"),
+            records_looked_at: counter(
+                r,
+                "passwordreset_records_looked_at",
+                "ResetRecords looked at in memory; how many a pass looks at does not grow with how many there are",
+            ),
             leader: family(
                 r,
                 "leader_election_master_status",
@@ -333,6 +339,11 @@ impl Metrics {
     /// A write was sent to the API server, whatever came of it: its cost is the server's either way.
     pub fn kube_write(&self, kind: &'static str, verb: &'static str) {
         self.kube_writes.get_or_create(&WriteLabels { kind, verb }).inc();
+    }
+
+    /// A record was looked at in memory.
+    pub fn record_looked_at(&self) {
+        self.records_looked_at.inc();
     }
 
     /// Whether this process holds the Lease `name`; a process that needs none never says so.

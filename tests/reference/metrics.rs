@@ -55,8 +55,9 @@ fn families(source: &str) -> Vec<Family> {
     let body = block(source, "pub struct Metrics {");
     let mut families = Vec::new();
     for line in body.lines() {
-        if let Some((field, "Histogram,")) = line.trim().split_once(": ") {
-            families.push(Family { field: field.to_owned(), kind: "histogram".to_owned(), labels: Vec::new() });
+        if let Some((field, kind @ ("Counter," | "Histogram,"))) = line.trim().split_once(": ") {
+            let kind = kind.trim_end_matches(',').to_lowercase();
+            families.push(Family { field: field.to_owned(), kind, labels: Vec::new() });
         }
         let Some((field, rest)) = line.trim().split_once(": Family<") else { continue };
         let (labels, kind) = rest.split_once(", ").unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::crash_matrix::LIMIT;
 use crate::plan::{Class, Plan};
 use crate::run::simulate;
-use crate::scenario::{Do, PASSWORD, REGION, Scenario, When, installed, reset, secret};
+use crate::scenario::{Do, PASSWORD, REGION, SYSTEM_NAMESPACE, Scenario, When, installed, reset, secret};
 use crate::story::Story;
 use crate::world::Asked;
 
@@ -104,6 +104,36 @@ fn one_instance_of_each_object_costs_few_requests() {
     assert_eq!(counts.of("get resetrecords"), 0);
     assert!(reads <= 3.2, "{reads} reads an instance");
     assert!(writes <= 15.5, "{writes} writes an instance");
+}
+
+/// A settled record of an instance and of an object that are not in the scenario.
+fn settled_record(number: usize) -> Value {
+    let mut record: Value =
+        serde_json::from_str(include_str!("../data/stored/record-EffectiveAtNextStart-SetWhileStopped.json")).unwrap();
+    let id = format!("i-settled{number:05}");
+    record["metadata"] = json!({"name": format!("{REGION}.{id}"), "namespace": SYSTEM_NAMESPACE});
+    record["spec"]["instanceID"] = json!(id);
+    record["spec"]["owner"]["name"] = json!(format!("settled-{}", number / 10));
+    for row in ["/status/row", "/status/completed/0/row"] {
+        record.pointer_mut(row).unwrap()["instanceID"] = json!(id);
+    }
+    record["status"]["completed"][0]["owner"] = record["spec"]["owner"].clone();
+    record
+}
+
+/// Index instead of a walk: what a pass looks at, and what a run looks at in all but the first look at each record.
+#[test]
+fn work_of_a_pass_does_not_grow_with_the_number_of_records() {
+    let [few, many] = [100, 10_000].map(|records| {
+        let mut scenario = fleet(3, 10, &json!({}));
+        scenario.objects.extend((0..records).map(settled_record));
+        let report = simulate(&scenario, Plan::calm(1), Story::untold(), LIMIT);
+        assert!(report.violations.is_empty() && report.at_rest, "{:?}", report.violations);
+        println!("{records} records: {} looked at in {} passes", report.records_looked_at, report.passes);
+        (report.records_looked_at, report.passes)
+    });
+    let of_settled_ones = 9_900 * 6;
+    assert!(many.0 - few.0 <= of_settled_ones, "{} and {} records looked at", few.0, many.0);
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl State {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         let served = super::process::kinds().into_iter().find(|it| it.kind == kind && it.api_version() == version);
-        let plural = served.unwrap().plural;
+        let (plural, has_status) = served.map(|it| (it.plural, it.has_status)).unwrap();
         if let Some(Value::Object(texts)) = object.as_object_mut().and_then(|it| it.remove("stringData")) {
             object["data"] =
                 texts.iter().map(|(key, value)| (key.clone(), json!(BASE64.encode(text(value))))).collect();
@@ -187,7 +187,7 @@ impl State {
             self.request("POST", &path, &object)
         };
         assert!(code < 300, "{path}: {answer}");
-        if !object["status"].is_null() {
+        if has_status && !object["status"].is_null() {
             let status = json!({"status": object["status"]});
             let (code, answer) = self.request("PATCH", &format!("{path}/{name}/status"), &status);
             assert!(code < 300, "{path}: {answer}");

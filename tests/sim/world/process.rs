@@ -178,12 +178,18 @@ impl State {
         }
     }
 
-    /// Passes that panicked, over all processes: kube would go on as if nothing had been.
+    /// Passes that panicked: kube would go on as if nothing had been.
     pub fn panics(&self) -> bool {
-        let counted = |text: &str| {
-            let panics = text.lines().filter(|line| line.starts_with("controller_runtime_reconcile_panics_total{"));
-            panics.filter_map(|line| line.rsplit_once(' ')).any(|(_, count)| count != "0")
+        self.counted("controller_runtime_reconcile_panics_total{") > 0
+    }
+
+    /// What the metrics say whose lines begin so, over all processes.
+    pub fn counted(&self, series: &str) -> u64 {
+        let texts = self.processes.iter().map(|process| process.metrics.encode());
+        let of = |text: String| -> u64 {
+            let lines = text.lines().filter(|line| line.starts_with(series));
+            lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
         };
-        self.processes.iter().any(|process| counted(&process.metrics.encode()))
+        texts.map(of).sum()
     }
 }
