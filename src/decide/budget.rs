@@ -255,7 +255,7 @@ fn ways_out(status: &ResetRecordStatus, reading: &Reading) -> String {
         // An instance that is not permitted is not told from one that is not shown.
         None => "it cannot be seen, and it is not known whether it was released; ask the account's administrator to check ecs:DescribeInstances and the rules".to_owned(),
     };
-    let decide = if status.phase == Phase::Unknown { ", or record its outcome as its row says" } else { "" };
+    let decide = if status.phase == Phase::Unknown { ", then record its outcome as its row says" } else { "" };
     format!("{what}{decide}, or remove it from spec.instanceIDs (with a selector: add it to excludeInstanceIDs)")
 }
 

@@ -16,7 +16,9 @@ impl ErrorResponse {
 
     fn advice_on_change(&self) -> &'static str {
         match self.class {
-            Class::Throttled => "too many calls; the controller tries again more slowly",
+            Class::Throttled => {
+                "too many calls by all who use the account in this region; the controller tries again more slowly"
+            }
             Class::Transient => "the controller tries again",
             Class::WaitState => "the controller tries again when the instance is Running or Stopped",
             Class::Denied if self.code == "Forbidden.RAM" => "the account's RAM policy does not allow it",
@@ -32,7 +34,9 @@ impl ErrorResponse {
 
     fn advice_on_read(&self) -> &'static str {
         match self.class {
-            Class::Throttled => "too many calls; the controller tries again more slowly",
+            Class::Throttled => {
+                "too many calls by all who use the account in this region; the controller tries again more slowly"
+            }
             Class::Transient | Class::WaitState | Class::Unknown => "the controller tries again",
             Class::Denied => "grant the account's identity ecs:DescribeInstances in the region",
             Class::Invalid if self.blames_the_region() => {

@@ -100,7 +100,7 @@ pub(super) fn conditions_of(
             for (region, until) in throttled {
                 let _ = write!(
                     message,
-                    "; ECS throttles calls in {region}: they are held back until {until} at the latest"
+                    "; ECS throttles calls in {region}: they are tried again by {until}, and a minute later each time ECS refuses them again"
                 );
             }
             if !missing_permissions.is_empty() {

@@ -55,11 +55,13 @@ fn restart_under_way(row: &InstanceRow, record: &ResetRecord, target: &Target, n
     let shown = match reading.map(|reading| reading.seen.as_ref().filter(|seen| seen.permitted).map(|seen| &seen.power))
     {
         // An instance that is not permitted is not told from one that is not shown.
-        Some(None) => "; ECS does not show it now: it may have been released",
-        Some(Some(Power::Stopped)) => "; ECS shows it Stopped: start it in ECS if it stays so",
-        Some(Some(_)) | None => "",
+        Some(None) => {
+            "; ECS does not show it now: if it stays so for some minutes, it counts as released; else waiting"
+        }
+        Some(Some(Power::Stopped)) => "; ECS shows it Stopped: start it in ECS if it stays so; waiting",
+        Some(Some(_)) | None => "; waiting",
     };
-    Some(Hold::new(row.reason()?, format!("{}{shown}; waiting until {until} for its return", row.message)))
+    Some(Hold::new(row.reason()?, format!("{}{shown} until {until} for its return", row.message)))
 }
 
 fn held_restart(object: &ResetFacts, record: &ResetRecord, now: Timestamp) -> Option<Hold> {
