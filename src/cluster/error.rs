@@ -79,6 +79,13 @@ impl ClusterError {
     pub fn shows_another_version(&self) -> bool {
         matches!(self, Self::Conflict { .. } | Self::Unanswered { .. } | Self::NotFound { .. })
     }
+
+    /// Whether a write that ended so may have been made, or met another version. What stands in front of the API server may fail after
+    /// it has stored what was sent.
+    #[must_use]
+    pub fn leaves_doubt(&self) -> bool {
+        !matches!(self, Self::Forbidden { .. } | Self::Refused { code: ..500, .. })
+    }
 }
 
 /// Our own words: kube's errors may show what was sent or received.

@@ -185,8 +185,12 @@ impl Known {
         if let Some(shown) = &shown
             && self.own.get(name).is_some_and(|own| !is_newer(own.meta(), shown.metadata()))
         {
-            self.own.remove(name);
-            self.doubted.remove(name);
+            // What is doubted was written upon that version.
+            if let Some(own) = self.own.remove(name)
+                && is_newer(shown.metadata(), own.meta())
+            {
+                self.doubted.remove(name);
+            }
         }
         let is_gone = shown.is_none();
         let before = match shown {

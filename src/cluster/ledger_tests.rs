@@ -98,11 +98,14 @@ fn own_write_missing_from_list_is_doubted_until_read() {
     relist(Vec::new());
     assert_eq!(ledger.doubted(), ["cn-hangzhou.i-bp1a0000"]);
     assert_eq!(count(&ledger, "web"), 1, "the list may be older than the write");
-    // The API server has it after all: it was read, or the next list shows it.
+    // The API server has it after all.
     ledger.put(version(3));
     assert!(ledger.doubted().is_empty());
+    // If the next list shows it, a write upon it may still be what is doubted.
     relist(Vec::new());
     relist(vec![version(3)]);
+    assert_eq!(ledger.doubted(), ["cn-hangzhou.i-bp1a0000"]);
+    ledger.put(version(3));
     assert!(ledger.doubted().is_empty());
     // It does not.
     ledger.put(version(4));
@@ -171,6 +174,17 @@ fn record_after_conflict_is_doubted_until_read() {
     assert!(ledger.is_doubted("cn-hangzhou.i-bp1a0000"));
     ledger.put(version(1));
     assert!(ledger.doubted().is_empty());
+}
+
+#[test]
+fn doubt_of_a_write_outlasts_the_version_it_was_made_upon() {
+    let (ledger, mut show) = ledger();
+    ledger.put(version(1));
+    ledger.doubt("cn-hangzhou.i-bp1a0000");
+    show(Event::Apply(guarded(version(1))));
+    assert!(ledger.is_any_doubted(), "version 2 may be stored");
+    ledger.put(version(2));
+    assert!(!ledger.is_any_doubted());
 }
 
 #[test]

@@ -99,11 +99,11 @@ impl<T> Context<T> {
         watched.is_some_and(|guard| guard.0.as_ref().is_ok_and(|account| account.spec.suspended()))
     }
 
-    /// Writes a record upon the version in it. One whose write met another version, or was not answered, is in doubt until it is read
-    /// again.
+    /// Writes a record upon the version in it. One whose write met another version, or may have been made although it failed, is in doubt
+    /// until it is read again.
     pub(super) async fn write_record(&self, record: &ResetRecord) -> Result<ResetRecord, ClusterError> {
         let written = self.cluster.write_record(record).await.inspect_err(|error| {
-            if error.shows_another_version() {
+            if error.leaves_doubt() {
                 self.ledger.doubt(&record.name_any());
             }
         })?;

@@ -151,7 +151,7 @@ impl Metrics {
             records_looked_at: counter(
                 r,
                 "passwordreset_records_looked_at",
-                "ResetRecords looked at in memory; how many a pass looks at does not grow with how many there are",
+                "ResetRecords looked at in memory; a pass looks at its own, and at the open ones of an account with bounds",
             ),
             leader: family(
                 r,

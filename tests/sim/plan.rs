@@ -54,6 +54,8 @@ pub enum Fault {
     LoseRequest,
     /// It is carried out, and the connection breaks before the answer.
     LoseAnswer,
+    /// It is carried out, and what stands in front of the API server answers 504.
+    GatewayTimeout,
     /// It never leaves, and the sender knows.
     NotSent,
     /// The connection breaks at once, and the request arrives so many milliseconds later.

@@ -26,6 +26,7 @@ fn every_write_may_conflict_be_lost_or_stay_unanswered() {
         Fault::Unavailable,
         Fault::LoseRequest,
         Fault::LoseAnswer,
+        Fault::GatewayTimeout,
         Fault::Late(12_000),
         Fault::Slow(30_000),
     ];

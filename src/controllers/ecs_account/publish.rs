@@ -100,7 +100,7 @@ pub(super) fn conditions_of(
             for (region, until) in throttled {
                 let _ = write!(
                     message,
-                    "; ECS throttles calls in {region}: they are tried again by {until}, and a minute later each time ECS refuses them again"
+                    "; ECS throttles calls in {region}: they are tried again by {until}, and again later while ECS refuses them"
                 );
             }
             if !missing_permissions.is_empty() {

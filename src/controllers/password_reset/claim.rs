@@ -18,6 +18,7 @@ use crate::clock;
 use crate::cluster::ClusterError;
 use crate::cluster::objects::ObjectKey;
 use crate::controllers::Context;
+use crate::decide::budget::AccountBounds;
 use crate::decide::claim::step::Change;
 use crate::decide::claim::transition;
 use crate::decide::reset::facts::{NewClaim, ResetFacts};
@@ -61,6 +62,9 @@ pub(super) async fn make_claims<T: Transport>(
         let action = ApiCall::ModifyInstanceAttribute;
         let Scope { account, region_id } = &observed.scope;
         let name = ResetRecord::name_of(region_id, &claim.instance_id);
+        if bounds(observed).is_some() && context.ledger.is_any_doubted() {
+            return Some(AFTER_LOST_CLAIM);
+        }
         let permit = match context.calls.acquire_rate(account, region_id, action, &name) {
             Ok(permit) => permit,
             Err(at) => return Some(clock::until_instant(at)),
@@ -216,6 +220,10 @@ async fn restore_one<T>(
     Ok(true)
 }
 
+fn bounds(observed: &Observed) -> AccountBounds {
+    observed.account.as_ref().map(|account| account.bounds()).unwrap_or_default()
+}
+
 /// Claims one instance, if the record as it is now allows it.
 async fn make_claim<T: Transport>(
     context: &Context<T>,
@@ -241,7 +249,7 @@ async fn make_claim<T: Transport>(
         return Ok(ClaimResult::NotNow);
     }
     // Claims of one account are counted one by one, where it has a bound.
-    let bounds = observed.account.as_ref().map(|account| account.bounds()).unwrap_or_default();
+    let bounds = bounds(observed);
     let _turn = if bounds.is_some() { Some(context.counting_slots.lock().await) } else { None };
     if bounds.is_some() {
         if context.ledger.is_any_doubted() {

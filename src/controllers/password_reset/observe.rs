@@ -89,6 +89,10 @@ impl OwnedTarget {
 /// slots would stay taken.
 async fn read_doubted<T>(context: &Context<T>) {
     for name in context.ledger.doubted() {
+        // Another pass may have read it meanwhile.
+        if !context.ledger.is_doubted(&name) {
+            continue;
+        }
         let known = context.ledger.get(&name);
         let owner = known.as_ref().map(|record| &record.spec.owner);
         match reset_record::read_again(context, &name).await {

@@ -71,7 +71,7 @@ pub(super) async fn read_again<T>(context: &Context<T>, name: &str) -> Result<()
 
 /// The watch does not show a record. One that this process has written is not gone: it is shown later.
 pub fn unseen<T>(context: &Context<T>, name: &str) {
-    if context.ledger.get(name).is_none() {
+    if context.ledger.get(name).is_none() && !context.ledger.is_doubted(name) {
         forget(context, name);
     }
 }
@@ -152,6 +152,9 @@ async fn execute<T: Transport>(
     observed: &Observed,
     call: Call,
 ) -> Result<Action, ClusterError> {
+    if matches!(call, Call::Restart { .. }) && !observe::has_slot(context, &record, observed.now) {
+        return Ok(Action::requeue(WITHOUT_SLOT));
+    }
     let permit = match permit(context, &record, call) {
         Ok(permit) => permit,
         Err(pause) => return Ok(Action::requeue(pause)),
@@ -166,7 +169,8 @@ async fn execute<T: Transport>(
         Call::SetPasswordAsStored => Intent::as_stored(record, call),
         Call::SetPassword => propose(record).store(context).await?,
         Call::Restart { .. } => {
-            // A restart has its slot from when it is stored, so no other one may be stored since the slots were counted.
+            // A restart has its slot from when it is stored, so no other one may be stored since the slots were counted: they are
+            // counted again.
             let _turn = context.counting_slots.lock().await;
             if !observe::has_slot(context, &record, observed.now) {
                 return Ok(Action::requeue(WITHOUT_SLOT));

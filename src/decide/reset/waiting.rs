@@ -55,9 +55,7 @@ fn restart_under_way(row: &InstanceRow, record: &ResetRecord, target: &Target, n
     let shown = match reading.map(|reading| reading.seen.as_ref().filter(|seen| seen.permitted).map(|seen| &seen.power))
     {
         // An instance that is not permitted is not told from one that is not shown.
-        Some(None) => {
-            "; ECS does not show it now: if it stays so for some minutes, it counts as released; else waiting"
-        }
+        Some(None) => "; it cannot be seen now: if it was released, its claim ends within some minutes; waiting",
         Some(Some(Power::Stopped)) => "; ECS shows it Stopped: start it in ECS if it stays so; waiting",
         Some(Some(_)) | None => "; waiting",
     };

@@ -199,6 +199,10 @@ impl State {
         let answer = match travel.fault {
             Some(Fault::Conflict) => return refusal(409, "Conflict"),
             Some(Fault::Unavailable) => return refusal(503, "ServiceUnavailable"),
+            Some(Fault::GatewayTimeout) => {
+                self.api.handle(self.wall(), request);
+                return refusal(504, "Timeout");
+            }
             Some(Fault::Past(back)) => {
                 let version = self.api.version().saturating_sub(back).max(self.judge.first_version());
                 self.api.handle_in_the_past(self.wall(), request, version)
