@@ -1,7 +1,6 @@
 //! Every reason that a condition, an instance's row or an event can carry, with what follows from it.
 //!
-//! A reason is a value and its text is its name, so that one is never misspelt. What the decisions ask of a reason is a property that
-//! stands beside it here: nothing outside this folder compares reasons. `docs/REASONS.md` says what to do about each.
+//! A reason's text is its name. Its properties say what follows from it: nothing outside this folder compares reasons.
 
 use std::fmt;
 

@@ -1,3 +1,5 @@
+//! Reasons are read back, and each is documented.
+
 use super::Reason;
 
 #[test]

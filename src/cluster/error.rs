@@ -80,8 +80,8 @@ impl ClusterError {
         matches!(self, Self::Conflict { .. } | Self::Unanswered { .. } | Self::NotFound { .. })
     }
 
-    /// Whether a write that ended so may have been made, or met another version. What stands in front of the API server may fail after
-    /// it has stored what was sent.
+    /// Whether a write that ended so may have been made, or met another version. A proxy in front of the API server may fail after the
+    /// object was stored.
     #[must_use]
     pub fn leaves_doubt(&self) -> bool {
         !matches!(self, Self::Forbidden { .. } | Self::Refused { code: ..500, .. })

@@ -162,7 +162,7 @@ fn is_newer(record: &ObjectMeta, than: &ObjectMeta) -> bool {
 impl Known {
     fn newest(&self, name: &str) -> Option<&Arc<ResetRecord>> {
         if let Some(metrics) = &self.metrics {
-            metrics.record_looked_at();
+            metrics.record_read();
         }
         let own = self.own.get(name);
         own.or_else(|| self.watched.get(name)?.record.as_ref().ok()).filter(|it| it.is_named_after_its_instance())

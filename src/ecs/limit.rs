@@ -179,8 +179,15 @@ impl Limiter {
 impl Bucket {
     fn new(now: Instant) -> Self {
         let places = HashMap::new();
-        let (cooling, throttled_last, slowed) = (None, None, None);
-        Self { paced_until: now, cooling, throttled_last, slowed, places, queued_until: now, spread: Duration::ZERO }
+        Self {
+            paced_until: now,
+            cooling: None,
+            throttled_last: None,
+            slowed: None,
+            places,
+            queued_until: now,
+            spread: Duration::ZERO,
+        }
     }
 
     /// The part of the account's rate at which calls go out.

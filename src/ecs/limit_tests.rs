@@ -1,3 +1,5 @@
+//! Pace, throttling, probes and queues of the limiter.
+
 use tokio::time::advance;
 
 use super::*;

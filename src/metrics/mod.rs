@@ -6,6 +6,7 @@
 
 mod families;
 mod labels;
+mod passes;
 mod process;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use labels::{
     QueueLabels, ReadyLabels, ReconcileLabels, RequestLabels, ResultLabels, StateLabels, WriteLabels, known_method,
     status,
 };
+pub use passes::{ActiveWorker, PassResult};
 use process::Process;
 
 /// The type of what [`Metrics::encode`] returns, for the `Content-Type` header.
@@ -42,32 +44,6 @@ pub const OPEN_STATES: [&str; 3] = ["SettingPassword", "PasswordSet", "Restartin
 pub const RUN_RESULTS: [&str; 3] = ["Succeeded", "Failed", "Unknown"];
 /// The calls that change an instance.
 pub const CHANGING_CALLS: [&str; 2] = ["ModifyInstanceAttribute", "RebootInstance"];
-
-/// How a pass ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassResult {
-    /// Nothing left to do until something changes.
-    Success,
-    /// Failed, and is tried again.
-    Error,
-    /// Panicked; counts as an error too, as in controller-runtime.
-    Panic,
-    /// Wants to run again at once.
-    Requeue,
-    /// Wants to run again after a while.
-    RequeueAfter,
-}
-
-impl PassResult {
-    const fn result(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Error | Self::Panic => "error",
-            Self::Requeue => "requeue",
-            Self::RequeueAfter => "requeue_after",
-        }
-    }
-}
 
 /// All counters of one process.
 #[derive(Debug)]
@@ -83,7 +59,7 @@ pub struct Metrics {
     provider_call_seconds: Family<ApiLabels, Histogram, fn() -> Histogram>,
     provider_throttled: Family<ApiLabels, Counter>,
     kube_writes: Family<WriteLabels, Counter>,
-    records_looked_at: Counter,
+    records_read: Counter,
     leader: Family<LeaseLabels, Gauge>,
     objects: Family<ReadyLabels, Gauge<u64, AtomicU64>>,
     instances: Family<StateLabels, Gauge<u64, AtomicU64>>,
@@ -148,10 +124,10 @@ impl Metrics {
                 "Calls that Alibaba Cloud refused because there were too many",
             ),
             kube_writes: family(r, "passwordreset_kube_writes", "Writes sent to the Kubernetes API server"),
-            records_looked_at: counter(
+            records_read: counter(
                 r,
-                "passwordreset_records_looked_at",
-                "ResetRecords looked at in memory; a pass looks at its own, and at the open ones of an account with bounds",
+                "passwordreset_records_read",
+                "ResetRecords read from memory; a pass reads its own, and the open ones of an account with bounds",
             ),
             leader: family(
                 r,
@@ -341,9 +317,9 @@ impl Metrics {
         self.kube_writes.get_or_create(&WriteLabels { kind, verb }).inc();
     }
 
-    /// A record was looked at in memory.
-    pub fn record_looked_at(&self) {
-        self.records_looked_at.inc();
+    /// A record was read from memory.
+    pub fn record_read(&self) {
+        self.records_read.inc();
     }
 
     /// Whether this process holds the Lease `name`; a process that needs none never says so.
@@ -392,19 +368,6 @@ impl Metrics {
 
     fn standings(&self) -> MutexGuard<'_, BTreeMap<(&'static str, String), Standing>> {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One pass that runs now.
-#[derive(Debug)]
-#[must_use = "the pass counts as ended as soon as this is dropped"]
-pub struct ActiveWorker {
-    active_workers: Gauge,
-}
-
-impl Drop for ActiveWorker {
-    fn drop(&mut self) {
-        self.active_workers.dec();
     }
 }
 

@@ -54,7 +54,7 @@ pub enum Fault {
     LoseRequest,
     /// It is carried out, and the connection breaks before the answer.
     LoseAnswer,
-    /// It is carried out, and what stands in front of the API server answers 504.
+    /// It is carried out, and a proxy in front of the API server answers 504.
     GatewayTimeout,
     /// It never leaves, and the sender knows.
     NotSent,

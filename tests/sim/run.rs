@@ -24,9 +24,9 @@ pub struct Report {
     /// What ECS was asked and what happened there, one line each, without what is drawn at random.
     pub journal: Vec<String>,
     pub story: String,
-    /// How many passes were made, and how many records they looked at in memory.
+    /// How many passes were made, and how many records they read from memory.
     pub passes: u64,
-    pub records_looked_at: u64,
+    pub records_read: u64,
 }
 
 /// Runs until everything has come to rest, for `limit` at most.
@@ -53,7 +53,7 @@ pub fn simulate(scenario: &Scenario, plan: Plan, story: Story, limit: Ms) -> Rep
             journal: state.journal(),
             story: state.story.text(),
             passes: state.counted("controller_runtime_reconcile_total{"),
-            records_looked_at: state.counted("passwordreset_records_looked_at_total"),
+            records_read: state.counted("passwordreset_records_read_total"),
         }
     })
 }

@@ -1,14 +1,9 @@
+//! Which identity an account uses, and under which session name.
+
 use serde_json::json;
 
 use super::*;
-
-fn spec(change: &serde_json::Value) -> ECSAccountSpec {
-    let mut spec = json!({"credentials": {"environment": {}}, "allowedNamespaces": {"names": ["prod"]}});
-    for (field, value) in change.as_object().unwrap() {
-        spec[field] = value.clone();
-    }
-    serde_json::from_value(spec).unwrap()
-}
+use crate::controllers::ecs_account::words_tests::spec;
 
 #[test]
 fn changed_spec_blocks_old_credentials_until_sts_confirms() {

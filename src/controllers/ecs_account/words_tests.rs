@@ -17,7 +17,7 @@ use crate::decide::fixtures::at;
 use crate::decide::words_tests::Words;
 use crate::ecs::{ApiCall, CallError, CallerIdentity, DescribeError, Scope};
 
-fn spec(change: &serde_json::Value) -> ECSAccountSpec {
+pub(super) fn spec(change: &serde_json::Value) -> ECSAccountSpec {
     let mut spec = json!({"credentials": {"environment": {}}, "allowedNamespaces": {"names": ["prod"]}});
     for (field, value) in change.as_object().unwrap() {
         spec[field] = value.clone();

@@ -1,3 +1,5 @@
+//! What an answer, an attempt and an end make of a record.
+
 use super::*;
 use crate::api::password_reset::State;
 use crate::decide::fixtures::{at, bounds, claimed};
