@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ecs_simulator::Core;
+
 use crate::plan::{Ms, Plan};
 use crate::scenario::Scenario;
 use crate::story::Story;
@@ -24,6 +26,8 @@ pub struct Report {
     /// What ECS was asked and what happened there, one line each, without what is drawn at random.
     pub journal: Vec<String>,
     pub story: String,
+    /// The instances that do not have the last value of the Secret in effect, where the scenario has one.
+    pub outdated: Vec<String>,
     /// How many passes were made, and how many records they read from memory.
     pub passes: u64,
     pub records_read: u64,
@@ -52,8 +56,15 @@ pub fn simulate(scenario: &Scenario, plan: Plan, story: Story, limit: Ms) -> Rep
             ends: state.judge.ends().clone(),
             journal: state.journal(),
             story: state.story.text(),
+            outdated: outdated(scenario, &state.ecs),
             passes: state.counted("controller_runtime_reconcile_total{"),
             records_read: state.counted("passwordreset_records_read_total"),
         }
     })
+}
+
+fn outdated(scenario: &Scenario, ecs: &Core) -> Vec<String> {
+    let Some(last) = scenario.last_password else { return Vec::new() };
+    let ids = scenario.instances.iter().map(|instance| instance.instance_id.clone());
+    ids.filter(|id| ecs.in_effect_password(id) != Some(last)).collect()
 }

@@ -40,6 +40,6 @@ fn nothing_is_begun_while_the_brake_is_on() {
 
 #[test]
 fn last_value_of_the_secret_is_on_every_instance() {
-    let cases = at_each_step(Ends::Any, |step| secret_resets(When::At(step)));
+    let cases = at_each_step(Ends::WithLastPassword, |step| secret_resets(When::At(step)));
     suite::run("Secrets at each step", 5, cases);
 }

@@ -61,6 +61,8 @@ pub enum Ends {
     Known,
     /// As the scenario's do when nothing goes wrong.
     AsWithoutFaults,
+    /// In any way, and then each instance has the last value of the Secret.
+    WithLastPassword,
 }
 
 /// What came of all runs together.
@@ -206,6 +208,10 @@ impl Tally {
                     Ends::Any => true,
                     Ends::Known => !unknown,
                     Ends::AsWithoutFaults => report.ends == case.scenario.ends(),
+                    Ends::WithLastPassword => {
+                        wrong.extend(report.outdated.iter().map(|id| format!("I2: {id} has an earlier password")));
+                        true
+                    }
                 };
                 if !is_as_told {
                     wrong.push(format!("claims ended {:?}", report.ends));

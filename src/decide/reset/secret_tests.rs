@@ -114,11 +114,14 @@ fn change_is_a_run_of_its_own_and_is_counted_with_its_claim() {
     let unclaimed = [Target { record: Some(&record), ..target(FIRST, Some(&running)) }];
     let shown = status(&facts, &plan(&facts, &unclaimed, at(60)), at(60));
     assert_eq!(shown.run.as_ref().map(|run| run.number), Some(1), "not before its first claim");
-    record.spec.fingerprint = fingerprint("g");
     (record.spec.claim, record.spec.claim_time) = (2, Time(at(61)));
     let status_of = record.status.as_mut().unwrap();
     (status_of.phase, status_of.row) = (Phase::PasswordSet, Some(row(State::PasswordSet)));
     status_of.password_acknowledged_at = Some(Time(at(62)));
+    let retried = [Target { record: Some(&record), ..target(FIRST, Some(&running)) }];
+    let shown = status(&facts, &plan(&facts, &retried, at(63)), at(63));
+    assert_eq!(shown.run.as_ref().map(|run| run.number), Some(1), "not with a claim from before the change");
+    record.spec.fingerprint = fingerprint("g");
     let claimed = [Target { record: Some(&record), ..target(FIRST, Some(&running)) }];
     let shown = status(&facts, &plan(&facts, &claimed, at(63)), at(63));
     let run = shown.run.unwrap();
