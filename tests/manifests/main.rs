@@ -61,3 +61,14 @@ fn the_base_installs_every_file_that_lies_in_it() {
         );
     }
 }
+
+#[test]
+fn each_metric_is_in_a_panel_of_the_dashboard() {
+    let read = |path| std::fs::read_to_string(project(path)).unwrap();
+    let (page, dashboard) = (read("docs/reference/metrics.md"), read("deploy/monitoring/dashboard.json"));
+    let metrics: Vec<&str> =
+        page.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0)).collect();
+    assert!(metrics.len() > 10, "docs/reference/metrics.md was not understood");
+    let missing: Vec<_> = metrics.into_iter().filter(|metric| !dashboard.contains(metric)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
