@@ -147,6 +147,11 @@ impl Limiter {
         let window = server_time.map_or(WINDOW, rest_of_the_minute);
         let mut state = self.lock();
         let Some(bucket) = state.buckets.get_mut(key) else { return };
+        // A late answer of the time before a pause that is over.
+        let is_of_before = bucket.throttled_last.is_some_and(|last| permit.taken <= last);
+        if is_of_before && bucket.cooling.is_none() {
+            return;
+        }
         // The answer is believed once. If its own probe was throttled too, it did not know better than the window.
         let least = if permit.is_probe { window } else { COOLING_MIN };
         let until = now + retry_after.unwrap_or(window).clamp(least, COOLING_MAX);

@@ -78,8 +78,9 @@ async fn the_pause_ends_with_the_minute_in_which_ecs_counts() {
 #[tokio::test(start_paused = true)]
 async fn after_a_throttling_the_pace_is_halved_and_grows_again() {
     let limiter = limiter(10);
-    let sent = permits(&limiter, "a");
+    let mut sent = permits(&limiter, "a");
     assert_eq!(sent.len(), 10);
+    let late = sent.remove(9);
     // The second of two that were under way together halves nothing more.
     limiter.throttled(&key("a"), &sent[0], None, None);
     limiter.throttled(&key("a"), &sent[1], None, None);
@@ -99,6 +100,9 @@ async fn after_a_throttling_the_pace_is_halved_and_grows_again() {
         sent += granted(&limiter, "a");
     }
     assert!((40..=65).contains(&sent), "{sent} in ten seconds, of 100 at full pace");
+    // An answer so late says nothing of now.
+    limiter.throttled(&key("a"), &late, None, None);
+    assert_eq!(limiter.throttled_until(&key("a")), None);
     advance(WINDOW).await;
     assert_eq!(granted(&limiter, "a"), 1, "no burst");
     advance(WINDOW * 4).await;
