@@ -102,7 +102,7 @@ impl<T: Transport> Calls<T> {
         let key = key(to.account, to.region, action);
         match &reply.result {
             Err(CallError::Refused(refusal)) if refusal.class == Class::Throttled => {
-                self.metrics.provider_throttled(action.as_str());
+                self.metrics.provider_throttled(to.account, action.as_str());
                 self.limiter.throttled(&key, &permit, refusal.retry_after, reply.server_time);
                 self.tell_of_throttling(to, &key);
             }

@@ -20,6 +20,13 @@ pub(super) struct ApiLabels {
     pub(super) api: &'static str,
 }
 
+/// Accounts are few, and only their administrators make them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct AccountLabels {
+    pub(super) account: String,
+    pub(super) api: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CallLabels {
     pub(super) api: &'static str,

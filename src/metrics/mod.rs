@@ -26,9 +26,9 @@ use prometheus_client::registry::Registry;
 use crate::version;
 use families::{bare, counter, durations, family, long};
 use labels::{
-    ApiLabels, BuildLabels, CallLabels, ControllerLabels, LatencyLabels, LeaseLabels, OpenStateLabels, OutcomeLabels,
-    QueueLabels, ReadyLabels, ReconcileLabels, RequestLabels, ResultLabels, StateLabels, WriteLabels, known_method,
-    status,
+    AccountLabels, ApiLabels, BuildLabels, CallLabels, ControllerLabels, LatencyLabels, LeaseLabels, OpenStateLabels,
+    OutcomeLabels, QueueLabels, ReadyLabels, ReconcileLabels, RequestLabels, ResultLabels, StateLabels, WriteLabels,
+    known_method, status,
 };
 pub use passes::{ActiveWorker, PassResult};
 use process::Process;
@@ -57,7 +57,7 @@ pub struct Metrics {
     active_workers: Family<ControllerLabels, Gauge>,
     provider_calls: Family<CallLabels, Counter>,
     provider_call_seconds: Family<ApiLabels, Histogram, fn() -> Histogram>,
-    provider_throttled: Family<ApiLabels, Counter>,
+    provider_throttled: Family<AccountLabels, Counter>,
     kube_writes: Family<WriteLabels, Counter>,
     records_read: Counter,
     leader: Family<LeaseLabels, Gauge>,
@@ -307,9 +307,9 @@ impl Metrics {
         self.provider_call_seconds.get_or_create(&ApiLabels { api }).observe(took.as_secs_f64());
     }
 
-    /// Alibaba Cloud refused a call because there were too many: in addition to [`Self::provider_call`].
-    pub fn provider_throttled(&self, api: &'static str) {
-        self.provider_throttled.get_or_create(&ApiLabels { api }).inc();
+    /// Alibaba Cloud refused a call with an `ECSAccount` because there were too many: in addition to [`Self::provider_call`].
+    pub fn provider_throttled(&self, account: &str, api: &'static str) {
+        self.provider_throttled.get_or_create(&AccountLabels { account: account.to_owned(), api }).inc();
     }
 
     /// A write was sent to the API server, whatever came of it: its cost is the server's either way.

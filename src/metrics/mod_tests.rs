@@ -13,7 +13,7 @@ fn every_metric_has_the_name_and_labels_that_dashboards_know() {
     metrics.controller_started("resetrecord", 16);
     metrics.reconciled("resetrecord", PassResult::Success, Duration::from_millis(2));
     metrics.provider_call("RebootInstance", "OK", Duration::from_secs(2));
-    metrics.provider_throttled("RebootInstance");
+    metrics.provider_throttled("default", "RebootInstance");
     metrics.kube_write("ResetRecord", "replace");
     metrics.set_leader("a-lease", true);
     metrics.set_object("PasswordReset", "a/b", ("False", "PausedOnFailure"), [("InEffect", 2)].into());
@@ -31,7 +31,7 @@ fn every_metric_has_the_name_and_labels_that_dashboards_know() {
         r#"controller_runtime_active_workers{controller="resetrecord"} 0"#,
         r#"passwordreset_provider_api_calls_total{api="RebootInstance",code="OK"} 1"#,
         r#"passwordreset_provider_api_duration_seconds_count{api="RebootInstance"} 1"#,
-        r#"passwordreset_provider_api_throttled_total{api="RebootInstance"} 1"#,
+        r#"passwordreset_provider_api_throttled_total{account="default",api="RebootInstance"} 1"#,
         r#"passwordreset_kube_writes_total{kind="ResetRecord",verb="replace"} 1"#,
         r#"leader_election_master_status{name="a-lease"} 1"#,
         r#"passwordreset_objects{namespace="a",kind="PasswordReset",ready="False",reason="PausedOnFailure"} 1"#,
