@@ -63,11 +63,15 @@ pub(super) async fn make_claims<T: Transport>(
         let Scope { account, region_id } = &observed.scope;
         let name = ResetRecord::name_of(region_id, &claim.instance_id);
         if bounds(observed).is_some() && context.ledger.is_any_doubted() {
+            keep_turn(observed, claim, plan);
             return Some(AFTER_LOST_CLAIM);
         }
         let permit = match context.calls.acquire_rate(account, region_id, action, &name) {
             Ok(permit) => permit,
-            Err(at) => return Some(clock::until_instant(at)),
+            Err(at) => {
+                keep_turn(observed, claim, plan);
+                return Some(clock::until_instant(at));
+            }
         };
         if !is_checked && let Some(pause) = changed_since(context, observed, &claims).await {
             return Some(pause);
@@ -90,15 +94,18 @@ pub(super) async fn make_claims<T: Transport>(
                 continue;
             }
             Ok(ClaimResult::NotNow) => continue,
-            Ok(ClaimResult::Uncertain) => return Some(AFTER_LOST_CLAIM),
+            Ok(ClaimResult::Uncertain) => {
+                keep_turn(observed, claim, plan);
+                return Some(AFTER_LOST_CLAIM);
+            }
             Ok(ClaimResult::NoAccountSlot) => {
-                let is_total = observed.account.as_ref().is_some_and(|account| account.bounds().max.is_some());
-                plan.waits_for_account.insert((!is_total).then(|| claim.zone_id.clone()));
+                keep_turn(observed, claim, plan);
                 again = Some(AFTER_LOST_CLAIM);
                 continue;
             }
             Err(error @ (ClusterError::Conflict { .. } | ClusterError::Unanswered { .. })) => {
                 tracing::info!(instanceID = claim.instance_id, %error, "the claim was not made; looking again");
+                keep_turn(observed, claim, plan);
                 return Some(AFTER_LOST_CLAIM);
             }
             Ok(ClaimResult::Full) => {
@@ -114,6 +121,14 @@ pub(super) async fn make_claims<T: Transport>(
         }
     }
     again
+}
+
+/// A claim that is made a little later keeps the object's turn at the account's slots.
+fn keep_turn(observed: &Observed, claim: &NewClaim, plan: &mut Plan) {
+    let bounds = bounds(observed);
+    if bounds.is_some() {
+        plan.waits_for_account.insert(bounds.max.is_none().then(|| claim.zone_id.clone()));
+    }
 }
 
 /// Reads the object and its Secret as they are now, once for all claims of a pass. Returns when to come back if the plan rests on others:
