@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::api::reset_record::{Owner, Phase, ResetRecord, ResetRecordStatus};
 use crate::decide::history::Request;
+use crate::decide::resolution::Decision;
 use crate::decide::{Power, ProtocolBounds, Reading, after, is_drained, later, settled};
 
 /// An instance whose claim holds a slot.
@@ -69,8 +70,8 @@ fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
     }
 }
 
-/// The instances that hold a slot of the owner of `request`, in the order of their ids. The slot of an Unknown is free once a person
-/// has decided. `reading_of`: the latest reading of an instance, whether the account's rules cover it or not.
+/// The instances that hold a slot of the owner of `request`, in the order of their ids. The slot of an Unknown that is to be reset again is
+/// free for that. `reading_of`: the latest reading of an instance, whether the account's rules cover it or not.
 #[must_use]
 pub fn holders(
     records: &[impl Borrow<ResetRecord>],
@@ -79,11 +80,12 @@ pub fn holders(
     bounds: ProtocolBounds,
     now: Timestamp,
 ) -> Vec<Holder> {
-    let resolved = |record: &ResetRecord| {
-        request.resolution.as_ref().is_some_and(|decided| decided.counts(record, &request.owner, now))
+    let is_reset_again = |record: &ResetRecord| {
+        let decided = request.resolution.as_ref().filter(|decided| decided.decision == Decision::RestartAgain);
+        decided.is_some_and(|decided| decided.counts(record, &request.owner, now))
     };
     let holds = |record: &ResetRecord| {
-        record.status.as_ref().is_some_and(|status| holds_slot(status, now)) && !resolved(record)
+        record.status.as_ref().is_some_and(|status| holds_slot(status, now)) && !is_reset_again(record)
     };
     let holder = |record: &ResetRecord| {
         let instance_id = record.spec.instance_id.clone();

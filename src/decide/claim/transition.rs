@@ -258,7 +258,6 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
         }
         Change::Learnt(evidence) => status.start_time_evidence = Some(evidence),
         Change::Happened => {
-            status.available_time = Some(Time(now));
             let message = "a person recorded that the restart happened (annotation resolve-unknown)".to_owned();
             end(&mut status, spec, Phase::InEffect, Reason::ResolvedByPerson, message, now);
         }

@@ -7,7 +7,7 @@ use crate::api::reset_record::{Phase, ResetRecord, ResetRecordStatus};
 use crate::decide::budget;
 use crate::decide::claim::step::Change;
 use crate::decide::claim::transition;
-use crate::decide::fixtures::{self, at, bounds, claimed, holder, of_another, request, reset_facts, reset_spec, run};
+use crate::decide::fixtures::{at, bounds, claimed, holder, of_another, request, reset_facts, reset_spec, run};
 use crate::decide::history::Request;
 use crate::decide::reset::facts::{BadRecord, ReadHold};
 use crate::decide::resolution::Resolution;
@@ -97,7 +97,7 @@ fn decision_on_a_claim_to_come_keeps_it_from_being_made() {
 }
 
 #[test]
-fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
+fn a_person_s_word_ends_an_unknown_and_its_slot_waits_for_running() {
     let (spec, running, record) = (reset_spec(1), reading(Power::Running), unknown_record());
     let request = decided("i-bp1a0000/1=Happened");
     let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
@@ -106,10 +106,16 @@ fn a_person_s_word_ends_an_unknown_and_frees_its_slot() {
     let status = transition::apply(&record, Change::Happened, None, at(1));
     assert_eq!((status.phase, status.completed[0].row.state), (Phase::InEffect, State::InEffect));
     assert_eq!(status.completed[0].row.reason, Reason::ResolvedByPerson);
-    assert!(!budget::holds_slot(&status, at(1)));
-    let holders = |request| budget::holders(&[&record], request, |_| None, bounds(), at(1));
-    assert_eq!(holders(&request).len(), 0);
-    assert_eq!(holders(&fixtures::request()), [holder("i-bp1a0000", Outlook::Frees)]);
+    let ended = ResetRecord { status: Some(status.clone()), ..record.clone() };
+    let holders = |record: &ResetRecord, request: &Request| {
+        budget::holders(std::slice::from_ref(record), request, |_| None, bounds(), at(1))
+    };
+    let held = [holder("i-bp1a0000", Outlook::Frees)];
+    // The machine may be on its way back only.
+    assert_eq!((holders(&record, &request), holders(&ended, &request)), (held.to_vec(), held.to_vec()));
+    assert_eq!(holders(&record, &decided("i-bp1a0000/1=RestartAgain")), [], "it takes its own slot again");
+    let back = transition::apply(&ended, Change::Available, None, at(2));
+    assert!(budget::holds_slot(&status, at(2)) && !budget::holds_slot(&back, at(2)));
 }
 
 #[test]
