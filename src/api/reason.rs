@@ -35,6 +35,8 @@ enum Property {
     Brake,
     /// It names what is waited for, so that an object that only waits has it as its own.
     Waits,
+    /// It ends when another object or a person has done something: nobody can say when.
+    WaitsForOthers,
     /// It says no more than how far the claim is: what is waited for may be said instead.
     Plain,
 }
@@ -79,7 +81,7 @@ reasons! {
     /// Instances are being restarted.
     Restarting: [];
     /// `suspend: true`, of the object or its account, holds back what has not begun and restarts that were not requested.
-    Suspended: [Waits, Brake];
+    Suspended: [Waits, Brake, WaitsForOthers];
     /// It is not `notBefore` yet.
     NotBefore: [Waits];
     /// `mode: Plan`: what would be done is shown, and nothing is changed.
@@ -133,13 +135,13 @@ reasons! {
     /// The annotation `resolve-unknown` decides on a claim that has not begun.
     DecidedBeforehand: [Unusable, Waits];
     /// More instances failed than `maxFailures`; the rest is left alone.
-    PausedOnFailure: [];
+    PausedOnFailure: [WaitsForOthers];
     /// Some instances failed, others are done.
     PartiallyFailed: [];
     /// All instances failed, for different reasons.
     Failed: [];
     /// The Secret's value was changed after a run had set the earlier one: a run has one password.
-    SecretChangedDuringRun: [HaltsRun];
+    SecretChangedDuringRun: [HaltsRun, WaitsForOthers];
     /// The outcome of a request cannot be proven.
     OutcomeUnknown: [];
 
@@ -147,13 +149,13 @@ reasons! {
     /// Every slot of `maxUnavailable` is taken.
     WaitingForSlot: [Waits];
     /// Every slot of the account's `maxUnavailable` is taken.
-    WaitingForAccountSlot: [Waits];
+    WaitingForAccountSlot: [Waits, WaitsForOthers];
     /// An instance that was restarted has not been Running for `minReadySeconds` yet.
     WaitingForMinReady: [Waits];
     /// Every slot is held by an instance that does not come back by itself, and the others wait for a person.
     SlotHeld: [];
     /// Another `PasswordReset` is at work on the instance.
-    InstanceBusy: [Waits];
+    InstanceBusy: [Waits, WaitsForOthers];
     /// The last restart was less than the account's `minRestartIntervalSeconds` ago.
     MinRestartInterval: [Waits];
     /// A request whose outcome is not known may still be carried out.
@@ -320,6 +322,12 @@ impl Reason {
     #[must_use]
     pub fn is_decidable(self) -> bool {
         self.properties().contains(&Property::Decidable)
+    }
+
+    /// Whether it ends when another object or a person has done something, so that nobody can say when.
+    #[must_use]
+    pub fn waits_for_others(self) -> bool {
+        self.properties().contains(&Property::WaitsForOthers)
     }
 
     /// Whether nothing more begins under the run.

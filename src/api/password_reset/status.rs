@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::Reason;
 use crate::api::reset_record::Fingerprint;
 
-/// What the controller has observed and done.
+/// What the controller has observed and done. Times are on the clock of ECS, which may differ from yours by some seconds.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = crate::api::conditions::unseen_status()))]

@@ -95,7 +95,7 @@ pub(super) fn conditions_of(
             );
             if is_suspended {
                 message
-                    .push_str("; spec.suspend is true: nothing new starts on the account, and no restart is requested");
+                    .push_str("; spec.suspend is true: nothing new starts on the account, and no restart is requested, until it is set to false");
             }
             for (region, until) in throttled {
                 let _ = write!(

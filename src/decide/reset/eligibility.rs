@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::facts::{BadRecord, OwnPassword, ReadHold, ResetFacts, Target};
 use super::remembered::{done, in_flight, loss, may_restore, own_memory};
 use super::rows::{candidate_row, newest_claim};
-use super::runs;
+use super::{runs, waiting};
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
 use crate::api::reset_record::{Owner, Phase};
 use crate::api::{RESOLVE_UNKNOWN, Reason};
@@ -107,7 +107,9 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
         advance(&mut row, State::Pending, hold.reason, hold.message, now);
         // Without readings an instance is not known to be permitted, and its row would show another reason again.
         let is_time = windows::hold(&object.window).is_some();
-        let watch = object.hides_unpermitted && held.is_none() && !is_time;
+        // What holds it may last for ever, and the instance is to be shown.
+        let is_for_a_person = target.bad_record.is_some();
+        let watch = (object.hides_unpermitted || is_for_a_person) && held.is_none() && !is_time;
         return Eligibility::Waits { row, until: hold.until, watch };
     }
     assess(object, target.reading, row, now)
@@ -172,10 +174,14 @@ fn unknown_phase(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> 
     (target.record?.phase() == Phase::Unrecognized).then(|| Hold::new(Reason::InvalidSpec, message))
 }
 
-fn another_owner_at_work(object: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
+fn another_owner_at_work(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
     let record = target.record.filter(|record| !record.phase().has_ended())?;
     let who = another(object, &record.spec.owner);
-    Some(Hold::new(Reason::InstanceBusy, format!("{who} is at work on this instance")))
+    let is_ours_to_know = record.spec.owner.namespace == object.request.owner.namespace;
+    let how_far = waiting::how_far(record, target, now).filter(|_| is_ours_to_know);
+    let told = how_far.as_ref().map(|hold| format!(": {}", hold.message)).unwrap_or_default();
+    let until = how_far.and_then(|hold| hold.until);
+    Some(Hold { until, ..Hold::new(Reason::InstanceBusy, format!("{who} is at work on this instance{told}")) })
 }
 
 /// Another object as this one's user may know it: by name in the same namespace, and in no other.

@@ -114,8 +114,8 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
                     let reason = Reason::SecretChangedDuringRun;
                     advance(&mut row, State::Pending, reason, message, now);
                 } else if plan.paused {
-                    let message = "not started: failures exceed maxFailures; the condition Ready says how to continue";
-                    advance(&mut row, State::Pending, Reason::PausedOnFailure, message.to_owned(), now);
+                    let message = paused(&row);
+                    advance(&mut row, State::Pending, Reason::PausedOnFailure, message, now);
                 } else if free == 0 {
                     waits_for_a_slot = true;
                     let Hold { reason, message, .. } = waits_for_slot(object, &plan.claims);
@@ -154,6 +154,17 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
 fn without_targets(object: &ResetFacts) -> Plan {
     let until = if let Targets::Unfit(hold) = &*object.targets { hold.until } else { None };
     Plan { rows: object.before.instances.clone(), wake: until, next_transition: until, ..Plan::default() }
+}
+
+/// Why an instance is not begun while too many have failed.
+fn paused(row: &InstanceRow) -> String {
+    let how = "failures exceed maxFailures; the condition Ready says how to continue";
+    match &row.password_set_time {
+        Some(at) => {
+            format!("not tried again: {how}. The password that was set at {} takes effect at any start", second(at.0))
+        }
+        None => format!("not started: {how}"),
+    }
 }
 
 /// For the instances that wait for a slot: whether one becomes free by itself, and when to check again.

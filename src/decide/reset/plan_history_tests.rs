@@ -45,6 +45,34 @@ fn unknown_outcome_pauses_the_rest_until_retry() {
     assert_eq!(plan.rows[0].state, State::Unknown, "nothing is done about it");
 }
 
+/// The machine will have that password at its next start, whatever becomes of the retry.
+#[test]
+fn a_retry_that_has_to_wait_still_tells_which_password_is_set() {
+    let (spec, request, running) = (reset_spec(2), request(), reading(Power::Running));
+    let request = Request { retry: Some("retry:1".to_owned()), ..request };
+    let mut refused = completed();
+    let entry = &mut refused.status.as_mut().unwrap().completed[0];
+    entry.row = InstanceRow { password_set_time: Some(Time(at(-60))), ..row(State::Failed) };
+    let mut failed_again = completed();
+    failed_again.spec.instance_id = "i-bp1a0001".to_owned();
+    let entry = &mut failed_again.status.as_mut().unwrap().completed[0];
+    (entry.row, entry.retry) = (row(State::Failed), request.retry.clone());
+    let mut targets = targets(&spec, Some(&running));
+    (targets[0].record, targets[1].record) = (Some(&refused), Some(&failed_again));
+    let plan = plan(&ResetFacts { min_restart_interval_seconds: 0, ..reset_facts(&spec, &request) }, &targets, at(1));
+    let waits = &plan.rows[0];
+    assert_eq!(
+        (waits.reason().unwrap(), waits.password_set_time.clone()),
+        (Reason::PausedOnFailure, Some(Time(at(-60))))
+    );
+    assert!(waits.message.ends_with("takes effect at any start"), "{}", waits.message);
+    targets[1].record = None;
+    let plan =
+        super::plan(&ResetFacts { min_restart_interval_seconds: 0, ..reset_facts(&spec, &request) }, &targets, at(1));
+    let begins = crate::decide::reset::rows::initial_row(&plan.claims[0], 2, at(1));
+    assert_eq!(begins.password_set_time, None, "that of the new claim is not set yet");
+}
+
 #[test]
 fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
     let (spec, request, running, run) = (reset_spec(1), request(), reading(Power::Running), run());

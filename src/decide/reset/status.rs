@@ -67,6 +67,9 @@ fn estimate(facts: &ResetFacts, plan: &Plan, counts: &Counts, now: Timestamp) ->
     let open = plan.rows.iter().filter(|row| !row.state.has_ended()).count();
     let runs = plan.begun.is_some() || facts.run.is_some_and(|run| runs::goes_on(run, facts.request));
     let usual = facts.usual_restart.filter(|_| counts.total > 1 && open > 0 && runs && !facts.spec.is_plan())?;
+    if plan.rows.iter().any(|row| row.reason().is_some_and(Reason::waits_for_others)) {
+        return None;
+    }
     if let (Some(before), true) = (&facts.before.estimated_completion_time, facts.before.counts == Some(*counts)) {
         return Some(before.0).filter(|before| now < *before);
     }
@@ -122,7 +125,11 @@ fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<Cond
     }
     updates.push(match facts.account_trouble {
         None => {
-            update(conditions::ACCOUNT_READY, ConditionStatus::True, Reason::AccountReady, "the account can be used")
+            let suspended = facts.suspended_account.map(|name| {
+                format!(", but spec.suspend of ECSAccount {name} is true: nothing new starts until it is set to false")
+            });
+            let message = format!("the account can be used{}", suspended.unwrap_or_default());
+            update(conditions::ACCOUNT_READY, ConditionStatus::True, Reason::AccountReady, &message)
         }
         Some(hold) => update(conditions::ACCOUNT_READY, ConditionStatus::False, hold.reason, &hold.message),
     });

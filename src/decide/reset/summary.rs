@@ -110,11 +110,10 @@ fn paused_on_failure(progress: &Progress) -> Option<Summary> {
     let Progress { facts, plan, counts, open, .. } = progress;
     let message = || {
         format!(
-            "{}; failures exceed maxFailures, so {} not started{}{}",
+            "{}; failures exceed maxFailures, so {} not started. {}{}",
             failures(&plan.rows),
             others(open.len()),
-            // It does not touch an Unknown, whose row says what does.
-            if counts.unknown > 0 && counts.failed == 0 { String::new() } else { format!(". {}", retry(facts)) },
+            retry(facts, counts),
             unresolved(facts, plan, counts)
         )
     };
@@ -286,19 +285,26 @@ fn ended(progress: &Progress) -> Option<Summary> {
         only => only.unwrap_or(Reason::Failed),
     };
     let what_next = match reason {
-        _ if counts.unknown > 0 => unresolved(facts, plan, counts),
+        _ if counts.unknown > 0 && counts.failed > 0 => {
+            format!(". {}{}", retry(facts, counts), unresolved(facts, plan, counts))
+        }
+        _ if counts.unknown > 0 => format!(". A retry {LEAVES_UNKNOWN}{}", unresolved(facts, plan, counts)),
         reason if reason.is_of_object() => "; the controller goes on once the Secret holds another password".to_owned(),
         _ if only.is_some_and(Reason::is_gone) => String::new(),
-        _ => format!(". {}", retry(facts)),
+        _ => format!(". {}", retry(facts, counts)),
     };
     Some(Summary::needs_person(reason, failures(rows) + &what_next))
 }
 
-/// What has failed instances tried again.
-fn retry(facts: &ResetFacts) -> String {
+/// What a retry does to an Unknown, and why.
+const LEAVES_UNKNOWN: &str = "leaves an instance that is Unknown alone, since its request may have been carried out";
+
+/// What has failed instances tried again, and those go on that were not started.
+fn retry(facts: &ResetFacts, counts: &Counts) -> String {
     let Owner { namespace, name, .. } = &facts.request.owner;
+    let but = if counts.unknown > 0 { format!(". It {LEAVES_UNKNOWN}") } else { String::new() };
     format!(
-        "Fix the cause, then retry: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RETRY_REQUESTED_AT}=\"$(date -Is)\""
+        "Fix the cause, then retry: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RETRY_REQUESTED_AT}=\"$(date -Is)\"{but}"
     )
 }
 

@@ -35,6 +35,15 @@ fn wait(row: &InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp)
     throttled(row, object, now).or_else(|| next_minute(record, target, now).filter(|_| is_plain))
 }
 
+/// How far the claim of another object is, and until when it waits where that is known.
+pub(super) fn how_far(record: &ResetRecord, target: &Target, now: Timestamp) -> Option<Hold> {
+    let row = record.status.as_ref()?.row.as_ref()?;
+    match record.phase() {
+        Phase::Restarting => restart_under_way(row, record, target, now),
+        _ => Some(Hold::new(row.reason()?, row.message.clone())),
+    }
+}
+
 /// Until when ECS throttles. A row that says with which answer it was throttled goes on saying so.
 fn throttled(row: &InstanceRow, object: &ResetFacts, now: Timestamp) -> Option<Hold> {
     let hold = object.throttling(now)?;
@@ -59,7 +68,7 @@ fn restart_under_way(row: &InstanceRow, record: &ResetRecord, target: &Target, n
         Some(Some(Power::Stopped)) => "; ECS shows it Stopped: start it in ECS if it stays so; waiting",
         Some(Some(_)) | None => "; waiting",
     };
-    Some(Hold::new(row.reason()?, format!("{}{shown} until {until} for its return", row.message)))
+    Some(Hold::new(row.reason()?, format!("{}{shown} until {until} for its return", row.message)).until(until))
 }
 
 fn held_restart(object: &ResetFacts, record: &ResetRecord, now: Timestamp) -> Option<Hold> {

@@ -54,7 +54,13 @@ fn words_of_rows_before_a_claim() {
     words.row("record in an unknown phase", &with_record(&record));
     let mut record = claimed();
     record.spec.owner = owner("other");
+    record.status.as_mut().unwrap().row.as_mut().unwrap().message = "<the message of its row>".to_owned();
     words.row("another object at work", &with_record(&record));
+    let mut restarting = record.clone();
+    let status = restarting.status.as_mut().unwrap();
+    (status.phase, status.accepted_at) = (Phase::Restarting, Some(Time(at(-60))));
+    (status.password_acknowledged_at, status.start_time_before) = (Some(Time(at(-90))), Some(Time(at(-600))));
+    words.row("another object restarts it", &with_record(&restarting));
     record.spec.owner.namespace = "dev".to_owned();
     words.row("an object of another namespace at work", &with_record(&record));
     let mut record = of_another();
