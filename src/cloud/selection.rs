@@ -5,11 +5,21 @@ use crate::cloud::accounts::UsableAccount;
 use crate::cloud::calls::{Calls, prepare};
 use crate::ecs::{ApiCall, DescribeError, Instance, InstanceFilter, Transport, describe_matching};
 
-/// ECS shows at most 1,000 instances of a tag or group, in pages of 100. A gateway that returns tokens without end is not followed for
-/// ever.
+/// How many instances ECS shows at most for a tag or a resource group (its reference on `DescribeInstances`, read on 2026-11-24). Whoever
+/// gets as many does not know whether there are more.
+const SHOWN_MAX: usize = 1_000;
+/// Pages have 100. A gateway that returns tokens without end is not followed for ever.
 const PAGES_MAX: usize = 20;
 
-/// The instances that match, each perhaps more than once: ECS takes one name a call.
+/// What ECS shows of a selector.
+pub struct Matches {
+    /// The instances, each perhaps more than once: ECS takes one name a call.
+    pub instances: Vec<Instance>,
+    /// Whether there may be more, which ECS does not show.
+    pub is_cut_off: bool,
+}
+
+/// The instances that match.
 ///
 /// # Errors
 /// A page that could not be read: what the others hold counts for nothing then.
@@ -19,15 +29,18 @@ pub async fn select<T: Transport>(
     region: &str,
     selector: &Selector,
     who: &str,
-) -> Result<Vec<Instance>, DescribeError> {
+) -> Result<Matches, DescribeError> {
     let names = selector.names.as_deref().unwrap_or_default();
     let names: Vec<Option<&str>> =
         if names.is_empty() { vec![None] } else { names.iter().map(|name| Some(name.as_str())).collect() };
-    let mut found = Vec::new();
+    let is_bounded = selector.tags.is_some() || selector.resource_group_id.is_some();
+    let mut found = Matches { instances: Vec::new(), is_cut_off: false };
     for name in names {
         let tags = selector.tags.iter().flatten().map(|(key, value)| (key.as_str(), value.0.as_str())).collect();
         let filter = InstanceFilter { tags, name, resource_group_id: selector.resource_group_id.as_deref() };
-        found.extend(pages(calls, account, region, &filter, who).await?);
+        let instances = pages(calls, account, region, &filter, who).await?;
+        found.is_cut_off |= is_bounded && instances.len() >= SHOWN_MAX;
+        found.instances.extend(instances);
     }
     Ok(found)
 }

@@ -104,6 +104,24 @@ fn selector_matches_only_what_the_rules_allow() {
     assert_eq!(row(&status, "i-mine0001")["state"], "InEffect");
 }
 
+/// ECS shows no more than 1,000: the one that the rules allow may be among the others.
+#[test]
+fn selector_that_reaches_what_ecs_shows_touches_nothing() {
+    let theirs = (0..1_000).map(|n| web(&format!("i-web{n:05}")).tagged("team", "other"));
+    let mine = [web("i-aaa00001").tagged("team", "prod"), web("i-zzz00001").tagged("team", "prod")];
+    let world = World::with(theirs.chain(mine).collect::<Vec<_>>());
+    let mut account = world.account();
+    account["spec"]["rules"] = json!([{"instanceTags": {"team": "prod"}}]);
+    world.apply(&account);
+    world.wait_for_look_at_account();
+    world.apply_reset("web", by_tag(10));
+    let ready = world.wait_for_reason("web", "TooManyTargets");
+    assert!(ready["message"].as_str().unwrap().starts_with("ECS shows at most 1,000 instances"), "{ready}");
+    world.journal(|journal| assert_eq!(journal.asked("ModifyInstanceAttribute"), 0));
+    world.apply_reset("web", json!({"selector": {"tags": {"app": "web", "team": "prod"}, "maxTargets": 10}}));
+    assert_eq!(ids(&world.wait_for("web", "Ready")), json!(["i-aaa00001", "i-zzz00001"]));
+}
+
 #[test]
 fn page_that_fails_selects_nothing() {
     let instances: Vec<Instance> = (0..120).map(|n| web(&format!("i-web{n:05}"))).collect();

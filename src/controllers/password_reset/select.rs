@@ -6,11 +6,13 @@ use super::observe::Observed;
 use super::{key, publish};
 use crate::api::password_reset::{PasswordResetStatus, Selector};
 use crate::clock;
-use crate::cloud::{readings, selection};
+use crate::cloud::readings;
+use crate::cloud::selection::{self, Matches};
 use crate::cluster::ClusterError;
 use crate::controllers::Context;
 use crate::decide::reset::plan::Plan;
-use crate::decide::reset::{status, targets};
+use crate::decide::reset::status;
+use crate::decide::reset::targets::{self, Found};
 use crate::ecs::{DescribeError, Transport};
 
 /// How soon to reconcile again once the targets are stored.
@@ -26,8 +28,8 @@ pub(super) async fn resolve<T: Transport>(
     let Some(selector) = &observed.object.spec.selector else { return Ok(AT_ONCE) };
     let mut pause = AFTER_TROUBLE;
     match look_up(context, &observed, selector).await {
-        Some(Ok(ids)) => {
-            store(context, &observed, selector, ids).await?;
+        Some(Ok(found)) => {
+            store(context, &observed, selector, found).await?;
             return Ok(AT_ONCE);
         }
         // A limiter that is busy is no trouble.
@@ -45,10 +47,10 @@ async fn store<T: Transport>(
     context: &Context<T>,
     observed: &Observed,
     selector: &Selector,
-    ids: Vec<String>,
+    found: Found,
 ) -> Result<(), ClusterError> {
     let (before, owner) = (observed.before.targets.as_ref(), &observed.request.owner);
-    let found = targets::resolved(&observed.object.spec, selector, &observed.request, before, ids, observed.now);
+    let found = targets::resolved(&observed.object.spec, selector, &observed.request, before, found, observed.now);
     context.looked_up.set(&key(&owner.namespace, &owner.name), observed.now);
     if Some(&found) == before {
         return Ok(());
@@ -63,13 +65,13 @@ async fn look_up<T: Transport>(
     context: &Context<T>,
     observed: &Observed,
     selector: &Selector,
-) -> Option<Result<Vec<String>, DescribeError>> {
+) -> Option<Result<Found, DescribeError>> {
     let account = observed.account.as_ref()?;
     let namespace = &observed.request.owner.namespace;
     let who = key(namespace, &observed.request.owner.name);
     let found = selection::select(&context.calls, account, &observed.scope.region_id, selector, &who).await;
-    Some(found.map(|instances| {
+    Some(found.map(|Matches { instances, is_cut_off }| {
         let allowed = instances.into_iter().filter(|instance| account.spec.allows_instance(namespace, &instance.tags));
-        allowed.map(|instance| instance.instance_id).collect()
+        Found { ids: allowed.map(|instance| instance.instance_id).collect(), is_cut_off }
     }))
 }

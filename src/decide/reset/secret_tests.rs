@@ -174,8 +174,8 @@ fn selector_is_looked_up_anew_for_a_changed_secret() {
     (spec.instance_ids, spec.selector) =
         (None, Some(serde_json::from_value(serde_json::json!({"tags": {"app": "web"}, "maxTargets": 5})).unwrap()));
     let selector = spec.selector.clone().unwrap();
-    let found_for =
-        |request: &Request| Some(targets::resolved(&spec, &selector, request, None, vec![FIRST.to_owned()], at(0)));
+    let of_first = || targets::Found { ids: vec![FIRST.to_owned()], is_cut_off: false };
+    let found_for = |request: &Request| Some(targets::resolved(&spec, &selector, request, None, of_first(), at(0)));
     let first = Request { fingerprint: Some(fingerprint("f")), ..changed(OnSecretChange::Reset) };
     let status = PasswordResetStatus { targets: found_for(&first), ..of_before(true) };
     let is_known = |status: &PasswordResetStatus, request: &Request| {

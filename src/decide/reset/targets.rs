@@ -18,6 +18,8 @@ use crate::decide::{Hold, later};
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 /// How long what it has matched for a plan counts.
 const PLAN_REFRESH: SignedDuration = SignedDuration::from_mins(5);
+/// How many a selector is said to match where ECS does not show all of them.
+const CUT_OFF_AT: u32 = 1_000;
 /// How many instances a message names.
 const NAMED: usize = 10;
 
@@ -100,6 +102,10 @@ fn unfit(selector: &Selector, found: &ResolvedTargets) -> Option<Hold> {
             "no instance matches the selector, or none that may be reset from this namespace; nothing was touched";
         return Some(Hold::new(Reason::NoTargets, message));
     }
+    if found.matched >= CUT_OFF_AT {
+        let message = "ECS shows at most 1,000 instances for a tag or a resource group, and the selector reaches that number before rules and excludeInstanceIDs: some may be missing, and nothing was touched; narrow the selector with more tags, or name the instances in instanceIDs";
+        return Some(Hold::new(Reason::TooManyTargets, message));
+    }
     (found.matched > most).then(|| {
         let named = found.first_instance_ids.join(", ");
         let message = format!(
@@ -110,24 +116,32 @@ fn unfit(selector: &Selector, found: &ResolvedTargets) -> Option<Hold> {
     })
 }
 
-/// What was found for a request, to be stored; `before`, where nothing has changed. `ids`: those that match and may be reset from the
-/// object's namespace.
+/// What a look-up has found.
+pub struct Found {
+    /// Those that match and may be reset from the object's namespace.
+    pub ids: Vec<String>,
+    /// Whether there may be more, which ECS does not show.
+    pub is_cut_off: bool,
+}
+
+/// What was found for a request, to be stored; `before`, where nothing has changed.
 #[must_use]
 pub fn resolved(
     spec: &PasswordResetSpec,
     selector: &Selector,
     request: &Request,
     before: Option<&ResolvedTargets>,
-    ids: Vec<String>,
+    found: Found,
     now: Timestamp,
 ) -> ResolvedTargets {
     let is_excluded =
         |id: &String| selector.exclude_instance_ids.as_ref().is_some_and(|excluded| excluded.contains(id));
-    let mut ids = in_order(Some(ids.into_iter().filter(|id| !is_excluded(id)).collect()));
+    let mut ids = in_order(Some(found.ids.into_iter().filter(|id| !is_excluded(id)).collect()));
     ids.dedup();
-    let is_fit = ids.len() <= selector.max_targets as usize;
+    let is_fit = !found.is_cut_off && ids.len() <= selector.max_targets as usize;
+    let matched = if found.is_cut_off { CUT_OFF_AT } else { u32::try_from(ids.len()).unwrap_or(u32::MAX) };
     let found = ResolvedTargets {
-        matched: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+        matched,
         first_instance_ids: if is_fit { Vec::new() } else { ids.iter().take(NAMED).cloned().collect() },
         instance_ids: if is_fit { ids } else { Vec::new() },
         resolved_time: Time(now),

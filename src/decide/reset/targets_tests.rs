@@ -20,10 +20,14 @@ fn ids(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|&id| id.to_owned()).collect()
 }
 
+fn all(ids: Vec<String>) -> Found {
+    Found { ids, is_cut_off: false }
+}
+
 /// The status after a look-up at second 0 that found these.
 fn found(spec: &PasswordResetSpec, found: &[&str]) -> PasswordResetStatus {
     let selector = spec.selector.as_ref().unwrap();
-    let targets = resolved(spec, selector, &request(), None, ids(found), at(0));
+    let targets = resolved(spec, selector, &request(), None, all(ids(found)), at(0));
     PasswordResetStatus { targets: Some(targets), ..PasswordResetStatus::default() }
 }
 
@@ -85,11 +89,23 @@ fn plan_is_looked_up_every_five_minutes_and_apply_takes_it_over() {
 }
 
 #[test]
+fn a_selection_that_ecs_may_have_cut_off_is_unfit() {
+    let spec = selecting(3);
+    let selector = spec.selector.as_ref().unwrap();
+    let found = Found { ids: ids(&["i-1"]), is_cut_off: true };
+    let targets = Some(resolved(&spec, selector, &request(), None, found, at(0)));
+    let status = PasswordResetStatus { targets, ..PasswordResetStatus::default() };
+    let Targets::Unfit(hold) = now(&spec, &status, 1) else { panic!("it is taken for all of them") };
+    assert_eq!(hold.reason, Reason::TooManyTargets);
+    assert!(hold.message.contains("some may be missing"), "{}", hold.message);
+}
+
+#[test]
 fn nothing_new_is_the_very_same() {
     let spec = selecting(3);
     let before = found(&spec, &["i-1"]).targets.unwrap();
     let selector = spec.selector.as_ref().unwrap();
-    let again = |ids| resolved(&spec, selector, &request(), Some(&before), ids, at(500));
+    let again = |ids| resolved(&spec, selector, &request(), Some(&before), all(ids), at(500));
     assert_eq!(again(ids(&["i-1"])), before);
     assert_eq!(again(ids(&["i-2"])).resolved_time.0, at(500));
 }

@@ -17,6 +17,8 @@ use crate::machine::Machine;
 use crate::time::to_minute;
 
 const ACTION: &str = "DescribeInstances";
+/// How many instances of a tag or a resource group can be reached.
+const SHOWN_MAX: usize = 1_000;
 
 /// How the answer is made to lie.
 #[derive(Clone, Copy)]
@@ -60,7 +62,9 @@ pub(crate) fn describe(
             .map(|machine| (machine, at))
             .collect(),
     };
-    page(call, &found)
+    // ECS goes no further for a tag or a resource group.
+    let shown = if filter.tags.is_empty() && filter.resource_group.is_none() { found.len() } else { SHOWN_MAX };
+    page(call, found.get(..shown).unwrap_or(&found))
 }
 
 /// What the call asks for; all parts must hold.
