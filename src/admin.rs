@@ -3,7 +3,7 @@
 //! It reports and never acts. Ready means "can work", or that another process works and this one may take its place:
 //! a rollout waits for it. It never means "the cloud can be reached": an outage of ECS must not take the process out of
 //! service. Alive means that the runtime still answers. There is no authentication, hence nothing
-//! here may name an object or an instance.
+//! here may name a `PasswordReset`, a Secret or an instance.
 
 use std::io;
 use std::net::SocketAddr;

@@ -35,8 +35,8 @@ enum Property {
     Brake,
     /// It names what is waited for, so that an object that only waits has it as its own.
     Waits,
-    /// It ends when another object or a person has done something: nobody can say when.
-    WaitsForOthers,
+    /// Its turn comes by itself, in a time that can be estimated.
+    InTurn,
     /// It says no more than how far the claim is: what is waited for may be said instead.
     Plain,
 }
@@ -73,7 +73,7 @@ macro_rules! reasons {
 reasons! {
     // Objects that are being worked on.
     /// Nothing has begun yet.
-    Pending: [];
+    Pending: [InTurn];
     /// An instance is not there, locked or in transition.
     WaitingForStableState: [];
     /// Passwords are being sent.
@@ -81,9 +81,9 @@ reasons! {
     /// Instances are being restarted.
     Restarting: [];
     /// `suspend: true`, of the object or its account, holds back what has not begun and restarts that were not requested.
-    Suspended: [Waits, Brake, WaitsForOthers];
+    Suspended: [Waits, Brake];
     /// It is not `notBefore` yet.
-    NotBefore: [Waits];
+    NotBefore: [Waits, InTurn];
     /// `mode: Plan`: what would be done is shown, and nothing is changed.
     Planned: [];
     /// It was not begun by `notAfter`.
@@ -93,9 +93,9 @@ reasons! {
     /// The selector matches more instances than `maxTargets`.
     TooManyTargets: [NeedsPerson];
     /// No maintenance window is open.
-    WaitingForWindow: [Waits];
+    WaitingForWindow: [Waits, InTurn];
     /// ECS throttles the account's calls, or the controller spaces them out.
-    HeldBack: [Waits];
+    HeldBack: [Waits, InTurn];
     /// Every instance is done.
     Succeeded: [];
 
@@ -135,33 +135,33 @@ reasons! {
     /// The annotation `resolve-unknown` decides on a claim that has not begun.
     DecidedBeforehand: [Unusable, Waits];
     /// More instances failed than `maxFailures`; the rest is left alone.
-    PausedOnFailure: [WaitsForOthers];
+    PausedOnFailure: [];
     /// Some instances failed, others are done.
     PartiallyFailed: [];
     /// All instances failed, for different reasons.
     Failed: [];
     /// The Secret's value was changed after a run had set the earlier one: a run has one password.
-    SecretChangedDuringRun: [HaltsRun, WaitsForOthers];
+    SecretChangedDuringRun: [HaltsRun];
     /// The outcome of a request cannot be proven.
     OutcomeUnknown: [];
 
     // One instance, before its claim.
     /// Every slot of `maxUnavailable` is taken.
-    WaitingForSlot: [Waits];
+    WaitingForSlot: [Waits, InTurn];
     /// Every slot of the account's `maxUnavailable` is taken.
-    WaitingForAccountSlot: [Waits, WaitsForOthers];
+    WaitingForAccountSlot: [Waits];
     /// An instance that was restarted has not been Running for `minReadySeconds` yet.
-    WaitingForMinReady: [Waits];
+    WaitingForMinReady: [Waits, InTurn];
     /// Every slot is held by an instance that does not come back by itself, and the others wait for a person.
     SlotHeld: [];
     /// Another `PasswordReset` is at work on the instance.
-    InstanceBusy: [Waits, WaitsForOthers];
+    InstanceBusy: [Waits];
     /// The last restart was less than the account's `minRestartIntervalSeconds` ago.
     MinRestartInterval: [Waits];
     /// A request whose outcome is not known may still be carried out.
     AnswerOutstanding: [Waits];
     /// The record of the instance cannot take another owner.
-    TooManyOwners: [];
+    TooManyOwners: [Waits];
     /// ECS does not show the instance.
     InstanceNotFound: [StandsUntilAsked, TargetMissing, Waits];
     /// The account has rules, and the instance does not exist, cannot be seen, or no rule covers it for the object's namespace:
@@ -258,102 +258,6 @@ impl Reason {
         Self::ALL.iter().find(|reason| reason.as_str() == text).copied()
     }
 
-    /// Whether a person has to act: it does not pass by itself.
-    #[must_use]
-    pub fn needs_person(self) -> bool {
-        self.properties().contains(&Property::NeedsPerson)
-    }
-
-    /// Whether it is tried again, and passes without a person.
-    #[must_use]
-    pub fn passes_by_itself(self) -> bool {
-        self.properties().contains(&Property::PassesByItself)
-    }
-
-    /// Whether a row that failed with it before a claim stays so until something new is asked for.
-    #[must_use]
-    pub fn stands_until_asked(self) -> bool {
-        self.properties().contains(&Property::StandsUntilAsked)
-    }
-
-    /// Whether it lies with the object and not with the instance: a failed row with it is checked again at each reconcile.
-    #[must_use]
-    pub fn is_of_object(self) -> bool {
-        self.properties().contains(&Property::OfObject)
-    }
-
-    /// Whether it counts towards `maxFailures` although the password is set.
-    #[must_use]
-    pub fn counts_as_failure(self) -> bool {
-        self.properties().contains(&Property::CountsAsFailure)
-    }
-
-    /// Whether the instance is not there, or not for this object.
-    #[must_use]
-    pub fn is_target_missing(self) -> bool {
-        self.properties().contains(&Property::TargetMissing)
-    }
-
-    /// Whether the instance is known not to be there any more: there is nothing to try again.
-    #[must_use]
-    pub fn is_gone(self) -> bool {
-        self.properties().contains(&Property::Gone)
-    }
-
-    /// Whether a person has pulled a brake.
-    #[must_use]
-    pub fn is_brake(self) -> bool {
-        self.properties().contains(&Property::Brake)
-    }
-
-    /// Whether instances cannot be read at all.
-    #[must_use]
-    pub fn hides_instances(self) -> bool {
-        self.properties().contains(&Property::HidesInstances)
-    }
-
-    /// Whether the Secret can no longer hold the password that was claimed.
-    #[must_use]
-    pub fn is_secret_lost(self) -> bool {
-        self.properties().contains(&Property::SecretLost)
-    }
-
-    /// Whether a person may decide on an Unknown with it, although no restart was requested.
-    #[must_use]
-    pub fn is_decidable(self) -> bool {
-        self.properties().contains(&Property::Decidable)
-    }
-
-    /// Whether it ends when another object or a person has done something, so that nobody can say when.
-    #[must_use]
-    pub fn waits_for_others(self) -> bool {
-        self.properties().contains(&Property::WaitsForOthers)
-    }
-
-    /// Whether nothing more begins under the run.
-    #[must_use]
-    pub fn halts_run(self) -> bool {
-        self.properties().contains(&Property::HaltsRun)
-    }
-
-    /// Whether what is stored cannot be used.
-    #[must_use]
-    pub fn is_unusable(self) -> bool {
-        self.properties().contains(&Property::Unusable)
-    }
-
-    /// Whether it names what is waited for.
-    #[must_use]
-    pub fn names_wait(self) -> bool {
-        self.properties().contains(&Property::Waits)
-    }
-
-    /// Whether it says no more than how far the claim is.
-    #[must_use]
-    pub fn is_plain(self) -> bool {
-        self.properties().contains(&Property::Plain)
-    }
-
     /// What it becomes when the time to wait is over.
     #[must_use]
     pub const fn at_deadline(self) -> Self {
@@ -382,6 +286,49 @@ impl Reason {
             _ => None,
         }
     }
+}
+
+macro_rules! predicates {
+    ($($(#[$doc:meta])* $name:ident: $property:ident;)*) => {
+        impl Reason {
+            $($(#[$doc])* #[must_use] pub fn $name(self) -> bool { self.properties().contains(&Property::$property) })*
+        }
+    };
+}
+
+predicates! {
+    /// Whether a person has to act: it does not pass by itself.
+    needs_person: NeedsPerson;
+    /// Whether it is tried again, and passes without a person.
+    passes_by_itself: PassesByItself;
+    /// Whether a row that failed with it before a claim stays so until something new is asked for.
+    stands_until_asked: StandsUntilAsked;
+    /// Whether it lies with the object and not with the instance: a failed row with it is checked again at each reconcile.
+    is_of_object: OfObject;
+    /// Whether it counts towards `maxFailures` although the password is set.
+    counts_as_failure: CountsAsFailure;
+    /// Whether the instance is not there, or not for this object.
+    is_target_missing: TargetMissing;
+    /// Whether the instance is known not to be there any more: there is nothing to try again.
+    is_gone: Gone;
+    /// Whether a person has pulled a brake.
+    is_brake: Brake;
+    /// Whether instances cannot be read at all.
+    hides_instances: HidesInstances;
+    /// Whether the Secret can no longer hold the password that was claimed.
+    is_secret_lost: SecretLost;
+    /// Whether a person may decide on an Unknown with it, although no restart was requested.
+    is_decidable: Decidable;
+    /// Whether its turn comes by itself, in a time that can be estimated.
+    is_in_turn: InTurn;
+    /// Whether nothing more begins under the run.
+    halts_run: HaltsRun;
+    /// Whether what is stored cannot be used.
+    is_unusable: Unusable;
+    /// Whether it names what is waited for.
+    names_wait: Waits;
+    /// Whether it says no more than how far the claim is.
+    is_plain: Plain;
 }
 
 /// Stored objects hold reasons as text.

@@ -9,12 +9,12 @@
 
 pub mod context;
 pub mod ecs_account;
-pub mod memory;
 pub mod pass;
 pub mod password_reset;
+pub mod per_object;
 pub mod reset_record;
 pub mod secret_changes;
 pub mod turns;
 
 pub use context::{Context, Synced};
-pub use memory::PerObject;
+pub use per_object::PerObject;

@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::api::reset_record::{Owner, Phase, ResetRecord, ResetRecordStatus};
-use crate::decide::history::Request;
-use crate::decide::resolution::Decision;
+use crate::api::reset_record::{Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
+use crate::decide::resolution;
 use crate::decide::{Power, ProtocolBounds, Reading, after, is_drained, later, settled};
 
 /// An instance whose claim holds a slot.
@@ -70,27 +69,20 @@ fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
     }
 }
 
-/// The instances that hold a slot of the owner of `request`, in the order of their ids. The slot of an Unknown that is to be reset again is
-/// free for that. `reading_of`: the latest reading of an instance, whether the account's rules cover it or not.
+/// The instances that hold a slot of `owner`, in the order of their ids. `reading_of`: the latest reading of an instance, whether the account's rules cover it or not.
 #[must_use]
 pub fn holders(
     records: &[impl Borrow<ResetRecord>],
-    request: &Request,
+    owner: &Owner,
     reading_of: impl Fn(&str) -> Option<Reading>,
     bounds: ProtocolBounds,
     now: Timestamp,
 ) -> Vec<Holder> {
-    let is_reset_again = |record: &ResetRecord| {
-        let decided = request.resolution.as_ref().filter(|decided| decided.decision == Decision::RestartAgain);
-        decided.is_some_and(|decided| decided.counts(record, &request.owner, now))
-    };
-    let holds = |record: &ResetRecord| {
-        record.status.as_ref().is_some_and(|status| holds_slot(status, now)) && !is_reset_again(record)
-    };
+    let holds = |record: &ResetRecord| record.status.as_ref().is_some_and(|status| holds_slot(status, now));
     let holder = |record: &ResetRecord| {
         let instance_id = record.spec.instance_id.clone();
         let (status, reading) = (record.progress(), reading_of(&instance_id));
-        let outlook = outlook(&status, reading.as_ref(), bounds);
+        let outlook = outlook(record, reading.as_ref(), bounds);
         let running = reading.filter(|reading| reading.shows(&Power::Running));
         let restarted = running.filter(|_| awaits_availability(&status) && is_drained(&status, now));
         let ended = status.row.as_ref().and_then(|row| row.state_time.as_ref()).map(|time| time.0);
@@ -98,14 +90,16 @@ pub fn holders(
         let ready_at = from.map(|from| after(from, i64::from(record.spec.min_ready_seconds)));
         Holder { instance_id, outlook, ready_at }
     };
-    let mut holders: Vec<Holder> = of(records, &request.owner).filter(|record| holds(record)).map(holder).collect();
+    let mut holders: Vec<Holder> = of(records, owner).filter(|record| holds(record)).map(holder).collect();
     holders.sort_unstable_by(|a, b| a.instance_id.cmp(&b.instance_id));
     holders
 }
 
-/// When the slot that `status` holds will be free. A claim that has ended waits for the instance to be Running; one that readings
+/// When the slot that a record's claim holds will be free. A claim that has ended waits for the instance to be Running; one that readings
 /// M apart show otherwise is not on its way there.
-fn outlook(status: &ResetRecordStatus, reading: Option<&Reading>, bounds: ProtocolBounds) -> Outlook {
+#[must_use]
+pub fn outlook(record: &ResetRecord, reading: Option<&Reading>, bounds: ProtocolBounds) -> Outlook {
+    let status = &record.progress();
     if status.phase == Phase::Unrecognized {
         let why = "its ResetRecord is in a phase that this version of the controller does not know; install the version that wrote it";
         return Outlook::Stays(why.to_owned());
@@ -118,7 +112,7 @@ fn outlook(status: &ResetRecordStatus, reading: Option<&Reading>, bounds: Protoc
     let from = ended.max(last_copy).unwrap_or(reading.since);
     match settled(reading, from, bounds) {
         Err(then) => Outlook::FreesUntil(then),
-        Ok(()) => Outlook::Stays(ways_out(status, reading)),
+        Ok(()) => Outlook::Stays(ways_out(record, reading)),
     }
 }
 
@@ -167,6 +161,8 @@ pub struct Slots {
     pub free: usize,
     /// Who holds them, for people.
     pub held_by: String,
+    /// Why none becomes free by itself, and what people can do; `None`: one does, as far as is known.
+    pub stays: Option<String>,
 }
 
 impl AccountSlots {
@@ -187,7 +183,7 @@ impl AccountSlots {
 }
 
 /// The slots of an account, or of one of its zones, for an object of `namespace`. `open`: the account's records on which something is left
-/// to do; `older`: how many objects have waited longer. Of other namespaces nothing but the number is told.
+/// to do; `older`: how many objects have waited longer; `outlook`: see [`outlook`]. Of other namespaces nothing but the number is told.
 #[must_use]
 pub fn slots(
     open: &[impl Borrow<ResetRecord>],
@@ -195,6 +191,7 @@ pub fn slots(
     max: u32,
     older: usize,
     namespace: &str,
+    outlook: impl Fn(&ResetRecord) -> Outlook,
     now: Timestamp,
 ) -> Slots {
     let holders: Vec<&ResetRecord> = account_holders(open, zone, now).collect();
@@ -209,7 +206,32 @@ pub fn slots(
     named.extend((others.0 > 0).then(|| format!("{} more of this namespace", others.0)));
     named.extend((others.1 > 0).then(|| format!("{} of other namespaces", others.1)));
     let free = (max as usize).saturating_sub(holders.len()).saturating_sub(older);
-    Slots { max, free, held_by: named.join(", ") }
+    let stays = if holders.len() < max as usize { None } else { all_stay(&ours, theirs.len(), &holders, outlook) };
+    Slots { max, free, held_by: named.join(", "), stays }
+}
+
+/// Why no slot of `holders` becomes free by itself; `None`: one does.
+fn all_stay(
+    ours: &[&ResetRecord],
+    theirs: usize,
+    holders: &[&ResetRecord],
+    outlook: impl Fn(&ResetRecord) -> Outlook,
+) -> Option<String> {
+    let why = |record: &ResetRecord| if let Outlook::Stays(why) = outlook(record) { Some(why) } else { None };
+    if !holders.iter().all(|record| why(record).is_some()) {
+        return None;
+    }
+    let told = ours.iter().take(HOLDERS_NAMED).filter_map(|record| {
+        let ResetRecordSpec { owner, instance_id, .. } = &record.spec;
+        Some(format!("{instance_id} of {}: {}", owner.name, why(record)?))
+    });
+    let mut told: Vec<String> = told.collect();
+    let more = ours.len() - told.len();
+    told.extend((more > 0).then(|| format!("{more} more of this namespace")));
+    told.extend((theirs > 0).then(|| {
+        format!("{theirs} of other namespaces: their instances do not come back; ask the account's administrator")
+    }));
+    Some(told.join("; "))
 }
 
 /// How many holders of an account's slots a message names.
@@ -250,14 +272,19 @@ pub fn has_account_slot(
 }
 
 /// What ECS shows of an instance that does not come back, and what a person can do.
-fn ways_out(status: &ResetRecordStatus, reading: &Reading) -> String {
-    let what = match reading.seen.as_ref().filter(|seen| seen.permitted).map(|seen| &seen.power) {
+fn ways_out(record: &ResetRecord, reading: &Reading) -> String {
+    let shown = reading.seen.as_ref().filter(|seen| seen.permitted).map(|seen| &seen.power);
+    let what = match shown {
         Some(Power::Stopped) => "ECS shows it Stopped; start it".to_owned(),
         Some(power) => format!("ECS shows it {}; bring it back to Running", power.as_str()),
         // An instance that is not permitted is not told from one that is not shown.
         None => "it cannot be seen, and it is not known whether it was released; ask the account's administrator to check ecs:DescribeInstances and the rules".to_owned(),
     };
-    let decide = if status.phase == Phase::Unknown { ", then record its outcome as its row says" } else { "" };
+    let ResetRecordSpec { owner, instance_id, claim, .. } = &record.spec;
+    let is_decided_next = record.phase() == Phase::Unknown && shown.is_some();
+    let command = || resolution::happened_command(owner, instance_id, *claim);
+    let decide = is_decided_next.then(|| format!(", then record that it has restarted ({})", command()));
+    let decide = decide.unwrap_or_default();
     format!("{what}{decide}, or remove it from spec.instanceIDs (with a selector: add it to excludeInstanceIDs)")
 }
 

@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::resolution::happened_command;
 use super::row::advance;
 use super::{ProtocolBounds, history, later};
 use crate::api::Reason;
@@ -14,7 +15,6 @@ use crate::api::password_reset::{InstanceRow, PlannedAction, Requested, Run, Sta
 use crate::api::reset_record::{
     Fingerprint, Owner, OwnerHistory, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
-use crate::api::{HAPPENED, RESOLVE_UNKNOWN};
 
 /// What happened to the memory of an instance, as far as one owner is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,13 +203,10 @@ fn message(loss: Loss, owner: &Owner, row: &InstanceRow, is_decidable: bool) -> 
         Loss::Missing => "the ResetRecord is gone",
         Loss::Forgotten => "the ResetRecord has lost its memory before, and may have held an entry of this object",
     };
-    let Owner { namespace, name, .. } = owner;
-    let record_it = row.claim.filter(|_| is_decidable).map(|claim| {
-        let id = &row.instance_id;
-        format!(
-            ". If it was reset, record that: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RESOLVE_UNKNOWN}={id}/{claim}={HAPPENED}"
-        )
-    });
+    let record_it = row
+        .claim
+        .filter(|_| is_decidable)
+        .map(|claim| format!(". If it was reset, record that: {}", happened_command(owner, &row.instance_id, claim)));
     format!(
         "{what}. It is not known whether the instance was reset, and nothing is sent. To reset it, set a new runID{}",
         record_it.unwrap_or_default()

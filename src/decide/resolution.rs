@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use crate::api::reset_record::{Owner, Phase, ResetRecord};
-use crate::api::{HAPPENED, RESTART_AGAIN, Reason};
+use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, Reason};
 use crate::decide::is_drained;
 
 /// What was decided, and on which claim.
@@ -56,6 +56,15 @@ impl Resolution {
                 status.phase == Phase::Unknown && is_decidable && is_drained(status, now)
             })
     }
+}
+
+/// The command by which a person records that a claim's restart happened.
+#[must_use]
+pub fn happened_command(owner: &Owner, instance_id: &str, claim: i64) -> String {
+    let Owner { namespace, name, .. } = owner;
+    format!(
+        "kubectl annotate --overwrite -n {namespace} passwordreset {name} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED}"
+    )
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn words_of_slots_that_stay_held() {
         record
     };
     let mut stays = |situation: &str, record: ResetRecord, reading: Reading| {
-        let holders = budget::holders(&[record], &request, |_| Some(reading.clone()), bounds(), at(1_000));
+        let holders = budget::holders(&[record], &request.owner, |_| Some(reading.clone()), bounds(), at(1_000));
         let [budget::Holder { outlook: Outlook::Stays(why), .. }] = holders.as_slice() else {
             panic!("{situation}: {holders:?}");
         };

@@ -1,5 +1,6 @@
 //! What a person can do about an answer that is no success, by what was called and by its code. It decides nothing.
 
+use super::ApiCall;
 use super::error::{Class, ErrorResponse};
 
 impl ErrorResponse {
@@ -21,7 +22,12 @@ impl ErrorResponse {
             }
             Class::Transient => "the controller tries again",
             Class::WaitState => "the controller tries again when the instance is Running or Stopped",
-            Class::Denied if self.code == "Forbidden.RAM" => "the account's RAM policy does not allow it",
+            Class::Denied if self.code == "Forbidden.RAM" && self.action == ApiCall::RebootInstance => {
+                "grant the account's identity ecs:RebootInstance on the instance"
+            }
+            Class::Denied if self.code == "Forbidden.RAM" => {
+                "grant the account's identity ecs:ModifyInstanceAttribute on the instance, and look for a policy with ecs:PasswordCustomized"
+            }
             Class::Denied => "check the account's RAM policy, its balance and the instance's locks",
             Class::Invalid | Class::Refused => {
                 "the controller does not repeat the call; look up the error code in the ECS API reference"

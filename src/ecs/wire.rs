@@ -36,6 +36,16 @@ pub enum ApiCall {
 }
 
 impl ApiCall {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::DescribeInstances,
+        Self::ModifyInstanceAttribute,
+        Self::RebootInstance,
+        Self::GetCallerIdentity,
+        Self::AssumeRole,
+        Self::AssumeRoleWithOidc,
+    ];
+
     /// The name that the API knows, also fit for a metric label.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,8 +1,9 @@
 //! What the process counts, under the names that controller-runtime's dashboards know, and under `passwordreset_…`.
 //!
 //! The registry is a value: whoever counts is handed a [`Metrics`], and two of them in one process (tests) never meet.
-//! Label values come from closed sets or are bounded here; only the namespaces of objects grow with the cluster. No instance id, no
-//! object's name and no message is a label: their number grows with use, and metrics are read by people who may not read the objects.
+//! Label values come from closed sets or are bounded here; only the namespaces of objects and the accounts that are throttled grow with the
+//! cluster. No instance id, no name of a `PasswordReset` and no message is a label: their number grows with use, and metrics are read by people
+//! who may not read the objects.
 
 mod families;
 mod labels;
@@ -127,7 +128,7 @@ impl Metrics {
             records_read: counter(
                 r,
                 "passwordreset_records_read",
-                "ResetRecords read from memory; a pass reads its own, and the open ones of an account with bounds",
+                "ResetRecords taken from the ledger; a pass reads its own, and the open ones of an account with bounds",
             ),
             leader: family(
                 r,
@@ -317,7 +318,7 @@ impl Metrics {
         self.kube_writes.get_or_create(&WriteLabels { kind, verb }).inc();
     }
 
-    /// A record was read from memory.
+    /// A record was taken from the ledger.
     pub fn record_read(&self) {
         self.records_read.inc();
     }
@@ -344,6 +345,13 @@ impl Metrics {
     /// An object is gone, and is counted no more, nor are its instances.
     pub fn forget(&self, kind: &'static str, name: &str) {
         self.standings().remove(&(kind, name.to_owned()));
+    }
+
+    /// An account is gone, and with it what names it.
+    pub fn forget_account(&self, name: &str, apis: impl IntoIterator<Item = &'static str>) {
+        for api in apis {
+            self.provider_throttled.remove(&AccountLabels { account: name.to_owned(), api });
+        }
     }
 
     /// Everything in the `OpenMetrics` text format, see [`CONTENT_TYPE`].

@@ -122,7 +122,10 @@ fn the_number_of_series_is_bounded_whatever_comes_from_outside() {
             let name = format!("namespace-{}/object-{n}", n % NAMESPACES);
             let rows = BTreeMap::from([("InEffect", n as u64), ("Failed", 1)]);
             metrics.set_object("PasswordReset", &name, ("True", "Succeeded"), rows);
-            metrics.set_object("ECSAccount", &format!("account-{n}"), ("False", "Failed"), BTreeMap::new());
+            let account = format!("account-{n}");
+            metrics.set_object("ECSAccount", &account, ("False", "Failed"), BTreeMap::new());
+            metrics.provider_throttled(&account, "RebootInstance");
+            metrics.forget_account(&account, ["RebootInstance"]);
             let method = http::Method::from_bytes(format!("VERB{n}").as_bytes()).unwrap();
             metrics.kube_request("10.0.0.1:443", &method, u16::try_from(600 + n % 400).ok(), Duration::ZERO);
             metrics.kube_request(

@@ -22,4 +22,5 @@ mod secret;
 mod select;
 mod situations;
 mod unknown;
+mod upgrade;
 mod when;

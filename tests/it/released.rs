@@ -92,8 +92,10 @@ fn an_instance_released_after_it_was_stuck_frees_its_slot() {
     world.advance(70);
     let row = world.wait_for_state("web", GONE, "Unknown");
     assert_eq!(row["reason"], "RestartStuck");
-    let status =
-        assert_stalled_by_the_slot(&world, "bring it back to Running, then record its outcome as its row says");
+    let status = assert_stalled_by_the_slot(
+        &world,
+        "bring it back to Running, then record that it has restarted (kubectl annotate ",
+    );
     assert_eq!(condition(&status, "Reconciling"), &Value::Null);
     release(&world, GONE);
     assert_the_others_went_on(&world);

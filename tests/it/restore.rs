@@ -140,6 +140,59 @@ fn a_record_older_than_the_object_starts_nothing() {
     assert_eq!(calls(&world), [(2, 2); 2]);
 }
 
+#[test]
+fn an_object_older_than_its_records_starts_nothing() {
+    let mut world = done();
+    let old = world.status("web");
+    world.advance(60);
+    world.apply_reset("web", run("2"));
+    world.wait_for_run("web", 2);
+    world.stop_controller();
+    let mut object = world.get("passwordreset", "web");
+    object["status"] = old;
+    world.try_kubectl(&["replace", "--subresource=status", "--filename=-"], &object.to_string()).unwrap();
+    world.start_controller();
+    world.assert_starts_nothing("web", |_| {});
+    let status = world.status("web");
+    let told = (&condition(&status, "Ready")["status"], &status["run"]["number"]);
+    assert_eq!(told, (&json!("True"), &json!(2)), "the records' memory is the newest");
+    for id in IDS {
+        assert_eq!(row(&status, id)["claim"], 2);
+    }
+    assert_eq!(calls(&world), [(2, 2); 2]);
+}
+
+#[test]
+fn records_without_parts_of_their_status_start_nothing() {
+    let mut world = done();
+    let mut backup = Backup::take(&world);
+    for (at, part) in ["completed", "row"].into_iter().enumerate() {
+        let status = backup.records["items"][at]["status"].as_object_mut().unwrap();
+        assert!(status.remove(part).is_some(), "{part}");
+    }
+    world.stop_controller();
+    backup.restore_records(&world, true);
+    world.start_controller();
+    world.assert_starts_nothing("web", |_| {});
+    assert_eq!(condition(&world.status("web"), "Ready")["status"], "True", "the object remembers how they ended");
+    for id in IDS {
+        let record = world.record(id);
+        let status = &record["status"];
+        assert!(status["memoryLostTime"].is_string(), "{status:#}");
+        let ended = (&status["row"]["state"], &status["completed"][0]["row"]["state"]);
+        assert_eq!(ended, (&json!("InEffect"), &json!("InEffect")), "{status:#}");
+    }
+    assert_eq!(calls(&world), [(1, 1); 2]);
+
+    world.stop_controller();
+    backup.restore_records(&world, true);
+    backup.restore_objects(&world);
+    world.start_controller();
+    assert_memory_lost(&world);
+    world.assert_starts_nothing("web", |_| {});
+    assert_eq!(calls(&world), [(1, 1); 2]);
+}
+
 /// The record says that the password is set and no restart was requested yet, while the object has seen the end.
 #[test]
 fn a_record_from_before_the_restart_is_not_driven_again() {
@@ -184,6 +237,28 @@ fn a_record_deleted_in_mid_restart_is_not_claimed_again() {
     world.assert_starts_nothing("web", |_| {});
     assert_eq!((world.modifies(IDS[0]), world.reboots(IDS[0])), (1, 1));
     assert_eq!(row(&world.status("web"), IDS[0])["reason"], "MemoryLost");
+}
+
+#[test]
+fn a_record_older_than_a_live_claim_of_another_starts_nothing() {
+    let mut world = World::with([Instance::running(IDS[0], REGION)]);
+    world.apply_reset("first", json!({"instanceIDs": [IDS[0]]}));
+    world.wait_for("first", "Ready");
+    let old = Backup::take(&world);
+    world.advance(60);
+    world.hold(IDS[0]);
+    world.apply_reset("second", json!({"instanceIDs": [IDS[0]]}));
+    world.wait_for_state("second", IDS[0], "Restarting");
+    world.stop_controller();
+    old.restore_records(&world, true);
+    world.start_controller();
+    world.wait_for_reason("second", "OutcomeUnknown");
+    world.release(IDS[0]);
+    for name in ["first", "second"] {
+        world.assert_starts_nothing(name, |_| {});
+    }
+    assert_eq!(row(&world.status("second"), IDS[0])["reason"], "MemoryLost");
+    assert_eq!((world.modifies(IDS[0]), world.reboots(IDS[0])), (2, 2));
 }
 
 #[test]

@@ -105,6 +105,29 @@ fn each_instance_gets_the_password_under_its_id() {
 }
 
 #[test]
+fn password_that_breaks_the_rules_fails_its_own_instance_alone() {
+    let ids = ["i-running1", "i-running2", "i-running3"];
+    let world = World::with(ids.map(|id| Instance::running(id, REGION)));
+    let with_first = |password: &str| json!({"i-running1": password, "i-running2": OTHER, "i-running3": PASSWORD});
+    world.apply_secret("fleet", &with_first("short"));
+    let secret = json!({"name": "fleet", "keyPolicy": "InstanceID"});
+    world.apply_reset("web", json!({"instanceIDs": ids, "passwordSecretRef": secret}));
+    // It comes first in the order of ids, and maxFailures is 0.
+    let status = world.wait_for("web", "Stalled");
+    let (ready, broken) = (condition(&status, "Ready"), row(&status, "i-running1"));
+    assert_eq!((&ready["reason"], &status["progress"]), (&json!("PartiallyFailed"), &json!("2/3")), "{ready:#}");
+    assert_eq!((&broken["state"], &broken["reason"]), (&json!("Failed"), &json!("InvalidPassword")), "{broken:#}");
+    assert_eq!(condition(&status, "PasswordReady")["reason"], "InvalidPassword");
+    world.assert_untouched("i-running1");
+    has(&world, "i-running2", OTHER, 1);
+    has(&world, "i-running3", PASSWORD, 1);
+
+    world.apply_secret("fleet", &with_first("Green-Cup-9"));
+    world.wait_for("web", "Ready");
+    has(&world, "i-running1", "Green-Cup-9", 1);
+}
+
+#[test]
 fn object_at_rest_says_that_its_secret_cannot_be_read_any_more() {
     let world = World::with([Instance::running("i-running1", REGION)]);
     world.apply_reset("web", json!({"instanceIDs": ["i-running1"], "onSecretChange": "Reset"}));

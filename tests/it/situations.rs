@@ -580,3 +580,14 @@ fn pages_of_what_ends_by_a_deadline() {
         "The ResetRecord of the instance is of another version.",
     );
 }
+
+/// A page that nothing writes any more would be read all the same.
+#[test]
+fn each_page_is_of_a_situation() {
+    let here = include_str!("situations.rs");
+    for page in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/words/situations")).unwrap() {
+        let page = page.unwrap().path();
+        let name = page.file_stem().unwrap().to_str().unwrap();
+        assert!(here.contains(&format!("\"{name}\"")), "{name} is written by nothing: delete it");
+    }
+}

@@ -17,6 +17,11 @@ fn window_in(world: &World, seconds: i64, minutes: u32) -> Value {
     json!({"schedule": schedule, "duration": format!("{minutes}m"), "timeZone": "UTC"})
 }
 
+/// Moves ECS's clock to the beginning of a minute, so that what follows falls into one.
+fn begin_a_minute(world: &World) {
+    world.advance(61 - now(world).as_second().rem_euclid(60).unsigned_abs());
+}
+
 fn suspend(world: &World, kind: &str, name: &str, suspended: bool) {
     let patch = format!(r#"{{"spec":{{"suspend":{suspended}}}}}"#);
     let namespace = if kind == "ecsaccount" { vec![] } else { vec!["--namespace=prod"] };
@@ -143,6 +148,54 @@ fn restart_waits_for_the_next_window_when_one_closes() {
 }
 
 #[test]
+fn owner_deleted_after_its_window_leaves_restart_to_others() {
+    const ID: &str = "i-starting1";
+    let world = World::with([Instance::starting(ID, REGION).held()]);
+    begin_a_minute(&world);
+    // It is open for five minutes more, and then not for a year.
+    world.apply_reset("web", json!({"instanceIDs": [ID], "windows": [window_in(&world, -600, 15)]}));
+    world.wait_for_state("web", ID, "WaitingForStableState");
+    world.release(ID);
+    world.wait_for_state("web", ID, "PasswordSet");
+    world.advance(360);
+    world.wait_for_reason("web", "WaitingForWindow");
+    eventually("the hold is stored", || world.record(ID)["status"]["restartHeldSince"].is_string().then_some(()));
+    world.delete_reset("web");
+    world.advance(360);
+    world.wait_for_look_at_account();
+    assert_eq!(world.record(ID)["status"]["phase"], "PasswordSet", "the object may come back");
+
+    // Missed for an hour. The clocks are too far apart by then for the account to be Ready, and the claim ends all the same.
+    world.advance(3_700);
+    let record = eventually("the claim ends", || {
+        Some(world.record(ID)).filter(|record| record["status"]["phase"] == "EffectiveAtNextStart")
+    });
+    assert_eq!((&record["status"]["row"]["reason"], world.reboots(ID)), (&json!("OwnerGone"), 0), "{record:#}");
+    assert!(world.ecs().core().pending_password(ID) == Some(PASSWORD), "the password waits for the next start");
+}
+
+#[test]
+fn window_shorter_than_a_restart_is_told_once_for_each_spec() {
+    let world = World::with([Instance::running("i-running1", REGION)]);
+    let window = window_in(&world, 600, 15);
+    let mut spec = json!({"instanceIDs": ["i-running1"], "windows": [window], "restart": {"timeoutSeconds": 1800}});
+    world.apply_reset("web", spec.clone());
+    let warnings = || {
+        let events = world.events("web");
+        events.iter().filter(|event| event["reason"] == "WindowTooShort" && event["type"] == "Warning").count()
+    };
+    eventually("a warning", || (warnings() == 1).then_some(()));
+    world.advance(600);
+    world.wait_for("web", "Ready");
+    assert_eq!(warnings(), 1, "the statuses of a whole run tell it once");
+
+    spec["maxFailures"] = json!(1);
+    world.apply_reset("web", spec);
+    world.wait_until_done("web");
+    eventually("a warning for the new spec", || (warnings() == 2).then_some(()));
+}
+
+#[test]
 fn unknown_time_zone_stalls_the_object_and_no_other() {
     let world = World::with([Instance::running("i-running1", REGION)]);
     let window = json!({"schedule": "0 2 * * 6", "duration": "3h", "timeZone": "Asia/Shangai"});
@@ -168,6 +221,26 @@ fn object_applied_after_its_not_after_is_ready_and_does_nothing() {
     assert_eq!(condition(&status, "Ready")["reason"], "Expired");
     assert_eq!((condition(&status, "Succeeded"), &status["counts"]["expired"]), (&Value::Null, &json!(1)));
     world.assert_untouched("i-running1");
+}
+
+#[test]
+fn not_after_in_mid_run_ends_what_has_begun_and_begins_no_more() {
+    let world = World::with([Instance::running("i-running1", REGION).held(), Instance::running("i-running2", REGION)]);
+    let end = now(&world) + SignedDuration::from_secs(300);
+    let end = end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1", "i-running2"], "notAfter": end}));
+    eventually("the first restart is accepted", || {
+        (world.record("i-running1")["status"]["phase"] == "Restarting").then_some(())
+    });
+    world.advance(360);
+    world.wait_for_state("web", "i-running2", "Expired");
+    world.release("i-running1");
+    let status = world.wait_for("web", "Ready");
+    world.assert_reset_and_restarted_once(&status, "i-running1", PASSWORD);
+    let ready = condition(&status, "Ready");
+    assert_eq!((&ready["reason"], &status["progress"]), (&json!("Succeeded"), &json!("1/2")), "{ready:#}");
+    assert_eq!(status["counts"]["expired"], 1);
+    world.assert_untouched("i-running2");
 }
 
 #[test]
@@ -229,4 +302,82 @@ fn finished_plan_is_not_written_again_without_a_change() {
     world.wait_for("other", "Ready");
     assert!(world.journal(|journal| journal.asked("DescribeInstances")) > asked);
     assert_eq!(version(), before);
+}
+
+#[test]
+fn finished_plan_is_read_again_and_not_written_without_change() {
+    let world = World::with([Instance::running("i-running1", REGION), Instance::running("i-running2", REGION)]);
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"], "mode": "Plan"}));
+    world.wait_for("web", "Ready");
+    // Longer than the readings of a plan count. It is made again by a timer of this machine's clock, which no test waits for.
+    world.advance(301);
+    let read = || world.calls("DescribeInstances", "i-running1");
+    let before = read();
+    let touch = ["annotate", "passwordreset", "web", "test/looked-at=again", "--namespace=prod"];
+    let touched = world.kubectl(&[&touch[..], &["--output=jsonpath={.metadata.resourceVersion}"]].concat());
+    eventually("it is read again", || (read() > before).then_some(()));
+    // A status would be written by the time that something else is done.
+    world.apply_reset("other", json!({"instanceIDs": ["i-running2"]}));
+    world.wait_for("other", "Ready");
+    assert_eq!(world.get("passwordreset", "web")["metadata"]["resourceVersion"], touched.trim());
+}
+
+#[test]
+fn plan_says_what_blocks_an_instance_and_when_others_begin() {
+    let mut expired = Instance::running("i-expired1", REGION);
+    expired.expired_time = Some("2020-01-01T00:00:00Z".parse().unwrap());
+    let locked = Instance::running("i-locked01", REGION).locked("security");
+    let world = World::with([expired, locked, Instance::running("i-running1", REGION)]);
+    let ids = ["i-expired1", "i-locked01", "i-running1"];
+    world.apply_reset("web", json!({"instanceIDs": ids, "mode": "Plan", "windows": [window_in(&world, 600, 60)]}));
+    let status = world.wait_for("web", "Ready");
+    let shown = |id: &str| (row(&status, id)["plannedAction"].clone(), row(&status, id)["reason"].clone());
+    assert_eq!(shown("i-expired1"), (json!("Blocked"), json!("InstanceExpired")));
+    assert_eq!(shown("i-locked01"), (json!("Blocked"), json!("InstanceLocked")));
+    assert_eq!(shown("i-running1"), (json!("ResetAndRestart"), json!("Planned")), "a closed window blocks nothing");
+    let begin = format!("not before {}", status["nextWindow"]["start"].as_str().unwrap());
+    assert!(row(&status, "i-running1")["message"].as_str().unwrap().contains(&begin), "{status:#}");
+    assert_eq!(world.changing_calls(), 0);
+}
+
+#[test]
+fn plan_with_a_bad_password_is_made_and_says_so() {
+    let world = World::with([Instance::running("i-running1", REGION)]);
+    world.set_password("short");
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"], "mode": "Plan"}));
+    let row = world.wait_for_reset("web", "its row is blocked", |object| {
+        let row = row(&object["status"], "i-running1");
+        (row["plannedAction"] == "Blocked").then(|| row.clone())
+    });
+    assert_eq!((&row["state"], &row["reason"]), (&json!("Pending"), &json!("InvalidPassword")), "{row:#}");
+    let status = world.status("web");
+    let (ready, password) = (condition(&status, "Ready"), condition(&status, "PasswordReady"));
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("True"), &json!("Planned")), "{ready:#}");
+    assert_eq!((&password["status"], &password["reason"]), (&json!("False"), &json!("InvalidPassword")));
+    assert_eq!(world.changing_calls(), 0);
+}
+
+#[test]
+fn run_of_several_says_when_it_will_have_ended() {
+    let [first, second] = ["i-running1", "i-running2"];
+    let world = World::with([first, second].map(|id| Instance::running(id, REGION).held()));
+    world.apply_reset("web", json!({"instanceIDs": [first, second]}));
+    let restarts = |id: &str| {
+        let is_restarting = || world.record(id)["status"]["phase"] == "Restarting";
+        eventually(&format!("{id} restarts"), || is_restarting().then_some(()));
+    };
+    restarts(first);
+    assert_eq!(world.status("web")["estimatedCompletionTime"], Value::Null, "how long a restart takes is not known");
+    world.advance(600);
+    let returned = now(&world);
+    world.release(first);
+    restarts(second);
+    let estimated = world.wait_for_reset("web", "it says when", |object| {
+        object["status"]["estimatedCompletionTime"].as_str().map(|time| time.parse::<Timestamp>().unwrap())
+    });
+    // One restart more that takes as long as the first, rounded up to a minute.
+    let seconds = estimated.duration_since(returned).as_secs();
+    assert!((590..900).contains(&seconds), "{seconds}");
+    world.release(second);
+    assert_eq!(world.wait_for("web", "Ready")["estimatedCompletionTime"], Value::Null);
 }

@@ -46,7 +46,7 @@ pub fn planned(setup: &Setup, world: &World, request: &Request, readings: &[Read
         .map(|instance| target(instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
         .collect();
     let reading_of = |id: &str| readings.get(INSTANCES.iter().position(|it| *it == id)?).cloned();
-    let holders = budget::holders(&ledger(world), request, reading_of, setup.bounds, at(world.now));
+    let holders = budget::holders(&ledger(world), &request.owner, reading_of, setup.bounds, at(world.now));
     plan(&object(setup, world, request, &holders), &targets, at(world.now))
 }
 

@@ -53,6 +53,7 @@ pub fn all() -> Vec<Scenario> {
         account_suspended_while_the_password_is_set(),
         window_closes(WINDOW_CLOSES - 6_000),
         account_with_one_slot(),
+        account_slot_held(),
         retagged_in_mid_run(),
         plan_turned_to_apply(),
         not_after_has_passed(),
@@ -543,6 +544,19 @@ fn account_with_one_slot() -> Scenario {
     };
     for account in scenario.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
         account["spec"]["limits"]["maxUnavailable"] = json!(1);
+    }
+    scenario
+}
+
+/// The account's only slot is held by a machine that does not come back, as far as anybody can see: those who wait are told.
+fn account_slot_held() -> Scenario {
+    let mut scenario = Scenario { name: "account slot held", ..hidden_while_it_restarts() };
+    for object in &mut scenario.objects {
+        match object["kind"].as_str() {
+            Some("ECSAccount") => object["spec"]["limits"]["maxUnavailable"] = json!(1),
+            Some("PasswordReset") => object["spec"]["restart"]["maxUnavailable"] = json!(2),
+            _ => {}
+        }
     }
     scenario
 }

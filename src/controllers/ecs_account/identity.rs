@@ -173,7 +173,7 @@ pub(super) fn check_clock(skew: Option<SignedDuration>, limit: SignedDuration) -
     match skew {
         Some(skew) if skew.abs() > limit => {
             let message = format!(
-                "the clock of this node differs from ECS by {} s (limit {} s); no resets start until it is corrected",
+                "the clock of the controller's node differs from ECS by {} s (limit {} s); no resets start until it is corrected",
                 skew.as_secs().abs(),
                 limit.as_secs()
             );

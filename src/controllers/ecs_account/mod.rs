@@ -27,7 +27,7 @@ use crate::cluster::unreadable;
 use crate::cluster::wake::{Waiter, Waker};
 use crate::controllers::Context;
 use crate::controllers::pass::{self, Subject};
-use crate::ecs::Transport;
+use crate::ecs::{ApiCall, Transport};
 
 const KIND: &str = "ECSAccount";
 /// How soon an account that is not ready is checked again.
@@ -45,6 +45,7 @@ pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, waker: Waker, nam
 pub fn forget<T>(context: &Context<T>, waker: &Waker, name: &str) {
     context.accounts.forget(name);
     context.metrics.forget(KIND, name);
+    context.metrics.forget_account(name, ApiCall::ALL.map(ApiCall::as_str));
     wake_all_of(context, waker, name);
 }
 

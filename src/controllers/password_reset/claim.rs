@@ -57,23 +57,26 @@ pub(super) async fn make_claims<T: Transport>(
 ) -> Option<Duration> {
     let (mut again, mut is_checked) = (None, false);
     let claims = std::mem::take(&mut plan.claims);
-    for claim in &claims {
+    for (n, claim) in claims.iter().enumerate() {
+        let left = claims.get(n..).unwrap_or_default();
         let Some(fingerprint) = observed.fingerprint_for(&claim.instance_id) else { continue };
         let action = ApiCall::ModifyInstanceAttribute;
         let Scope { account, region_id } = &observed.scope;
         let name = ResetRecord::name_of(region_id, &claim.instance_id);
         if bounds(observed).is_some() && context.ledger.is_any_doubted() {
-            keep_turn(observed, claim, plan);
+            plan.keep_turns(bounds(observed), left);
             return Some(AFTER_LOST_CLAIM);
         }
         let permit = match context.calls.acquire_rate(account, region_id, action, &name) {
             Ok(permit) => permit,
             Err(at) => {
-                keep_turn(observed, claim, plan);
+                plan.keep_turns(bounds(observed), left);
+                wait_for_rate(observed, left, plan);
                 return Some(clock::until_instant(at));
             }
         };
         if !is_checked && let Some(pause) = changed_since(context, observed, &claims).await {
+            plan.keep_turns(bounds(observed), left);
             return Some(pause);
         }
         is_checked = true;
@@ -95,17 +98,17 @@ pub(super) async fn make_claims<T: Transport>(
             }
             Ok(ClaimResult::NotNow) => continue,
             Ok(ClaimResult::Uncertain) => {
-                keep_turn(observed, claim, plan);
+                plan.keep_turns(bounds(observed), left);
                 return Some(AFTER_LOST_CLAIM);
             }
             Ok(ClaimResult::NoAccountSlot) => {
-                keep_turn(observed, claim, plan);
+                plan.keep_turns(bounds(observed), left);
                 again = Some(AFTER_LOST_CLAIM);
                 continue;
             }
             Err(error @ (ClusterError::Conflict { .. } | ClusterError::Unanswered { .. })) => {
                 tracing::info!(instanceID = claim.instance_id, %error, "the claim was not made; looking again");
-                keep_turn(observed, claim, plan);
+                plan.keep_turns(bounds(observed), left);
                 return Some(AFTER_LOST_CLAIM);
             }
             Ok(ClaimResult::Full) => {
@@ -123,11 +126,14 @@ pub(super) async fn make_claims<T: Transport>(
     again
 }
 
-/// A claim that is made a little later keeps the object's turn at the account's slots.
-fn keep_turn(observed: &Observed, claim: &NewClaim, plan: &mut Plan) {
-    let bounds = bounds(observed);
-    if bounds.is_some() {
-        plan.waits_for_account.insert(bounds.max.is_none().then(|| claim.zone_id.clone()));
+/// Shows what claims wait for that are not made yet. Without a time: each has another one, and each pass would write them.
+fn wait_for_rate(observed: &Observed, claims: &[NewClaim], plan: &mut Plan) {
+    let account = &observed.scope.account;
+    let message = format!("ready; limits.requestsPerSecond of ECSAccount {account} spaces the calls out");
+    for row in &mut plan.rows {
+        if let Some(claim) = claims.iter().find(|claim| claim.instance_id == row.instance_id) {
+            *row = rows::unclaimed_row(claim, Reason::HeldBack, message.clone(), observed.now);
+        }
     }
 }
 

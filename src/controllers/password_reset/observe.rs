@@ -172,7 +172,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     }
     let reading_of = |id: &str| instances.iter().find(|seen| seen.instance_id == id)?.reading.clone();
     let slot_holders =
-        budget::holders(&context.ledger.of_owner(&request.owner), &request, reading_of, context.bounds(), now);
+        budget::holders(&context.ledger.of_owner(&request.owner), &request.owner, reading_of, context.bounds(), now);
     let instances = instances.into_iter().map(OwnedTarget::redacted).collect::<Vec<_>>();
     Some(Observed {
         slot_holders,
@@ -213,9 +213,14 @@ fn account_slots<T>(
     let Some(account) = account.filter(|_| bounds.is_some()) else { return budget::AccountSlots::default() };
     let open = context.ledger.open_records(&account.name);
     let object = super::key(&owner.namespace, &owner.name);
+    let outlook = |record: &ResetRecord| {
+        let observation = context.instances.latest(&readings::scope(&record.spec), &record.spec.instance_id);
+        let reading = observation.map(|it| readings::reading(&it, Some(account), &record.spec.owner.namespace));
+        budget::outlook(record, reading.as_ref(), context.bounds())
+    };
     let slots = |max: u32, zone: Option<&str>| {
         let older = context.turns.older(&turns::queue(&account.name, zone), &object);
-        budget::slots(&open, zone, max, older, &owner.namespace, now)
+        budget::slots(&open, zone, max, older, &owner.namespace, outlook, now)
     };
     let zone = |target: &OwnedTarget| target.reading.as_ref()?.seen.as_ref().map(|seen| seen.zone_id.clone());
     let zones = instances.iter().filter_map(zone).collect::<BTreeSet<String>>();

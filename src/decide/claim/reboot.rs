@@ -12,8 +12,9 @@ use super::step::{Call, Change, ClaimFacts, NextStart, Sendable, Step};
 use super::transition::heard;
 use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{Phase, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
-use crate::api::{HAPPENED, RESOLVE_UNKNOWN, RESTART_AGAIN, Reason};
+use crate::api::{HAPPENED, RESTART_AGAIN, Reason};
 use crate::decide::bounds::SOON;
+use crate::decide::resolution::happened_command;
 use crate::decide::restart_rule::RestartRule;
 use crate::decide::{InstanceView, MINUTE, Power, Reading, SEND_WINDOW, after, is_drained, later, minute, settled};
 
@@ -191,8 +192,8 @@ pub(super) fn prove_unanswered(
 fn ways_out(spec: &ResetRecordSpec) -> String {
     let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
     format!(
-        "Check the instance's start time in the ECS console, then record the outcome ({HAPPENED}, or {RESTART_AGAIN} to reset it once more): kubectl annotate --overwrite -n {} passwordreset {} {RESOLVE_UNKNOWN}={instance_id}/{claim}={HAPPENED}",
-        owner.namespace, owner.name
+        "Check the instance's start time in the ECS console, then record the outcome ({HAPPENED}, or {RESTART_AGAIN} to reset it once more): {}",
+        happened_command(owner, instance_id, *claim)
     )
 }
 

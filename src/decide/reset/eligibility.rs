@@ -66,7 +66,7 @@ pub(super) fn object_hold(object: &ResetFacts, now: Timestamp) -> Option<Hold> {
 
 /// What holds back an instance: the first gate that is closed. The order matters for security: nothing of a record is read or shown
 /// before the instance is known to be permitted.
-fn first_hold(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
+fn first_closed_gate(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
     let is_shown = fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
     let record_gates = if object.hides_unpermitted && !is_shown { &[] } else { RECORD_GATES };
     let of_record = record_gates.iter().find_map(|gate| gate(object, target, now));
@@ -103,13 +103,15 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
         row.planned_action = Some(PlannedAction::Blocked);
         return settled_row(row);
     }
-    if let Some(hold) = first_hold(object, target, now) {
+    if let Some(hold) = first_closed_gate(object, target, now) {
         advance(&mut row, State::Pending, hold.reason, hold.message, now);
         // Without readings an instance is not known to be permitted, and its row would show another reason again.
         let is_time = windows::hold(&object.window).is_some();
-        // What holds it may last for ever, and the instance is to be shown.
-        let is_for_a_person = target.bad_record.is_some();
-        let watch = (object.hides_unpermitted || is_for_a_person) && held.is_none() && !is_time;
+        // What holds it may last for ever, and the instance is to be found all the same.
+        let is_record_unfit =
+            target.bad_record.is_some() || target.record.is_some_and(|record| record.phase() == Phase::Unrecognized);
+        let is_to_be_found = is_record_unfit && row.name.is_none();
+        let watch = (object.hides_unpermitted || is_to_be_found) && held.is_none() && !is_time;
         return Eligibility::Waits { row, until: hold.until, watch };
     }
     assess(object, target.reading, row, now)

@@ -127,6 +127,15 @@ impl<'a> ResetFacts<'a> {
         self.spec.max_unavailable(self.targets.ids().len()) as usize
     }
 
+    /// How many of its instances the bounds of its account let be away at once, too.
+    #[must_use]
+    pub fn most_away(&self) -> usize {
+        let AccountSlots { total, zones } = &self.account_slots;
+        let of_account = total.as_ref().map(|slots| slots.max as usize);
+        let of_zones = (!zones.is_empty()).then(|| zones.values().map(|slots| slots.max as usize).sum());
+        [of_account, of_zones].into_iter().flatten().fold(self.max_unavailable(), usize::min).max(1)
+    }
+
     /// Whether its time is over: what is not begun never is.
     #[must_use]
     pub fn has_expired(&self, now: Timestamp) -> bool {

@@ -16,7 +16,7 @@ use super::waiting;
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, State};
 use crate::decide::bounds::SOON;
-use crate::decide::budget::{Holder, Outlook, Slots};
+use crate::decide::budget::{AccountBounds, Holder, Outlook, Slots};
 use crate::decide::resolution::Decision;
 use crate::decide::row::advance;
 use crate::decide::{Hold, history, later, second};
@@ -63,15 +63,28 @@ pub struct Plan {
     pub uncompared: bool,
 }
 
+impl Plan {
+    /// Keeps the object's turn at the account's slots for claims that are made a little later.
+    pub fn keep_turns(&mut self, bounds: AccountBounds, claims: &[NewClaim]) {
+        if bounds.max.is_some() {
+            self.waits_for_account.insert(None);
+        } else if bounds.max_per_zone.is_some() {
+            self.waits_for_account.extend(claims.iter().map(|claim| Some(claim.zone_id.clone())));
+        }
+    }
+}
+
 /// Decides about all instances. `targets` are in the order of their ids.
 #[must_use]
 pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     if !matches!(*object.targets, Targets::Known(_)) {
         return without_targets(object);
     }
-    let verdicts: Vec<Eligibility> = targets.iter().map(|target| judge(object, target, now)).collect();
-    let failures = verdicts.iter().zip(targets).filter(|(verdict, target)| is_failure(verdict, target)).count();
-    let mut plan = Plan { paused: failures > object.spec.max_failures() as usize, ..Plan::default() };
+    let judged: Vec<Eligibility> = targets.iter().map(|target| judge(object, target, now)).collect();
+    let failures = judged.iter().zip(targets).filter(|(eligibility, target)| is_failure(eligibility, target)).count();
+    // A plan says what there is, whatever has failed.
+    let paused = !object.spec.is_plan() && failures > object.spec.max_failures() as usize;
+    let mut plan = Plan { paused, ..Plan::default() };
     let happened = targets.iter().find(|target| resolved_as(Decision::Happened, object, target, now));
     plan.happened = happened.map(|target| target.instance_id.to_owned());
     plan.misdirected = misdirected(object, targets);
@@ -83,25 +96,26 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     let mut free = object.max_unavailable().saturating_sub(object.slot_holders.len());
     let mut account_slots = object.account_slots.clone();
     let (mut waits_for_a_slot, mut place) = (false, 0);
-    for (mut verdict, target) in verdicts.into_iter().zip(targets) {
-        if let Eligibility::Settled { row, .. } = &mut verdict {
-            plan.next_transition = earliest(plan.next_transition, waiting::show(row, object, target, now));
+    // Of each instance that waits for a slot of the account, why none becomes free by itself.
+    let mut stays: Vec<Option<Hold>> = Vec::new();
+    for (mut eligibility, target) in judged.into_iter().zip(targets) {
+        if let Eligibility::Settled { row, .. } = &mut eligibility {
+            plan.next_transition = earliest(plan.next_transition, ahead(waiting::show(row, object, target, now), now));
         }
         if object.spec.is_plan() {
-            let Planned { row, watch } = planned::row(object, target, verdict, &mut place, now);
+            let Planned { row, watch } = planned::row(object, target, eligibility, &mut place, now);
             plan.watch.extend(watch.then(|| row.instance_id.clone()));
             plan.rows.push(row);
             continue;
         }
-        match verdict {
+        match eligibility {
             Eligibility::Settled { row, .. } => plan.rows.push(row),
             Eligibility::Lost { row } => {
                 plan.lost.push(row.instance_id.clone());
                 plan.rows.push(row);
             }
             Eligibility::Waits { row, until, watch } => {
-                plan.wake = earliest(plan.wake, until);
-                plan.next_transition = earliest(plan.next_transition, until);
+                plan.next_transition = earliest(plan.next_transition, ahead(until, now));
                 plan.unread_for_too_long |= is_unread(&row) && now >= deadline(object, &row, now);
                 if watch {
                     plan.watch.push(row.instance_id.clone());
@@ -114,18 +128,20 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
                     let reason = Reason::SecretChangedDuringRun;
                     advance(&mut row, State::Pending, reason, message, now);
                 } else if plan.paused {
-                    let message = paused(&row);
+                    let message = not_tried(object, target);
                     advance(&mut row, State::Pending, Reason::PausedOnFailure, message, now);
-                } else if free == 0 {
+                } else if free == 0 && !keeps_its_slot(object, target, now) {
                     waits_for_a_slot = true;
-                    let Hold { reason, message, .. } = waits_for_slot(object, &plan.claims);
+                    let Hold { reason, message, until } = waits_for_slot(object, &plan.claims);
+                    plan.next_transition = earliest(plan.next_transition, ahead(until, now));
                     advance(&mut row, State::Pending, reason, message, now);
                 } else if let Some((slots, zone)) = account_slots.missing(zone_of(target)) {
                     plan.waits_for_account.insert(zone.map(str::to_owned));
+                    stays.push(slots.stays.as_ref().map(|why| account_slots_held(object, slots.max, zone, why)));
                     let message = waits_for_account_slot(object, slots, zone);
                     advance(&mut row, State::Pending, Reason::WaitingForAccountSlot, message, now);
                 } else {
-                    free -= 1;
+                    free -= usize::from(!keeps_its_slot(object, target, now));
                     account_slots.take(zone_of(target));
                     let zone_id = zone_of(target).to_owned();
                     let instance_id = row.instance_id.clone();
@@ -138,6 +154,11 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     if waits_for_a_slot {
         look_at_slots(object, targets, &mut plan, now);
     }
+    // As long as one of those that wait goes on by itself, nobody is asked.
+    let own_stay = plan.held_up.is_some() || !waits_for_a_slot;
+    let all_stay = plan.claims.is_empty() && own_stay && stays.iter().all(Option::is_some);
+    let of_account = stays.into_iter().next().flatten();
+    plan.held_up = plan.held_up.or(of_account).filter(|_| all_stay);
     if !plan.waits_for_account.is_empty() {
         plan.wake = earliest(plan.wake, Some(later(now, SOON)));
     }
@@ -156,13 +177,18 @@ fn without_targets(object: &ResetFacts) -> Plan {
     Plan { rows: object.before.instances.clone(), wake: until, next_transition: until, ..Plan::default() }
 }
 
+/// Whether a new claim takes over the slot of the one before, which a person has decided on.
+fn keeps_its_slot(object: &ResetFacts, target: &Target, now: Timestamp) -> bool {
+    object.slot_holders.iter().any(|holder| holder.instance_id == target.instance_id)
+        && resolved_as(Decision::RestartAgain, object, target, now)
+}
+
 /// Why an instance is not begun while too many have failed.
-fn paused(row: &InstanceRow) -> String {
+fn not_tried(object: &ResetFacts, target: &Target) -> String {
     let how = "failures exceed maxFailures; the condition Ready says how to continue";
-    match &row.password_set_time {
-        Some(at) => {
-            format!("not tried again: {how}. The password that was set at {} takes effect at any start", second(at.0))
-        }
+    let failed = target.entry(&object.request.owner).filter(|entry| entry.row.state == State::Failed);
+    match failed.and_then(|entry| entry.last_password_set_time.as_ref()) {
+        Some(at) => format!("not tried again: {how}; this object last set its password at {}", second(at.0)),
         None => format!("not started: {how}"),
     }
 }
@@ -224,6 +250,18 @@ fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> Hold {
     Hold::new(Reason::WaitingForSlot, message)
 }
 
+/// That no slot of the account becomes free by itself.
+fn account_slots_held(object: &ResetFacts, max: u32, zone: Option<&str>, why: &str) -> Hold {
+    let account = object.spec.account_name();
+    let (place, bound) = zone.map_or_else(
+        || (String::new(), "maxUnavailable"),
+        |zone| (format!(" in zone {zone}"), "maxUnavailablePerZone"),
+    );
+    let message =
+        format!("no slot of ECSAccount {account}{place} becomes free by itself (its {bound} is {max}); {why}");
+    Hold::new(Reason::SlotHeld, message)
+}
+
 fn waits_for_account_slot(object: &ResetFacts, slots: &Slots, zone: Option<&str>) -> String {
     let (account, Slots { max, held_by, .. }) = (object.spec.account_name(), slots);
     let held_by = if held_by.is_empty() { "objects that have waited longer" } else { held_by };
@@ -283,8 +321,8 @@ pub(super) fn secret_changed(with_the_first: usize, all: usize) -> String {
 }
 
 /// Whether an instance counts towards `maxFailures`. A password of its own that cannot be used says nothing of the others.
-fn is_failure(verdict: &Eligibility, target: &Target) -> bool {
-    let (Eligibility::Settled { row, is_of_this_retry: true } | Eligibility::Lost { row }) = verdict else {
+fn is_failure(eligibility: &Eligibility, target: &Target) -> bool {
+    let (Eligibility::Settled { row, is_of_this_retry: true } | Eligibility::Lost { row }) = eligibility else {
         return false;
     };
     if target.own_password.is_some() && row.attempts == 0 && row.reason().is_some_and(Reason::is_secret_lost) {
@@ -295,6 +333,11 @@ fn is_failure(verdict: &Eligibility, target: &Target) -> bool {
         State::EffectiveAtNextStart => row.reason().is_some_and(Reason::counts_as_failure),
         _ => false,
     }
+}
+
+/// A moment that is still to come: a pass that waited for a past one would never end.
+fn ahead(moment: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    moment.filter(|moment| *moment > now)
 }
 
 fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

@@ -45,32 +45,23 @@ fn unknown_outcome_pauses_the_rest_until_retry() {
     assert_eq!(plan.rows[0].state, State::Unknown, "nothing is done about it");
 }
 
-/// The machine will have that password at its next start, whatever becomes of the retry.
 #[test]
-fn a_retry_that_has_to_wait_still_tells_which_password_is_set() {
+fn a_retry_that_has_to_wait_tells_when_a_password_was_set() {
     let (spec, request, running) = (reset_spec(2), request(), reading(Power::Running));
     let request = Request { retry: Some("retry:1".to_owned()), ..request };
     let mut refused = completed();
     let entry = &mut refused.status.as_mut().unwrap().completed[0];
-    entry.row = InstanceRow { password_set_time: Some(Time(at(-60))), ..row(State::Failed) };
+    (entry.row, entry.last_password_set_time) = (row(State::Failed), Some(Time(at(-60))));
     let mut failed_again = completed();
     failed_again.spec.instance_id = "i-bp1a0001".to_owned();
     let entry = &mut failed_again.status.as_mut().unwrap().completed[0];
     (entry.row, entry.retry) = (row(State::Failed), request.retry.clone());
     let mut targets = targets(&spec, Some(&running));
     (targets[0].record, targets[1].record) = (Some(&refused), Some(&failed_again));
-    let plan = plan(&ResetFacts { min_restart_interval_seconds: 0, ..reset_facts(&spec, &request) }, &targets, at(1));
-    let waits = &plan.rows[0];
-    assert_eq!(
-        (waits.reason().unwrap(), waits.password_set_time.clone()),
-        (Reason::PausedOnFailure, Some(Time(at(-60))))
-    );
-    assert!(waits.message.ends_with("takes effect at any start"), "{}", waits.message);
-    targets[1].record = None;
-    let plan =
-        super::plan(&ResetFacts { min_restart_interval_seconds: 0, ..reset_facts(&spec, &request) }, &targets, at(1));
-    let begins = crate::decide::reset::rows::initial_row(&plan.claims[0], 2, at(1));
-    assert_eq!(begins.password_set_time, None, "that of the new claim is not set yet");
+    let facts = ResetFacts { min_restart_interval_seconds: 0, ..reset_facts(&spec, &request) };
+    let waits = plan(&facts, &targets, at(1)).rows.remove(0);
+    assert_eq!((waits.reason().unwrap(), waits.password_set_time), (Reason::PausedOnFailure, None));
+    assert!(waits.message.ends_with("this object last set its password at 2027-01-15T07:59:00Z"), "{}", waits.message);
 }
 
 #[test]
@@ -201,6 +192,24 @@ fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
     let (failed, other) = (row(State::Failed), "other");
     assert_eq!(state(&[("web", done(1)), (other, done(2)), (other, failed.clone())]), State::Superseded);
     assert_eq!(state(&[(other, done(1)), ("web", done(2)), (other, failed)]), State::InEffect);
+}
+
+#[test]
+fn superseded_row_keeps_the_time_of_the_first_reset_by_another() {
+    let (spec, request, running) = (reset_spec(1), request(), reading(Power::Running));
+    let mut record = completed();
+    record.spec.owner = owner("other");
+    let mut reset_by_other = |second: i64, before: Option<&InstanceRow>| {
+        let done = InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
+        record.status.as_mut().unwrap().completed = history::complete(&record.progress().completed, &record.spec, done);
+        let mut targets = targets(&spec, Some(&running));
+        (targets[0].record, targets[0].before) = (Some(&record), before);
+        plan(&reset_facts(&spec, &request), &targets, at(second + 9)).rows.remove(0)
+    };
+    let first = reset_by_other(5, None);
+    assert_eq!((first.state, &first.state_time), (State::Superseded, &Some(Time(at(5)))));
+    let later = reset_by_other(600, Some(&first));
+    assert_eq!((later.state, &later.state_time), (State::Superseded, &Some(Time(at(5)))));
 }
 
 #[test]

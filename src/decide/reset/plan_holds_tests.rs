@@ -13,6 +13,7 @@ use crate::decide::reset::facts::{BadRecord, ReadHold};
 use crate::decide::resolution::Resolution;
 use crate::decide::{Power, Reading};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 #[test]
 fn a_block_holds_back_what_has_not_begun() {
@@ -97,7 +98,7 @@ fn decision_on_a_claim_to_come_keeps_it_from_being_made() {
 }
 
 #[test]
-fn a_person_s_word_ends_an_unknown_and_its_slot_waits_for_running() {
+fn a_decided_unknown_ends_and_its_slot_waits_for_running() {
     let (spec, running, record) = (reset_spec(1), reading(Power::Running), unknown_record());
     let request = decided("i-bp1a0000/1=Happened");
     let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
@@ -107,15 +108,31 @@ fn a_person_s_word_ends_an_unknown_and_its_slot_waits_for_running() {
     assert_eq!((status.phase, status.completed[0].row.state), (Phase::InEffect, State::InEffect));
     assert_eq!(status.completed[0].row.reason, Reason::ResolvedByPerson);
     let ended = ResetRecord { status: Some(status.clone()), ..record.clone() };
-    let holders = |record: &ResetRecord, request: &Request| {
-        budget::holders(std::slice::from_ref(record), request, |_| None, bounds(), at(1))
-    };
+    let holders =
+        |record: &ResetRecord| budget::holders(std::slice::from_ref(record), &request.owner, |_| None, bounds(), at(1));
     let held = [holder("i-bp1a0000", Outlook::Frees)];
     // The machine may be on its way back only.
-    assert_eq!((holders(&record, &request), holders(&ended, &request)), (held.to_vec(), held.to_vec()));
-    assert_eq!(holders(&record, &decided("i-bp1a0000/1=RestartAgain")), [], "it takes its own slot again");
+    assert_eq!((holders(&record), holders(&ended)), (held.to_vec(), held.to_vec()));
     let back = transition::apply(&ended, Change::Available, None, at(2));
     assert!(budget::holds_slot(&status, at(2)) && !budget::holds_slot(&back, at(2)));
+}
+
+/// Another that took it would wait for the machine to be back, and the machine for the slot.
+#[test]
+fn the_slot_of_an_instance_to_be_reset_again_is_its_own() {
+    let (mut spec, running, record) = (reset_spec(2), reading(Power::Running), unknown_record());
+    spec.restart.get_or_insert_default().max_unavailable = Some(IntOrString::Int(1));
+    spec.max_failures = Some(1);
+    let held = [holder("i-bp1a0000", Outlook::Frees)];
+    let plan_for = |request: &Request| {
+        let mut targets = targets(&spec, Some(&running));
+        targets[0].record = Some(&record);
+        targets.reverse();
+        let facts = reset_facts(&spec, request);
+        plan(&ResetFacts { slot_holders: &held, min_restart_interval_seconds: 0, ..facts }, &targets, at(1))
+    };
+    assert!(plan_for(&request()).claims.is_empty());
+    assert_eq!(claims(&plan_for(&decided("i-bp1a0000/1=RestartAgain"))), ["i-bp1a0000"]);
 }
 
 #[test]
@@ -148,7 +165,7 @@ fn slot_stays_held_if_readings_m_apart_show_not_running() {
     record.status.as_mut().unwrap().unanswered_until = None;
     record.status.as_mut().unwrap().row.as_mut().unwrap().state_time = Some(Time(at(100)));
     let outlook = |record: &ResetRecord, reading: Option<Reading>| {
-        budget::holders(&[record], &request(), |_| reading.clone(), bounds(), at(1_000)).remove(0).outlook
+        budget::holders(&[record], &request().owner, |_| reading.clone(), bounds(), at(1_000)).remove(0).outlook
     };
     let shown = |sent, power| Some(Reading { sent_at: at(sent), since: at(50), ..reading(power) });
     assert_eq!(outlook(&record, None), Outlook::Frees, "nothing is known");

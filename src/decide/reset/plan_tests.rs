@@ -69,6 +69,11 @@ fn an_account_out_of_use_is_shown_where_its_call_is_next() {
     let held: Vec<State> = rows.iter().filter(|row| row.reason == account.reason).map(|row| row.state).collect();
     assert_eq!(held, [State::SettingPassword, State::PasswordSet]);
     assert_eq!(rows[1].message, account.message);
+    assert!(
+        rows[3].message.ends_with("once the account works again: not ready (CredentialsRefused)"),
+        "{}",
+        rows[3].message
+    );
 }
 
 #[test]

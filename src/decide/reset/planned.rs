@@ -1,5 +1,5 @@
 //! The rows of an object in mode `Plan`: what `Apply` would do with each instance, in which order and from when on. It begins nothing:
-//! what it makes of a verdict is a row.
+//! what it makes of each is a row.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -21,11 +21,11 @@ pub(super) struct Planned {
 pub(super) fn row(
     object: &ResetFacts,
     target: &Target,
-    verdict: Eligibility,
+    eligibility: Eligibility,
     place: &mut usize,
     now: Timestamp,
 ) -> Planned {
-    match verdict {
+    match eligibility {
         Eligibility::Settled { row, .. } if row.state == State::Failed && row.attempts == 0 => blocked(row, now),
         Eligibility::Settled { row, .. } | Eligibility::Lost { row } => Planned { row, watch: false },
         Eligibility::Waits { row, watch: true, .. } if is_old(target, now) => {
@@ -64,7 +64,7 @@ fn message(object: &ResetFacts, row: &InstanceRow, place: usize, now: Timestamp)
     };
     let begin = first_begin(object, now);
     let begin = if begin > now { format!(", not before {begin}") } else { String::new() };
-    let wave = i32::try_from(place / object.max_unavailable()).unwrap_or(i32::MAX);
+    let wave = i32::try_from(place / object.most_away()).unwrap_or(i32::MAX);
     let after = object.usual_restart.filter(|_| wave > 0).map(|usual| minutes(usual.saturating_mul(wave)));
     let after = after.map(|minutes| format!(", about {minutes} min after the first")).unwrap_or_default();
     let key_pair = row.key_pair_name.as_ref();
@@ -101,9 +101,9 @@ pub(super) fn summary(object: &ResetFacts, rows: &[InstanceRow], now: Timestamp)
     Some(format!("instances: {}{begin}{takes}; set mode: Apply to start", parts.join(", ")))
 }
 
-/// How long so many restarts take with the object's slots.
+/// How long so many restarts take with the slots of the object and its account.
 pub(super) fn in_all(object: &ResetFacts, restarts: usize, usual: SignedDuration) -> SignedDuration {
-    let waves = restarts.div_ceil(object.max_unavailable());
+    let waves = restarts.div_ceil(object.most_away());
     let one = usual + SignedDuration::from_secs(i64::from(object.spec.min_ready_seconds()));
     one.saturating_mul(i32::try_from(waves).unwrap_or(i32::MAX))
 }

@@ -34,18 +34,12 @@ pub(super) fn candidate_row(
         reason: before.map(|row| row.reason.clone()).unwrap_or_default(),
         message: before.map(|row| row.message.clone()).unwrap_or_default(),
         state_time: before.and_then(|row| row.state_time.clone()),
-        password_set_time: password_set_before(object, target),
+        password_set_time: None,
         password_request_id: None,
         restart_request_id: None,
         claim: last_claim(object, target),
         attempts: 0,
     }
-}
-
-/// When the object's last claim set the password, where it failed after that: the machine still gets that password at its next start.
-fn password_set_before(object: &ResetFacts, target: &Target) -> Option<Time> {
-    let entry = target.entry(&object.request.owner).filter(|entry| entry.row.state == State::Failed)?;
-    entry.row.password_set_time.clone()
 }
 
 /// The number of the last claim on an instance, whosever it was: the next one is one more.
@@ -89,6 +83,11 @@ pub fn hold_up(rows: &mut [InstanceRow], account: &Hold) {
         account.reason.as_str().clone_into(&mut row.reason);
         row.message.clone_from(&account.message);
     }
+    // Its restart goes on without the controller, which cannot look.
+    for row in rows.iter_mut().filter(|row| row.state == State::Restarting) {
+        row.message =
+            format!("{}; the outcome is known once the account works again: {}", row.message, account.message);
+    }
 }
 
 /// The row that a claim begins with.
@@ -98,7 +97,6 @@ pub fn initial_row(claim: &NewClaim, number: i64, now: Timestamp) -> InstanceRow
     row.claim = Some(number);
     row.initial_status = Some(claim.state_seen.clone());
     row.attempts = 1;
-    row.password_set_time = None;
     row.state_time = Some(Time(now));
     advance(&mut row, State::SettingPassword, Reason::SettingPassword, "setting the password".to_owned(), now);
     row

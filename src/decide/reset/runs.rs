@@ -18,6 +18,8 @@ use crate::decide::memory;
 pub struct Begun {
     /// When it was made.
     pub time: Timestamp,
+    /// When the last one of the run was made, as far as is known.
+    pub last: Timestamp,
     /// Whether some instance was never claimed for the object before.
     pub adds_instances: bool,
     /// Whether some instance gets another password than it was reset with, and that was why.
@@ -30,6 +32,7 @@ impl Begun {
     pub fn and(self, other: Option<Self>) -> Self {
         other.map_or(self, |other| Self {
             time: self.time.min(other.time),
+            last: self.last.max(other.last),
             adds_instances: self.adds_instances || other.adds_instances,
             changes_password: self.changes_password || other.changes_password,
         })
@@ -111,6 +114,7 @@ pub fn begun(object: &ResetFacts, targets: &[Target]) -> Option<Begun> {
     let claimed = targets.iter().filter_map(|target| Some((target, target.record?)));
     let begun = claimed.filter(|(_, record)| holds_claim(object, record)).map(|(target, record)| Begun {
         time: record.spec.claim_time.0,
+        last: record.spec.claim_time.0,
         adds_instances: !was_claimed_before(target, record.spec.claim),
         changes_password: changes_password(object, target, record),
     });
@@ -227,7 +231,9 @@ pub fn run(
         run.retry = request.retry.clone().or(run.retry);
     }
     if has_ended {
-        run.completion_time.get_or_insert(Time(now));
+        // Its claims are of ECS's clock, which this process may not know yet: none of them begins another run.
+        let end = begun.map_or(now, |begun| begun.last.max(now));
+        run.completion_time.get_or_insert(Time(end));
         // Nothing was needed for what was asked since: the run answers that too.
         let unheard = request.tokens.iter().filter(|token| !run.tokens.contains(token));
         let unheard: Vec<String> = unheard.cloned().collect();

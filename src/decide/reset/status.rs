@@ -67,7 +67,9 @@ fn estimate(facts: &ResetFacts, plan: &Plan, counts: &Counts, now: Timestamp) ->
     let open = plan.rows.iter().filter(|row| !row.state.has_ended()).count();
     let runs = plan.begun.is_some() || facts.run.is_some_and(|run| runs::goes_on(run, facts.request));
     let usual = facts.usual_restart.filter(|_| counts.total > 1 && open > 0 && runs && !facts.spec.is_plan())?;
-    if plan.rows.iter().any(|row| row.reason().is_some_and(Reason::waits_for_others)) {
+    // Nobody can say when another object, an administrator or ECS will have done what is waited for.
+    let waits = plan.rows.iter().filter(|row| matches!(row.state, State::Pending | State::WaitingForStableState));
+    if waits.into_iter().any(|row| !row.reason().is_some_and(Reason::is_in_turn)) {
         return None;
     }
     if let (Some(before), true) = (&facts.before.estimated_completion_time, facts.before.counts == Some(*counts)) {
@@ -125,8 +127,10 @@ fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<Cond
     }
     updates.push(match facts.account_trouble {
         None => {
-            let suspended = facts.suspended_account.map(|name| {
-                format!(", but spec.suspend of ECSAccount {name} is true: nothing new starts until it is set to false")
+            // Objects at rest are not concerned.
+            let is_open = plan.rows.iter().any(|row| !row.state.has_ended());
+            let suspended = facts.suspended_account.filter(|_| is_open).map(|name| {
+                format!("; spec.suspend of ECSAccount {name} is true: nothing new starts until it is set to false")
             });
             let message = format!("the account can be used{}", suspended.unwrap_or_default());
             update(conditions::ACCOUNT_READY, ConditionStatus::True, Reason::AccountReady, &message)

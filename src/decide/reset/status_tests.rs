@@ -126,7 +126,8 @@ fn refused_reads_need_a_person_and_failed_reads_do_not() {
 fn run_is_counted_only_when_something_new_is_needed() {
     let mut before = PasswordResetStatus::default();
     let mut see = |request: &Request, state: State, is_claimed: bool| {
-        let begun = is_claimed.then_some(Begun { time: at(0), adds_instances: false, changes_password: false });
+        let begun =
+            is_claimed.then_some(Begun { time: at(0), last: at(0), adds_instances: false, changes_password: false });
         let plan = Plan { begun, ..plan(vec![row(state)]) };
         before = status(&facts(&before, request), &plan, at(0));
         before.run.as_ref().map(|run| (run.number, run.trigger, run.completion_time.is_some()))

@@ -110,7 +110,7 @@ fn paused_on_failure(progress: &Progress) -> Option<Summary> {
     let Progress { facts, plan, counts, open, .. } = progress;
     let message = || {
         format!(
-            "{}; failures exceed maxFailures, so {} not started. {}{}",
+            "{}; failures exceed maxFailures, so {} not started; {}{}",
             failures(&plan.rows),
             others(open.len()),
             retry(facts, counts),
@@ -284,27 +284,28 @@ fn ended(progress: &Progress) -> Option<Summary> {
         _ if counts.failed < counts.total => Reason::PartiallyFailed,
         only => only.unwrap_or(Reason::Failed),
     };
-    let what_next = match reason {
-        _ if counts.unknown > 0 && counts.failed > 0 => {
-            format!(". {}{}", retry(facts, counts), unresolved(facts, plan, counts))
+    let of_failed = match only {
+        _ if counts.failed == 0 => String::new(),
+        Some(of_all) if of_all == reason && of_all.is_of_object() => {
+            "; the controller goes on once the Secret holds another password".to_owned()
         }
-        _ if counts.unknown > 0 => format!(". A retry {LEAVES_UNKNOWN}{}", unresolved(facts, plan, counts)),
-        reason if reason.is_of_object() => "; the controller goes on once the Secret holds another password".to_owned(),
-        _ if only.is_some_and(Reason::is_gone) => String::new(),
-        _ => format!(". {}", retry(facts, counts)),
+        Some(reason) if reason.is_gone() => String::new(),
+        _ => format!("; {}", retry(facts, counts)),
     };
+    let what_next = of_failed + &unresolved(facts, plan, counts);
     Some(Summary::needs_person(reason, failures(rows) + &what_next))
 }
-
-/// What a retry does to an Unknown, and why.
-const LEAVES_UNKNOWN: &str = "leaves an instance that is Unknown alone, since its request may have been carried out";
 
 /// What has failed instances tried again, and those go on that were not started.
 fn retry(facts: &ResetFacts, counts: &Counts) -> String {
     let Owner { namespace, name, .. } = &facts.request.owner;
-    let but = if counts.unknown > 0 { format!(". It {LEAVES_UNKNOWN}") } else { String::new() };
+    let but = if counts.unknown > 0 {
+        " (an Unknown is not touched, since its request may have been carried out)"
+    } else {
+        ""
+    };
     format!(
-        "Fix the cause, then retry: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RETRY_REQUESTED_AT}=\"$(date -Is)\"{but}"
+        "fix the cause, then retry{but}: kubectl annotate --overwrite -n {namespace} passwordreset {name} {RETRY_REQUESTED_AT}=\"$(date -Is)\""
     )
 }
 

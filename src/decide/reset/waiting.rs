@@ -24,6 +24,7 @@ fn wait(row: &InstanceRow, object: &ResetFacts, target: &Target, now: Timestamp)
     match record.phase() {
         Phase::SettingPassword => return throttled(row, object, now),
         Phase::PasswordSet => {}
+        Phase::RestartRequested => return outcome_awaited(row, record),
         Phase::Restarting => return restart_under_way(row, record, target, now),
         _ => return None,
     }
@@ -53,6 +54,12 @@ fn throttled(row: &InstanceRow, object: &ResetFacts, now: Timestamp) -> Option<H
     }
     let until = object.throttled_until.filter(|_| reason.passes_by_itself())?;
     Some(Hold::new(reason, format!("{}; held back until {until}", row.message)).until(until))
+}
+
+/// A restart that was not answered: until when it may still be carried out is in the row already.
+fn outcome_awaited(row: &InstanceRow, record: &ResetRecord) -> Option<Hold> {
+    let until = record.status.as_ref()?.unanswered_until.as_ref()?.0;
+    Some(Hold::new(row.reason()?, row.message.clone()).until(until))
 }
 
 /// An accepted restart, with the moment from which on it is called stuck, and what ECS shows where waiting alone

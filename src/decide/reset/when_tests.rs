@@ -13,7 +13,7 @@ use crate::api::password_reset::{
     InstanceRow, Mode, PasswordResetSpec, PasswordResetStatus, PlannedAction, Requested, Run, State,
 };
 use crate::api::reset_record::{Phase, ResetRecord};
-use crate::decide::budget::{Holder, Outlook};
+use crate::decide::budget::{AccountSlots, Holder, Outlook};
 use crate::decide::fixtures::{
     at, claimed, holder, no_status, reading, request, reset_facts, reset_spec, row, run, target,
 };
@@ -188,6 +188,21 @@ fn plan_claims_nothing_and_shows_what_would_be_done() {
 }
 
 #[test]
+fn the_bounds_of_the_account_lengthen_a_plan() {
+    let (spec, request, running) = (planning(4), request(), running());
+    let takes = |account_slots: AccountSlots| {
+        let usual_restart = Some(SignedDuration::from_secs(90));
+        let facts = ResetFacts { account_slots, usual_restart, ..reset_facts(&spec, &request) };
+        ready(&facts, &plan(&facts, &targets(&spec, &running), at(0))).2
+    };
+    // Two waves, four, and four: 90 s and minReadySeconds of 30 s each.
+    for (slots, minutes) in [(AccountSlots::default(), 4), (in_all(&[], 1, 0), 8), (in_zone(&[], 1), 8)] {
+        let said = takes(slots);
+        assert!(said.contains(&format!("about {minutes} min in all")), "{said}");
+    }
+}
+
+#[test]
 fn plan_that_is_read_again_says_nothing_else_meanwhile() {
     let (spec, request, running) = (planning(1), request(), running());
     let first = plan(&reset_facts(&spec, &request), &targets(&spec, &running), at(0));
@@ -223,14 +238,23 @@ fn bad_password_blocks_a_plan_and_fails_nothing() {
 fn estimate_stays_while_nothing_happens() {
     let (spec, request) = (reset_spec(4), request());
     let running = run();
-    let rows = vec![row(State::InEffect), row(State::Restarting), row(State::Pending), row(State::Pending)];
-    let plan = Plan { rows, ..Plan::default() };
+    let waits = |reason: Reason| InstanceRow { reason: reason.to_string(), ..row(State::Pending) };
+    let rows =
+        |reason| vec![row(State::InEffect), row(State::Restarting), waits(Reason::WaitingForSlot), waits(reason)];
+    let mut plan = Plan { rows: rows(Reason::WaitingForSlot), ..Plan::default() };
     let usual_restart = Some(SignedDuration::from_secs(90));
-    let estimate = |before: &PasswordResetStatus, window: WindowState, now| {
+    let estimate_of = |plan: &Plan, before: &PasswordResetStatus, window: WindowState, now| {
         let facts =
             ResetFacts { run: Some(&running), window, usual_restart, ..ResetFacts::new(&spec, before, &request) };
-        status(&facts, &plan, at(now))
+        status(&facts, plan, at(now))
     };
+    for of_others in [Reason::InstanceBusy, Reason::WaitingForAccountSlot, Reason::PausedOnFailure] {
+        plan.rows = rows(of_others);
+        let told = estimate_of(&plan, no_status(), WindowState::AnyTime, 0).estimated_completion_time;
+        assert_eq!(told, None, "nobody knows: {of_others}");
+    }
+    plan.rows = rows(Reason::WaitingForSlot);
+    let estimate = |before: &PasswordResetStatus, window, now| estimate_of(&plan, before, window, now);
     let first = estimate(no_status(), WindowState::AnyTime, 0);
     // Three are open, two at once, 90 s and minReadySeconds of 30 s each.
     assert_eq!(first.estimated_completion_time, Some(Time(at(300))));
