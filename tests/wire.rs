@@ -178,7 +178,7 @@ async fn every_documented_error_means_what_the_documents_say() {
             (_, "permanent" | "dryrun-ok") => RetryRule::Definite,
             _ => RetryRule::Later,
         };
-        assert_eq!(refusal.verdict(), verdict, "{code}");
+        assert_eq!(refusal.retry_rule(), verdict, "{code}");
         assert_eq!(refusal.executed == Executed::Unknown, executed == "unknown", "{code}");
     }
 }
@@ -275,12 +275,12 @@ async fn what_was_answered_is_never_called_unanswered() {
     let client = EcsClient::new(cut_off.clone(), cut_off.clone(), cut_off);
     let signed = reboot_instance(&RegionEndpoint::public("eu-central-1").unwrap(), &credentials(), "i-1", &stamp("n"));
     let error = client.send(signed).await.result.unwrap_err();
-    assert_eq!(error.verdict(), RetryRule::Unknown);
+    assert_eq!(error.retry_rule(), RetryRule::Unknown);
     assert_eq!(error.to_string(), "answered with HTTP 403, but the answer was cut off, outcome not known");
 
     for (status, body) in [(200, ""), (200, r#"{"Code":"Odd"}"#), (302, ""), (403, "<html>"), (500, ""), (502, "{")] {
         let error = refused(status, body).await;
-        assert_eq!(error.verdict(), RetryRule::Unknown, "{status} {body}");
+        assert_eq!(error.retry_rule(), RetryRule::Unknown, "{status} {body}");
         let said = error.to_string();
         assert!(
             said.starts_with(&format!("answered with HTTP {status}")) && said.ends_with("outcome not known"),
@@ -296,7 +296,7 @@ async fn an_xml_error_of_a_gateway_is_read_and_html_is_not() {
     let xml = "<?xml version=\"1.0\"?><Error><RequestId>A-1</RequestId><Code>Throttling.User</Code></Error>";
     assert_eq!(refused(400, xml).await.class(), Class::Throttled);
     for body in ["<html><body><h1>502 Bad Gateway</h1></body></html>", "", "<Error><Code>Throttl", "\0\u{ffff}"] {
-        assert_eq!(refused(502, body).await.verdict(), RetryRule::Unknown, "{body}");
+        assert_eq!(refused(502, body).await.retry_rule(), RetryRule::Unknown, "{body}");
     }
 }
 

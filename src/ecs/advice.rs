@@ -22,11 +22,11 @@ impl ErrorResponse {
             }
             Class::Transient => "the controller tries again",
             Class::WaitState => "the controller tries again when the instance is Running or Stopped",
-            Class::Denied if self.code == "Forbidden.RAM" && self.action == ApiCall::RebootInstance => {
+            Class::Denied if self.names_a_missing_permission() && self.action == ApiCall::RebootInstance => {
                 "grant the account's identity ecs:RebootInstance on the instance"
             }
-            Class::Denied if self.code == "Forbidden.RAM" => {
-                "grant the account's identity ecs:ModifyInstanceAttribute on the instance, and look for a policy with ecs:PasswordCustomized"
+            Class::Denied if self.names_a_missing_permission() => {
+                "grant the account's identity ecs:ModifyInstanceAttribute on the instance; no policy may deny it by the condition ecs:PasswordCustomized"
             }
             Class::Denied => "check the account's RAM policy, its balance and the instance's locks",
             Class::Invalid | Class::Refused => {

@@ -180,7 +180,7 @@ mod tests {
     async fn an_error_tells_the_time_too() {
         let reply = modify(400, r#"{"Code":"InvalidTimeStamp.Expired","RequestId":"A-1"}"#).await;
         assert_eq!(reply.server_time, Some("2026-01-02T03:04:06Z".parse().unwrap()));
-        assert_eq!(reply.result.unwrap_err().verdict(), RetryRule::Later);
+        assert_eq!(reply.result.unwrap_err().retry_rule(), RetryRule::Later);
     }
 
     #[test]
@@ -198,14 +198,14 @@ mod tests {
     #[tokio::test]
     async fn a_success_that_cannot_be_read_is_unknown_not_success() {
         for body in ["", "<html>ok</html>", r#"{"RequestId":"A","#, r#"{"Code":"InternalError","RequestId":"A"}"#] {
-            assert_eq!(modify(200, body).await.result.unwrap_err().verdict(), RetryRule::Unknown, "{body}");
+            assert_eq!(modify(200, body).await.result.unwrap_err().retry_rule(), RetryRule::Unknown, "{body}");
         }
     }
 
     #[tokio::test]
     async fn a_gateway_error_and_a_redirect_are_unknown_not_refused() {
         for status in [302, 403, 500, 502, 504] {
-            assert_eq!(modify(status, "<html>").await.result.unwrap_err().verdict(), RetryRule::Unknown, "{status}");
+            assert_eq!(modify(status, "<html>").await.result.unwrap_err().retry_rule(), RetryRule::Unknown, "{status}");
         }
     }
 
@@ -228,6 +228,6 @@ mod tests {
         let quoted = r#"{"Code":"InvalidPassword.Malformed","Message":"Passw0rd! is bad","RequestId":"Passw0rd"}"#;
         let error = modify(400, quoted).await.result.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("Passw0rd!"));
-        assert_eq!(error.verdict(), RetryRule::Definite);
+        assert_eq!(error.retry_rule(), RetryRule::Definite);
     }
 }

@@ -167,9 +167,9 @@ impl CallError {
 
     /// What the sender of a changing call may do next.
     #[must_use]
-    pub fn verdict(&self) -> RetryRule {
+    pub fn retry_rule(&self) -> RetryRule {
         match self {
-            Self::Refused(refusal) => refusal.verdict(),
+            Self::Refused(refusal) => refusal.retry_rule(),
             Self::NotSent(_) => RetryRule::Later,
             Self::NoAnswer(_) => RetryRule::Unknown,
         }
@@ -179,7 +179,7 @@ impl CallError {
 impl ErrorResponse {
     /// What the sender of a changing call may do next. Whether it may have been executed is looked at first.
     #[must_use]
-    pub fn verdict(&self) -> RetryRule {
+    pub fn retry_rule(&self) -> RetryRule {
         match (self.executed, self.class) {
             (Executed::Unknown, _) => RetryRule::Unknown,
             (Executed::No, Class::Throttled | Class::Transient | Class::WaitState | Class::Auth) => RetryRule::Later,

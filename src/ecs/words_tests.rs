@@ -54,6 +54,7 @@ fn words_of_calls_without_success() {
         let error = ErrorResponse { unreadable, ..refused(action, 403, "HTTP 403") };
         words.say(&format!("{}, unreadable", action.as_str()), error);
     }
+    words.say("ModifyInstanceAttribute, denied", refused(ApiCall::ModifyInstanceAttribute, 403, "Forbidden.RAM"));
     words.say("not sent", CallError::NotSent("<why>".to_owned()));
     words.say("not answered", CallError::NoAnswer("<why>".to_owned()));
     words.assert();

@@ -155,7 +155,7 @@ fn answers_of_sts() {
         };
         assert_shows_nothing(&format!("{error} {error:?}"), if is_refusal { &own_message } else { "" });
         if document.is_none() && !String::from_utf8_lossy(body).contains("<Error>") {
-            assert_eq!(error.verdict(), RetryRule::Unknown, "nobody has said anything");
+            assert_eq!(error.retry_rule(), RetryRule::Unknown, "nobody has said anything");
         }
         let code = if let CallError::Refused(refusal) = &error { refusal.code.clone() } else { String::new() };
         (status, Some((code, error.class().as_str())))

@@ -151,10 +151,10 @@ fn errors_of_ecs_and_of_gateways() {
         assert!(shown.chars().count() < 1_600, "an error without bound");
         let text = String::from_utf8_lossy(body);
         if serde_json::from_slice::<Value>(body).is_err() && !text.contains("<Error>") {
-            assert_eq!(error.verdict(), RetryRule::Unknown, "nobody has said that it was not executed");
+            assert_eq!(error.retry_rule(), RetryRule::Unknown, "nobody has said that it was not executed");
         }
         let code = if let CallError::Refused(refusal) = &error { refusal.code.clone() } else { String::new() };
-        (status, Some((code, error.class().as_str(), error.verdict() == RetryRule::Unknown)))
+        (status, Some((code, error.class().as_str(), error.retry_rule() == RetryRule::Unknown)))
     });
 }
 

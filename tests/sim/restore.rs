@@ -14,7 +14,7 @@ use crate::world::Asked;
 const SEED: u64 = 1;
 
 /// What comes back of the records, and of the objects.
-const BACKUPS: [(Backup, Backup); 7] = [
+const BACKUPS: [(Backup, Backup); 10] = [
     (Bare, Untouched),
     (Bare, Bare),
     (Gone, Untouched),
@@ -22,6 +22,9 @@ const BACKUPS: [(Backup, Backup); 7] = [
     (Older(1), Untouched),
     (Older(2), Untouched),
     (Older(4), Untouched),
+    (Untouched, Older(1)),
+    (Untouched, Older(3)),
+    (Bare, Older(2)),
 ];
 
 fn restored(scenario: &Scenario, at: u64, (records, objects): (Backup, Backup)) -> Scenario {

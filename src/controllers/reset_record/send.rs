@@ -38,7 +38,7 @@ pub(super) async fn perform<T: Transport>(
     let outcome = match send(context, observed, &record, call, &attempt, permit).await {
         Ok(reply) => {
             let error = reply.result.as_ref().err().map(ToString::to_string);
-            let outcome = outcome(reply, &record.spec.account_name, call, observed.later(context));
+            let outcome = outcome(reply, &record.spec.account_name, observed.later(context));
             log(&record, call, &outcome, error.as_deref());
             return (record, outcome);
         }
@@ -85,35 +85,22 @@ async fn send<T: Transport>(
 }
 
 /// What an answer means for the protocol.
-fn outcome(reply: Reply<Accepted>, account: &str, call: Call, now: Timestamp) -> CallOutcome {
+fn outcome(reply: Reply<Accepted>, account: &str, now: Timestamp) -> CallOutcome {
     let error = match reply.result {
         Ok(Accepted { request_id }) => {
             return CallOutcome::Accepted { request_id: Some(request_id), at: whole_second_after(now) };
         }
         Err(error) => error,
     };
-    match (error.verdict(), &error) {
+    match (error.retry_rule(), &error) {
         (RetryRule::Unknown, _) => CallOutcome::Unknown(error.to_string()),
         (_, CallError::NotSent(_)) => {
             CallOutcome::NotSent { reason: Reason::ECSUnavailable, message: error.to_string() }
         }
-        (verdict, _) => {
-            let message = readings::of_account(account, &error)
-                .map_or_else(|| format!("{error}{}", missing_permission(&error, call)), |hold| hold.message);
-            CallOutcome::Refused { later: verdict == RetryRule::Later, reason: reason(&error), message }
+        (rule, _) => {
+            let message = readings::of_account(account, &error).map_or_else(|| error.to_string(), |hold| hold.message);
+            CallOutcome::Refused { later: rule == RetryRule::Later, reason: reason(&error), message }
         }
-    }
-}
-
-/// Which permission the refusal is about, where it is about one.
-fn missing_permission(error: &CallError, call: Call) -> &'static str {
-    match (error, call) {
-        (CallError::Refused(refusal), _) if !refusal.names_a_missing_permission() => "",
-        (CallError::Refused(_), Call::Restart { .. }) => "; the identity needs ecs:RebootInstance on the instance",
-        (CallError::Refused(_), Call::SetPassword | Call::SetPasswordAsStored) => {
-            "; the identity needs ecs:ModifyInstanceAttribute on the instance, and no policy may deny it by the condition ecs:PasswordCustomized"
-        }
-        _ => "",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::api::Reason;
 use crate::api::conditions::{self, find};
-use crate::api::password_reset::{InstanceRow, MaintenanceWindow, PasswordResetSpec, PasswordResetStatus};
+use crate::api::password_reset::{InstanceRow, MaintenanceWindow, PasswordResetSpec, PasswordResetStatus, State};
 use crate::decide::windows;
 
 /// What is to be published.
@@ -26,7 +26,8 @@ pub fn between(
     let events = [
         short_window(spec, before, after),
         run_started(before, after),
-        turn(before, after),
+        ready_changed(before, after),
+        superseded(before, after),
         password_logon(before, after),
     ];
     events.into_iter().flatten().collect()
@@ -61,7 +62,7 @@ fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Opt
 }
 
 /// Ready has changed, or the object has met trouble or a brake. Progress is for the status: it would be an event for each instance.
-fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
+fn ready_changed(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
     let ready = find(&after.conditions, conditions::READY)?;
     // An object that nobody has answered yet is Unknown.
     let (was, because) = find(&before.conditions, conditions::READY)
@@ -77,6 +78,19 @@ fn turn(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<Sta
     };
     let kind = if ready.status == "True" || is_progress { "Normal" } else { "Warning" };
     is_told.then(|| StatusEvent { kind, reason, note: ready.message.clone() })
+}
+
+/// Another object has reset instances of this one: two that take turns at one machine are seldom meant.
+fn superseded(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
+    let is_new = |row: &&InstanceRow| {
+        let was = before.instances.iter().find(|earlier| earlier.instance_id == row.instance_id);
+        row.state == State::Superseded && was.is_none_or(|was| was.state != State::Superseded)
+    };
+    let rows: Vec<&InstanceRow> = after.instances.iter().filter(is_new).collect();
+    let first = rows.first()?;
+    let ids: Vec<&str> = rows.iter().map(|row| row.instance_id.as_str()).collect();
+    let note = format!("{}: {}; let one object own each instance", ids.join(", "), first.message);
+    Some(StatusEvent { kind: "Warning", reason: Reason::Superseded, note })
 }
 
 /// Passwords were set on instances with a key pair, which re-enables password logon beside it.
@@ -106,7 +120,6 @@ mod tests {
 
     use super::*;
     use crate::api::conditions::{ConditionStatus, ConditionUpdate, set};
-    use crate::api::password_reset::State;
     use crate::decide::fixtures::{at, reset_spec, row};
 
     fn status(status: ConditionStatus, reason: Reason) -> PasswordResetStatus {
@@ -197,5 +210,19 @@ mod tests {
         let events = told(&before, &after);
         assert_eq!((events.len(), events[0].reason), (1, Reason::PasswordLogonEnabled));
         assert!(told(&after, &after).is_empty());
+    }
+
+    #[test]
+    fn what_another_object_has_reset_is_told_once() {
+        let rows = |state: State| {
+            let row = |id: &str| InstanceRow { instance_id: id.to_owned(), message: "<who>".to_owned(), ..row(state) };
+            PasswordResetStatus { instances: vec![row("i-1"), row("i-2")], ..PasswordResetStatus::default() }
+        };
+        let (done, theirs) = (rows(State::InEffect), rows(State::Superseded));
+        let told = between(&reset_spec(2), &done, &theirs);
+        assert_eq!(told.len(), 1);
+        let event = (told[0].kind, told[0].reason, told[0].note.as_str());
+        assert_eq!(event, ("Warning", Reason::Superseded, "i-1, i-2: <who>; let one object own each instance"));
+        assert_eq!(between(&reset_spec(2), &theirs, &theirs), []);
     }
 }

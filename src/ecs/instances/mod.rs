@@ -83,7 +83,8 @@ impl DescribeError {
     #[must_use]
     pub fn is_refused(&self) -> bool {
         let Self::Call(CallError::Refused(refusal)) = self else { return false };
-        refusal.verdict() == RetryRule::Definite || (refusal.class == Class::Auth && refusal.executed == Executed::No)
+        refusal.retry_rule() == RetryRule::Definite
+            || (refusal.class == Class::Auth && refusal.executed == Executed::No)
     }
 
     /// Whether a person has to see to it should it last: ECS refuses the read, or nothing can be sent to where it should be.
