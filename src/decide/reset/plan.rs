@@ -124,25 +124,28 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
             }
             Eligibility::Ready { mut row, state_seen } => {
                 plan.watch.push(row.instance_id.clone());
+                let keeps_its_slot = keeps_its_slot(object, target, now);
                 if let Some(message) = has_another_password(object, target, &plan.password) {
                     let reason = Reason::SecretChangedDuringRun;
                     advance(&mut row, State::Pending, reason, message, now);
                 } else if plan.paused {
                     let message = not_tried(object, target);
                     advance(&mut row, State::Pending, Reason::PausedOnFailure, message, now);
-                } else if free == 0 && !keeps_its_slot(object, target, now) {
+                } else if free == 0 && !keeps_its_slot {
                     waits_for_a_slot = true;
                     let Hold { reason, message, until } = waits_for_slot(object, &plan.claims);
                     plan.next_transition = earliest(plan.next_transition, ahead(until, now));
                     advance(&mut row, State::Pending, reason, message, now);
-                } else if let Some((slots, zone)) = account_slots.missing(zone_of(target)) {
+                } else if let Some((slots, zone)) = account_slots.missing(zone_of(target)).filter(|_| !keeps_its_slot) {
                     plan.waits_for_account.insert(zone.map(str::to_owned));
                     stays.push(slots.stays.as_ref().map(|why| account_slots_held(object, slots.max, zone, why)));
                     let message = waits_for_account_slot(object, slots, zone);
                     advance(&mut row, State::Pending, Reason::WaitingForAccountSlot, message, now);
                 } else {
-                    free -= usize::from(!keeps_its_slot(object, target, now));
-                    account_slots.take(zone_of(target));
+                    if !keeps_its_slot {
+                        free -= 1;
+                        account_slots.take(zone_of(target));
+                    }
                     let zone_id = zone_of(target).to_owned();
                     let instance_id = row.instance_id.clone();
                     plan.claims.push(NewClaim { instance_id, state_seen, zone_id, row: row.clone() });

@@ -1,5 +1,6 @@
 //! What holds back an instance, who decides on an Unknown, and reads that are refused.
 
+use super::super::slots_tests::in_all;
 use super::tests::{claims, reading, requested, targets};
 use super::*;
 use crate::api::password_reset::PlannedAction;
@@ -129,7 +130,9 @@ fn the_slot_of_an_instance_to_be_reset_again_is_its_own() {
         targets[0].record = Some(&record);
         targets.reverse();
         let facts = reset_facts(&spec, request);
-        plan(&ResetFacts { slot_holders: &held, min_restart_interval_seconds: 0, ..facts }, &targets, at(1))
+        let account_slots = in_all(std::slice::from_ref(&record), 1, 0);
+        let facts = ResetFacts { slot_holders: &held, account_slots, min_restart_interval_seconds: 0, ..facts };
+        plan(&facts, &targets, at(1))
     };
     assert!(plan_for(&request()).claims.is_empty());
     assert_eq!(claims(&plan_for(&decided("i-bp1a0000/1=RestartAgain"))), ["i-bp1a0000"]);
