@@ -211,17 +211,25 @@ impl Objects {
     /// # Errors
     /// `NotFound`, and `Unreadable` for one stored under another version of its kind.
     pub fn get(&self, key: &ObjectKey) -> Result<PasswordReset, ClusterError> {
+        self.with_newest(key, PasswordReset::clone)
+    }
+
+    /// What is asked of an object in its newest known form, without a copy of it.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`].
+    pub fn with_newest<R>(&self, key: &ObjectKey, ask: impl FnOnce(&PasswordReset) -> R) -> Result<R, ClusterError> {
         let what = || format!("PasswordReset {}", key.name);
         let shown = self.watched(&key.namespace, &key.name).ok_or_else(|| ClusterError::NotFound { what: what() })?;
         let mut own = self.own();
         let version = shown.resource_version();
         let is_newer = |own: &OwnWrite| version.as_ref().is_some_and(|version| own.older.contains(version));
         if let Some(own) = own.writes.get(key).filter(|own| is_newer(own)) {
-            return Ok(own.object.as_ref().clone());
+            return Ok(ask(&own.object));
         }
         own.writes.remove(key);
         match &shown.0 {
-            Ok(object) => Ok(object.clone()),
+            Ok(object) => Ok(ask(object)),
             Err(invalid) => {
                 let why = unreadable::why(&invalid.error);
                 Err(ClusterError::Unreadable { what: what(), why, generation: invalid.metadata.generation })

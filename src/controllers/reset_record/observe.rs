@@ -10,11 +10,12 @@ use secrecy::SecretString;
 use super::absent;
 use crate::api::Reason;
 use crate::api::ecs_account::StartTimeFollowsReboot;
-use crate::api::password_reset::InstanceRow;
+use crate::api::password_reset::{InstanceRow, PasswordReset};
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
 use crate::clock;
 use crate::cloud::accounts::UsableAccount;
 use crate::cloud::readings;
+use crate::cluster::objects::ObjectKey;
 use crate::controllers::Context;
 use crate::decide::claim::consent;
 use crate::decide::claim::start_time;
@@ -219,11 +220,13 @@ fn restart_rule<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -
     restart_rule::restart_rule(owner, suspended, record, now)
 }
 
-/// The instance's row in its owner's status, as last watched.
+/// The instance's row in its owner's status, in the newest form that this process knows: a record that was restored may be older than
+/// what the watch has not shown yet.
 fn owner_row<T>(context: &Context<T>, spec: &ResetRecordSpec) -> Option<InstanceRow> {
     let ResetRecordSpec { owner, instance_id, .. } = spec;
-    let object = context.objects.watched(&owner.namespace, &owner.name)?;
-    object.0.as_ref().ok()?.status.as_ref()?.row(instance_id).cloned()
+    let key = ObjectKey::new(&owner.namespace, &owner.name);
+    let row = |object: &PasswordReset| object.status.as_ref()?.row(instance_id).cloned();
+    context.objects.with_newest(&key, row).ok()?
 }
 
 /// Whether a restart of the record's instance may be stored, as far as slots go. A record in doubt may hold the last one.

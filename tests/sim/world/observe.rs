@@ -288,7 +288,9 @@ impl State {
         if !self.is_quiet() {
             return false;
         }
-        let Some(index) = self.script.iter().position(Option::is_some) else { return true };
+        let Some(index) = self.script.iter().position(Option::is_some) else {
+            return !self.judge.lags_behind_the_secret(&self.ecs);
+        };
         self.act(index);
         false
     }
@@ -297,7 +299,6 @@ impl State {
         let has_ended = |record: &Value| record["status"].is_object() && has_ended(record["status"]["phase"].as_str());
         self.api.stored_all("resetrecords").all(has_ended)
             && self.api.stored_all("passwordresets").all(is_settled)
-            && !self.judge.lags_behind_the_secret(&self.ecs)
             && !self.agenda.values().any(|it| matches!(it, Happening::Start(_) | Happening::Act(_)))
     }
 }
