@@ -101,7 +101,7 @@ pub fn holders(
 pub fn outlook(record: &ResetRecord, reading: Option<&Reading>, bounds: ProtocolBounds) -> Outlook {
     let status = &record.progress();
     if status.phase == Phase::Unrecognized {
-        let why = "its ResetRecord is in a phase that this version of the controller does not know; install the version that wrote it";
+        let why = "its ResetRecord is in a phase that this version of the controller does not know; a cluster admin must install the version that wrote it";
         return Outlook::Stays(why.to_owned());
     }
     let Some(reading) = reading.filter(|reading| awaits_availability(status) && !reading.shows(&Power::Running)) else {
@@ -283,7 +283,8 @@ fn ways_out(record: &ResetRecord, reading: &Reading) -> String {
     let ResetRecordSpec { owner, instance_id, claim, .. } = &record.spec;
     let is_decided_next = record.phase() == Phase::Unknown && shown.is_some();
     let command = || resolution::happened_command(owner, instance_id, *claim);
-    let decide = is_decided_next.then(|| format!(", then record that it has restarted ({})", command()));
+    let decide = is_decided_next
+        .then(|| format!(", and the others go on; its own outcome stays open until it is recorded ({})", command()));
     let decide = decide.unwrap_or_default();
     format!("{what}{decide}, or remove it from spec.instanceIDs (with a selector: add it to excludeInstanceIDs)")
 }

@@ -208,7 +208,7 @@ fn message(loss: Loss, owner: &Owner, row: &InstanceRow, is_decidable: bool) -> 
         .filter(|_| is_decidable)
         .map(|claim| format!(". If it was reset, record that: {}", happened_command(owner, &row.instance_id, claim)));
     format!(
-        "{what}. It is not known whether the instance was reset, and nothing is sent. To reset it, set a new runID{}",
+        "{what}. It is not known whether the instance was reset, and nothing is sent. A new runID resets all instances of this object; to reset this one alone, name it in a PasswordReset of its own{}",
         record_it.unwrap_or_default()
     )
 }

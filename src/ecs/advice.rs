@@ -28,7 +28,9 @@ impl ErrorResponse {
             Class::Denied if self.names_a_missing_permission() => {
                 "grant the account's identity ecs:ModifyInstanceAttribute on the instance; no policy may deny it by the condition ecs:PasswordCustomized"
             }
-            Class::Denied => "check the account's RAM policy, its balance and the instance's locks",
+            Class::Denied => {
+                "look up the error code in the ECS API reference: a right, the balance, a lock or the stock may be in the way"
+            }
             Class::Invalid | Class::Refused => {
                 "the controller does not repeat the call; look up the error code in the ECS API reference"
             }

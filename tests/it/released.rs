@@ -94,7 +94,7 @@ fn an_instance_released_after_it_was_stuck_frees_its_slot() {
     assert_eq!(row["reason"], "RestartStuck");
     let status = assert_stalled_by_the_slot(
         &world,
-        "bring it back to Running, then record that it has restarted (kubectl annotate ",
+        "bring it back to Running, and the others go on; its own outcome stays open until it is recorded (kubectl ",
     );
     assert_eq!(condition(&status, "Reconciling"), &Value::Null);
     release(&world, GONE);

@@ -117,7 +117,7 @@ fn once_drained(status: &ResetRecordStatus, now: Timestamp, why: &str) -> Step {
         _ => Step::Write(Change::Unknown(
             Reason::PasswordOutcomeUnknown,
             format!(
-                "it is not known whether ECS set the password ({}), and the controller cannot send it again ({why}); set a new runID to reset the instance again",
+                "it is not known whether ECS set the password ({}), and the controller cannot send it again ({why}). A new runID resets all instances of this object; to reset this one alone, name it in a PasswordReset of its own",
                 heard(status)
             ),
         )),

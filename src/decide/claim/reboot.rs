@@ -192,7 +192,7 @@ pub(super) fn prove_unanswered(
 fn ways_out(spec: &ResetRecordSpec) -> String {
     let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
     format!(
-        "Check the instance's start time in the ECS console, then record the outcome ({HAPPENED}, or {RESTART_AGAIN} to reset it once more): {}",
+        "Decide by the instance's start time in the ECS console: {HAPPENED} if it was started after passwordSetTime; {RESTART_AGAIN}, which resets and restarts it once more, if it was not and ActionTrail shows no accepted RebootInstance: {}",
         happened_command(owner, instance_id, *claim)
     )
 }

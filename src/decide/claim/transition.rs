@@ -12,7 +12,7 @@ use crate::api::Reason;
 use crate::api::password_reset::{PlannedAction, State};
 use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::decide::row::advance;
-use crate::decide::{Power, ProtocolBounds, Reading, history};
+use crate::decide::{Power, ProtocolBounds, Reading, after, history};
 
 /// The process and the time of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,9 @@ pub fn intend(record: &ResetRecord, call: Call, attempt: NewAttempt, bounds: Pro
         status.left_running = false;
         // Without an answer nothing is written before that time, so the row names it now.
         let known = short(timestamp + bounds.request_validity + bounds.restart_settle);
-        let message = format!("restart requested; if ECS does not answer, the outcome is known after {known}");
+        let message = format!(
+            "restart requested; if ECS does not answer, the controller proves what happened after {known}, or asks a person"
+        );
         show(&mut status, State::Restarting, Reason::Restarting, message, timestamp);
     }
     if let Some(row) = &mut status.row {
@@ -99,7 +101,7 @@ pub fn fold(record: &ResetRecord, call: Call, outcome: &CallOutcome, now: Timest
     let mut status = record.progress();
     if let CallOutcome::Unknown(heard) = outcome {
         // That it may be carried out is in the record since before the send.
-        outcome_unknown(&mut status, call, heard, now);
+        outcome_unknown(&mut status, &record.spec, call, heard, now);
         return status;
     }
     // Answered, or never sent: no copy of this attempt is alive.
@@ -118,17 +120,19 @@ pub fn fold(record: &ResetRecord, call: Call, outcome: &CallOutcome, now: Timest
 }
 
 /// The text about a call whose outcome is not known is for people: nothing is decided by it.
-fn outcome_unknown(status: &mut ResetRecordStatus, call: Call, heard: &str, now: Timestamp) {
+fn outcome_unknown(status: &mut ResetRecordStatus, spec: &ResetRecordSpec, call: Call, heard: &str, now: Timestamp) {
     status.unknown_outcome = Some(heard.to_owned());
     let until = status.unanswered_until.as_ref().map_or(now, |until| until.0);
     match call {
         Call::SetPassword | Call::SetPasswordAsStored => {
-            let message = format!("setting the password: {heard}; the controller sends it again");
+            let until = after(spec.claim_time.0, i64::from(spec.stable_state_timeout_seconds));
+            let message =
+                format!("setting the password: {heard}; the controller sends it again until {}", short(until));
             show(status, State::SettingPassword, Reason::SettingPassword, message, now);
         }
         Call::Restart { .. } => {
             let message = format!(
-                "restart requested: {heard}; ECS may still carry it out until {}; the outcome is known soon after",
+                "restart requested: {heard}; ECS may still carry it out until {}; soon after, the controller proves what happened or asks a person",
                 short(until)
             );
             show(status, State::Restarting, Reason::Restarting, message, now);

@@ -9,7 +9,7 @@ use super::remembered::{done, in_flight, loss, may_restore, own_memory};
 use super::rows::{candidate_row, newest_claim};
 use super::{runs, waiting};
 use crate::api::password_reset::{InstanceRow, PlannedAction, State};
-use crate::api::reset_record::{Owner, Phase};
+use crate::api::reset_record::{Owner, Phase, ResetRecord};
 use crate::api::{RESOLVE_UNKNOWN, Reason};
 use crate::decide::row::advance;
 use crate::decide::{
@@ -137,15 +137,15 @@ fn remembered(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<El
     Some(Eligibility::Settled { row, is_of_this_retry: !history::asks_again(retry, object.request) })
 }
 
-fn unusable_record(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
-    let message = match target.bad_record? {
-        BadRecord::Unreadable => {
-            "this version of the controller cannot read its ResetRecord; nothing is done until a cluster admin fixes the record"
-        }
-        BadRecord::OfAnotherInstance => {
-            "its ResetRecord names a different instance in its spec than in its name; nothing is done until a cluster admin fixes the record"
-        }
+fn unusable_record(object: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
+    let what = match target.bad_record? {
+        BadRecord::Unreadable => "cannot be read by this version of the controller",
+        BadRecord::OfAnotherInstance => "names a different instance in its spec than in its name",
     };
+    let name = ResetRecord::name_of(&object.spec.region_id, target.instance_id);
+    let message = format!(
+        "its ResetRecord {name} {what}; this object's spec is not the cause. Nothing is done until a cluster admin installs the version that wrote the record, or repairs it"
+    );
     Some(Hold::new(Reason::InvalidSpec, message))
 }
 

@@ -237,7 +237,11 @@ fn waits_for_slot(object: &ResetFacts, claims: &[NewClaim]) -> Hold {
     let holders = format!("{}{more}", named.join(", "));
     if let Some(until) = first_ready.filter(|_| is_nearly_free) {
         let seconds = object.spec.min_ready_seconds();
-        let message = format!("waiting until {holders} has been Running for {seconds} s (minReadySeconds), at {until}");
+        let message = if seconds == 0 {
+            format!("waiting until {holders} is seen Running")
+        } else {
+            format!("waiting until {holders} has been Running for {seconds} s (minReadySeconds), at {until}")
+        };
         return Hold::new(Reason::WaitingForMinReady, message).until(until);
     }
     let is_stuck = claims.is_empty() && object.slot_holders.iter().all(|holder| holder.outlook != Outlook::Frees);
@@ -291,7 +295,7 @@ fn has_another_password(object: &ResetFacts, target: &Target, password: &RunPass
         ));
     }
     let (now, first) = (object.request.fingerprint.as_ref()?, runs::password_for(object, target, password)?);
-    history::differs(first, now).then(|| secret_changed(password.instances, object.targets.ids().len()))
+    history::differs(first, now).then(|| secret_changed(password.instances, object.targets.ids().len(), true))
 }
 
 /// The instances that were reset with another password than the Secret holds now.
@@ -316,10 +320,12 @@ fn can_be_compared(object: &ResetFacts, target: &Target) -> bool {
 }
 
 /// That a run has one password, and the two ways on.
-pub(super) fn secret_changed(with_the_first: usize, all: usize) -> String {
+pub(super) fn secret_changed(with_the_first: usize, all: usize, is_open: bool) -> String {
     let verb = if with_the_first == 1 { "has" } else { "have" };
+    // Those that have not begun may still get the earlier one.
+    let or = if is_open { ", or put the earlier value back" } else { "" };
     format!(
-        "the Secret was changed during the run: {with_the_first} of {all} instances {verb} the earlier password; set a new runID to reset all with the current one, or put the earlier value back"
+        "the Secret was changed during the run: {with_the_first} of {all} instances {verb} the earlier password; set a new runID to reset all with the current one{or}"
     )
 }
 

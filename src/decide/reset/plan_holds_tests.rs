@@ -30,7 +30,8 @@ fn a_block_holds_back_what_has_not_begun() {
 #[test]
 fn unusable_record_takes_no_slot_from_other_instances() {
     let (spec, request, reading) = (reset_spec(4), request(), reading(Power::Running));
-    for (bad, says) in [(BadRecord::Unreadable, "cannot read"), (BadRecord::OfAnotherInstance, "different instance")] {
+    for (bad, says) in [(BadRecord::Unreadable, "cannot be read"), (BadRecord::OfAnotherInstance, "different instance")]
+    {
         let mut targets = targets(&spec, Some(&reading));
         targets[0].bad_record = Some(bad);
         let plan = plan(&reset_facts(&spec, &request), &targets, at(0));

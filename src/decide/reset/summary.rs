@@ -186,7 +186,9 @@ fn held(progress: &Progress) -> Option<Summary> {
         (true, _) if only_waits => Summary::needs_person(reason, message),
         (false, true) if only_waits => {
             let seconds = facts.patience().as_secs();
-            let message = format!("{message}; this has lasted for {seconds} s; the controller keeps retrying");
+            let message = format!(
+                "{message}; this has lasted for more than {seconds} s; once it is fixed, this object goes on by itself"
+            );
             Summary::needs_person(reason, message)
         }
         _ => Summary::retrying(reason, message),
@@ -254,7 +256,7 @@ fn ended(progress: &Progress) -> Option<Summary> {
     }
     let rows = &plan.rows;
     if plan.password.is_mixed {
-        let message = secret_changed(plan.password.instances, rows.len());
+        let message = secret_changed(plan.password.instances, rows.len(), false);
         return Some(Summary::needs_person(Reason::SecretChangedDuringRun, message));
     }
     if counts.unknown == 0 && counts.failed == 0 {
@@ -341,7 +343,9 @@ fn failures(rows: &[InstanceRow]) -> String {
         }
     }
     if groups.is_empty() {
-        return "instances were found Stopped after their restart".to_owned();
+        let counts = |row: &&InstanceRow| row.reason().is_some_and(Reason::counts_as_failure);
+        let stopped: Vec<&str> = rows.iter().filter(counts).map(|row| row.instance_id.as_str()).collect();
+        return format!("found Stopped after the restart, start through ECS: {}", stopped.join(", "));
     }
     let told = groups.iter().take(FAILURES_TOLD).map(|(_, group)| {
         let ids: Vec<&str> = group.iter().take(FAILURES_TOLD).map(|row| row.instance_id.as_str()).collect();
