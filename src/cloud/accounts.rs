@@ -116,11 +116,15 @@ impl AccountObservations {
         })
     }
 
-    /// Whether the identity may call `action` in `region`, as an answer has just shown. Returns whether that is news.
-    pub fn set_permitted(&self, region: &str, action: ApiCall, permitted: bool) -> bool {
+    /// Whether the identity may call `action` in `region`, as an answer has just shown.
+    pub fn set_permitted(&self, region: &str, action: ApiCall, permitted: bool) {
         let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = (region.to_owned(), action.as_str());
-        if permitted { denied.remove(&entry) } else { denied.insert(entry) }
+        if permitted {
+            denied.remove(&entry);
+        } else {
+            denied.insert(entry);
+        }
     }
 
     /// What the identity lacks, as far as answers have shown.

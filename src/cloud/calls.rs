@@ -134,9 +134,7 @@ impl<T: Transport> Calls<T> {
                 }
             }
             Err(CallError::Refused(refusal)) if refusal.names_a_missing_permission() => {
-                if to.learnt.set_permitted(to.region, action, false) {
-                    (self.on_trouble)(to.account);
-                }
+                to.learnt.set_permitted(to.region, action, false);
             }
             Err(CallError::Refused(refusal)) if refusal.names_bad_credentials() => {
                 to.learnt.reject(to.access_key_id, &refusal.code, to.learnt.clock.now(self.clock.now()));
