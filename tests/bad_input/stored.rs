@@ -188,7 +188,10 @@ fn misnamed_record_is_never_driven() {
     world.wait_for_state("first", "i-good000001", "InEffect");
     let ready = world.wait_for_reason("first", "InvalidSpec");
     let message = ready["message"].as_str().unwrap();
-    assert!(message.contains("i-named00001: its ResetRecord names a different instance"), "{message}");
+    assert!(
+        message.contains("i-named00001: its ResetRecord cn-hangzhou.i-named00001 names a different instance"),
+        "{message}"
+    );
     // Which one that is may be nobody's business here.
     assert!(!message.contains("i-claimed001"), "{message}");
     world.wait_for("first", "Stalled");
