@@ -5,8 +5,8 @@ use crate::cloud::accounts::UsableAccount;
 use crate::cloud::calls::{Calls, prepare};
 use crate::ecs::{ApiCall, DescribeError, Instance, InstanceFilter, Transport, describe_matching};
 
-/// How many instances ECS shows at most for a tag or a resource group (its reference on `DescribeInstances`, read on 2026-11-24). Whoever
-/// gets as many does not know whether there are more.
+/// How many instances ECS shows at most for a tag or a resource group (the documentation of
+/// `DescribeInstances` in alibabacloud-ecs20140526 7.11.8). Whoever gets as many does not know whether there are more.
 const SHOWN_MAX: usize = 1_000;
 /// Pages have 100. A gateway that returns tokens without end is not followed for ever.
 const PAGES_MAX: usize = 20;

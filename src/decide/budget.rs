@@ -69,7 +69,8 @@ fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
     }
 }
 
-/// The instances that hold a slot of `owner`, in the order of their ids. `reading_of`: the latest reading of an instance, whether the account's rules cover it or not.
+/// The instances that hold a slot of `owner`, in the order of their ids. `reading_of`: the latest reading of an instance, whether the
+/// account's rules cover it or not.
 #[must_use]
 pub fn holders(
     records: &[impl Borrow<ResetRecord>],

@@ -175,7 +175,7 @@ fn owner_deleted_after_its_window_leaves_restart_to_others() {
 }
 
 #[test]
-fn window_shorter_than_a_restart_is_told_once_for_each_spec() {
+fn window_shorter_than_a_restart_is_one_event_for_each_spec() {
     let world = World::with([Instance::running("i-running1", REGION)]);
     let window = window_in(&world, 600, 15);
     let mut spec = json!({"instanceIDs": ["i-running1"], "windows": [window], "restart": {"timeoutSeconds": 1800}});

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_object_has_reset_is_told_once() {
+    fn what_another_object_has_reset_is_one_event() {
         let rows = |state: State| {
             let row = |id: &str| InstanceRow { instance_id: id.to_owned(), message: "<who>".to_owned(), ..row(state) };
             PasswordResetStatus { instances: vec![row("i-1"), row("i-2")], ..PasswordResetStatus::default() }

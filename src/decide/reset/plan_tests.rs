@@ -74,6 +74,9 @@ fn an_account_out_of_use_is_shown_where_its_call_is_next() {
         "{}",
         rows[3].message
     );
+    let once = rows.clone();
+    hold_up(&mut rows, &account);
+    assert_eq!(rows, once, "a row of the pass before does not grow");
 }
 
 #[test]

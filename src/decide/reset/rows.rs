@@ -76,6 +76,9 @@ pub fn unclaimed_row(claim: &NewClaim, reason: Reason, message: String, now: Tim
     row
 }
 
+/// What is said of a restart whose account is out of use, before what is wrong with the account.
+const KNOWN_LATER: &str = "; the outcome is known once the account works again: ";
+
 /// Shows why the next call is not made, in the rows of claims whose next call needs the account. The record only has the last answer
 /// of ECS.
 pub fn hold_up(rows: &mut [InstanceRow], account: &Hold) {
@@ -83,10 +86,10 @@ pub fn hold_up(rows: &mut [InstanceRow], account: &Hold) {
         account.reason.as_str().clone_into(&mut row.reason);
         row.message.clone_from(&account.message);
     }
-    // Its restart goes on without the controller, which cannot look.
+    // Its restart goes on without the controller, which cannot look. The row may be the one of the pass before.
     for row in rows.iter_mut().filter(|row| row.state == State::Restarting) {
-        row.message =
-            format!("{}; the outcome is known once the account works again: {}", row.message, account.message);
+        let what = row.message.split(KNOWN_LATER).next().unwrap_or_default();
+        row.message = format!("{what}{KNOWN_LATER}{}", account.message);
     }
 }
 
