@@ -95,6 +95,7 @@ fn a_selection_that_ecs_may_have_cut_off_is_unfit() {
     let found = Found { ids: ids(&["i-1"]), is_cut_off: true };
     let targets = Some(resolved(&spec, selector, &request(), None, found, at(0)));
     let status = PasswordResetStatus { targets, ..PasswordResetStatus::default() };
+    assert_eq!(listed(&spec, Some(&status)), ids(&[]), "nothing of it is kept as a target");
     let Targets::Unfit(hold) = now(&spec, &status, 1) else { panic!("it is taken for all of them") };
     assert_eq!(hold.reason, Reason::TooManyTargets);
     assert!(hold.message.contains("some may be missing"), "{}", hold.message);

@@ -232,6 +232,7 @@ fn bad_password_blocks_a_plan_and_fails_nothing() {
     let row = &planned.rows[0];
     let is = (row.state, row.reason().unwrap(), row.planned_action.unwrap());
     assert_eq!(is, (State::Pending, Reason::InvalidPassword, PlannedAction::Blocked));
+    assert_eq!(ready(&facts, &planned).1, "Planned", "a failure pauses no plan");
 }
 
 #[test]
