@@ -197,8 +197,12 @@ fn crash_before_restart_answer_ends_in_effect_once() {
 fn crash_before_password_answer_resends_and_restarts_once() {
     let mut world = World::with([Instance::running(ID, REGION)]);
     world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", Fault::LoseAnswerAfterEffect));
+    // What this process sends again before it dies does not arrive.
+    world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", Fault::LoseRequest).times(u32::MAX));
     world.apply_reset("web", run("1"));
     eventually("ECS has the password", || (world.modifies(ID) == 1).then_some(()));
+    world.kill_controller();
+    world.ecs().core().clear_faults();
     world.start_controller();
     let status = world.wait_for("web", "Ready");
     assert_eq!(row(&status, ID)["state"], "InEffect");
