@@ -275,6 +275,12 @@ impl Phase {
             | Self::Unrecognized => false,
         }
     }
+
+    /// Whether the claim is in flight, in a phase that this version knows.
+    #[must_use]
+    pub fn is_at_work(self) -> bool {
+        !self.has_ended() && self != Self::Unrecognized
+    }
 }
 
 /// An instance's id as it appears in its record's name. Kubernetes takes no capitals in a name, and ids from before 2014 begin

@@ -100,7 +100,11 @@ pub fn is_incomplete(record: &ResetRecord) -> bool {
 /// Whether a record is older than its own claim's row in the owner's status. Nothing is sent by such a record either.
 #[must_use]
 pub fn is_older_than(record: &ResetRecord, row: &InstanceRow) -> bool {
-    let Some(claim) = row.claim.filter(|_| row.attempts > 0) else { return false };
+    let Some(claim) = row.claim else { return false };
+    if row.attempts == 0 {
+        // The row waits for another claim, so this one had ended.
+        return record.spec.claim <= claim && record.phase().is_at_work();
+    }
     if record.spec.claim != claim {
         return record.spec.claim < claim;
     }
@@ -125,17 +129,20 @@ pub fn loss(record: Option<&ResetRecord>, own: OwnMemory) -> Option<Loss> {
     let status = record.status.as_ref()?;
     let entry = history::entry_of(&status.completed, own.owner);
     let is_own = record.spec.owner.is(own.owner);
-    let is_older = own.claimed().is_some_and(|(claim, row)| {
+    let is_older_for_another = |(claim, row): (i64, &InstanceRow)| {
         let forgets = |entry: &OwnerHistory| entry.row.claim.is_some_and(|known| known < claim);
-        if is_own {
-            is_older_than(record, row)
-        } else if row.state.has_ended() {
+        if row.state.has_ended() {
             // Without an entry it was made again for another owner, and the row is remembered all the same.
             entry.is_some_and(forgets)
         } else {
             record.spec.claim <= claim && entry.is_none_or(forgets)
         }
-    });
+    };
+    let is_older = if is_own {
+        own.row.is_some_and(|row| is_older_than(record, row))
+    } else {
+        own.claimed().is_some_and(is_older_for_another)
+    };
     if is_older {
         return Some(Loss::Older);
     }

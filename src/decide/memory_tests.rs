@@ -85,6 +85,8 @@ fn a_record_older_than_the_row_is_a_loss() {
     given_back.status = Some(ResetRecordStatus::default());
     assert_eq!(older(&given_back, &row_of(1, State::SettingPassword, 3)), None, "given back, and not shown yet");
     assert_eq!(older(&given_back, &row_of(1, State::Restarting, 3)), Some(Loss::Older));
+    assert_eq!(older(&claimed(), &row_of(1, State::Pending, 0)), Some(Loss::Older), "its row waits for another claim");
+    assert_eq!(older(&given_back, &row_of(1, State::Pending, 0)), None, "it was given back, and the row waits");
 }
 
 #[test]

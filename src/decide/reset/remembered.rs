@@ -9,7 +9,7 @@ use super::rows::own_claim;
 use super::runs;
 use crate::api::Reason;
 use crate::api::password_reset::{InstanceRow, State};
-use crate::api::reset_record::{Owner, OwnerHistory, Phase, ResetRecord};
+use crate::api::reset_record::{Owner, OwnerHistory, ResetRecord};
 use crate::decide::memory::{self, Loss, OwnMemory};
 use crate::decide::resolution::Decision;
 use crate::decide::{fresh, history};
@@ -17,8 +17,7 @@ use crate::decide::{fresh, history};
 /// The row of an instance that this object's own claim is at work on.
 pub(super) fn in_flight(object: &ResetFacts, target: &Target) -> Option<InstanceRow> {
     let record = target.record.filter(|record| record.spec.owner.is(&object.request.owner))?;
-    let is_at_work = |phase: Phase| !phase.has_ended() && phase != Phase::Unrecognized;
-    let status = record.status.as_ref().filter(|status| is_at_work(status.phase))?;
+    let status = record.status.as_ref().filter(|status| status.phase.is_at_work())?;
     status.row.clone().or_else(|| target.before.cloned())
 }
 
