@@ -13,7 +13,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use ecs_password_reset::api::password_reset::InstanceRow;
+use ecs_password_reset::api::conditions;
+use ecs_password_reset::api::password_reset::{InstanceRow, PasswordResetStatus, Requested, Run};
 use ecs_password_reset::api::reset_record::{
     Attempt, OwnerHistory, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
@@ -26,7 +27,7 @@ use crate::controller::not_sent;
 use crate::ecs::{Accepted, Machine, View};
 use crate::setup::{HORIZON, Setup};
 use crate::world::{
-    Copy, Pass, Process, Sending, Stored, Version, World, at, attempt, copy, instance, send_window, tick,
+    Backup, Copy, Pass, Process, Sending, Stored, Version, World, at, attempt, copy, instance, send_window, tick,
 };
 
 /// The digest of everything that counts in a state.
@@ -98,6 +99,8 @@ impl Canon<'_> {
             lead,
             behind,
             object,
+            status,
+            backup,
             secret,
             histories,
             log,
@@ -116,6 +119,18 @@ impl Canon<'_> {
                 self.version(shown.as_ref());
             }
         }
+        self.status(status);
+        self.word(backup.is_some());
+        if let Some(Backup { records: old, status: old_status }) = backup {
+            let is_present = |(old, new): (&Option<Version>, &Option<Version>)| match (old, new) {
+                (Some(old), Some(new)) => Rc::ptr_eq(old, new),
+                (old, new) => old.is_none() && new.is_none(),
+            };
+            old.iter().zip(records).for_each(|pair| self.word(is_present(pair)));
+            old.iter().for_each(|record| self.version(record.as_ref()));
+            self.word(Rc::ptr_eq(old_status, status));
+            self.status(old_status);
+        }
         log.iter().for_each(|stored| self.log(stored));
         machines.iter().for_each(|machine| self.machine(machine));
         let mut copies = copies.clone();
@@ -128,6 +143,27 @@ impl Canon<'_> {
         // Which of the two leads does not count, only what each has under way.
         self.process(&processes[*lead]);
         self.process(&processes[1 - *lead]);
+    }
+
+    /// Of the object's status the decisions read the rows, what they answer, and the run. The rest is for people.
+    fn status(&mut self, status: &PasswordResetStatus) {
+        let PasswordResetStatus { run, requested, instances, conditions, .. } = status;
+        self.word(conditions::find(conditions, conditions::READY).map(|ready| &ready.status));
+        if let Some(Run { number: _, trigger: _, run_id: _, tokens, retry, fingerprint, start_time, completion_time }) =
+            run
+        {
+            self.word((tokens, retry, fingerprint.as_ref().map(|it| &it.value), completion_time.is_some()));
+            self.moment(tick(start_time.0));
+            completion_time.iter().for_each(|end| self.moment(tick(end.0)));
+        }
+        if let Some(Requested { tokens, retry, fingerprint }) = requested {
+            self.word((tokens, retry, fingerprint.as_ref().map(|it| &it.value)));
+        }
+        for row in instances {
+            self.word((row.claim, row.attempts));
+            self.row(row, true);
+            self.time(row.password_set_time.as_ref(), true);
+        }
     }
 
     fn machine(&mut self, machine: &Machine) {
@@ -277,7 +313,8 @@ impl Canon<'_> {
         self.word((claim, &owner.uid, tokens, retry, &fingerprint.value));
         // A restart that was refused or not sent leads back to where it counts.
         self.word((!phase.has_ended()).then_some(state_seen));
-        self.time(Some(claim_time), phase == Phase::SettingPassword);
+        // Where there is a status, a claim belongs to a run by its time.
+        self.time(Some(claim_time), phase == Phase::SettingPassword || self.setup.has_status);
     }
 
     fn progress(&mut self, status: &ResetRecordStatus) {

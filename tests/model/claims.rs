@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use ecs_password_reset::api::password_reset::InstanceRow;
 use ecs_password_reset::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
@@ -9,11 +10,12 @@ use ecs_password_reset::decide::budget::Holder;
 use ecs_password_reset::decide::claim::step::Change;
 use ecs_password_reset::decide::claim::transition::apply;
 use ecs_password_reset::decide::history::{self, Request};
-use ecs_password_reset::decide::memory::{OwnMemory, restored};
+use ecs_password_reset::decide::memory::restored;
 use ecs_password_reset::decide::reset::facts::{NewClaim, ResetFacts, Target};
 use ecs_password_reset::decide::reset::plan::{Plan, plan};
-use ecs_password_reset::decide::reset::remembered::{loss, may_restore};
+use ecs_password_reset::decide::reset::remembered::{loss, may_restore, own_memory};
 use ecs_password_reset::decide::reset::rows::initial_row;
+use ecs_password_reset::decide::reset::status::status;
 use ecs_password_reset::decide::{Reading, budget};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
@@ -43,34 +45,56 @@ pub fn fingerprint(secret: u8) -> Fingerprint {
 /// What the object's pass decides, from what the leader's watch shows.
 pub fn planned(setup: &Setup, world: &World, request: &Request, readings: &[Reading]) -> Plan {
     let targets: Vec<_> = (0..setup.instances)
-        .map(|instance| target(instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
+        .map(|instance| target(world, instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
         .collect();
     let reading_of = |id: &str| readings.get(INSTANCES.iter().position(|it| *it == id)?).cloned();
     let holders = budget::holders(&ledger(world), &request.owner, reading_of, setup.bounds, at(world.now));
     plan(&object(setup, world, request, &holders), &targets, at(world.now))
 }
 
-/// The facts of the object. Its status plays no part: the model has none.
-pub fn object<'a>(setup: &'a Setup, world: &World, request: &'a Request, slot_holders: &'a [Holder]) -> ResetFacts<'a> {
+/// Writes the object's status, where the search has one.
+pub fn publish(setup: &Setup, world: &mut World) {
+    if !setup.has_status || !world.object.exists {
+        return;
+    }
+    let readings: Vec<_> = world.machines.iter().map(|machine| machine.reading(world.now)).collect();
+    let request = request(setup, world);
+    let plan = planned(setup, world, &request, &readings);
+    let next = status(&object(setup, world, &request, &[]), &plan, at(world.now));
+    world.status = Rc::new(next);
+}
+
+/// The facts of the object.
+pub fn object<'a>(
+    setup: &'a Setup,
+    world: &'a World,
+    request: &'a Request,
+    slot_holders: &'a [Holder],
+) -> ResetFacts<'a> {
     ResetFacts {
         suspended_account: world.object.held.then_some(ACCOUNT),
         secret_trouble: world.secret.is_none().then_some(&setup.no_secret),
         slot_holders,
         min_restart_interval_seconds: setup.min_restart_interval_seconds,
-        ..ResetFacts::new(&setup.spec, &setup.no_status, request)
+        ..ResetFacts::new(&setup.spec, &world.status, request)
     }
 }
 
-fn target<'a>(instance: usize, record: Option<&'a ResetRecord>, reading: &'a Reading) -> Target<'a> {
+fn target<'a>(world: &'a World, instance: usize, record: Option<&'a ResetRecord>, reading: &'a Reading) -> Target<'a> {
     Target {
         instance_id: INSTANCES[instance],
         record,
         bad_record: None,
         claimed_by_another: false,
-        before: None,
+        before: row(world, instance),
         reading: Some(reading),
         own_password: None,
     }
+}
+
+/// The row of an instance in the object's status.
+pub fn row(world: &World, instance: usize) -> Option<&InstanceRow> {
+    world.status.instances.iter().find(|row| row.instance_id == INSTANCES[instance])
 }
 
 /// Where the object's pass leads: to a person's decision on an Unknown, or to the first of the claims, judged again by the
@@ -91,33 +115,36 @@ pub fn consider(setup: &Setup, world: &World, process: usize, readings: &[Readin
     }
     if let Some(id) = first.lost.first() {
         let instance = INSTANCES.iter().position(|instance| instance == id)?;
-        let version = world.records[instance].as_ref()?;
-        let (holders, at) = ([], at(world.now));
-        let (object, target) =
-            (object(setup, world, &request, &holders), target(instance, Some(version), &readings[instance]));
-        let loss = loss(&object, &target, at).filter(|loss| may_restore(&object, &target, *loss))?;
-        let own = OwnMemory {
-            owner: &request.owner,
-            tokens: &request.tokens,
-            row: None,
-            requested: None,
-            run: None,
-            asks_anew: false,
-        };
-        let (spec, status) = restored(Some(version), version.spec.clone(), loss, own, setup.bounds, at);
-        let record = Rc::new(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) });
-        return Some(Pass::Store { base: Some(Rc::clone(version)), record, then: None });
+        return restore(setup, world, &request, instance, &readings[instance]);
     }
     let claim = first.claims.first()?;
     let instance = INSTANCES.iter().position(|id| *id == claim.instance_id)?;
     let found = known(world, process, instance);
-    let target = target(instance, found.map(Rc::as_ref), &readings[instance]);
+    let target = target(world, instance, found.map(Rc::as_ref), &readings[instance]);
     let again = plan(&object(setup, world, &request, &[]), &[target], at(world.now));
     if again.claims.is_empty() {
         return None;
     }
     let record = Rc::new(claimed(setup, world, process, &request, claim, found.map(Rc::as_ref))?);
     Some(Pass::Store { base: found.cloned(), record, then: None })
+}
+
+/// The record of an instance whose memory is lost, as `controllers::password_reset::claim` writes it: by what it holds now.
+fn restore(setup: &Setup, world: &World, request: &Request, instance: usize, reading: &Reading) -> Option<Pass> {
+    let version = world.records[instance].as_ref();
+    let (object, now) = (object(setup, world, request, &[]), at(world.now));
+    let target = target(world, instance, version.map(Rc::as_ref), reading);
+    let loss = loss(&object, &target, now).filter(|loss| may_restore(&object, &target, *loss))?;
+    let spec = if let Some(version) = version {
+        version.spec.clone()
+    } else {
+        let claim = target.before.and_then(|row| row.claim).unwrap_or(1);
+        ResetRecordSpec { claim, ..spec(setup, world, request, INSTANCES[instance])? }
+    };
+    let own = own_memory(&object, &target);
+    let (spec, status) = restored(version.map(Rc::as_ref), spec, loss, own, setup.bounds, now);
+    let record = Rc::new(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) });
+    Some(Pass::Store { base: version.cloned(), record, then: None })
 }
 
 /// The record with the claim, as `controllers::password_reset::claim` makes it.
@@ -131,25 +158,11 @@ fn claimed(
 ) -> Option<ResetRecord> {
     let before = found.map(ResetRecord::progress).unwrap_or_default();
     let now = at(world.now);
+    let last = found.map(|record| record.spec.claim).max(claim.row.claim).unwrap_or(0);
     let spec = ResetRecordSpec {
-        claim: found.map_or(0, |record| record.spec.claim) + 1,
-        claim_time: Time(now),
-        owner: request.owner.clone(),
-        account_name: ACCOUNT.to_owned(),
-        region_id: REGION.to_owned(),
-        instance_id: claim.instance_id.clone(),
-        tokens: request.tokens.clone(),
-        retry: request.retry.clone(),
-        fingerprint: request.fingerprint.clone()?,
-        password_secret_ref: ClaimedSecretRef { namespace: String::new(), name: String::new(), key: String::new() },
-        restart_policy: setup.spec.restart_policy(),
-        max_unavailable: setup.spec.max_unavailable(2),
-        zone_id: None,
-        min_ready_seconds: setup.spec.min_ready_seconds(),
-        timeout_seconds: setup.spec.timeout_seconds(),
-        stable_state_timeout_seconds: setup.spec.stable_state_timeout_seconds(),
-        window_end: None,
+        claim: last + 1,
         state_seen: claim.state_seen.clone(),
+        ..spec(setup, world, request, &claim.instance_id)?
     };
     let status = ResetRecordStatus {
         phase: Phase::SettingPassword,
@@ -169,4 +182,28 @@ fn claimed(
         ..ResetRecordStatus::default()
     };
     Some(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) })
+}
+
+/// What a claim asks for.
+fn spec(setup: &Setup, world: &World, request: &Request, instance_id: &str) -> Option<ResetRecordSpec> {
+    Some(ResetRecordSpec {
+        claim: 0,
+        claim_time: Time(at(world.now)),
+        owner: request.owner.clone(),
+        account_name: ACCOUNT.to_owned(),
+        region_id: REGION.to_owned(),
+        instance_id: instance_id.to_owned(),
+        tokens: request.tokens.clone(),
+        retry: request.retry.clone(),
+        fingerprint: request.fingerprint.clone()?,
+        password_secret_ref: ClaimedSecretRef { namespace: String::new(), name: String::new(), key: String::new() },
+        restart_policy: setup.spec.restart_policy(),
+        max_unavailable: setup.spec.max_unavailable(2),
+        zone_id: None,
+        min_ready_seconds: setup.spec.min_ready_seconds(),
+        timeout_seconds: setup.spec.timeout_seconds(),
+        stable_state_timeout_seconds: setup.spec.stable_state_timeout_seconds(),
+        window_end: None,
+        state_seen: String::new(),
+    })
 }

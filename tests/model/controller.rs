@@ -13,7 +13,7 @@ use ecs_password_reset::decide::claim::transition::{CallOutcome, NewAttempt, app
 use ecs_password_reset::decide::restart_rule::RestartRule;
 use ecs_password_reset::decide::{Hold, Reading, SEND_WINDOW, budget};
 
-use crate::claims::fingerprint;
+use crate::claims::{fingerprint, row};
 use crate::setup::Setup;
 use crate::world::{
     INSTANCES, OBJECT, Pass, Process, Sending, Version, World, at, attempt, copy, instance, phase, tick,
@@ -38,7 +38,7 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         others_away: budget::others_away(&ledger(world), version, now),
         describable_since: world.machines[instance].describable_since(reading),
         is_listed: true,
-        owner_row: None,
+        owner_row: row(world, instance),
         bounds: setup.bounds,
     };
     let store = |status: ResetRecordStatus, then| {

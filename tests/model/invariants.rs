@@ -4,12 +4,14 @@
 //! I6 (every record reaches an end) is a property of paths: [`settled`] says what an end is, the search finds the paths.
 //! I7 (where a password may appear) has no place in a model without passwords.
 
+use std::rc::Rc;
+
 use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::conditions;
 use ecs_password_reset::api::password_reset::State;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, StartTimeEvidence};
 use ecs_password_reset::decide::claim::step::Call;
-use ecs_password_reset::decide::history::Request;
+use ecs_password_reset::decide::history::{self, Request};
 use ecs_password_reset::decide::reset::plan::Plan;
 use ecs_password_reset::decide::reset::status;
 use ecs_password_reset::decide::{SEND_WINDOW, is_drained};
@@ -35,8 +37,9 @@ pub fn check(setup: &Setup, world: &World) -> Verdict {
         return Err(broken.clone());
     }
     for (instance, machine) in world.machines.iter().enumerate() {
-        // A record without a status says nothing, and allows nothing.
-        if let Some(record) = world.records[instance].as_ref().filter(|record| record.status.is_some()) {
+        // A record without a status, or as a backup has it, says nothing, and allows nothing.
+        let is_whole = |record: &&Version| record.status.is_some() && !is_restored(setup, world, record);
+        if let Some(record) = world.records[instance].as_ref().filter(is_whole) {
             let id = INSTANCES[instance];
             in_effect(record, machine).map_err(|why| format!("I2, {id}: {why}"))?;
             half_set(record, machine).map_err(|why| format!("I2, {id}: {why}"))?;
@@ -46,7 +49,31 @@ pub fn check(setup: &Setup, world: &World) -> Verdict {
             learnt(setup, record, machine).map_err(|why| format!("rule 5, {id}: {why}"))?;
         }
     }
+    one_password(setup, world)?;
     away(setup, world)
+}
+
+/// Whether a record is one of the backup that was put back.
+pub fn is_restored(setup: &Setup, world: &World, record: &Version) -> bool {
+    let is_same = |old: &Version| Rc::ptr_eq(old, record);
+    world.left.restores < setup.trouble.restores
+        && world.backup.iter().flat_map(|backup| backup.records.iter().flatten()).any(is_same)
+}
+
+/// I2 of a run: Ready is not True over instances that ended well with different passwords.
+fn one_password(setup: &Setup, world: &World) -> Verdict {
+    if conditions::find(&world.status.conditions, conditions::READY).is_none_or(|ready| ready.status != "True") {
+        return Ok(());
+    }
+    let request = request(setup, world);
+    let is_of_run = |record: &&Version| {
+        let is_well = matches!(phase(record), Phase::InEffect | Phase::EffectiveAtNextStart);
+        is_well && record.spec.owner.is(&request.owner) && history::covers(&record.spec.tokens, &request.tokens)
+    };
+    let mut passwords = world.records.iter().flatten().filter(is_of_run).map(|record| &record.spec.fingerprint);
+    let first = passwords.next();
+    let is_one = passwords.all(|other| first.is_none_or(|first| !history::differs(first, other)));
+    must(is_one, || "I2: Ready is True over two passwords of one run".to_owned())
 }
 
 /// I2: `InEffect` means that the instance has started after the password of that very claim was set.
@@ -124,7 +151,8 @@ fn unknown(setup: &Setup, world: &World, record: &ResetRecord) -> Verdict {
     let has_cause = if reason == Reason::MemoryLost.as_str() {
         spent(setup, world, &[|it| it.restores])
     } else if reason == Reason::RestartStuck.as_str() {
-        spent(setup, world, &[|it| it.lags, |it| it.outsiders, |it| it.freezes, |it| it.releases, |it| it.hides])
+        spent(setup, world, &[|it| it.lags, |it| it.outsiders, |it| it.freezes])
+            || spent(setup, world, &[|it| it.releases, |it| it.hides, |it| it.restores])
     } else {
         may_be_unanswered(setup, world)
     };
@@ -135,9 +163,10 @@ fn spent(setup: &Setup, world: &World, kinds: &[fn(&Budget) -> u8]) -> bool {
     kinds.iter().any(|kind| kind(&setup.trouble) > kind(&world.left))
 }
 
-/// Whether anything has happened that leaves a request unanswered.
+/// Whether anything has happened that leaves a request unanswered, or has an answer forgotten.
 fn may_be_unanswered(setup: &Setup, world: &World) -> bool {
-    spent(setup, world, &[|it| it.losses, |it| it.crashes, |it| it.freezes, |it| it.handovers, |it| it.rivals])
+    let died: [fn(&Budget) -> u8; 3] = [|it| it.crashes, |it| it.freezes, |it| it.handovers];
+    spent(setup, world, &died) || spent(setup, world, &[|it| it.losses, |it| it.rivals, |it| it.restores])
 }
 
 /// The reason of a record that is Unknown.
@@ -200,15 +229,17 @@ pub fn restarted(world: &mut World, instance: usize, claim: i64) {
 /// I1, second half, as a record is written: a claim is needed. Also keeps the yardstick for that.
 pub fn stored(setup: &Setup, world: &mut World, instance: usize, before: Option<&ResetRecord>, record: &ResetRecord) {
     let history = &mut world.histories[instance];
-    if before.is_none_or(|before| before.spec.claim != record.spec.claim) {
+    // A record that is made again by what is remembered is no claim.
+    if before.is_none_or(|before| before.spec.claim != record.spec.claim) && !phase(record).has_ended() {
         if !is_needed(setup, history, record) {
             world.broken = Some(format!("I1, {}: claimed without need", INSTANCES[instance]));
         }
         history.again = None;
+        history.claim = record.spec.claim;
     }
     note_attempt(&mut world.log[instance], before, record);
     let (was, is) = (before.map_or(Phase::Idle, phase), phase(record));
-    if !was.has_ended() && is.has_ended() && is != Phase::Idle {
+    if !was.has_ended() && is.has_ended() && is != Phase::Idle && record.spec.claim == history.claim {
         remember(history, record);
     }
 }

@@ -140,6 +140,40 @@ fn a_record_that_is_restored_without_its_status() {
 }
 
 #[test]
+fn a_record_or_a_status_that_is_restored_older() {
+    exhaust([Setup::new("older", Budget { restores: 1, ..NONE }).alone().backed_up().unknown(&[MEMORY])]);
+}
+
+#[test]
+#[ignore = "minutes: run by `make model`"]
+fn a_record_or_a_status_restored_older_after_an_edit() {
+    let edited = Budget { restores: 1, edits: 1, ..NONE };
+    exhaust([Setup::new("older, edited", edited).alone().backed_up().unknown(&[MEMORY, PASSWORD])]);
+}
+
+#[test]
+#[ignore = "minutes: run by `make model`"]
+fn a_record_or_a_status_restored_older_in_trouble() {
+    let setup = |name, trouble| Setup::new(name, trouble).alone().backed_up().unknown(&[MEMORY]);
+    exhaust([
+        setup("older, lost", Budget { restores: 1, losses: 1, ..NONE }),
+        setup("older, crash", Budget { restores: 1, crashes: 1, ..NONE }),
+        setup("still: older, lost", Budget { restores: 1, losses: 1, ..NONE })
+            .unmoved()
+            .unknown(&[MEMORY, RESTART, STUCK]),
+        Setup::new("2: older", Budget { restores: 1, ..NONE }).backed_up().unknown(&[MEMORY]),
+    ]);
+}
+
+#[test]
+fn a_run_has_one_password() {
+    exhaust([
+        Setup::new("2: edited, with a status", Budget { edits: 1, ..NONE }).backed_up(),
+        Setup::new("2: edited, both at once, with a status", Budget { edits: 1, ..NONE }).both_at_once().backed_up(),
+    ]);
+}
+
+#[test]
 #[ignore = "minutes: run by `make model`"]
 fn a_record_that_is_restored_in_trouble() {
     let setup = |name, trouble| Setup::new(name, trouble).alone().unknown(&[MEMORY]);

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord};
 use ecs_password_reset::decide::resolution::{Decision, Resolution};
 
+use crate::claims::row;
 use crate::ecs::Status;
-use crate::invariants;
+use crate::invariants::{self, is_restored};
 use crate::setup::Setup;
-use crate::world::{INSTANCES, World, phase};
+use crate::world::{Backup, INSTANCES, Version, World, phase};
 
 /// Something that somebody does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,12 @@ pub enum Deed {
     Allow(usize),
     /// Deletes the record of an instance and creates it again without its status, as a restore from a backup does.
     Restore(usize),
+    /// Takes a backup.
+    BackUp,
+    /// Puts the record of an instance back as the backup has it; one that it has not is gone.
+    RestoreOlder(usize),
+    /// Puts the object's status back as the backup has it.
+    RestoreStatus,
     /// Releases an instance.
     Release(usize),
     /// Takes away the account's right to describe an instance.
@@ -65,7 +72,13 @@ pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
         deeds.push(Deed::Secret(world.secret.map_or(Some(0), |secret| Some(1 - secret))));
         deeds.extend(world.secret.map(|_| Deed::Secret(None)));
         if world.object.exists {
-            deeds.extend([Deed::Run(1 - world.object.run), Deed::Delete]);
+            deeds.push(Deed::Run(1 - world.object.run));
+            // With the object goes the only memory that shows that a record is older.
+            let is_needed = |(instance, record): (usize, &Option<Version>)| match record {
+                Some(record) => is_restored(setup, world, record),
+                None => row(world, instance).is_some_and(|row| row.claim.is_some()),
+            };
+            deeds.extend((!world.records.iter().enumerate().any(is_needed)).then_some(Deed::Delete));
             deeds.extend((world.object.retry == 0).then_some(Deed::Retry));
             deeds.extend((0..setup.instances).flat_map(|instance| decisions(world, instance)));
         }
@@ -76,6 +89,7 @@ pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
     if world.left.restores > 0 {
         let has_status = |instance: &usize| world.records[*instance].as_ref().is_some_and(|it| it.status.is_some());
         deeds.extend((0..setup.instances).filter(has_status).map(Deed::Restore));
+        deeds.extend(restores(setup, world));
     }
     if world.object.held {
         deeds.push(Deed::Unhold);
@@ -97,6 +111,24 @@ pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
         }
     }
     deeds
+}
+
+/// One memory is restored, and the other one is whole: with both of them older, nobody knows what happened since the backup.
+fn restores(setup: &Setup, world: &World) -> Vec<Deed> {
+    let Some(backup) = &world.backup else { return if setup.has_status { vec![Deed::BackUp] } else { Vec::new() } };
+    if world.left.restores < setup.trouble.restores || !world.object.exists {
+        return Vec::new();
+    }
+    let is_in_status =
+        |instance: usize, record: &Version| row(world, instance).and_then(|row| row.claim) == Some(record.spec.claim);
+    let is_older = |instance: &usize| match (&backup.records[*instance], &world.records[*instance]) {
+        (_, None) => false,
+        (Some(old), Some(present)) if Rc::ptr_eq(old, present) => false,
+        (_, Some(present)) => is_in_status(*instance, present),
+    };
+    let records = (0..setup.instances).filter(is_older).map(Deed::RestoreOlder);
+    let status = (!Rc::ptr_eq(&backup.status, &world.status)).then_some(Deed::RestoreStatus);
+    records.chain(status).collect()
 }
 
 /// A person looks before they say that a restart happened; to want another one, they need no reason.
@@ -141,6 +173,21 @@ pub fn does(deed: &Deed, world: &mut World, setup: &Setup) {
             world.behind[*instance] = None;
             return;
         }
+        Deed::BackUp => {
+            world.backup = Some(Backup { records: world.records.clone(), status: Rc::clone(&world.status) });
+            return;
+        }
+        Deed::RestoreOlder(instance) => {
+            world.left.restores -= 1;
+            world.records[*instance] = world.backup.as_ref().and_then(|backup| backup.records[*instance].clone());
+            world.behind[*instance] = None;
+            return;
+        }
+        Deed::RestoreStatus => {
+            world.left.restores -= 1;
+            world.status = world.backup.as_ref().map(|backup| Rc::clone(&backup.status)).expect("there is a backup");
+            return;
+        }
         Deed::Release(instance) => {
             world.left.releases -= 1;
             return world.machines[*instance].release(now);
@@ -164,6 +211,7 @@ pub fn does(deed: &Deed, world: &mut World, setup: &Setup) {
         Deed::Delete => {
             world.object.exists = false;
             world.object.resolution = None;
+            world.status = Rc::default();
         }
         // What was deleted may come back for nothing.
         Deed::Apply => {

@@ -1,5 +1,7 @@
 //! The searches: which world, which controller, and how much trouble of each kind.
 
+use std::rc::Rc;
+
 use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::password_reset::{PasswordResetSpec, PasswordResetStatus};
@@ -54,8 +56,9 @@ pub struct Setup {
     pub consent_before_send: bool,
     /// The object's spec.
     pub spec: PasswordResetSpec,
-    /// Its status, which plays no part.
-    pub no_status: PasswordResetStatus,
+    /// Whether it has a status. It is written together with each record: what is restored in the moment between is in
+    /// "What stays possible".
+    pub has_status: bool,
     /// What is said of a Secret that is gone.
     pub no_secret: Hold,
     /// The tokens of its two runIDs.
@@ -85,7 +88,7 @@ impl Setup {
             compare_and_swap: true,
             consent_before_send: true,
             spec: spec(1),
-            no_status: PasswordResetStatus::default(),
+            has_status: false,
             no_secret: Hold::new(Reason::SecretNotFound, ""),
             tokens: [history::tokens(Some("1"), None), history::tokens(Some("2"), None)],
             min_restart_interval_seconds: seconds(MIN_RESTART_INTERVAL),
@@ -101,6 +104,11 @@ impl Setup {
     /// The same with one instance.
     pub fn alone(self) -> Self {
         Self { instances: 1, ..self }
+    }
+
+    /// The same with a status of the object, and a backup of it and of the records.
+    pub fn backed_up(self) -> Self {
+        Self { has_status: true, ..self }
     }
 
     /// The same where a changed Secret asks for a run.
@@ -159,6 +167,8 @@ impl Setup {
             lead: 0,
             behind: [None, None],
             object: Object { exists: true, uid: 0, run: 0, retry: 0, resolution: None, held: false },
+            status: Rc::new(PasswordResetStatus::default()),
+            backup: None,
             secret: Some(0),
             histories: [History::default(), History::default()],
             log: [Vec::new(), Vec::new()],

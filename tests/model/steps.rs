@@ -5,6 +5,7 @@ use ecs_password_reset::decide::Reading;
 use ecs_password_reset::decide::claim::transition::CallOutcome;
 
 use crate::actions::{Fate, Reply};
+use crate::claims::publish;
 use crate::controller::{abandon, answered, not_sent, store};
 use crate::ecs::{Status, VALIDITY};
 use crate::invariants;
@@ -59,6 +60,7 @@ pub fn written(setup: &Setup, next: &mut World, process: usize, job: usize, fate
     let Some(record) = store(setup, next, process, job) else { return };
     let instance = crate::world::instance(&record);
     invariants::stored(setup, next, instance, before[instance].as_deref(), &record);
+    publish(setup, next);
     if let Pass::Send { sending, .. } = next.processes[process].passes[job] {
         invariants::intended(next, &record, sending);
     }

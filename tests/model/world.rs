@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use ecs_password_reset::api::password_reset::PasswordResetStatus;
 use ecs_password_reset::api::reset_record::{Attempt, Phase, ResetRecord};
 use ecs_password_reset::decide::SEND_WINDOW;
 use ecs_password_reset::decide::claim::step::Call;
@@ -68,6 +69,10 @@ pub struct World {
     pub behind: [Option<Option<Version>>; 2],
     /// The object.
     pub object: Object,
+    /// Its status, where the search has one.
+    pub status: Rc<PasswordResetStatus>,
+    /// A backup, once it was taken.
+    pub backup: Option<Backup>,
     /// The password in the Secret, by number.
     pub secret: Option<u8>,
     /// What was run on each instance, kept apart from the records as the yardstick for "needed".
@@ -167,11 +172,22 @@ pub struct Object {
     pub held: bool,
 }
 
+/// What a backup holds.
+#[derive(Clone)]
+pub struct Backup {
+    /// The records.
+    pub records: [Option<Version>; 2],
+    /// The object's status.
+    pub status: Rc<PasswordResetStatus>,
+}
+
 /// What was run on one instance, in the words of the protocol's "Needed".
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct History {
     /// Whether any claim has ended.
     pub any: bool,
+    /// The number of the last claim.
+    pub claim: i64,
     /// What was run since the password last changed.
     pub tokens: Vec<String>,
     /// The fingerprint of the password of the last claim that ended.
@@ -205,7 +221,7 @@ pub struct Budget {
     pub rivals: u8,
     /// The account's permission for an instance is taken away.
     pub bans: u8,
-    /// A record is restored from a backup, without its status.
+    /// A record or the object's status is restored from a backup: without its status, or as the backup holds it.
     pub restores: u8,
     /// An instance is released.
     pub releases: u8,
