@@ -70,6 +70,7 @@ pub fn restorable() -> Vec<Scenario> {
         three_one_at_a_time(),
         three_two_at_a_time(),
         a_second_run(),
+        another_run_in_mid_run(),
         two_owners(),
         a_restart_lost(),
     ]
@@ -157,6 +158,18 @@ pub fn a_second_run() -> Scenario {
         runs: vec![(I1, 2)],
         ends: vec![("InEffect RestartProven", 2)],
         ..scenario("a second run", &[running(I1)], &[one()])
+    }
+}
+
+/// The first instance waits for its second claim while the other one has the only slot.
+fn another_run_in_mid_run() -> Scenario {
+    let ids = json!([I1, I2]);
+    let web = reset("web", json!({"instanceIDs": ids}));
+    let again = reset("web", json!({"instanceIDs": ids, "runID": "2"}));
+    Scenario {
+        script: vec![(When::Phase(I1, "Restarting"), Do::Apply(again))],
+        runs: vec![(I1, 2), (I2, 2)],
+        ..scenario("another run in mid-run", &[running(I1), running(I2)], &[web])
     }
 }
 

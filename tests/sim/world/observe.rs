@@ -67,7 +67,9 @@ impl State {
 
     /// A person does something.
     pub(super) fn act(&mut self, index: usize) {
-        if matches!(self.script[index], Some((_, Do::Restore { .. }))) && !self.statuses_show_the_records() {
+        if let Some((_, Do::Restore { objects, .. })) = self.script[index]
+            && !self.statuses_show_the_records(objects)
+        {
             return self.schedule(self.now + 100, "act", Happening::Act(index));
         }
         let Some((_, what)) = self.script[index].take() else { return };
@@ -116,19 +118,25 @@ impl State {
     }
 
     /// Whether each claim's row in its owner's status is as far as in its record: what happened within the second before a status
-    /// is written is known to the record alone.
-    fn statuses_show_the_records(&self) -> bool {
+    /// is written is known to the record alone. A row that waits for another claim is further, unless its object is put back to
+    /// what it asked for before.
+    fn statuses_show_the_records(&self, objects: Backup) -> bool {
         let shows = |record: &Value| {
             let (owner, row) = (&record["spec"]["owner"], &record["status"]["row"]);
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let object = self.api.stored("passwordresets", &text(&owner["namespace"]), &text(&owner["name"]));
             let rows = object.and_then(|object| object["status"]["instances"].as_array()).into_iter().flatten();
             let same = |shown: &Value, field: &str| shown[field] == row[field];
+            let ends = ["InEffect", "EffectiveAtNextStart", "Failed"];
+            let is_over = objects == Backup::Untouched && ends.contains(&&*text(&row["state"]));
+            let waits_again =
+                |shown: &Value| is_over && shown["attempts"].as_u64().unwrap_or(0) == 0 && same(shown, "claim");
             let mut shown = rows.filter(|shown| shown["instanceID"] == record["spec"]["instanceID"]);
             object.is_none()
                 || row.is_null()
                 || shown.any(|shown| {
-                    shown["state"] == "Superseded" || ["attempts", "state", "claim"].iter().all(|it| same(shown, it))
+                    let is_same = ["attempts", "state", "claim"].iter().all(|it| same(shown, it));
+                    is_same || shown["state"] == "Superseded" || waits_again(shown)
                 })
         };
         self.api.stored_all("resetrecords").all(shows)
