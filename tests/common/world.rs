@@ -463,6 +463,12 @@ impl World {
         self.kubectl(&[&["annotate", "--overwrite"], &records[..], &[&touch]].concat());
     }
 
+    /// Moves ECS's clock to the beginning of a minute, so that what follows falls into one: no restart is requested in the minute of
+    /// the instance's last start.
+    pub fn begin_a_minute(&self) {
+        self.advance(61 - self.simulator.now().as_second().rem_euclid(60).unsigned_abs());
+    }
+
     /// Waits until the controller has asked anew who the account's credentials speak for, and handled the answer.
     pub fn wait_for_look_at_account(&self) {
         let looks = || self.journal(|journal| journal.requests().filter(|it| it.action == "GetCallerIdentity").count());

@@ -55,6 +55,7 @@ fn a_starting_instance_is_waited_for_and_then_reset() {
     assert_eq!(world.record("i-starting1"), Value::Null, "an instance is not claimed before it can be reset");
     world.assert_untouched("i-starting1");
 
+    world.begin_a_minute();
     world.release("i-starting1");
     world.wait_for_state("web", "i-starting1", "PasswordSet");
     let started = world.ecs().core().start_time("i-starting1").unwrap();
@@ -508,6 +509,7 @@ fn two_objects_that_name_one_instance_take_turns() {
     assert_eq!(waiting["state"], "Pending");
     assert_eq!((world.modifies("i-running1"), world.reboots("i-running1")), (1, 1));
 
+    world.begin_a_minute();
     world.release("i-running1");
     world.wait_for_state("second", "i-running1", "PasswordSet");
     world.advance(60);

@@ -406,18 +406,14 @@ fn pages_of_what_waits_and_of_what_is_done() {
     );
     page_of_account(&world, "47-account-key-disabled", "keyed", "The same, for the account's administrator.");
 
-    // A minute of ECS's clock begins: the two instances start in it, so their restarts wait for the next one.
-    world.advance(61 - world.ecs().now().as_second().rem_euclid(60).unsigned_abs());
+    // The two instances start in one minute of ECS's clock, so their restarts wait for the next one.
+    world.begin_a_minute();
     world.release("i-minute0001");
     world.release("i-braked0001");
-    world.wait_for_reason("minute", "WaitingForRestart");
-    world.page(
-        "41-waiting-for-restart",
-        "minute",
-        "WaitingForRestart",
-        "The password is set, in the minute in which the instance started.",
-    );
-    world.wait_for_reason("braked", "WaitingForRestart");
+    for name in ["minute", "braked"] {
+        world.wait_for_reason(name, "WaitingForRestart");
+    }
+    // Before the first page is taken, which may last: the brake holds the restart longer than the minute does.
     world.kubectl(&[
         "patch",
         "pwr",
@@ -428,6 +424,12 @@ fn pages_of_what_waits_and_of_what_is_done() {
         "--patch",
         r#"{"spec":{"suspend":true}}"#,
     ]);
+    world.page(
+        "41-waiting-for-restart",
+        "minute",
+        "WaitingForRestart",
+        "The password is set, in the minute in which the instance started.",
+    );
     world.wait_for_reason("braked", "Suspended");
     world.page(
         "42-suspended-in-mid-run",
@@ -436,7 +438,8 @@ fn pages_of_what_waits_and_of_what_is_done() {
         "The object was suspended when the password was set and no restart requested.",
     );
 
-    let throttle = Fault::Throttle { retry_after_milliseconds: None };
+    // Untold, it would be to the end of ECS's minute.
+    let throttle = Fault::Throttle { retry_after_milliseconds: Some(600_000) };
     world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", throttle).on("i-throttle01"));
     let of_throttled = |id: &str| json!({"instanceIDs": [id], "accountRef": account("throttled")});
     world.apply(&reset("throttled", of_throttled("i-throttle01")));

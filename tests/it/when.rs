@@ -17,11 +17,6 @@ fn window_in(world: &World, seconds: i64, minutes: u32) -> Value {
     json!({"schedule": schedule, "duration": format!("{minutes}m"), "timeZone": "UTC"})
 }
 
-/// Moves ECS's clock to the beginning of a minute, so that what follows falls into one.
-fn begin_a_minute(world: &World) {
-    world.advance(61 - now(world).as_second().rem_euclid(60).unsigned_abs());
-}
-
 fn suspend(world: &World, kind: &str, name: &str, suspended: bool) {
     let patch = format!(r#"{{"spec":{{"suspend":{suspended}}}}}"#);
     let namespace = if kind == "ecsaccount" { vec![] } else { vec!["--namespace=prod"] };
@@ -34,6 +29,7 @@ fn waiting_for_its_restart() -> World {
     let world = World::with([Instance::starting("i-starting1", REGION).held()]);
     world.apply_reset("web", json!({"instanceIDs": ["i-starting1"], "restart": {"timeoutSeconds": 60}}));
     world.wait_for_state("web", "i-starting1", "WaitingForStableState");
+    world.begin_a_minute();
     world.release("i-starting1");
     world.wait_for_state("web", "i-starting1", "PasswordSet");
     world
@@ -128,10 +124,11 @@ fn nothing_begins_before_the_window_opens() {
 #[test]
 fn restart_waits_for_the_next_window_when_one_closes() {
     let world = World::with([Instance::starting("i-starting1", REGION).held()]);
-    // The first one is open for five minutes more; the second one opens in eleven.
+    // The first one is open for four minutes more, or five; the second one opens in ten, or eleven.
     let windows = [window_in(&world, -600, 15), window_in(&world, 660, 60)];
     world.apply_reset("web", json!({"instanceIDs": ["i-starting1"], "windows": windows}));
     world.wait_for_state("web", "i-starting1", "WaitingForStableState");
+    world.begin_a_minute();
     world.release("i-starting1");
     world.wait_for_state("web", "i-starting1", "PasswordSet");
     suspend(&world, "passwordreset", "web", true);
@@ -151,10 +148,10 @@ fn restart_waits_for_the_next_window_when_one_closes() {
 fn owner_deleted_after_its_window_leaves_restart_to_others() {
     const ID: &str = "i-starting1";
     let world = World::with([Instance::starting(ID, REGION).held()]);
-    begin_a_minute(&world);
-    // It is open for five minutes more, and then not for a year.
+    // It is open for four minutes more, or five, and then not for a year.
     world.apply_reset("web", json!({"instanceIDs": [ID], "windows": [window_in(&world, -600, 15)]}));
     world.wait_for_state("web", ID, "WaitingForStableState");
+    world.begin_a_minute();
     world.release(ID);
     world.wait_for_state("web", ID, "PasswordSet");
     world.advance(360);
