@@ -56,17 +56,29 @@ impl ControlPlane {
     }
 
     /// An object or a list by its path at the API server; `None`: there is none. For what tests look at again and again: a
-    /// `kubectl` for each look would take most of a core.
+    /// `kubectl` for each look would take most of a core. An API server that has too much to do, or is not there yet, is asked again.
     pub fn look_up(&self, path: &str) -> Option<Value> {
+        eventually(&format!("GET {path} is answered"), || {
+            let (status, answer) = self.ask(path);
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            match status {
+                200 => Some(Some(serde_json::from_str(body).unwrap())),
+                404 => Some(None),
+                429 | 500.. => None,
+                _ => panic!("GET {path}: {answer}"),
+            }
+        })
+    }
+
+    /// The status and the whole of an answer of the API server.
+    fn ask(&self, path: &str) -> (u16, String) {
         let url = read(&self.data.with_file_name("proxy-url"));
         let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap();
-        assert!(["200", "404"].contains(&status), "GET {path}: {head}\n{body}");
-        (status == "200").then(|| serde_json::from_str(body).unwrap())
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.unwrap_or_else(|| panic!("GET {path}: {answer}")), answer)
     }
 
     /// Crashes the API server, and waits until it is there again over the same data.

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -131,7 +132,7 @@ impl Controller {
 
     /// What `/metrics` says.
     pub fn metrics(&self) -> String {
-        self.get("/metrics").expect("the controller answers on its admin port")
+        eventually("the controller answers on its admin port", || self.get("/metrics"))
     }
 
     /// One answer of the admin port, headers and all; `None`: there is none.
@@ -161,6 +162,12 @@ pub fn tail(log: &Path, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+/// An address for a process that is started with it. It is free until then: on a loopback address of the test's own, where nobody
+/// else binds a port, and from which no connection is made.
+pub fn free_address() -> SocketAddr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    // Three for each process id, which has 22 bits. Two in a row differ, since the first may not be bound yet.
+    let number = (std::process::id() << 2) | (COUNT.fetch_add(1, Ordering::Relaxed) % 3);
+    let [_, a, b, c] = number.to_be_bytes();
+    TcpListener::bind((Ipv4Addr::new(127, a, b, c), 0)).unwrap().local_addr().unwrap()
 }

@@ -10,6 +10,8 @@ pub const NAMESPACE: &str = "prod";
 pub const REGION: &str = "cn-hangzhou";
 /// The `ECSAccount` that an object uses which names none.
 pub const ACCOUNT: &str = "default";
+/// The access key that it signs with.
+pub const ACCESS_KEY_ID: &str = "testid";
 /// The user's Secret.
 pub const SECRET: &str = "root-password";
 /// What it holds at first.
@@ -32,7 +34,7 @@ pub fn account(name: &str, ecs_url: &str) -> Value {
 
 /// The credentials of that account.
 pub fn credentials() -> Value {
-    let key = json!({"accessKeyID": "testid", "accessKeySecret": "testsecret"});
+    let key = json!({"accessKeyID": ACCESS_KEY_ID, "accessKeySecret": "testsecret"});
     secret(SYSTEM_NAMESPACE, "ecs-credentials", &key)
 }
 

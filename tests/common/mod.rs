@@ -19,7 +19,7 @@ mod proof;
 mod wait;
 mod world;
 
-pub use controller::{Controller, Launch};
+pub use controller::{Controller, Launch, free_address};
 pub use ecs_simulator::{AccessKey, Config, Effect, Fault, Instance, Outcome, Rule, Status};
 pub use manifests::{ACCOUNT, NAMESPACE, PASSWORD, REGION, SECRET, SYSTEM_NAMESPACE};
 pub use page::Page;

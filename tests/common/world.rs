@@ -6,13 +6,13 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ecs_simulator::{Config, Instance, Journal, Outcome, Simulator, Status};
+use ecs_simulator::{Config, Instance, Journal, Outcome, RequestEntry, Simulator, Status};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::control_plane::ControlPlane;
 use super::controller::{Controller, Launch, tail};
-use super::manifests::{self, ACCOUNT, NAMESPACE, PASSWORD, REGION, SECRET, SYSTEM_NAMESPACE};
+use super::manifests::{self, ACCESS_KEY_ID, ACCOUNT, NAMESPACE, PASSWORD, REGION, SECRET, SYSTEM_NAMESPACE};
 use super::wait::eventually;
 
 /// What a world begins with.
@@ -469,12 +469,22 @@ impl World {
         self.advance(61 - self.simulator.now().as_second().rem_euclid(60).unsigned_abs());
     }
 
-    /// Waits until the controller has asked anew who the account's credentials speak for, and handled the answer.
+    /// Waits until the controller has asked anew who the account's credentials speak for, and handled the answer. Of accounts with other
+    /// access keys it asks too, which does not count; nothing tells accounts with one key apart.
     pub fn wait_for_look_at_account(&self) {
-        let looks = || self.journal(|journal| journal.requests().filter(|it| it.action == "GetCallerIdentity").count());
+        let is_look = |it: &&RequestEntry| it.action == "GetCallerIdentity" && it.access_key_id == ACCESS_KEY_ID;
+        let looks = || self.journal(|journal| journal.requests().filter(is_look).count());
         let before = looks();
         // The second request shows that the answer to the first was handled.
         eventually("the controller looks at its account", || (looks() >= before + 2).then_some(()));
+    }
+
+    /// Waits until the controller goes by an account as it is now.
+    pub fn wait_for_changed_account(&self, name: &str) {
+        eventually(&format!("the controller goes by ECSAccount {name} as it is now"), || {
+            let account = self.get("ecsaccount", name);
+            (account["status"]["observedGeneration"] == account["metadata"]["generation"]).then_some(())
+        });
     }
 
     /// Keeps an instance from leaving transitional states.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use ecs_simulator::Journal;
 
-use crate::common::{Instance, PASSWORD, REGION, World};
+use crate::common::{ACCOUNT, Instance, PASSWORD, REGION, World};
 
 /// A world whose account lets so many instances be away.
 fn bounded(instances: impl IntoIterator<Item = Instance>, max_unavailable: u32) -> World {
@@ -16,7 +16,7 @@ fn limited(instances: impl IntoIterator<Item = Instance>, limit: &str, most: u32
     let mut account = world.account();
     account["spec"]["limits"][limit] = json!(most);
     world.apply(&account);
-    world.wait_for_look_at_account();
+    world.wait_for_changed_account(ACCOUNT);
     world
 }
 

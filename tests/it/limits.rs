@@ -1,7 +1,7 @@
 //! What an account and a process allow themselves, counted at the simulator's journal. Nothing here depends on how fast anything is: a
 //! slow machine makes calls rarer, and never more frequent.
 
-use crate::common::{Config, Fault, Instance, REGION, Rule, Setup, World};
+use crate::common::{ACCOUNT, Config, Fault, Instance, REGION, Rule, Setup, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -38,7 +38,7 @@ fn requests_per_second_bounds_each_api() {
     let mut account = world.account();
     account["spec"]["limits"]["requestsPerSecond"] = json!(1);
     world.apply(&account);
-    world.wait_for_look_at_account();
+    world.wait_for_changed_account(ACCOUNT);
 
     let began = world.ecs().now();
     reset_all(&world, &ids);

@@ -32,10 +32,7 @@ fn set_rules(world: &World, rules: &Value) {
     account["spec"]["rules"] = rules.clone();
     account["spec"]["allowedNamespaces"] = json!({"names": ["prod", TEAM_B]});
     world.apply(&account);
-    eventually("the controller has taken the rules", || {
-        let account = world.get("ecsaccount", ACCOUNT);
-        (account["status"]["observedGeneration"] == account["metadata"]["generation"]).then_some(())
-    });
+    world.wait_for_changed_account(ACCOUNT);
 }
 
 fn world_with_rules(instances: impl IntoIterator<Item = Instance>) -> World {

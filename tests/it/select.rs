@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Config, Fault, Instance, PASSWORD, REGION, Rule, Setup, World, condition, eventually, row};
+use crate::common::{
+    ACCOUNT, Config, Fault, Instance, PASSWORD, REGION, Rule, Setup, World, condition, eventually, row,
+};
 
 fn web(id: &str) -> Instance {
     Instance::running(id, REGION).tagged("app", "web")
@@ -95,7 +97,7 @@ fn selector_matches_only_what_the_rules_allow() {
     let mut account = world.account();
     account["spec"]["rules"] = json!([{"instanceTags": {"team": "prod"}}]);
     world.apply(&account);
-    world.wait_for_look_at_account();
+    world.wait_for_changed_account(ACCOUNT);
     world.apply_reset("web", by_tag(1));
     let status = world.wait_for("web", "Ready");
     assert_eq!((ids(&status), &status["targets"]["matched"]), (json!(["i-mine0001"]), &json!(1)));
@@ -113,7 +115,7 @@ fn selector_that_reaches_what_ecs_shows_touches_nothing() {
     let mut account = world.account();
     account["spec"]["rules"] = json!([{"instanceTags": {"team": "prod"}}]);
     world.apply(&account);
-    world.wait_for_look_at_account();
+    world.wait_for_changed_account(ACCOUNT);
     world.apply_reset("web", by_tag(10));
     let ready = world.wait_for_reason("web", "TooManyTargets");
     assert!(ready["message"].as_str().unwrap().starts_with("ECS shows at most 1,000 instances"), "{ready}");

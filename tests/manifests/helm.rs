@@ -1,14 +1,14 @@
 //! The chart in the hands of helm itself, against a real API server: from a registry, through upgrade, rollback and uninstall in
 //! the midst of a run, and to and from `kubectl apply`. The simulator's journal says what was restarted. `make chart-test`.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::chart;
 use super::project;
-use crate::common::{Instance, PASSWORD, REGION, SYSTEM_NAMESPACE, Setup, World, condition, eventually};
+use crate::common::{Instance, PASSWORD, REGION, SYSTEM_NAMESPACE, Setup, World, condition, eventually, free_address};
 
 const IDS: [&str; 2] = ["i-running1", "i-running2"];
 const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base");
@@ -53,7 +53,7 @@ struct Registry {
 impl Registry {
     fn start() -> Self {
         let crane = std::env::var_os("CRANE").expect("CRANE is not set: run `make chart-test`");
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().to_string();
+        let address = free_address().to_string();
         let mut command = Command::new(crane);
         command.args(["registry", "serve", "--address", &address]).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().unwrap();

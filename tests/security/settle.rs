@@ -69,10 +69,7 @@ impl Town {
             self.world.kubectl(&["patch", "ecsaccount", name, "--type=merge", "--patch", &patch]);
         }
         for name in ACCOUNTS {
-            eventually("the controller goes by the changed account", || {
-                let account = self.world.get("ecsaccount", name);
-                (account["status"]["observedGeneration"] == account["metadata"]["generation"]).then_some(())
-            });
+            self.world.wait_for_changed_account(name);
         }
     }
 
