@@ -451,7 +451,9 @@ impl World {
     }
 
     /// Moves ECS's clock forward and waits until the controller has heard of it. Its timers run on this machine's clock,
-    /// which no test waits for: every record is touched, so that it is looked at by the new time.
+    /// which no test waits for: every record is touched, so that it is looked at by the new time. A record that is touched during a call
+    /// has the outcome refused, and a password may be sent twice: where the new time itself lets a call be made, a test that counts calls
+    /// moves the clock alone.
     pub fn advance(&self, seconds: u64) {
         self.simulator.advance(Duration::from_secs(seconds));
         if self.controller.is_none() {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use ecs_simulator::Journal;
 
-use crate::common::{ACCOUNT, Instance, PASSWORD, REGION, World};
+use crate::common::{ACCOUNT, Instance, PASSWORD, REGION, World, eventually};
 
 /// A world whose account lets so many instances be away.
 fn bounded(instances: impl IntoIterator<Item = Instance>, max_unavailable: u32) -> World {
@@ -49,13 +49,26 @@ fn objects_take_turns_at_the_accounts_slot() {
     let id = |object: usize, n: usize| format!("i-fleet{object}{n:04}");
     let ids: Vec<String> = (0..5).flat_map(|object| (0..2).map(move |n| id(object, n))).collect();
     let world = bounded(ids.iter().map(|id| Instance::running(id, REGION)), 1);
-    for object in 0..5 {
+    let apply = |object: usize| {
         let ids: Vec<String> = (0..2).map(|n| id(object, n)).collect();
         world.apply_reset(&format!("fleet{object}"), json!({"instanceIDs": ids, "restart": {"maxUnavailable": 2}}));
+    };
+    // The first has the slot until all the others are seen to wait for it.
+    let held = id(0, 0);
+    world.hold(&held);
+    apply(0);
+    eventually("the first one restarts", || (world.reboots(&held) == 1).then_some(()));
+    (1..5).for_each(apply);
+    for object in 1..5 {
+        world.wait_for_reset(&format!("fleet{object}"), "it waits for the account's slot", |object| {
+            let rows = object["status"]["instances"].as_array()?;
+            rows.iter().any(|row| row["reason"] == "WaitingForAccountSlot").then_some(())
+        });
     }
+    world.release(&held);
     (0..5).for_each(|object| drop(world.wait_for(&format!("fleet{object}"), "Ready")));
     assert!(world.journal(Journal::max_away) <= 1);
-    // The first may have two before the last is there; from then on nobody has a second one before everybody has had a first.
+    // The first one was there before the others; of those nobody has a second one before everybody has had a first.
     let order: Vec<usize> = world.journal(|journal| {
         let calls = journal.requests().filter(|it| it.action == "ModifyInstanceAttribute");
         calls.map(|it| it.instance_ids[0]["i-fleet".len()..=("i-fleet".len())].parse().unwrap()).collect()

@@ -1,5 +1,7 @@
 //! When an instance may be reset: the brake of an object and of an account, maintenance windows, times, and plans.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -114,7 +116,7 @@ fn nothing_begins_before_the_window_opens() {
     let wide = world.kubectl(&["get", "pwr", "web", "--namespace=prod", "--output=wide"]);
     assert!(wide.contains("NEXT WINDOW") && wide.contains(start), "{wide}");
 
-    world.advance(600);
+    world.ecs().advance(Duration::from_mins(10));
     let status = world.wait_for("web", "Ready");
     world.assert_reset_and_restarted_once(&status, "i-running1", PASSWORD);
     assert_eq!(status["nextWindow"], Value::Null);
@@ -140,7 +142,7 @@ fn restart_waits_for_the_next_window_when_one_closes() {
     world.wait_for_reason("web", "WaitingForWindow");
     assert_eq!(world.reboots("i-starting1"), 0);
 
-    world.advance(360);
+    world.ecs().advance(Duration::from_mins(6));
     world.assert_reset_and_restarted_once(&world.wait_for("web", "Ready"), "i-starting1", PASSWORD);
 }
 
@@ -249,7 +251,7 @@ fn nothing_begins_before_not_before() {
     let ready = world.wait_for_reason("web", "NotBefore");
     assert!(ready["message"].as_str().unwrap().contains(&begin), "{ready:#}");
     world.assert_untouched("i-running1");
-    world.advance(600);
+    world.ecs().advance(Duration::from_mins(10));
     world.assert_reset_and_restarted_once(&world.wait_for("web", "Ready"), "i-running1", PASSWORD);
 }
 
