@@ -45,13 +45,19 @@ impl World {
         assert_eq!((self.claims(), self.changing_calls()), (claims, changes));
     }
 
-    /// Waits until the controller has looked at an object once more, whether or not it had a reason to: a field that asks
-    /// for nothing is edited, and the new generation answered.
-    fn wait_for_another_look(&self, name: &str) {
-        let tolerated = self.get("passwordreset", name)["spec"]["maxFailures"].as_u64().unwrap_or_default();
+    /// Has the controller look at an object once more, whether or not it had a reason to: a field that asks for nothing is edited,
+    /// so that there is a new generation to answer.
+    pub fn ask_for_another_look(&self, namespace: &str, name: &str) {
+        let tolerated =
+            self.get_in(namespace, "passwordreset", name)["spec"]["maxFailures"].as_u64().unwrap_or_default();
         let patch = json!({"spec": {"maxFailures": tolerated + 1}}).to_string();
-        let reset = ["passwordreset", name, "--namespace", NAMESPACE];
+        let reset = ["passwordreset", name, "--namespace", namespace];
         self.kubectl(&[&["patch"], &reset[..], &["--type=merge", "--patch", &patch]].concat());
+    }
+
+    /// Waits until it has.
+    fn wait_for_another_look(&self, name: &str) {
+        self.ask_for_another_look(NAMESPACE, name);
         self.wait_for_reset(name, "its newest generation is answered, and it works no more", |object| {
             let status = &object["status"];
             let current = status["observedGeneration"] == object["metadata"]["generation"];

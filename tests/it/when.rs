@@ -308,12 +308,15 @@ fn finished_plan_is_read_again_and_not_written_without_change() {
     let world = World::with([Instance::running("i-running1", REGION), Instance::running("i-running2", REGION)]);
     world.apply_reset("web", json!({"instanceIDs": ["i-running1"], "mode": "Plan"}));
     world.wait_for("web", "Ready");
-    // Longer than the readings of a plan count. It is made again by a timer of this machine's clock, which no test waits for.
-    world.advance(301);
+    let version = world.get("passwordreset", "web")["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
     let read = || world.calls("DescribeInstances", "i-running1");
     let before = read();
+    // Longer than the readings of a plan count. It is made again by a timer of this machine's clock, which no test waits for.
+    world.advance(301);
     let touch = ["annotate", "passwordreset", "web", "test/looked-at=again", "--namespace=prod"];
-    let touched = world.kubectl(&[&touch[..], &["--output=jsonpath={.metadata.resourceVersion}"]].concat());
+    // An error, if it was written meanwhile.
+    let unwritten = format!("--resource-version={version}");
+    let touched = world.kubectl(&[&touch[..], &[&unwritten, "--output=jsonpath={.metadata.resourceVersion}"]].concat());
     eventually("it is read again", || (read() > before).then_some(()));
     // A status would be written by the time that something else is done.
     world.apply_reset("other", json!({"instanceIDs": ["i-running2"]}));

@@ -175,8 +175,16 @@ pub fn refused(town: &Town, attempt: &Attempt, off: Option<Layer>) -> Result<(),
     for step in before {
         send(step).map_err(|error| format!("{:?} was refused: {error}", step.arguments))?;
     }
-    let answer = send(last);
     let (namespace, name) = &attempt.told_on;
+    let before = generation(town, namespace, name);
+    let answer = send(last);
+    // An annotation is no new generation, by which the answer to it could be told from the one before. Not in the attempt itself: an
+    // edit of the spec may be refused where an annotation is not.
+    let look_again = || {
+        if before.is_some() && before == generation(town, namespace, name) {
+            town.world.ask_for_another_look(namespace, name);
+        }
+    };
     match no {
         No::AtTheDoor(words) => match answer {
             Err(error) if error.contains(words) => Ok(()),
@@ -185,6 +193,7 @@ pub fn refused(town: &Town, attempt: &Attempt, off: Option<Layer>) -> Result<(),
         },
         No::Condition(reason, words) => {
             answer.map_err(|error| format!("refused at the door: {error}"))?;
+            look_again();
             let ready = answered(town, namespace, name);
             let fits = ready["reason"] == *reason && ready["message"].as_str().is_some_and(|text| text.contains(words));
             if fits { Ok(()) } else { Err(format!("Ready is {ready}")) }
@@ -192,11 +201,13 @@ pub fn refused(town: &Town, attempt: &Attempt, off: Option<Layer>) -> Result<(),
         No::NothingHappens(reason) => {
             answer.map_err(|error| format!("refused at the door: {error}"))?;
             town.world.wait_for_look_at_account();
+            look_again();
             let ready = answered(town, namespace, name);
             if ready["reason"] == *reason { Ok(()) } else { Err(format!("Ready is {ready}")) }
         }
         No::Veiled => {
             answer.map_err(|error| format!("refused at the door: {error}"))?;
+            look_again();
             veil::rows_tell_nothing(town, attempt)
         }
         No::Alike => {
@@ -205,6 +216,12 @@ pub fn refused(town: &Town, attempt: &Attempt, off: Option<Layer>) -> Result<(),
         }
         No::Silence => veil::says_nothing(&answer.map_err(|error| format!("refused at the door: {error}"))?),
     }
+}
+
+/// The generation of a `PasswordReset`; `None`: there is none.
+fn generation(town: &Town, namespace: &str, name: &str) -> Option<i64> {
+    let path = format!("/apis/ecs.password-reset.dev/v1alpha1/namespaces/{namespace}/passwordresets/{name}");
+    town.world.control_plane().look_up(&path)?["metadata"]["generation"].as_i64()
 }
 
 /// The Ready condition once the controller has answered the object's generation.
