@@ -8,7 +8,7 @@ use http::HeaderValue;
 use serde::Deserialize;
 
 use crate::ecs::sts::RawCredentials;
-use crate::ecs::{EcsClient, SessionCredentials, Transport};
+use crate::ecs::{EcsClient, MetadataError, SessionCredentials, Transport};
 
 /// One use is enough: the token is asked for anew each time.
 const TOKEN_SECONDS: &str = "60";
@@ -16,25 +16,63 @@ const TOKEN_SECONDS: &str = "60";
 const TEXT_BYTES_MAX: usize = 16 << 10;
 const ROLES: &str = "/latest/meta-data/ram/security-credentials/";
 
+/// Why there are no credentials. Nothing of an answer is in it but a role's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstanceRoleError {
+    /// The address gives no valid request.
+    #[error("{asked}: the request could not be built")]
+    Request {
+        /// What was asked for.
+        asked: String,
+    },
+    /// The service did not answer, or not with a 200.
+    #[error("{asked}: {why}")]
+    NoAnswer {
+        /// What was asked for.
+        asked: String,
+        /// What went wrong.
+        why: MetadataError,
+    },
+    /// An answer of this length is not the service's.
+    #[error("{asked}: the answer is too long")]
+    TooLong {
+        /// What was asked for.
+        asked: String,
+    },
+    /// The token is not one line of text.
+    #[error("the metadata service's token cannot be read; check that it offers the hardened mode")]
+    Token,
+    /// The service names no role.
+    #[error("the instance has no role")]
+    NoRole,
+    /// The name holds what no role's name does, and would change the path.
+    #[error("the metadata service names a role that cannot be one; set ecsRAMRole.name")]
+    RoleName,
+    /// The answer is not a success, or lacks a part.
+    #[error("the metadata service has no credentials of role {role}: check that the instance has that role")]
+    NoCredentials {
+        /// The role that was asked for.
+        role: String,
+    },
+}
+
 /// Asks for credentials of `role`, or of whichever role the instance has.
-///
-/// # Errors
-/// What went wrong, in words that say what to do; nothing of an answer but a role's name.
 pub async fn instance_role<T: Transport>(
     client: &EcsClient<T>,
     address: &str,
     role: Option<&str>,
-) -> Result<SessionCredentials, String> {
-    let ask = async |what: &str, request: http::request::Builder| {
-        let request = request.body(Bytes::new()).map_err(|_| format!("{what}: the request could not be built"))?;
-        let body = client.ask_metadata(request).await.map_err(|why| format!("{what}: {why}"))?;
-        if body.len() > TEXT_BYTES_MAX { Err(format!("{what}: the answer is too long")) } else { Ok(body) }
+) -> Result<SessionCredentials, InstanceRoleError> {
+    let ask = async |asked: &str, request: http::request::Builder| {
+        let asked = || asked.to_owned();
+        let request = request.body(Bytes::new()).map_err(|_| InstanceRoleError::Request { asked: asked() })?;
+        let answer = client.ask_metadata(request).await;
+        let body = answer.map_err(|why| InstanceRoleError::NoAnswer { asked: asked(), why })?;
+        if body.len() > TEXT_BYTES_MAX { Err(InstanceRoleError::TooLong { asked: asked() }) } else { Ok(body) }
     };
     let token = http::Request::put(format!("{address}/latest/api/token"))
         .header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_SECONDS);
     let token = text(&ask("asking for a token", token).await?).and_then(|token| HeaderValue::from_str(&token).ok());
-    let mut token =
-        token.ok_or("the metadata service's token cannot be read; check that it offers the hardened mode")?;
+    let mut token = token.ok_or(InstanceRoleError::Token)?;
     token.set_sensitive(true);
     let get = |path: &str| {
         http::Request::get(format!("{address}{path}")).header("X-aliyun-ecs-metadata-token", token.clone())
@@ -43,15 +81,13 @@ pub async fn instance_role<T: Transport>(
         role.to_owned()
     } else {
         let names = ask("asking for the instance's role", get(ROLES)).await?;
-        text(&names).and_then(|names| names.lines().next().map(str::to_owned)).ok_or("the instance has no role")?
+        text(&names).and_then(|names| names.lines().next().map(str::to_owned)).ok_or(InstanceRoleError::NoRole)?
     };
     if role.is_empty() || !role.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
-        return Err("the metadata service names a role that cannot be one; set ecsRAMRole.name".to_owned());
+        return Err(InstanceRoleError::RoleName);
     }
     let answer = ask(&format!("asking for credentials of role {role}"), get(&format!("{ROLES}{role}"))).await?;
-    read(&answer).ok_or_else(|| {
-        format!("the metadata service has no credentials of role {role}: check that the instance has that role")
-    })
+    read(&answer).ok_or(InstanceRoleError::NoCredentials { role })
 }
 
 fn text(bytes: &[u8]) -> Option<String> {

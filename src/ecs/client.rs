@@ -54,6 +54,17 @@ impl EcsClient<HttpTransport> {
     }
 }
 
+/// Why the metadata service gave nothing. Nothing of its answer is in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    /// No whole answer.
+    #[error(transparent)]
+    NoAnswer(#[from] SendError),
+    /// An answer that is not a 200.
+    #[error("the metadata service answered {0}")]
+    Status(http::StatusCode),
+}
+
 impl<T: Transport> EcsClient<T> {
     /// `reboot` carries `RebootInstance` and nothing else, `metadata` what is asked of the instance's metadata service.
     #[must_use]
@@ -62,17 +73,10 @@ impl<T: Transport> EcsClient<T> {
     }
 
     /// Asks the metadata service of the instance that this runs on. Only a 200 is an answer.
-    ///
-    /// # Errors
-    /// What went wrong, in words for people; nothing of the answer is in them.
-    pub async fn ask_metadata(&self, request: http::Request<Bytes>) -> Result<Bytes, String> {
-        let response = self.metadata.send(request, METADATA_TIMEOUT).await.map_err(|error| error.to_string())?;
+    pub async fn ask_metadata(&self, request: http::Request<Bytes>) -> Result<Bytes, MetadataError> {
+        let response = self.metadata.send(request, METADATA_TIMEOUT).await?;
         let status = response.status();
-        if status == http::StatusCode::OK {
-            Ok(response.into_body())
-        } else {
-            Err(format!("the metadata service answered {status}"))
-        }
+        if status == http::StatusCode::OK { Ok(response.into_body()) } else { Err(MetadataError::Status(status)) }
     }
 
     /// Sends a signed call, once.

@@ -35,7 +35,7 @@ pub mod wire;
 #[cfg(test)]
 mod words_tests;
 
-pub use client::{EcsClient, Reply};
+pub use client::{EcsClient, MetadataError, Reply};
 pub use endpoint::{EndpointError, RegionEndpoint};
 pub use error::{CallError, Class, ErrorResponse, Executed, RetryRule};
 pub use instances::{Describe, DescribeError, Described, Instances, Observation, Scope};

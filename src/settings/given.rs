@@ -7,6 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
+use super::InvalidSetting;
+
 /// Every flag with its value, given or not, as it could be typed.
 pub(super) fn all(command: &Command, values: &ArgMatches) -> String {
     let flag = |arg: &Arg| {
@@ -16,15 +18,15 @@ pub(super) fn all(command: &Command, values: &ArgMatches) -> String {
     command.get_arguments().filter_map(flag).collect::<Vec<_>>().join(" ")
 }
 
-/// A message that begins with a flag, with the variable's name where the value is a variable's.
-pub(super) fn source_named(message: &str, command: &Command, values: &ArgMatches) -> String {
-    let named = command.get_arguments().find_map(|arg| {
-        let (variable, flag) = (arg.get_env()?, format!("--{}", arg.get_long()?));
-        let rest = message.strip_prefix(&flag).filter(|rest| rest.starts_with(' '))?;
+/// What is wrong with a value, with the variable's name where the value is a variable's.
+pub(super) fn source_named(error: &InvalidSetting, command: &Command, values: &ArgMatches) -> String {
+    let InvalidSetting { flag, problem } = error;
+    let named = command.get_arguments().find(|arg| arg.get_long() == Some(*flag)).and_then(|arg| {
+        let variable = arg.get_env()?.to_string_lossy();
         let is_variable = values.value_source(arg.get_id().as_str()) == Some(ValueSource::EnvVariable);
-        is_variable.then(|| format!("{} (the variable of {flag}){rest}", variable.to_string_lossy()))
+        is_variable.then(|| format!("{variable} (the variable of --{flag}) {problem}"))
     });
-    named.unwrap_or_else(|| message.to_owned())
+    named.unwrap_or_else(|| error.to_string())
 }
 
 /// The error about a value that does not parse, with the variable's name where the value is a variable's: clap blames the flag, which

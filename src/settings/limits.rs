@@ -1,5 +1,7 @@
 //! The range of every number that can be set, and the one sentence that refuses another. Sets nothing itself.
 
+use super::InvalidSetting;
+
 /// The range of one number.
 #[derive(Clone, Copy)]
 pub(super) struct Limit {
@@ -67,7 +69,7 @@ pub(super) const RENEW_DEADLINE: Limit = safety(limit("leader-elect-renew-deadli
 pub(super) const RETRY_PERIOD: Limit = limit("leader-elect-retry-period-seconds", "seconds", 1, 60);
 
 impl Limit {
-    pub(super) fn check(&self, value: u64, loosened: Loosened) -> Result<u64, String> {
+    pub(super) fn check(&self, value: u64, loosened: Loosened) -> Result<u64, InvalidSetting> {
         let Self { flag, unit, minimum, maximum, for_tests } = self;
         let (for_tests, is_given, with) = match for_tests {
             ForTests::Never => (*minimum, false, ""),
@@ -80,10 +82,10 @@ impl Limit {
         if (effective..=*maximum).contains(&value) {
             return Ok(value);
         }
-        let message = format!("--{flag} is {value}; it must be {effective} to {maximum} {unit}");
+        let mut problem = format!("is {value}; it must be {effective} to {maximum} {unit}");
         if (for_tests..*minimum).contains(&value) {
-            return Err(format!("{message}, less only together with {with} (demos and tests)"));
+            problem = format!("{problem}, less only together with {with} (demos and tests)");
         }
-        Err(message)
+        Err(InvalidSetting { flag, problem })
     }
 }

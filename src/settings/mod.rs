@@ -111,10 +111,20 @@ enum Command {
     Controller(Args),
 }
 
-impl TryFrom<Args> for Settings {
-    type Error = String;
+/// A value that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("--{flag} {problem}")]
+struct InvalidSetting {
+    /// Without its two hyphens.
+    flag: &'static str,
+    /// What its value is, and what it must be.
+    problem: String,
+}
 
-    fn try_from(args: Args) -> Result<Self, String> {
+impl TryFrom<Args> for Settings {
+    type Error = InvalidSetting;
+
+    fn try_from(args: Args) -> Result<Self, InvalidSetting> {
         // In full, without `..`: a new flag that is not checked here does not compile.
         let Args {
             namespace,
@@ -189,61 +199,66 @@ impl TryFrom<Args> for Settings {
 }
 
 /// A DNS label, which is what Kubernetes takes as the name of a namespace.
-fn checked_namespace(name: String) -> Result<String, String> {
+fn checked_namespace(name: String) -> Result<String, InvalidSetting> {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let edges = !name.starts_with('-') && !name.ends_with('-');
     if (1..=63).contains(&name.len()) && name.bytes().all(inner) && edges {
         return Ok(name);
     }
-    Err(format!("--namespace is {name:?}; it must be 1 to 63 of a-z, 0-9 and '-', with no '-' at either end"))
+    let problem = format!("is {name:?}; it must be 1 to 63 of a-z, 0-9 and '-', with no '-' at either end");
+    Err(InvalidSetting { flag: "namespace", problem })
 }
 
 /// What Kubernetes takes as the name of a pod.
-fn checked_identity(name: String) -> Result<String, String> {
+fn checked_identity(name: String) -> Result<String, InvalidSetting> {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     if (1..=253).contains(&name.len()) && name.bytes().all(inner) {
         return Ok(name);
     }
-    Err(format!("--leader-elect-identity is {name:?}; it must be 1 to 253 of a-z, 0-9, '-' and '.'"))
+    let problem = format!("is {name:?}; it must be 1 to 253 of a-z, 0-9, '-' and '.'");
+    Err(InvalidSetting { flag: "leader-elect-identity", problem })
 }
 
 /// Credentials come from there: nobody may point it elsewhere but a test.
-fn checked_metadata_address(address: String, allow_http_endpoints: bool) -> Result<String, String> {
+fn checked_metadata_address(address: String, allow_http_endpoints: bool) -> Result<String, InvalidSetting> {
     if address == ECS_METADATA_ADDRESS || allow_http_endpoints {
         return Ok(address);
     }
-    Err(format!(
-        "--ecs-metadata-address is {address:?}; it must be {ECS_METADATA_ADDRESS}, another one only together with \
-         --allow-http-endpoints (demos and tests)"
-    ))
+    let problem = format!(
+        "is {address:?}; it must be {ECS_METADATA_ADDRESS}, another one only together with --allow-http-endpoints (demos and tests)"
+    );
+    Err(InvalidSetting { flag: "ecs-metadata-address", problem })
 }
 
 /// A leader has more than one try before it ends, and what it sent last has left this machine before another one leads.
-fn checked_election(times: ElectionTimes, ecs_connect_timeout: Duration) -> Result<ElectionTimes, String> {
+fn checked_election(times: ElectionTimes, ecs_connect_timeout: Duration) -> Result<ElectionTimes, InvalidSetting> {
     let ElectionTimes { lease_duration, renew_deadline, retry_period } = times;
     if renew_deadline <= retry_period {
-        return Err(format!(
-            "--leader-elect-renew-deadline-seconds is {}; it must be more than \
-             --leader-elect-retry-period-seconds, which is {}",
+        let problem = format!(
+            "is {}; it must be more than --leader-elect-retry-period-seconds, which is {}",
             renew_deadline.as_secs(),
             retry_period.as_secs()
-        ));
+        );
+        return Err(InvalidSetting { flag: "leader-elect-renew-deadline-seconds", problem });
     }
     if lease_duration < renew_deadline + ecs_connect_timeout {
-        return Err(format!(
-            "--leader-elect-lease-duration-seconds is {}; it must be at least {}, the sum of \
-             --leader-elect-renew-deadline-seconds and --ecs-connect-timeout-seconds",
+        let problem = format!(
+            "is {}; it must be at least {}, the sum of --leader-elect-renew-deadline-seconds and --ecs-connect-timeout-seconds",
             lease_duration.as_secs(),
             (renew_deadline + ecs_connect_timeout).as_secs()
-        ));
+        );
+        return Err(InvalidSetting { flag: "leader-elect-lease-duration-seconds", problem });
     }
     Ok(times)
 }
 
-fn checked_log_filter(filter: String) -> Result<String, String> {
+fn checked_log_filter(filter: String) -> Result<String, InvalidSetting> {
     match EnvFilter::builder().with_regex(false).parse(&filter) {
         Ok(_) => Ok(filter),
-        Err(error) => Err(format!("--log-filter is {filter:?}: {error}; an example that works is \"info\"")),
+        Err(error) => {
+            let problem = format!("is {filter:?}: {error}; an example that works is \"info\"");
+            Err(InvalidSetting { flag: "log-filter", problem })
+        }
     }
 }
 
@@ -268,7 +283,7 @@ where
         return Err(clap::Error::new(ErrorKind::InvalidSubcommand));
     };
     let settings = Settings::try_from(args)
-        .map_err(|message| command.error(ErrorKind::ValueValidation, given::source_named(&message, command, values)))?;
+        .map_err(|error| command.error(ErrorKind::ValueValidation, given::source_named(&error, command, values)))?;
     Ok(Settings { command_line: given::all(command, values), ..settings })
 }
 

@@ -189,6 +189,7 @@ impl Metadata {
         self.asked.lock().unwrap().clear();
         let client = EcsClient::new(self.clone(), self.clone(), self.clone());
         let session = block_on(imds::instance_role(&client, "http://100.100.100.200", None));
+        let session = session.map_err(|error| error.to_string());
         (session, std::mem::take(&mut *self.asked.lock().unwrap()))
     }
 }
@@ -277,7 +278,7 @@ fn files_with_a_token() {
     let role = OidcRole { role_arn: String::new(), oidc_provider_arn: String::new(), token_file: file.clone() };
     let read = |content: &[u8]| {
         std::fs::write(&file, content).unwrap();
-        role.token()
+        role.token().map_err(|error| error.to_string())
     };
     fuzz("oidc_tokens", &["eyJhbGciOiJSUzI1NiJ9", ".", "\n", " ", "\u{0}", "é", "\u{FEFF}", "&Action=x"], |input| {
         let text = std::str::from_utf8(input).ok().map(str::trim).filter(|_| input.len() <= OIDC_BYTES_MAX);

@@ -261,7 +261,7 @@ impl<T: Transport> IdentityCheck<'_, T> {
             Source::InstanceRole(role) => {
                 let address = &self.context.settings.ecs_metadata_address;
                 let session = imds::instance_role(self.context.calls.client(), address, role.as_deref()).await;
-                self.obtained(session.map_err(|why| hold(Reason::CredentialsNotFound, why))?)
+                self.obtained(session.map_err(|error| hold(Reason::CredentialsNotFound, error.to_string()))?)
             }
         };
         if let Some(role) = &self.spec.assume_role {
@@ -279,7 +279,7 @@ impl<T: Transport> IdentityCheck<'_, T> {
     }
 
     async fn with_token(&self, role: &OidcRole) -> Result<SessionCredentials, Hold> {
-        let token = role.token().map_err(|why| hold(Reason::CredentialsNotFound, why))?;
+        let token = role.token().map_err(|error| hold(Reason::CredentialsNotFound, error.to_string()))?;
         let session_name = self.session_name();
         let request =
             RoleRequest { role_arn: &role.role_arn, session_name: &session_name, duration_seconds: SESSION_SECONDS };
