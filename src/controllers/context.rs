@@ -25,7 +25,7 @@ use crate::cluster::wake::{Urgent, Waiter};
 use crate::cluster::{Cluster, ClusterError};
 use crate::decide::ProtocolBounds;
 use crate::ecs::{Instances, RatePermit};
-use crate::leader::Gate;
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
@@ -40,7 +40,7 @@ pub struct Context<T> {
     /// The way to the API server.
     pub cluster: Cluster,
     /// Asked for leave immediately before each changing call.
-    pub gate: Gate,
+    pub leadership: Leadership,
     /// The way to ECS.
     pub calls: Arc<Calls<T>>,
     /// The readings of instances.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::election::{Election, ElectionTimes, LeaseView, Loss, Write};
-use super::gate::Gate;
+use super::leadership::Leadership;
 use crate::clock::Clock;
 
 /// The name of the Lease, in the controller's namespace. It is fixed, since the right to write it is given by name.
@@ -61,10 +61,10 @@ impl Candidate {
         }
     }
 
-    /// The gate that is open while this process leads.
+    /// What the calls of this process are allowed by while it leads.
     #[must_use]
-    pub fn gate(&self) -> Gate {
-        Gate::until(self.leads_until.subscribe())
+    pub fn leadership(&self) -> Leadership {
+        Leadership::until(self.leads_until.subscribe())
     }
 
     /// Stands by until this process leads. `standing_by` is called for each other leader that a look has shown.
@@ -88,7 +88,7 @@ impl Candidate {
         }
     }
 
-    /// Renews until leadership is lost. The gate is shut then, and what was begun under this leadership has to stop: dropped,
+    /// Renews until leadership is lost. No call is permitted then, and what was begun under this leadership has to stop: dropped,
     /// not finished.
     pub async fn hold(&mut self) -> Loss {
         let Err(loss) = self.renew().await;

@@ -123,8 +123,8 @@ async fn seconds(seconds: u64) {
     sleep_until(now() + Duration::from_secs(seconds)).await;
 }
 
-fn leads(gate: &Gate) -> bool {
-    gate.permit(Duration::ZERO).is_some()
+fn leads(leadership: &Leadership) -> bool {
+    leadership.permit(Duration::ZERO).is_some()
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,23 +138,23 @@ async fn the_first_leads_at_once_and_the_next_stands_by() {
         "renewTime": "2026-11-24T12:00:00.000000Z",
     });
     assert_eq!(spec(&server), expected);
-    assert!(leads(&leader.gate()));
+    assert!(leads(&leader.leadership()));
 
     let mut standby = candidate(&server, "standby");
     let told = std::cell::Cell::new(0);
     let acquired = timeout(Duration::from_secs(10), standby.acquire(|| told.set(told.get() + 1))).await;
     assert!(acquired.is_err());
     assert_eq!(told.get(), 1, "once for each leader, not for each look");
-    assert!(!leads(&standby.gate()));
+    assert!(!leads(&standby.leadership()));
     assert_eq!(server.lock().unwrap().writes.len(), 1, "a standby only looks");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_renews_for_as_long_as_it_lives() {
     let (mut leader, server) = leader().await;
-    let gate = leader.gate();
+    let leadership = leader.leadership();
     assert!(timeout(Duration::from_hours(1), leader.hold()).await.is_err());
-    assert!(leads(&gate));
+    assert!(leads(&leadership));
     let renewals = 3_600 / 2 - 1;
     assert_eq!(server.lock().unwrap().writes.len(), 1 + renewals);
     assert_eq!(server.lock().unwrap().requests, 2 + renewals, "a renewal reads nothing");
@@ -166,13 +166,13 @@ async fn a_leader_renews_for_as_long_as_it_lives() {
 #[tokio::test(start_paused = true)]
 async fn a_released_lease_is_taken_within_a_second() {
     let (leader, server) = leader().await;
-    let gate = leader.gate();
+    let leadership = leader.leadership();
     let mut standby = candidate(&server, "standby");
     let mut standing = pin!(standby.acquire(|| {}));
     assert!(timeout(Duration::from_millis(5_300), &mut standing).await.is_err());
     leader.release().await;
     let released = now();
-    assert!(!leads(&gate));
+    assert!(!leads(&leadership));
     assert_eq!((&spec(&server)["holderIdentity"], &spec(&server)["leaseDurationSeconds"]), (&json!(""), &json!(1)));
     standing.await;
     assert!(now() - released <= Duration::from_secs(1));
@@ -187,7 +187,7 @@ async fn crashed_leaders_lease_is_taken_whatever_the_clocks_say() {
         let server = Shared::default();
         let mut leader = candidate_at(&server, "leader", leader_hour);
         leader.acquire(|| {}).await;
-        let gate = leader.gate();
+        let leadership = leader.leadership();
         let mut standby = candidate_at(&server, "standby", standby_hour);
         let mut standing = pin!(standby.acquire(|| {}));
         {
@@ -203,7 +203,7 @@ async fn crashed_leaders_lease_is_taken_whatever_the_clocks_say() {
         standing.await;
         let took = now() - crashed;
         assert!((Duration::from_secs(14)..=Duration::from_secs(16)).contains(&took), "{took:?}");
-        assert!(!leads(&gate), "the crashed leader's time was over before");
+        assert!(!leads(&leadership), "the crashed leader's time was over before");
         assert_eq!(spec(&server)["leaseTransitions"], 1);
     }
 }
@@ -211,12 +211,12 @@ async fn crashed_leaders_lease_is_taken_whatever_the_clocks_say() {
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_is_cut_off_stops_before_anybody_else_can_lead() {
     let (mut leader, server) = leader().await;
-    let gate = leader.gate();
+    let leadership = leader.leadership();
     let acquired = now();
     server.lock().unwrap().down = true;
     assert_eq!(leader.hold().await, Loss::NotRenewed(TIMING.renew_deadline));
     assert_eq!(now() - acquired, TIMING.renew_deadline);
-    assert!(!leads(&gate));
+    assert!(!leads(&leadership));
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,32 +227,32 @@ async fn a_slow_answer_does_not_lengthen_leadership() {
     leader.acquire(|| {}).await;
     // The others count from when the API server stored it, which was up to four seconds ago.
     let left = TIMING.lease_duration.saturating_sub(Duration::from_secs(4));
-    assert!(leader.gate().permit(left.saturating_sub(Duration::from_millis(10))).is_some());
-    assert!(leader.gate().permit(left).is_none());
+    assert!(leader.leadership().permit(left.saturating_sub(Duration::from_millis(10))).is_some());
+    assert!(leader.leadership().permit(left).is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_short_outage_is_survived() {
     let (mut leader, server) = leader().await;
-    let gate = leader.gate();
+    let leadership = leader.leadership();
     let mut holding = pin!(leader.hold());
     assert!(timeout(Duration::from_secs(1), &mut holding).await.is_err());
     server.lock().unwrap().down = true;
     assert!(timeout(Duration::from_secs(5), &mut holding).await.is_err());
     server.lock().unwrap().down = false;
     assert!(timeout(Duration::from_mins(1), &mut holding).await.is_err());
-    assert!(leads(&gate));
+    assert!(leads(&leadership));
 }
 
 #[tokio::test(start_paused = true)]
 async fn paused_leader_that_wakes_too_late_has_lost() {
     let (mut leader, server) = leader().await;
-    let gate = leader.gate();
+    let leadership = leader.leadership();
     let mut holding = pin!(leader.hold());
     assert!(timeout(Duration::from_secs(3), &mut holding).await.is_err());
     let before = server.lock().unwrap().requests;
     advance(Duration::from_mins(1)).await;
-    assert!(!leads(&gate), "the gate needs no message to shut");
+    assert!(!leads(&leadership), "leadership needs no message to end");
     assert_eq!(holding.await, Loss::NotRenewed(TIMING.renew_deadline));
     assert_eq!(server.lock().unwrap().requests, before);
 }
@@ -262,13 +262,13 @@ async fn a_claim_whose_answer_is_lost_is_made_again_before_it_counts() {
     let server = Shared::default();
     server.lock().unwrap().loses_answer = true;
     let mut candidate = candidate(&server, "me");
-    let gate = candidate.gate();
+    let leadership = candidate.leadership();
     let mut acquiring = pin!(candidate.acquire(|| {}));
     assert!(timeout(Duration::from_secs(4), &mut acquiring).await.is_err());
     assert_eq!(spec(&server)["holderIdentity"], "me");
-    assert!(!leads(&gate), "it does not know");
+    assert!(!leads(&leadership), "it does not know");
     acquiring.await;
-    assert!(leads(&gate));
+    assert!(leads(&leadership));
     let expected = ["POST", "PUT"].map(|verb| (verb.to_owned(), "me".to_owned()));
     assert_eq!(server.lock().unwrap().writes, expected);
     assert_eq!(spec(&server)["leaseTransitions"], 0, "it has not changed hands");
@@ -278,9 +278,9 @@ async fn a_claim_whose_answer_is_lost_is_made_again_before_it_counts() {
 async fn a_renewal_whose_answer_is_lost_is_read_again_and_made_anew() {
     let (mut leader, server) = leader().await;
     server.lock().unwrap().loses_answer = true;
-    let gate = leader.gate();
+    let leadership = leader.leadership();
     assert!(timeout(Duration::from_mins(1), leader.hold()).await.is_err());
-    assert!(leads(&gate));
+    assert!(leads(&leadership));
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,10 +304,10 @@ async fn lease_taken_emptied_or_deleted_is_lost() {
     ];
     for (edit, loss) in edits {
         let (mut leader, server) = leader().await;
-        let gate = leader.gate();
+        let leadership = leader.leadership();
         edit(&mut server.lock().unwrap());
         assert_eq!(leader.hold().await, loss);
-        assert!(!leads(&gate));
+        assert!(!leads(&leadership));
     }
 }
 
@@ -315,7 +315,7 @@ async fn lease_taken_emptied_or_deleted_is_lost() {
 async fn two_that_claim_at_once_do_not_both_lead() {
     let server = Shared::default();
     let (mut one, mut two) = (candidate(&server, "one"), candidate(&server, "two"));
-    let (first, second) = (one.gate(), two.gate());
+    let (first, second) = (one.leadership(), two.leadership());
     tokio::select! {
         () = async { tokio::join!(one.acquire(|| {}), two.acquire(|| {})); } => panic!("both lead"),
         () = seconds(10) => {}

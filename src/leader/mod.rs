@@ -6,12 +6,12 @@
 //!
 //! - [`election`]: the rules, pure
 //! - [`lease`]: the Lease on the API server, read and written by those rules
-//! - [`gate`]: leadership as a value with an end, asked before each call
+//! - [`leadership`]: leadership as a value with an end, asked before each call
 
 pub mod election;
-pub mod gate;
+pub mod leadership;
 pub mod lease;
 
 pub use election::{ElectionTimes, Loss};
-pub use gate::{Gate, LeaderPermit};
+pub use leadership::{LeaderPermit, Leadership};
 pub use lease::{Candidate, LEASE_NAME};

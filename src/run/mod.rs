@@ -34,7 +34,7 @@ use crate::controllers::PerObject;
 use crate::controllers::Synced;
 use crate::controllers::secret_changes::{self, AtRest};
 use crate::ecs::{EcsClient, Instances, Transport, TransportError};
-use crate::leader::{Candidate, Gate, LEASE_NAME, Loss};
+use crate::leader::{Candidate, LEASE_NAME, Leadership, Loss};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::version;
@@ -83,7 +83,7 @@ pub struct Dependencies<T> {
     /// The random id of this process: a part of its name in the Lease, and of each attempt that it stores.
     pub process: String,
     /// Whether this process leads.
-    pub gate: Gate,
+    pub leadership: Leadership,
 }
 
 /// Runs the controller with its admin server until `stop` is cancelled, and lets passes in flight finish.
@@ -108,7 +108,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunE
     let config = kube_config(&settings).await?;
     let clock = Clock::System;
     let (client, ecs) = (kube_client(&config, &metrics)?, ecs_client(&settings)?);
-    let dependencies = Dependencies { client, ecs, process: clock.nonce(), clock, gate: Gate::always() };
+    let dependencies = Dependencies { client, ecs, process: clock.nonce(), clock, leadership: Leadership::always() };
     if settings.leader_elect {
         let lease_client = kube_client(&config, &metrics)?;
         run_while_leading(settings, dependencies, lease_client, metrics, readiness, stop).await?;
@@ -119,7 +119,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), RunE
     Ok(())
 }
 
-/// Stands by until this process leads, then [`run_controllers`]s, and gives the Lease back at the end. The gate of `dependencies` is
+/// Stands by until this process leads, then [`run_controllers`]s, and gives the Lease back at the end. The leadership of `dependencies` is
 /// replaced by one that is open while this process leads. `lease_client` is a client of its own: see [`Candidate::new`].
 ///
 /// # Errors
@@ -137,7 +137,7 @@ pub async fn run_while_leading<T: Transport>(
     let identity = format!("{}_{}", settings.leader_elect_identity, dependencies.process);
     let clock = dependencies.clock.clone();
     let mut candidate = Candidate::new(lease_client, &settings.namespace, identity, settings.election, clock);
-    dependencies.gate = candidate.gate();
+    dependencies.leadership = candidate.leadership();
     metrics.set_leader(LEASE_NAME, false);
     tokio::select! {
         biased;
@@ -229,7 +229,7 @@ fn build<T: Transport>(
     waker: &Waker,
     wake: Sender<Waiter>,
 ) -> (Arc<Context<T>>, Streams) {
-    let Dependencies { client, ecs, clock, process, gate } = dependencies;
+    let Dependencies { client, ecs, clock, process, leadership } = dependencies;
     let ledger = Ledger::measured(Arc::clone(&metrics));
     let index = ObjectIndex::measured(Arc::clone(&metrics));
     let streams = streams(&client, &settings.namespace, &ledger, &index, waker);
@@ -250,7 +250,7 @@ fn build<T: Transport>(
             streams.ecs_accounts.synced.clone(),
         ]),
         process,
-        gate,
+        leadership,
         urgent: waker.urgent(),
         looked_up: PerObject::default(),
         last_passes: PerObject::default(),

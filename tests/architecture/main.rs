@@ -218,7 +218,7 @@ fn modules_depend_inward_only() {
         ("ecs/a.rs", "use crate::api;"),
         ("ecs/instances/poll.rs", "use super::super::super::controllers::Context;"),
         ("credentials/mod.rs", "use crate::controllers;"),
-        ("leader/gate.rs", "use crate::run;"),
+        ("leader/leadership.rs", "use crate::run;"),
         ("a_new_module.rs", ""),
     ];
     enforce(dependencies_point_inward, &broken);

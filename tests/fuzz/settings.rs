@@ -97,9 +97,9 @@ fn leases() {
         let clock = Clock::simulated("2026-11-24T12:00:00Z".parse().unwrap(), 1.0, 1);
         let leads = runtime.block_on(async {
             let mut candidate = Candidate::new(server(input.to_vec()), "system", "me".to_owned(), times, clock);
-            let gate = candidate.gate();
+            let leadership = candidate.leadership();
             let acquired = tokio::time::timeout(Duration::from_secs(20), candidate.acquire(|| {})).await;
-            acquired.is_ok() || gate.permit(Duration::ZERO).is_some()
+            acquired.is_ok() || leadership.permit(Duration::ZERO).is_some()
         });
         assert!(!leads, "a process leads whose write was never taken");
         let lease = serde_json::from_slice::<k8s_openapi::api::coordination::v1::Lease>(input).ok();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ecs_password_reset::admin::Readiness;
 use ecs_password_reset::clock::Clock;
 use ecs_password_reset::ecs::EcsClient;
-use ecs_password_reset::leader::Gate;
+use ecs_password_reset::leader::Leadership;
 use ecs_password_reset::metrics::Metrics;
 use ecs_password_reset::run::{self, Dependencies};
 use ecs_password_reset::settings::{self, Settings};
@@ -92,7 +92,7 @@ impl World {
             ecs: EcsClient::new(door.clone(), door.clone(), door.clone()),
             process: clock.nonce(),
             clock,
-            gate: Gate::always(),
+            leadership: Leadership::always(),
         };
         state.judge.process(process, &outside.process, wrong.rate);
         let settings = settings(&state.plan);

@@ -1,10 +1,10 @@
-//! The gate in front of every mutating call to ECS: no [`LeaderPermit`], no call.
+//! Leadership, as what every mutating call to ECS needs: without a [`LeaderPermit`] there is no call.
 //!
-//! Leadership is a value with an end, not a flag that somebody may forget to clear: a `Gate` is asked after the request
+//! It is a value with an end, not a flag that a caller may forget to clear: a `Leadership` is asked after the request
 //! is signed and just before it is sent, so that waiting for a rate limiter or a slow write never stretches it. The end
 //! needs no message to come true: a process that was paused finds it past when it wakes.
 //!
-//! The gate is not what makes a second process harmless: a process may be paused between the permit and the send. The
+//! It is not what makes a second process harmless: a process may be paused between the permit and the send. The
 //! record's compare-and-swap and the death of every request at `Timestamp` + validity are.
 
 use std::time::Duration;
@@ -16,49 +16,49 @@ use crate::clock::until_instant;
 
 /// Hands out permits while this process leads.
 #[derive(Clone, Debug)]
-pub struct Gate {
-    leadership: Leadership,
+pub struct Leadership {
+    end: End,
 }
 
 #[derive(Clone, Debug)]
-enum Leadership {
-    Always,
-    /// Until then; `None`: not now.
-    Until(watch::Receiver<Option<Instant>>),
+enum End {
+    Never,
+    /// Then; `None`: this process does not lead now.
+    At(watch::Receiver<Option<Instant>>),
 }
 
-impl Gate {
-    /// The gate of an only replica, without election: open for as long as the process lives.
+impl Leadership {
+    /// An only replica, without election, leads for as long as the process lives.
     #[must_use]
     pub const fn always() -> Self {
-        Self { leadership: Leadership::Always }
+        Self { end: End::Never }
     }
 
-    /// A gate that is open until the moment last sent, and shut while that is `None`.
+    /// It lasts until the moment last sent, and there is none while that is `None`.
     #[must_use]
     pub const fn until(end: watch::Receiver<Option<Instant>>) -> Self {
-        Self { leadership: Leadership::Until(end) }
+        Self { end: End::At(end) }
     }
 
-    /// A permit for one send, now. `needed` is how long the request may take to leave this machine: nobody else may lead
+    /// A permit for one send, now. `needed` is how long the request may take to leave this machine: no other process may lead
     /// before it has. `None` when this process does not lead for longer than that: the pass ends without sending, and its
     /// stored intent is taken over like that of a process that died.
     #[must_use]
     pub fn permit(&self, needed: Duration) -> Option<LeaderPermit> {
-        let leads = match &self.leadership {
-            Leadership::Always => true,
-            Leadership::Until(end) => end.borrow().is_some_and(|end| until_instant(end) > needed),
+        let leads = match &self.end {
+            End::Never => true,
+            End::At(end) => end.borrow().is_some_and(|end| until_instant(end) > needed),
         };
         leads.then_some(LeaderPermit(()))
     }
 }
 
-/// The right to send one mutating request at once. Only a [`Gate`] makes it, it cannot be copied, and the function that
+/// The right to send one mutating request at once. Only a [`Leadership`] makes it, it cannot be copied, and the function that
 /// sends takes it by value: keeping it for later, or sending twice on one, does not compile.
 ///
 /// ```compile_fail,E0382
-/// # let gate = ecs_password_reset::leader::Gate::always();
-/// let permit = gate.permit(std::time::Duration::ZERO).unwrap();
+/// # let leadership = ecs_password_reset::leader::Leadership::always();
+/// let permit = leadership.permit(std::time::Duration::ZERO).unwrap();
 /// permit.spend();
 /// permit.spend();
 /// ```
@@ -87,9 +87,9 @@ mod tests {
 
     #[test]
     fn the_only_replica_always_gets_a_permit() {
-        let gate = Gate::always();
+        let leadership = Leadership::always();
         for _ in 0..2 {
-            gate.permit(NEEDED).unwrap().spend();
+            leadership.permit(NEEDED).unwrap().spend();
         }
     }
 
@@ -98,28 +98,28 @@ mod tests {
     async fn leadership_expires_and_longer_calls_get_no_permit() {
         let start = Instant::now();
         let (leads_until, end) = watch::channel(Some(start + seconds(15)));
-        let gate = Gate::until(end);
-        assert!(gate.permit(NEEDED).is_some());
+        let leadership = Leadership::until(end);
+        assert!(leadership.permit(NEEDED).is_some());
         advance(seconds(9)).await;
-        assert!(gate.permit(NEEDED).is_some());
+        assert!(leadership.permit(NEEDED).is_some());
         advance(seconds(1)).await;
-        assert!(gate.permit(NEEDED).is_none(), "the request could leave when somebody else leads");
-        assert!(gate.permit(Duration::ZERO).is_some());
+        assert!(leadership.permit(NEEDED).is_none(), "the request could leave when another process leads");
+        assert!(leadership.permit(Duration::ZERO).is_some());
         advance(seconds(5)).await;
-        assert!(gate.permit(Duration::ZERO).is_none());
+        assert!(leadership.permit(Duration::ZERO).is_none());
         leads_until.send_replace(Some(start + seconds(30)));
-        assert!(gate.permit(NEEDED).is_some(), "it was renewed");
+        assert!(leadership.permit(NEEDED).is_some(), "it was renewed");
     }
 
     #[tokio::test(start_paused = true)]
     #[allow(clippy::disallowed_methods)] // the origin of this test's moments
-    async fn who_does_not_lead_gets_no_permit() {
+    async fn standby_gets_no_permit() {
         let (leads_until, end) = watch::channel(None);
-        let gate = Gate::until(end);
-        assert!(gate.permit(Duration::ZERO).is_none());
+        let leadership = Leadership::until(end);
+        assert!(leadership.permit(Duration::ZERO).is_none());
         leads_until.send_replace(Some(Instant::now() + seconds(15)));
-        assert!(gate.clone().permit(NEEDED).is_some());
+        assert!(leadership.clone().permit(NEEDED).is_some());
         leads_until.send_replace(None);
-        assert!(gate.permit(Duration::ZERO).is_none());
+        assert!(leadership.permit(Duration::ZERO).is_none());
     }
 }
