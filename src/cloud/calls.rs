@@ -12,7 +12,7 @@ use crate::cloud::accounts::{AccountObservations, UsableAccount, not_ready};
 use crate::decide::{Hold, later};
 use crate::ecs::{
     ApiCall, ApiResponse, CallError, Class, EcsClient, Keys, LimitKey, Limiter, RatePermit, RegionEndpoint, Reply,
-    ServerClock, Signed, Stamp, Transport,
+    Scope, ServerClock, Signed, Stamp, Transport,
 };
 use crate::failpoint;
 use crate::metrics::Metrics;
@@ -69,21 +69,21 @@ impl<T: Transport> Calls<T> {
     ///
     /// # Errors
     /// The moment to come back at.
-    pub fn acquire_rate(&self, account: &str, region: &str, action: ApiCall, who: &str) -> Result<RatePermit, Instant> {
-        self.limiter.try_acquire(&key(account, region, action), who)
+    pub fn acquire_rate(&self, scope: &Scope, action: ApiCall, who: &str) -> Result<RatePermit, Instant> {
+        self.limiter.try_acquire(&key(scope, action), who)
     }
 
     /// Whether a permit that was taken some time ago still counts.
     #[must_use]
-    pub fn still_counts(&self, account: &str, region: &str, action: ApiCall, permit: &RatePermit) -> bool {
-        self.limiter.still_counts(&key(account, region, action), permit)
+    pub fn still_counts(&self, scope: &Scope, action: ApiCall, permit: &RatePermit) -> bool {
+        self.limiter.still_counts(&key(scope, action), permit)
     }
 
     /// Until when ECS throttles the changing calls of an account in a region, as far as is known.
     #[must_use]
-    pub fn throttled_until(&self, account: &str, region: &str) -> Option<Instant> {
+    pub fn throttled_until(&self, scope: &Scope) -> Option<Instant> {
         let changing = [ApiCall::ModifyInstanceAttribute, ApiCall::RebootInstance];
-        changing.into_iter().filter_map(|action| self.limiter.throttled_until(&key(account, region, action))).max()
+        changing.into_iter().filter_map(|action| self.limiter.throttled_until(&key(scope, action))).max()
     }
 
     /// Sends a signed call, once. `permit` was taken for it, before its attempt was stored.
@@ -99,10 +99,10 @@ impl<T: Transport> Calls<T> {
         let code = reply.result.as_ref().err().map_or("OK", CallError::label);
         self.metrics.provider_call(action.as_str(), code, took);
         self.learn(to, action, &reply.result);
-        let key = key(to.account, to.region, action);
+        let key = key(to.scope, action);
         match &reply.result {
             Err(CallError::Refused(refusal)) if refusal.class == Class::Throttled => {
-                self.metrics.provider_throttled(to.account, action.as_str());
+                self.metrics.provider_throttled(&to.scope.account, action.as_str());
                 self.limiter.throttled(&key, &permit, refusal.retry_after, reply.server_time);
                 self.tell_of_throttling(to, &key);
             }
@@ -116,8 +116,8 @@ impl<T: Transport> Calls<T> {
     fn tell_of_throttling(&self, to: Destination<'_>, key: &LimitKey) {
         let pause = self.limiter.throttled_until(key).map(clock::until_instant);
         let Some(pause) = pause.and_then(|pause| SignedDuration::try_from(pause).ok()) else { return };
-        if to.learnt.throttle(to.region, later(to.learnt.clock.now(self.clock.now()), pause)) {
-            (self.on_trouble)(to.account);
+        if to.learnt.throttle(&to.scope.region_id, later(to.learnt.clock.now(self.clock.now()), pause)) {
+            (self.on_trouble)(&to.scope.account);
         }
     }
 
@@ -130,15 +130,15 @@ impl<T: Transport> Calls<T> {
             Ok(answer) => {
                 to.learnt.accept();
                 if answer.shows_permission() {
-                    to.learnt.set_permitted(to.region, action, true);
+                    to.learnt.set_permitted(&to.scope.region_id, action, true);
                 }
             }
             Err(CallError::Refused(refusal)) if refusal.names_a_missing_permission() => {
-                to.learnt.set_permitted(to.region, action, false);
+                to.learnt.set_permitted(&to.scope.region_id, action, false);
             }
             Err(CallError::Refused(refusal)) if refusal.names_bad_credentials() => {
                 to.learnt.reject(to.access_key_id, &refusal.code, to.learnt.clock.now(self.clock.now()));
-                (self.on_trouble)(to.account);
+                (self.on_trouble)(&to.scope.account);
             }
             Err(_) => {}
         }
@@ -148,10 +148,8 @@ impl<T: Transport> Calls<T> {
 /// Where a call goes and who makes it, for the limiter and for what its answer tells.
 #[derive(Clone, Copy)]
 pub struct Destination<'a> {
-    /// The account's name.
-    pub account: &'a str,
-    /// The region.
-    pub region: &'a str,
+    /// The account and the region.
+    pub scope: &'a Scope,
     /// The access key that signs.
     pub access_key_id: &'a str,
     /// What takes in the answer.
@@ -164,7 +162,7 @@ pub struct Destination<'a> {
 /// The account's trouble.
 pub fn prepare<'a>(
     account: &'a UsableAccount,
-    region: &'a str,
+    scope: &'a Scope,
     now: Timestamp,
 ) -> Result<(RegionEndpoint, &'a Keys, Destination<'a>), Hold> {
     let hold = |message: String| Hold::new(Reason::AccountNotReady, message);
@@ -173,12 +171,12 @@ pub fn prepare<'a>(
         return Err(hold("the credentials have expired, and no new ones could be obtained yet".to_owned()));
     }
     let credentials = &principal.credentials;
-    let endpoint = account.endpoint(region).map_err(|error| hold(error.to_string()))?;
+    let endpoint = account.endpoint(&scope.region_id).map_err(|error| hold(error.to_string()))?;
     let access_key_id = &credentials.access_key_id;
-    let destination = Destination { account: &account.name, region, access_key_id, learnt: &account.learnt };
+    let destination = Destination { scope, access_key_id, learnt: &account.learnt };
     Ok((endpoint, credentials, destination))
 }
 
-fn key(account: &str, region: &str, action: ApiCall) -> LimitKey {
-    LimitKey { account: account.to_owned(), region_id: region.to_owned(), action }
+fn key(scope: &Scope, action: ApiCall) -> LimitKey {
+    LimitKey { scope: scope.clone(), action }
 }

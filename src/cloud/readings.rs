@@ -51,15 +51,13 @@ impl<T: Transport> Reader<T> {
         scope: &Scope,
         ids: &[String],
     ) -> Result<Vec<Instance>, DescribeError> {
-        let (endpoint, credentials, destination) = prepare(account, &scope.region_id, self.calls.now(account))
-            .map_err(|hold| DescribeError::NotReady(hold.message))?;
+        let (endpoint, credentials, destination) =
+            prepare(account, scope, self.calls.now(account)).map_err(|hold| DescribeError::NotReady(hold.message))?;
         let mut instances = Vec::new();
         let mut next_token: Option<String> = None;
         for _ in 0..PAGES_MAX {
-            let permit = self
-                .calls
-                .acquire_rate(&scope.account, &scope.region_id, ApiCall::DescribeInstances, POLL)
-                .map_err(DescribeError::NotBefore)?;
+            let permit =
+                self.calls.acquire_rate(scope, ApiCall::DescribeInstances, POLL).map_err(DescribeError::NotBefore)?;
             let stamp = self.calls.stamp(account.clock());
             let signed = describe_instances(&endpoint, credentials, ids, next_token.as_deref(), &stamp);
             let page = self.calls.send(destination, permit, signed).await.result?;
@@ -84,12 +82,12 @@ pub fn scope(spec: &ResetRecordSpec) -> Scope {
 pub async fn may_describe<T: Transport>(
     calls: &Calls<T>,
     account: &UsableAccount,
-    region: &str,
+    scope: &Scope,
     instance_id: &str,
     now: Timestamp,
 ) -> Option<bool> {
-    let (endpoint, credentials, destination) = prepare(account, region, now).ok()?;
-    let permit = calls.acquire_rate(&account.name, region, ApiCall::DescribeInstances, instance_id).ok()?;
+    let (endpoint, credentials, destination) = prepare(account, scope, now).ok()?;
+    let permit = calls.acquire_rate(scope, ApiCall::DescribeInstances, instance_id).ok()?;
     let stamp = calls.stamp(account.clock());
     let signed = describe_instances_dry_run(&endpoint, credentials, &[instance_id.to_owned()], &stamp);
     match calls.send(destination, permit, signed).await.result {

@@ -3,7 +3,7 @@
 use crate::api::password_reset::Selector;
 use crate::cloud::accounts::UsableAccount;
 use crate::cloud::calls::{Calls, prepare};
-use crate::ecs::{ApiCall, DescribeError, Instance, InstanceFilter, Transport, describe_matching};
+use crate::ecs::{ApiCall, DescribeError, Instance, InstanceFilter, Scope, Transport, describe_matching};
 
 /// How many instances ECS shows at most for a tag or a resource group (the documentation of
 /// `DescribeInstances` in alibabacloud-ecs20140526 7.11.8). Whoever gets as many does not know whether there are more.
@@ -26,7 +26,7 @@ pub struct Matches {
 pub async fn select<T: Transport>(
     calls: &Calls<T>,
     account: &UsableAccount,
-    region: &str,
+    scope: &Scope,
     selector: &Selector,
     who: &str,
 ) -> Result<Matches, DescribeError> {
@@ -38,7 +38,7 @@ pub async fn select<T: Transport>(
     for name in names {
         let tags = selector.tags.iter().flatten().map(|(key, value)| (key.as_str(), value.0.as_str())).collect();
         let filter = InstanceFilter { tags, name, resource_group_id: selector.resource_group_id.as_deref() };
-        let instances = pages(calls, account, region, &filter, who).await?;
+        let instances = pages(calls, account, scope, &filter, who).await?;
         found.is_cut_off |= is_bounded && instances.len() >= SHOWN_MAX;
         found.instances.extend(instances);
     }
@@ -48,16 +48,16 @@ pub async fn select<T: Transport>(
 async fn pages<T: Transport>(
     calls: &Calls<T>,
     account: &UsableAccount,
-    region: &str,
+    scope: &Scope,
     filter: &InstanceFilter<'_>,
     who: &str,
 ) -> Result<Vec<Instance>, DescribeError> {
     let (endpoint, credentials, destination) =
-        prepare(account, region, calls.now(account)).map_err(|hold| DescribeError::NotReady(hold.message))?;
+        prepare(account, scope, calls.now(account)).map_err(|hold| DescribeError::NotReady(hold.message))?;
     let (mut instances, mut next_token) = (Vec::new(), None::<String>);
     for _ in 0..PAGES_MAX {
         let permit = loop {
-            match calls.acquire_rate(&account.name, region, ApiCall::DescribeInstances, who) {
+            match calls.acquire_rate(scope, ApiCall::DescribeInstances, who) {
                 Ok(permit) => break permit,
                 // Between pages a short wait is made here: what was read so far would be lost.
                 Err(at) if next_token.is_some() => tokio::time::sleep_until(at).await,

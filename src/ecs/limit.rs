@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::ApiCall;
+use super::{ApiCall, Scope};
 
 /// How long ECS counts, from one full minute of its clock to the next; a throttled call is not tried again before that unless the answer
 /// says otherwise.
@@ -38,10 +38,8 @@ const PLACE_KEPT: Duration = Duration::from_secs(5);
 /// What is counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LimitKey {
-    /// The account's name in this program.
-    pub account: String,
-    /// The region.
-    pub region_id: String,
+    /// The account and the region.
+    pub scope: Scope,
     /// The API.
     pub action: ApiCall,
 }
@@ -111,7 +109,7 @@ impl Limiter {
     pub fn try_acquire(&self, key: &LimitKey, who: &str) -> Result<RatePermit, Instant> {
         let now = now();
         let mut state = self.lock();
-        let per_second = *state.per_second.get(&key.account).unwrap_or(&self.default_per_second);
+        let per_second = *state.per_second.get(&key.scope.account).unwrap_or(&self.default_per_second);
         let interval = Duration::from_secs(1) / per_second.get();
         let bucket = state.buckets.entry(key.clone()).or_insert_with(|| Bucket::new(now));
         bucket.try_acquire(now, interval, who)

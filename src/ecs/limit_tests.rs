@@ -9,7 +9,8 @@ fn limiter(per_second: u32) -> Limiter {
 }
 
 fn key(account: &str) -> LimitKey {
-    LimitKey { account: account.into(), region_id: "eu-central-1".into(), action: ApiCall::DescribeInstances }
+    let scope = Scope { account: account.into(), region_id: "eu-central-1".into() };
+    LimitKey { scope, action: ApiCall::DescribeInstances }
 }
 
 fn granted(limiter: &Limiter, account: &str) -> usize {

@@ -17,7 +17,7 @@ use crate::controllers::Context;
 use crate::credentials::{self, OidcRole, Source, imds, refresh};
 use crate::decide::Hold;
 use crate::ecs::{
-    ApiCall, ApiResponse, CallError, CallerIdentity, Class, EndpointError, Keys, RegionEndpoint, RoleRequest,
+    ApiCall, ApiResponse, CallError, CallerIdentity, Class, EndpointError, Keys, RegionEndpoint, RoleRequest, Scope,
     SessionCredentials, Signed, Stamp, Transport, assume_role, assume_role_with_oidc, get_caller_identity,
 };
 
@@ -39,7 +39,8 @@ pub(super) async fn principal<T: Transport>(
     let region = spec.regions.as_ref().and_then(|regions| regions.first()).map_or(DEFAULT_REGION, String::as_str);
     let variable = |name: &str| std::env::var(name).ok();
     let endpoint = endpoint(spec, region, variable, context.settings.allow_http_endpoints)?;
-    let check = IdentityCheck { context, name: &name, spec, region, endpoint, learnt };
+    let scope = Scope { account: name, region_id: region.to_owned() };
+    let check = IdentityCheck { context, scope, spec, endpoint, learnt };
     let now = check.now();
     let current = before
         .filter(|before| is_same_source(&before.spec, spec))
@@ -186,9 +187,8 @@ pub(super) fn check_clock(skew: Option<SignedDuration>, limit: SignedDuration) -
 /// Asks for one account.
 struct IdentityCheck<'a, T> {
     context: &'a Context<T>,
-    name: &'a str,
+    scope: Scope,
     spec: &'a ECSAccountSpec,
-    region: &'a str,
     endpoint: RegionEndpoint,
     learnt: &'a AccountObservations,
 }
@@ -307,18 +307,18 @@ impl<T: Transport> IdentityCheck<'_, T> {
 
     /// Makes one call to STS.
     async fn ask<A: ApiResponse>(&self, access_key_id: &str, signed: Signed<A>) -> Result<Result<A, CallError>, Hold> {
-        let Self { context, name, region, learnt, .. } = self;
+        let Self { context, scope, learnt, .. } = self;
         let permit = context
             .calls
-            .acquire_rate(name, region, signed.action(), name)
+            .acquire_rate(scope, signed.action(), &scope.account)
             .map_err(|_| hold(Reason::Throttled, "waiting for the rate limit"))?;
-        let destination = Destination { account: name, region, access_key_id, learnt };
+        let destination = Destination { scope, access_key_id, learnt };
         Ok(context.calls.send(destination, permit, signed).await.result)
     }
 
     /// The cluster and the account, by which the provider's audit trail shows who acted.
     fn session_name(&self) -> String {
-        session_name(&self.context.settings.cluster_name, self.name)
+        session_name(&self.context.settings.cluster_name, &self.scope.account)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::decide::reset::plan::{Plan, plan};
 use crate::decide::reset::{remembered, rows};
 use crate::decide::windows::WindowState;
 use crate::decide::{budget, history, memory};
-use crate::ecs::{ApiCall, Scope, Transport};
+use crate::ecs::{ApiCall, Transport};
 
 /// How soon to reconcile again after a fresh read.
 const AT_ONCE: Duration = Duration::from_millis(10);
@@ -61,13 +61,12 @@ pub(super) async fn make_claims<T: Transport>(
         let left = claims.get(n..).unwrap_or_default();
         let Some(fingerprint) = observed.fingerprint_for(&claim.instance_id) else { continue };
         let action = ApiCall::ModifyInstanceAttribute;
-        let Scope { account, region_id } = &observed.scope;
-        let name = ResetRecord::name_of(region_id, &claim.instance_id);
+        let name = ResetRecord::name_of(&observed.scope.region_id, &claim.instance_id);
         if bounds(observed).is_some() && context.ledger.is_any_doubted() {
             plan.keep_turns(bounds(observed), left);
             return Some(AFTER_LOST_CLAIM);
         }
-        let permit = match context.calls.acquire_rate(account, region_id, action, &name) {
+        let permit = match context.calls.acquire_rate(&observed.scope, action, &name) {
             Ok(permit) => permit,
             Err(at) => {
                 plan.keep_turns(bounds(observed), left);

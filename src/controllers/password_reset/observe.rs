@@ -162,7 +162,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let may_describe = match (missing, &account) {
         // If ECS does not answer, the dry run would delay this reconcile and others.
         (Some(missing), Some(account)) if trouble.is_none() => {
-            may_describe(context, account, region, &missing.instance_id, now).await
+            may_describe(context, account, &scope, &missing.instance_id, now).await
         }
         _ => None,
     };
@@ -265,7 +265,7 @@ fn claimed_by_another<T>(context: &Context<T>, owner: &Owner, region: &str, inst
 /// Until when ECS throttles the account's changing calls, on ECS's clock and in whole seconds: it is shown, and must not differ from
 /// pass to pass.
 fn throttled_until<T: Transport>(context: &Context<T>, scope: &Scope, now: Timestamp) -> Option<Timestamp> {
-    let until = context.calls.throttled_until(&scope.account, &scope.region_id)?;
+    let until = context.calls.throttled_until(scope)?;
     let pause = SignedDuration::try_from(clock::until_instant(until)).ok()?;
     Timestamp::from_second(later(now, pause).as_second() + 1).ok()
 }
@@ -290,15 +290,15 @@ fn account<T>(context: &Context<T>, name: &str) -> Result<Result<Arc<UsableAccou
 async fn may_describe<T: Transport>(
     context: &Context<T>,
     account: &UsableAccount,
-    region: &str,
+    scope: &Scope,
     instance_id: &str,
     now: Timestamp,
 ) -> Option<bool> {
-    if let Some(known) = account.may_describe(region, now) {
+    if let Some(known) = account.may_describe(&scope.region_id, now) {
         return Some(known);
     }
-    let may = readings::may_describe(&context.calls, account, region, instance_id, now).await?;
-    account.set_may_describe(region, may, now);
+    let may = readings::may_describe(&context.calls, account, scope, instance_id, now).await?;
+    account.set_may_describe(&scope.region_id, may, now);
     Some(may)
 }
 

@@ -69,7 +69,7 @@ async fn look_up<T: Transport>(
     let account = observed.account.as_ref()?;
     let namespace = &observed.request.owner.namespace;
     let who = key(namespace, &observed.request.owner.name);
-    let found = selection::select(&context.calls, account, &observed.scope.region_id, selector, &who).await;
+    let found = selection::select(&context.calls, account, &observed.scope, selector, &who).await;
     Some(found.map(|Matches { instances, is_cut_off }| {
         let allowed = instances.into_iter().filter(|instance| account.spec.allows_instance(namespace, &instance.tags));
         Found { ids: allowed.map(|instance| instance.instance_id).collect(), is_cut_off }

@@ -44,11 +44,12 @@ pub(super) async fn describable_since<T: Transport>(
     if let Some(before) = before.as_ref().filter(|before| clock::is_recent(before.asked, now, ANSWER)) {
         return before.describable_since;
     }
-    if context.instances.poll_error(&readings::scope(spec)).is_some() {
+    let scope = readings::scope(spec);
+    if context.instances.poll_error(&scope).is_some() {
         // If ECS does not answer, the dry run would delay this reconcile.
         return None;
     }
-    let may = readings::may_describe(&context.calls, account, &spec.region_id, &spec.instance_id, now).await?;
+    let may = readings::may_describe(&context.calls, account, &scope, &spec.instance_id, now).await?;
     let asked = context.calls.now(account);
     let describable_since = may.then(|| before.and_then(|before| before.describable_since).unwrap_or(asked));
     context.absent.set(&name, Absent { account: account.name.clone(), asked, describable_since });

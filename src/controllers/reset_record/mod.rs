@@ -17,7 +17,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use crate::api::reset_record::{ResetRecord, ResetRecordSpec};
+use crate::api::reset_record::ResetRecord;
 use crate::clock;
 use crate::cloud::readings;
 use crate::cluster::ClusterError;
@@ -190,14 +190,11 @@ fn permit<T: Transport>(context: &Context<T>, record: &ResetRecord, call: Call) 
         Call::SetPassword | Call::SetPasswordAsStored => ApiCall::ModifyInstanceAttribute,
     };
     let stored = record.status.as_ref().and_then(|status| status.attempt.as_ref());
-    let ResetRecordSpec { account_name, region_id, .. } = &record.spec;
+    let scope = readings::scope(&record.spec);
     let is_of_claim = |id: &String| call == Call::SetPasswordAsStored && stored.is_some_and(|it| it.id == *id);
-    let still_counts = |permit: &RatePermit| context.calls.still_counts(account_name, region_id, action, permit);
+    let still_counts = |permit: &RatePermit| context.calls.still_counts(&scope, action, permit);
     match context.claim_rate_permits.take(&record.name_any()) {
         Some((id, permit)) if is_of_claim(&id) && still_counts(&permit) => Ok(permit),
-        _ => context
-            .calls
-            .acquire_rate(account_name, region_id, action, &record.name_any())
-            .map_err(clock::until_instant),
+        _ => context.calls.acquire_rate(&scope, action, &record.name_any()).map_err(clock::until_instant),
     }
 }

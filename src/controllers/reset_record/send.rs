@@ -64,7 +64,8 @@ async fn send<T: Transport>(
         Call::SetPassword | Call::SetPasswordAsStored => (Reason::SettingPassword, "the password"),
     };
     let held = |why: &str| Hold::new(reason, format!("{sent} was not sent: {why}; the controller tries again"));
-    let (endpoint, credentials, destination) = prepare(account, &spec.region_id, observed.later(context))?;
+    let scope = readings::scope(spec);
+    let (endpoint, credentials, destination) = prepare(account, &scope, observed.later(context))?;
     let stamp = Stamp { timestamp: attempt.timestamp.0, nonce: context.clock.nonce() };
     let signed: Signed<Accepted> = match call {
         Call::Restart { .. } => reboot_instance(&endpoint, credentials, &spec.instance_id, &stamp),

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use super::{CallError, Class, Executed, Instance, InstanceStatus, RetryRule};
 
-/// What one poll task reads.
+/// An account and a region: what one poll task reads, and what ECS counts calls by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Scope {
     /// The account's name in this program.
