@@ -7,7 +7,7 @@
 //!   Election::new ─▶ standby ───▶ write it ──▶ written ─▶ leading ◀─┐ renewed upon the version that
 //!                      ▲              │                      │  └───┘ this process wrote last
 //!                      └── refused, or no answer             ▼
-//!                                          Loss: a read shows that it is not ours, or no renewal for `renew_deadline`
+//!                                          LeadershipLoss: a read shows that it is not ours, or no renewal for `renew_deadline`
 //! ```
 //! Two rules keep two processes from leading at once, and neither trusts a clock but this process's own monotonic one:
 //!
@@ -63,7 +63,7 @@ pub struct Write {
 
 /// Why a process that has led does not lead any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Loss {
+pub enum LeadershipLoss {
     /// Another process holds the Lease.
     #[error("{0} holds the Lease now")]
     Taken(String),
@@ -115,11 +115,13 @@ impl Election {
     ///
     /// # Errors
     /// This process has led, and the Lease says that it does not any more.
-    pub fn read(&mut self, lease: Option<LeaseView>, now: Instant) -> Result<Option<Write>, Loss> {
+    pub fn read(&mut self, lease: Option<LeaseView>, now: Instant) -> Result<Option<Write>, LeadershipLoss> {
         match (&mut self.state, lease) {
             (State::Leading { .. }, Some(lease)) if lease.holder == self.identity => Ok(Some(self.renew(&lease))),
-            (State::Leading { .. }, Some(lease)) if !lease.holder.is_empty() => Err(Loss::Taken(lease.holder)),
-            (State::Leading { .. }, _) => Err(Loss::Gone),
+            (State::Leading { .. }, Some(lease)) if !lease.holder.is_empty() => {
+                Err(LeadershipLoss::Taken(lease.holder))
+            }
+            (State::Leading { .. }, _) => Err(LeadershipLoss::Gone),
             (State::Standby(_), None) => Ok(Some(self.write(None, 0, true))),
             (State::Standby(seen), Some(lease)) => {
                 let since = match seen {
@@ -163,9 +165,9 @@ impl Election {
     ///
     /// # Errors
     /// It is too late for that.
-    pub fn renew_by(&self, now: Instant) -> Result<Instant, Loss> {
+    pub fn renew_by(&self, now: Instant) -> Result<Instant, LeadershipLoss> {
         let deadline = self.renewed().map(|renewed| renewed + self.times.renew_deadline);
-        deadline.filter(|deadline| now < *deadline).ok_or(Loss::NotRenewed(self.times.renew_deadline))
+        deadline.filter(|deadline| now < *deadline).ok_or(LeadershipLoss::NotRenewed(self.times.renew_deadline))
     }
 
     /// Pause before the next turn. A standby looks twice as often as a leader renews: a released Lease should not lie

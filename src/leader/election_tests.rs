@@ -142,20 +142,23 @@ fn lost_answer_to_a_claim_is_no_change_of_leader() {
 fn a_leader_that_has_not_renewed_by_the_deadline_has_lost() {
     let mut election = leader();
     assert_eq!(election.renew_by(at(9_999)), Ok(at(10_000)));
-    assert_eq!(election.renew_by(at(10_000)), Err(Loss::NotRenewed(TIMING.renew_deadline)));
+    assert_eq!(election.renew_by(at(10_000)), Err(LeadershipLoss::NotRenewed(TIMING.renew_deadline)));
     election.written(lease(8, "me", 15, 3), at(8_000));
     assert_eq!(election.renew_by(at(10_000)), Ok(at(18_000)));
 }
 
 #[test]
 fn a_leader_whose_lease_is_anothers_has_lost() {
-    assert_eq!(leader().read(Some(lease(9, "other", 15, 4)), at(2_000)), Err(Loss::Taken("other".to_owned())));
+    assert_eq!(
+        leader().read(Some(lease(9, "other", 15, 4)), at(2_000)),
+        Err(LeadershipLoss::Taken("other".to_owned()))
+    );
 }
 
 #[test]
 fn a_leader_whose_lease_was_deleted_or_emptied_has_lost() {
-    assert_eq!(leader().read(None, at(2_000)), Err(Loss::Gone));
-    assert_eq!(leader().read(Some(lease(9, "", 15, 3)), at(2_000)), Err(Loss::Gone));
+    assert_eq!(leader().read(None, at(2_000)), Err(LeadershipLoss::Gone));
+    assert_eq!(leader().read(Some(lease(9, "", 15, 3)), at(2_000)), Err(LeadershipLoss::Gone));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use kube::{Api, Client, Error, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::election::{Election, ElectionTimes, LeaseView, Loss, Write};
+use super::election::{Election, ElectionTimes, LeadershipLoss, LeaseView, Write};
 use super::leadership::Leadership;
 use crate::clock::Clock;
 
@@ -90,7 +90,7 @@ impl Candidate {
 
     /// Renews until leadership is lost. No call is permitted then, and what was begun under this leadership has to stop: dropped,
     /// not finished.
-    pub async fn hold(&mut self) -> Loss {
+    pub async fn hold(&mut self) -> LeadershipLoss {
         let Err(loss) = self.renew().await;
         self.leads_until.send_replace(None);
         loss
@@ -113,7 +113,7 @@ impl Candidate {
         tracing::warn!("the Lease could not be released; the next leader waits until it expires");
     }
 
-    async fn renew(&mut self) -> Result<Infallible, Loss> {
+    async fn renew(&mut self) -> Result<Infallible, LeadershipLoss> {
         let mut began = now();
         loop {
             // Also where the process stood still for a while: here it learns that it is too late.
@@ -128,7 +128,7 @@ impl Candidate {
     }
 
     /// A renewal; or a look, and the claim that it gives reason to make.
-    async fn turn(&mut self) -> Result<(), Loss> {
+    async fn turn(&mut self) -> Result<(), LeadershipLoss> {
         if let Some(write) = self.election.renewal()
             && self.claim(self.lease.clone(), &write).await.is_ok()
         {

@@ -214,7 +214,7 @@ async fn a_leader_that_is_cut_off_stops_before_anybody_else_can_lead() {
     let leadership = leader.leadership();
     let acquired = now();
     server.lock().unwrap().down = true;
-    assert_eq!(leader.hold().await, Loss::NotRenewed(TIMING.renew_deadline));
+    assert_eq!(leader.hold().await, LeadershipLoss::NotRenewed(TIMING.renew_deadline));
     assert_eq!(now() - acquired, TIMING.renew_deadline);
     assert!(!leads(&leadership));
 }
@@ -253,7 +253,7 @@ async fn paused_leader_that_wakes_too_late_has_lost() {
     let before = server.lock().unwrap().requests;
     advance(Duration::from_mins(1)).await;
     assert!(!leads(&leadership), "leadership needs no message to end");
-    assert_eq!(holding.await, Loss::NotRenewed(TIMING.renew_deadline));
+    assert_eq!(holding.await, LeadershipLoss::NotRenewed(TIMING.renew_deadline));
     assert_eq!(server.lock().unwrap().requests, before);
 }
 
@@ -297,10 +297,13 @@ async fn a_label_on_the_lease_disturbs_nothing_and_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn lease_taken_emptied_or_deleted_is_lost() {
     type Edit = fn(&mut Server);
-    let edits: [(Edit, Loss); 3] = [
-        (|server| server.edit(|it| it["spec"]["holderIdentity"] = json!("other")), Loss::Taken("other".to_owned())),
-        (|server| server.edit(|it| it["spec"]["holderIdentity"] = json!("")), Loss::Gone),
-        (|server| server.lease = None, Loss::Gone),
+    let edits: [(Edit, LeadershipLoss); 3] = [
+        (
+            |server| server.edit(|it| it["spec"]["holderIdentity"] = json!("other")),
+            LeadershipLoss::Taken("other".to_owned()),
+        ),
+        (|server| server.edit(|it| it["spec"]["holderIdentity"] = json!("")), LeadershipLoss::Gone),
+        (|server| server.lease = None, LeadershipLoss::Gone),
     ];
     for (edit, loss) in edits {
         let (mut leader, server) = leader().await;

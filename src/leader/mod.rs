@@ -12,6 +12,6 @@ pub mod election;
 pub mod leadership;
 pub mod lease;
 
-pub use election::{ElectionTimes, Loss};
+pub use election::{ElectionTimes, LeadershipLoss};
 pub use leadership::{LeaderPermit, Leadership};
 pub use lease::{Candidate, LEASE_NAME};

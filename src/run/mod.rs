@@ -34,7 +34,7 @@ use crate::controllers::PerObject;
 use crate::controllers::Synced;
 use crate::controllers::secret_changes::{self, AtRest};
 use crate::ecs::{EcsClient, Instances, Transport, TransportError};
-use crate::leader::{Candidate, LEASE_NAME, Leadership, Loss};
+use crate::leader::{Candidate, LEASE_NAME, Leadership, LeadershipLoss};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::version;
@@ -69,7 +69,7 @@ pub enum RunError {
     Key(#[from] KeyError),
     /// Another process may lead by now.
     #[error("leadership is lost: {0}")]
-    Lost(#[from] Loss),
+    Lost(#[from] LeadershipLoss),
 }
 
 /// What the controller works against: the real thing, or in tests a double of it.
