@@ -35,8 +35,8 @@ enum Property {
     Brake,
     /// It names what is waited for, so that an object that only waits has it as its own.
     Waits,
-    /// Its turn comes by itself, in a time that can be estimated.
-    InTurn,
+    /// What it waits for comes by itself, in a time that can be estimated.
+    Estimable,
     /// It says no more than how far the claim is: what is waited for may be said instead.
     Plain,
 }
@@ -73,7 +73,7 @@ macro_rules! reasons {
 reasons! {
     // Objects that are being worked on.
     /// Nothing has begun yet.
-    Pending: [InTurn];
+    Pending: [Estimable];
     /// An instance is not there, locked or in transition.
     WaitingForStableState: [];
     /// Passwords are being sent.
@@ -83,7 +83,7 @@ reasons! {
     /// `suspend: true`, of the object or its account, holds back what has not begun and restarts that were not requested.
     Suspended: [Waits, Brake];
     /// It is not `notBefore` yet.
-    NotBefore: [Waits, InTurn];
+    NotBefore: [Waits, Estimable];
     /// `mode: Plan`: what would be done is shown, and nothing is changed.
     Planned: [];
     /// It was not begun by `notAfter`.
@@ -93,9 +93,9 @@ reasons! {
     /// The selector matches more instances than `maxTargets`.
     TooManyTargets: [NeedsPerson];
     /// No maintenance window is open.
-    WaitingForWindow: [Waits, InTurn];
+    WaitingForWindow: [Waits, Estimable];
     /// ECS throttles the account's calls, or the controller spaces them out.
-    HeldBack: [Waits, InTurn];
+    HeldBack: [Waits, Estimable];
     /// Every instance is done.
     Succeeded: [];
 
@@ -147,11 +147,11 @@ reasons! {
 
     // One instance, before its claim.
     /// Every slot of `maxUnavailable` is taken.
-    WaitingForSlot: [Waits, InTurn];
+    WaitingForSlot: [Waits, Estimable];
     /// Every slot of the account's `maxUnavailable` is taken.
     WaitingForAccountSlot: [Waits];
     /// An instance that was restarted has not been Running for `minReadySeconds` yet.
-    WaitingForMinReady: [Waits, InTurn];
+    WaitingForMinReady: [Waits, Estimable];
     /// Every slot is held by an instance that does not come back by itself, and the others wait for a person.
     SlotHeld: [];
     /// Another `PasswordReset` is at work on the instance.
@@ -319,8 +319,8 @@ predicates! {
     is_secret_lost: SecretLost;
     /// Whether a person may decide on an Unknown with it, although no restart was requested.
     is_decidable: Decidable;
-    /// Whether its turn comes by itself, in a time that can be estimated.
-    is_in_turn: InTurn;
+    /// Whether what it waits for comes by itself, in a time that can be estimated.
+    is_estimable: Estimable;
     /// Whether nothing more begins under the run.
     halts_run: HaltsRun;
     /// Whether what is stored cannot be used.

@@ -104,12 +104,12 @@ impl Waker {
         if let Waiter::Object { namespace, name } = waiter {
             self.urgent.add(ObjectKey::new(namespace, name));
         }
-        self.wake_in_turn(waiter);
+        self.wake_when_due(waiter);
     }
 
     /// Requests a reconcile of an object, of a `PasswordReset` when its next one is due. A controller that has stopped
     /// does not listen any more, which is not an error.
-    pub fn wake_in_turn(&self, waiter: &Waiter) {
+    pub fn wake_when_due(&self, waiter: &Waiter) {
         match waiter {
             Waiter::Object { namespace, name } => {
                 let object = ObjectRef::new(name).within(namespace);

@@ -30,7 +30,7 @@ const COOLING_MAX: Duration = Duration::from_mins(10);
 /// How soon a caller may come back that asks while a probe is under way.
 const PROBE_TAKES: Duration = Duration::from_secs(1);
 
-/// How long a queue is at most. Those who wait may be gone when their turn comes; they must not be waited for.
+/// How long a queue is at most. Those who wait may be gone when their moment comes; they must not be waited for.
 const QUEUE_MAX: Duration = Duration::from_secs(30);
 /// How long a place outlives its moment: a pass comes a little later.
 const PLACE_KEPT: Duration = Duration::from_secs(5);
@@ -124,7 +124,7 @@ impl Limiter {
     }
 
     /// Whether a permit that was taken some time ago still counts. If ECS has throttled a call since, it would refuse this one too, or those
-    /// that have waited their turn.
+    /// that have waited for their moment.
     #[must_use]
     pub fn still_counts(&self, key: &LimitKey, permit: &RatePermit) -> bool {
         let state = self.lock();
@@ -222,8 +222,8 @@ impl Bucket {
             return Err(place.max(again_at));
         }
         // Nobody goes in front of those who wait.
-        let is_in_turn = place.is_some() || self.queued_until <= now;
-        if again_at > now || !is_in_turn {
+        let is_next = place.is_some() || self.queued_until <= now;
+        if again_at > now || !is_next {
             return Err(self.queue(now, again_at, interval, who));
         }
         self.places.remove(who);

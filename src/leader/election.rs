@@ -170,7 +170,7 @@ impl Election {
         deadline.filter(|deadline| now < *deadline).ok_or(LeadershipLoss::NotRenewed(self.times.renew_deadline))
     }
 
-    /// Pause before the next turn. A standby looks twice as often as a leader renews: a released Lease should not lie
+    /// Pause before the next round. A standby looks twice as often as a leader renews: a released Lease should not lie
     /// about, and a look is one small read.
     #[must_use]
     pub fn pause(&self) -> Duration {

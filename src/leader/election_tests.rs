@@ -178,7 +178,7 @@ fn a_standby_looks_more_often_than_a_leader_renews() {
 
 /// What happens next, and to which process.
 #[derive(Clone, Copy, Debug)]
-enum Turn {
+enum Move {
     /// Time passes.
     Pass(u64),
     /// A process sends, is heard and is answered.
@@ -195,18 +195,18 @@ enum Turn {
     Restart(usize),
 }
 
-fn turns() -> impl Strategy<Value = Vec<Turn>> {
+fn moves() -> impl Strategy<Value = Vec<Move>> {
     let who = 0..3_usize;
-    let turn = prop_oneof![
-        4 => (1..9_000_u64).prop_map(Turn::Pass),
-        4 => who.clone().prop_map(Turn::Ask),
-        4 => who.clone().prop_map(Turn::Send),
-        4 => who.clone().prop_map(Turn::Handle),
-        4 => who.clone().prop_map(Turn::Answer),
-        1 => who.clone().prop_map(Turn::GiveUp),
-        1 => who.prop_map(Turn::Restart),
+    let next = prop_oneof![
+        4 => (1..9_000_u64).prop_map(Move::Pass),
+        4 => who.clone().prop_map(Move::Ask),
+        4 => who.clone().prop_map(Move::Send),
+        4 => who.clone().prop_map(Move::Handle),
+        4 => who.clone().prop_map(Move::Answer),
+        1 => who.clone().prop_map(Move::GiveUp),
+        1 => who.prop_map(Move::Restart),
     ];
-    proptest::collection::vec(turn, 200..400)
+    proptest::collection::vec(next, 200..400)
 }
 
 /// A process, what it has sent last and when, and the answer that is under way to it.
@@ -253,22 +253,22 @@ impl World {
         Ok(Some(stored))
     }
 
-    fn take(&mut self, turn: Turn) {
-        match turn {
-            Turn::Pass(milliseconds) => self.now += milliseconds,
-            Turn::Ask(who) => {
-                for turn in [Turn::Send(who), Turn::Handle(who), Turn::Answer(who)] {
-                    self.take(turn);
+    fn take(&mut self, next: Move) {
+        match next {
+            Move::Pass(milliseconds) => self.now += milliseconds,
+            Move::Ask(who) => {
+                for next in [Move::Send(who), Move::Handle(who), Move::Answer(who)] {
+                    self.take(next);
                 }
             }
-            Turn::Send(who) => {
+            Move::Send(who) => {
                 let process = &mut self.processes[who];
                 if process.sent.is_none() {
                     let claim = process.claim.take().or_else(|| process.election.renewal());
                     process.sent = Some((claim, at(self.now)));
                 }
             }
-            Turn::Handle(who) => {
+            Move::Handle(who) => {
                 if let Some(stray) = self.strays.pop() {
                     let _ = self.store(&stray);
                 }
@@ -279,7 +279,7 @@ impl World {
                     Some((Some(claim), _)) => Some(self.store(&claim)),
                 };
             }
-            Turn::Answer(who) => {
+            Move::Answer(who) => {
                 let process = &mut self.processes[who];
                 let (Some(answer), Some((claim, sent))) = (process.answer.take(), process.sent.clone()) else { return };
                 process.sent = None;
@@ -288,19 +288,19 @@ impl World {
                     (Some(_), Err(())) => process.election.not_written(),
                     (None, lease) => match process.election.read(lease.unwrap(), at(self.now)) {
                         Ok(claim) => process.claim = claim,
-                        Err(_) => self.take(Turn::Restart(who)),
+                        Err(_) => self.take(Move::Restart(who)),
                     },
                 }
             }
-            Turn::GiveUp(who) => {
+            Move::GiveUp(who) => {
                 let process = &mut self.processes[who];
                 process.election.not_written();
                 if let (Some((Some(claim), _)), None) = (process.sent.take(), process.answer.take()) {
                     self.strays.push(claim);
                 }
             }
-            Turn::Restart(who) => {
-                self.take(Turn::GiveUp(who));
+            Move::Restart(who) => {
+                self.take(Move::GiveUp(who));
                 self.processes[who] = self.process();
             }
         }
@@ -316,11 +316,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn two_never_lead_at_once_whatever_is_late_or_lost(turns in turns()) {
+    fn two_never_lead_at_once_whatever_is_late_or_lost(moves in moves()) {
         let mut world = World::new();
-        for turn in turns {
-            world.take(turn);
-            prop_assert!(world.leaders() <= 1, "{turn:?}");
+        for next in moves {
+            world.take(next);
+            prop_assert!(world.leaders() <= 1, "{next:?}");
         }
     }
 }
@@ -330,10 +330,10 @@ fn the_random_histories_do_change_leaders() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut changes = 0;
     for _ in 0..50 {
-        let turns = turns().new_tree(&mut runner).unwrap().current();
+        let moves = moves().new_tree(&mut runner).unwrap().current();
         let mut world = World::new();
-        for turn in turns {
-            world.take(turn);
+        for next in moves {
+            world.take(next);
         }
         changes += world.stored.map_or(0, |lease| lease.transitions);
     }

@@ -73,7 +73,7 @@ impl Candidate {
         loop {
             let began = now();
             // Only who leads can lose.
-            let _ = self.turn().await;
+            let _ = self.round().await;
             let (holder, since) = self.lease.as_ref().map(held).unwrap_or_default();
             if self.election.leads_until().is_some() {
                 tracing::info!(leader = holder, since, "this process leads");
@@ -120,15 +120,15 @@ impl Candidate {
             let deadline = self.election.renew_by(now())?;
             sleep_until(deadline.min(began + self.election.pause())).await;
             began = now();
-            // A turn that is cut off has not renewed, and the next look at the deadline says so.
-            if let Ok(turn) = timeout_at(deadline, self.turn()).await {
-                turn?;
+            // A round that is cut off has not renewed, and the next look at the deadline says so.
+            if let Ok(round) = timeout_at(deadline, self.round()).await {
+                round?;
             }
         }
     }
 
     /// A renewal; or a look, and the claim that it gives reason to make.
-    async fn turn(&mut self) -> Result<(), LeadershipLoss> {
+    async fn round(&mut self) -> Result<(), LeadershipLoss> {
         if let Some(write) = self.election.renewal()
             && self.claim(self.lease.clone(), &write).await.is_ok()
         {
@@ -138,7 +138,7 @@ impl Candidate {
         let claim = self.election.read(lease.as_ref().map(seen), now())?;
         self.lease.clone_from(&lease);
         if let Some(write) = claim {
-            // Refused or not answered: the next turn reads what there is then.
+            // Refused or not answered: the next round reads what there is then.
             let _ = self.claim(lease, &write).await;
         }
         Ok(())

@@ -112,7 +112,7 @@ impl Concerned {
         // Only an end can free a slot, or be the last.
         let has_ended = record.phase().has_ended();
         for waiter in self.waiters(record) {
-            if has_ended { self.waker.wake(&waiter) } else { self.waker.wake_in_turn(&waiter) }
+            if has_ended { self.waker.wake(&waiter) } else { self.waker.wake_when_due(&waiter) }
         }
     }
 

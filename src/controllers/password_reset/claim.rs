@@ -270,7 +270,7 @@ async fn make_claim<T: Transport>(
     }
     // Claims of one account are counted one by one, where it has a bound.
     let bounds = bounds(observed);
-    let _turn = if bounds.is_some() { Some(context.counting_slots.lock().await) } else { None };
+    let _counting = if bounds.is_some() { Some(context.counting_slots.lock().await) } else { None };
     if bounds.is_some() {
         if context.ledger.is_any_doubted() {
             return Ok(ClaimResult::Uncertain);

@@ -41,9 +41,9 @@ pub(super) async fn write<T>(
     let (now, pace) = (context.clock.now(), pace(status.instances.len()));
     // The reason of a wait may change with each step of a claim, and is for people: a second later will do.
     let truth = |status: &PasswordResetStatus| conditions::ready(&status.conditions).0;
-    let is_turn = truth(&status) != truth(&observed.before);
+    let ready_changes = truth(&status) != truth(&observed.before);
     let is_recent = |last: &Timestamp| clock::is_recent(*last, now, pace);
-    if let Some(last) = context.status_writes.get(&key).filter(is_recent).filter(|_| !is_turn) {
+    if let Some(last) = context.status_writes.get(&key).filter(is_recent).filter(|_| !ready_changes) {
         return Ok(Some(clock::until(now, last + pace)));
     }
     write_now(context, observed, status).await?;

@@ -170,7 +170,7 @@ async fn execute<T: Transport>(
         Call::SetPassword => propose(record).store(context).await?,
         Call::Restart { .. } => {
             // A restart has its slot from when it is stored, so the slots are counted again: another one may have been stored since.
-            let _turn = context.counting_slots.lock().await;
+            let _counting = context.counting_slots.lock().await;
             if !observe::has_slot(context, &record, observed.now) {
                 return Ok(Action::requeue(WITHOUT_SLOT));
             }

@@ -1,4 +1,4 @@
-//! Events, as the differences between two statuses: one for each turn of the object, never one for each instance.
+//! Events, as the differences between two statuses: one when the object's Ready changes, never one for each instance.
 
 use crate::api::Reason;
 use crate::api::conditions::{self, find};
@@ -68,19 +68,19 @@ fn ready_changed(before: &PasswordResetStatus, after: &PasswordResetStatus) -> O
     let (was, because) = find(&before.conditions, conditions::READY)
         .map_or(("Unknown", ""), |before| (before.status.as_str(), before.reason.as_str()));
     let reason = Reason::parse(&ready.reason)?;
-    let (has_turned, has_another_reason) = (was != ready.status, because != ready.reason);
+    let (has_changed, has_another_reason) = (was != ready.status, because != ready.reason);
     let is_progress = ready.status == "Unknown" && !conditions::is_retried(&after.conditions);
     let is_told = if is_progress {
         // A run that begins has an event of its own.
-        (has_turned && run_started(before, after).is_none()) || (has_another_reason && reason.is_brake())
+        (has_changed && run_started(before, after).is_none()) || (has_another_reason && reason.is_brake())
     } else {
-        has_turned || has_another_reason
+        has_changed || has_another_reason
     };
     let kind = if ready.status == "True" || is_progress { "Normal" } else { "Warning" };
     is_told.then(|| StatusEvent { kind, reason, note: ready.message.clone() })
 }
 
-/// Another object has reset instances of this one: two that take turns at one machine are seldom meant.
+/// Another object has reset instances of this one: two that reset one machine alternately are seldom meant.
 fn superseded(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
     let is_new = |row: &&InstanceRow| {
         let was = before.instances.iter().find(|earlier| earlier.instance_id == row.instance_id);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_is_told_once() {
+    fn change_of_ready_is_reported_once() {
         let (working, failed) = (
             status(ConditionStatus::Unknown, Reason::Restarting),
             status(ConditionStatus::False, Reason::PartiallyFailed),

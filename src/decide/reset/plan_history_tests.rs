@@ -97,7 +97,7 @@ fn the_rule_for_windows_holds_for_windows_alone() {
 }
 
 #[test]
-fn objects_that_name_one_instance_take_turns() {
+fn objects_that_name_one_instance_alternate() {
     let (spec, running, record) = (reset_spec(1), reading(Power::Running), claimed());
     let other = Request { owner: owner("other"), ..request() };
     let mut targets = targets(&spec, Some(&running));

@@ -69,7 +69,7 @@ fn estimate(facts: &ResetFacts, plan: &Plan, counts: &Counts, now: Timestamp) ->
     let usual = facts.usual_restart.filter(|_| counts.total > 1 && open > 0 && runs && !facts.spec.is_plan())?;
     // Nobody can say when another object, an administrator or ECS will have done what is waited for.
     let waits = plan.rows.iter().filter(|row| matches!(row.state, State::Pending | State::WaitingForStableState));
-    if waits.into_iter().any(|row| !row.reason().is_some_and(Reason::is_in_turn)) {
+    if waits.into_iter().any(|row| !row.reason().is_some_and(Reason::is_estimable)) {
         return None;
     }
     if let (Some(before), true) = (&facts.before.estimated_completion_time, facts.before.counts == Some(*counts)) {

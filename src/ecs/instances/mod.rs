@@ -279,9 +279,9 @@ impl<W: Clone + Ord + Hash> Polled<W> {
     /// Takes in how a poll went; returns who must look, which is everybody when trouble begins, ends or becomes a person's.
     fn set_trouble(&mut self, trouble: Option<DescribeError>) -> Vec<W> {
         let kind = |trouble: &Option<DescribeError>| trouble.as_ref().map(DescribeError::is_for_a_person);
-        let turned = kind(&self.trouble) != kind(&trouble);
+        let has_changed = kind(&self.trouble) != kind(&trouble);
         self.trouble = trouble;
-        if turned { self.asks.keys().cloned().collect() } else { Vec::new() }
+        if has_changed { self.asks.keys().cloned().collect() } else { Vec::new() }
     }
 }
 
