@@ -25,7 +25,7 @@ pub const TARGETS_RESOLVED: &str = "TargetsResolved";
 pub const SECRET_IN_SYNC: &str = "SecretInSync";
 
 /// The status that the schema gives an object which the controller has not seen yet: kstatus, and with it Helm and Flux, must
-/// not take a fresh object for done.
+/// not take a new object for done.
 #[must_use]
 pub fn unseen_status() -> serde_json::Value {
     serde_json::json!({

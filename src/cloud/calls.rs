@@ -53,7 +53,7 @@ impl<T: Transport> Calls<T> {
         account.clock().now(self.clock.now())
     }
 
-    /// A Timestamp on ECS's clock with a fresh nonce, for a call that is no step of the protocol.
+    /// A Timestamp on ECS's clock with a new nonce, for a call that is no step of the protocol.
     pub fn stamp(&self, server_clock: &ServerClock) -> Stamp {
         Stamp { timestamp: server_clock.now(self.clock.now()), nonce: self.clock.nonce() }
     }

@@ -32,4 +32,4 @@ pub(crate) use self::bounds::{MINUTE, after, later};
 pub use self::bounds::{ProtocolBounds, SEND_WINDOW, is_drained, minute, newest_moment, reckoned, second};
 pub use self::hold::Hold;
 pub use self::reading::{InstanceView, Power, Reading};
-pub(crate) use self::reading::{fresh, settled};
+pub(crate) use self::reading::{fresh, fresh_view, settled};

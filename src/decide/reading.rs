@@ -91,3 +91,8 @@ pub(crate) fn settled(reading: &Reading, from: Timestamp, bounds: ProtocolBounds
 pub(crate) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Reading> {
     reading.filter(|reading| reading.is_fresh(now))
 }
+
+/// The instance of a reading that is fresh enough to sign a changing call by.
+pub(crate) fn fresh_view(reading: Option<&Reading>, now: Timestamp) -> Option<&InstanceView> {
+    fresh(reading, now)?.seen.as_ref()
+}

@@ -15,7 +15,7 @@ use super::{
 
 /// How long an idle connection of reads and password calls is kept. They may be repeated.
 const POOL_IDLE_SECONDS: u64 = 30;
-/// How long one of `RebootInstance` is kept. It may not be repeated, so its connections are kept fresh.
+/// How long one of `RebootInstance` is kept. It may not be repeated, so no old connection is used for it.
 const REBOOT_POOL_IDLE_SECONDS: u64 = 3;
 
 /// How long the metadata service may take to connect and to answer: it is on the same host. The official client's figure.

@@ -27,7 +27,7 @@ pub struct Stamp {
     /// The request's time on ECS's clock; fractions of a second are not sent. ECS refuses the request once this is too
     /// old (the documents say 15 and 31 minutes).
     pub timestamp: Timestamp,
-    /// Must be fresh for every single send: ECS refuses one that it has seen (`SignatureNonceUsed`).
+    /// Must be new for every single send: ECS refuses one that it has seen (`SignatureNonceUsed`).
     pub nonce: String,
 }
 

@@ -28,7 +28,7 @@ use crate::decide::windows::WindowState;
 use crate::decide::{budget, history, memory};
 use crate::ecs::{ApiCall, Transport};
 
-/// How soon to reconcile again after a fresh read.
+/// How soon to reconcile again after something was read again and found changed.
 const AT_ONCE: Duration = Duration::from_millis(10);
 /// How soon to reconcile again after a claim that lost to another writer, or that was not answered.
 const AFTER_LOST_CLAIM: Duration = Duration::from_millis(500);

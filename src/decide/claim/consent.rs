@@ -6,12 +6,12 @@ use super::backoff;
 use super::step::{ClaimFacts, Sendable};
 use crate::api::Reason;
 use crate::api::reset_record::{Attempt, ResetRecordSpec};
-use crate::decide::{Hold, InstanceView, Reading, later};
+use crate::decide::{Hold, Reading, fresh, fresh_view, later};
 
 /// Whether the claim's next call can be made, the account's rules included. A reading that is too old
 /// for a call does not end a claim either: the tags may have been corrected since.
 pub(super) fn may_send(o: &ClaimFacts, now: Timestamp) -> Sendable {
-    let is_refused = fresh(o.reading, now).is_some_and(|seen| !seen.permitted);
+    let is_refused = fresh_view(o.reading, now).is_some_and(|seen| !seen.permitted);
     match &o.sendable {
         Sendable::Yes | Sendable::NotNow(_) if is_refused => {
             let ResetRecordSpec { account_name, owner, .. } = &o.record.spec;
@@ -24,11 +24,6 @@ pub(super) fn may_send(o: &ClaimFacts, now: Timestamp) -> Sendable {
     }
 }
 
-/// The instance of a reading that is fresh enough to sign a changing call by.
-pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&InstanceView> {
-    reading.filter(|reading| reading.is_fresh(now))?.seen.as_ref()
-}
-
 /// The last check of the instance before a call is sent, by its latest reading: consent may have been withdrawn since the call was
 /// decided.
 ///
@@ -36,7 +31,7 @@ pub(super) fn fresh(reading: Option<&Reading>, now: Timestamp) -> Option<&Instan
 /// Why it may not be sent.
 pub fn consent_before_send(reading: Option<&Reading>, now: Timestamp) -> Result<(), Hold> {
     let held = |reason, message: &str| Err(Hold::new(reason, message));
-    match reading.filter(|reading| reading.is_fresh(now)).map(|reading| &reading.seen) {
+    match fresh(reading, now).map(|reading| &reading.seen) {
         Some(Some(seen)) if seen.permitted => Ok(()),
         Some(Some(_)) => held(Reason::InstanceNotAllowed, "the account's rules do not cover the instance any more"),
         Some(None) => held(Reason::InstanceNotFound, "ECS does not show the instance any more"),
@@ -52,8 +47,8 @@ pub(super) fn retry_time(attempt: &Attempt, spec: &ResetRecordSpec) -> Timestamp
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::Power;
     use crate::decide::fixtures::{at, reading};
+    use crate::decide::{InstanceView, Power};
 
     #[test]
     fn call_needs_fresh_reading_of_permitted_instance() {

@@ -18,7 +18,7 @@
 
 use jiff::Timestamp;
 
-use super::consent::{fresh, may_send, retry_time};
+use super::consent::{may_send, retry_time};
 use super::reboot;
 use super::release;
 use super::step::{Call, Change, ClaimFacts, Sendable, Step};
@@ -26,7 +26,7 @@ use super::transition::heard;
 use crate::api::Reason;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 use crate::decide::bounds::SOON;
-use crate::decide::{Power, SEND_WINDOW, after, budget, later, memory};
+use crate::decide::{Power, SEND_WINDOW, after, budget, fresh_view, later, memory};
 
 /// Whether nothing is left to do, whatever is observed.
 #[must_use]
@@ -87,7 +87,7 @@ fn set_password(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecordStat
     if let Sendable::NotNow(_) = sendable {
         return Step::Wait { until: now + SOON, fresh_after: None };
     }
-    let Some(seen) = fresh(o.reading, now) else {
+    let Some(seen) = fresh_view(o.reading, now) else {
         return Step::Wait { until: deadline, fresh_after: Some(now - SEND_WINDOW / 2) };
     };
     if matches!(seen.power, Power::Transitional(_)) || !seen.locks.is_empty() {

@@ -13,7 +13,8 @@ use crate::api::reset_record::{Owner, Phase, ResetRecord};
 use crate::api::{RESOLVE_UNKNOWN, Reason};
 use crate::decide::row::advance;
 use crate::decide::{
-    Hold, Power, Reading, after, fresh, history, is_drained, later, memory, minute, restart_rule, second, windows,
+    Hold, Power, Reading, after, fresh, fresh_view, history, is_drained, later, memory, minute, restart_rule, second,
+    windows,
 };
 
 /// How old a reading may be by which an instance is planned.
@@ -23,7 +24,7 @@ pub(super) const PLAN_REFRESH: SignedDuration = SignedDuration::from_mins(5);
 pub(super) enum Eligibility {
     /// Done, failed or in flight: nothing for this reconciler to do. A failure from before the present retry annotation
     /// pauses nothing any more.
-    Settled { row: InstanceRow, is_of_this_retry: bool },
+    NothingToDo { row: InstanceRow, is_of_this_retry: bool },
     /// It waits, until the given moment at the latest; `watch`: whether readings are wanted.
     Waits { row: InstanceRow, until: Option<Timestamp>, watch: bool },
     /// Nothing is done because its memory is lost: see [`memory`].
@@ -32,8 +33,8 @@ pub(super) enum Eligibility {
     Ready { row: InstanceRow, state_seen: String },
 }
 
-fn settled_row(row: InstanceRow) -> Eligibility {
-    Eligibility::Settled { row, is_of_this_retry: true }
+fn nothing_to_do(row: InstanceRow) -> Eligibility {
+    Eligibility::NothingToDo { row, is_of_this_retry: true }
 }
 
 /// Why an instance that needs a run is not claimed now; `None`: this gate is open.
@@ -67,7 +68,7 @@ pub(super) fn object_hold(object: &ResetFacts, now: Timestamp) -> Option<Hold> {
 /// What holds back an instance: the first gate that is closed. The order matters for security: nothing of a record is read or shown
 /// before the instance is known to be permitted.
 fn first_closed_gate(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {
-    let is_shown = fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
+    let is_shown = fresh_view(target.reading, now).is_some();
     let record_gates = if object.hides_unpermitted && !is_shown { &[] } else { RECORD_GATES };
     let of_record = record_gates.iter().find_map(|gate| gate(object, target, now));
     // A plan says when it could begin.
@@ -89,19 +90,19 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
     let held = object_hold(object, now);
     let mut row = candidate_row(object, target, before, held.is_some());
     if let Some(failed) = before.filter(|row| stands_until_asked(row)) {
-        return settled_row(failed.clone());
+        return nothing_to_do(failed.clone());
     }
     if object.has_expired(now) {
         advance(&mut row, State::Expired, Reason::Expired, "not begun by notAfter; nothing was done".to_owned(), now);
         row.planned_action = Some(PlannedAction::Nothing);
-        return settled_row(row);
+        return nothing_to_do(row);
     }
     if held.is_none()
         && let Some(Hold { reason, message, .. }) = unusable_password(object, target, &row)
     {
         advance(&mut row, State::Failed, reason, message, now);
         row.planned_action = Some(PlannedAction::Blocked);
-        return settled_row(row);
+        return nothing_to_do(row);
     }
     if let Some(hold) = first_closed_gate(object, target, now) {
         advance(&mut row, State::Pending, hold.reason, hold.message, now);
@@ -127,14 +128,14 @@ fn remembered(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<El
         }
         // Until the loss can be stored, the row is the only memory.
         if let Some(row) = target.before.filter(|row| row.attempts > 0) {
-            return Some(settled_row(row.clone()));
+            return Some(nothing_to_do(row.clone()));
         }
     }
     if let Some(row) = in_flight(object, target) {
-        return Some(settled_row(row));
+        return Some(nothing_to_do(row));
     }
     let (row, retry) = done(object, target, now)?;
-    Some(Eligibility::Settled { row, is_of_this_retry: !history::asks_again(retry, object.request) })
+    Some(Eligibility::NothingToDo { row, is_of_this_retry: !history::asks_again(retry, object.request) })
 }
 
 fn unusable_record(object: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
@@ -284,7 +285,7 @@ fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, 
         return Eligibility::Waits { row, until: Some(deadline), watch: true };
     }
     advance(&mut row, State::Failed, reason.at_deadline(), format!("{message}; waited {timeout_seconds} s"), now);
-    settled_row(row)
+    nothing_to_do(row)
 }
 
 /// An instance without a reading. If ECS refuses the reads, its row keeps the time since when, and stays open: once a person has fixed

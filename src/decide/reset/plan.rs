@@ -99,7 +99,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     // Of each instance that waits for a slot of the account, why none becomes free by itself.
     let mut stays: Vec<Option<Hold>> = Vec::new();
     for (mut eligibility, target) in judged.into_iter().zip(targets) {
-        if let Eligibility::Settled { row, .. } = &mut eligibility {
+        if let Eligibility::NothingToDo { row, .. } = &mut eligibility {
             plan.next_transition = earliest(plan.next_transition, ahead(waiting::show(row, object, target, now), now));
         }
         if object.spec.is_plan() {
@@ -109,7 +109,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
             continue;
         }
         match eligibility {
-            Eligibility::Settled { row, .. } => plan.rows.push(row),
+            Eligibility::NothingToDo { row, .. } => plan.rows.push(row),
             Eligibility::Lost { row } => {
                 plan.lost.push(row.instance_id.clone());
                 plan.rows.push(row);
@@ -331,7 +331,7 @@ pub(super) fn secret_changed(with_the_first: usize, all: usize, is_open: bool) -
 
 /// Whether an instance counts towards `maxFailures`. A password of its own that cannot be used says nothing of the others.
 fn is_failure(eligibility: &Eligibility, target: &Target) -> bool {
-    let (Eligibility::Settled { row, is_of_this_retry: true } | Eligibility::Lost { row }) = eligibility else {
+    let (Eligibility::NothingToDo { row, is_of_this_retry: true } | Eligibility::Lost { row }) = eligibility else {
         return false;
     };
     if target.own_password.is_some() && row.attempts == 0 && row.reason().is_some_and(Reason::is_secret_lost) {

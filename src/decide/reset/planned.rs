@@ -26,8 +26,8 @@ pub(super) fn row(
     now: Timestamp,
 ) -> Planned {
     match eligibility {
-        Eligibility::Settled { row, .. } if row.state == State::Failed && row.attempts == 0 => blocked(row, now),
-        Eligibility::Settled { row, .. } | Eligibility::Lost { row } => Planned { row, watch: false },
+        Eligibility::NothingToDo { row, .. } if row.state == State::Failed && row.attempts == 0 => blocked(row, now),
+        Eligibility::NothingToDo { row, .. } | Eligibility::Lost { row } => Planned { row, watch: false },
         Eligibility::Waits { row, watch: true, .. } if is_old(target, now) => {
             // A row that was planned before stays while it is read again.
             let before = target.before.filter(|before| before.attempts == 0 && before.planned_action.is_some());

@@ -12,7 +12,7 @@ use crate::api::password_reset::{InstanceRow, State};
 use crate::api::reset_record::{Owner, OwnerHistory, ResetRecord};
 use crate::decide::memory::{self, Loss, OwnMemory};
 use crate::decide::resolution::Decision;
-use crate::decide::{fresh, history};
+use crate::decide::{fresh_view, history};
 
 /// The row of an instance that this object's own claim is at work on.
 pub(super) fn in_flight(object: &ResetFacts, target: &Target) -> Option<InstanceRow> {
@@ -127,7 +127,7 @@ pub fn loss(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Loss
     let loss = memory::loss(target.record, own_memory(object, target)).filter(|_| target.bad_record.is_none())?;
     let is_own = |record: &ResetRecord| record.spec.owner.is(&object.request.owner);
     let is_known = target.before.is_some_and(|row| row.claim.is_some()) || target.record.is_some_and(is_own);
-    let is_shown = || fresh(target.reading, now).is_some_and(|reading| reading.seen.is_some());
+    let is_shown = || fresh_view(target.reading, now).is_some();
     (!object.hides_unpermitted || is_known || is_shown()).then_some(loss)
 }
 

@@ -9,7 +9,7 @@ use crate::api::password_reset::{InstanceRow, PlannedAction, RestartPolicy, Stat
 use crate::decide::row::advance;
 use crate::decide::{Hold, InstanceView, Power, history};
 
-/// A fresh row; where the run goes on, with the state and its time from before.
+/// A new row; where the run goes on, with the state and its time from before.
 pub(super) fn candidate_row(
     object: &ResetFacts,
     target: &Target,

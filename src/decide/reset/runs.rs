@@ -221,9 +221,9 @@ pub fn run(
             let trigger = trigger(run, request, begun);
             // A retry goes on with what the run was about.
             let fingerprint = run.fingerprint.clone().filter(|_| trigger == Trigger::Retry);
-            Run { fingerprint, ..fresh(run.number + 1, trigger, object, begun.time) }
+            Run { fingerprint, ..new_run(run.number + 1, trigger, object, begun.time) }
         }
-        (None, Some(begun)) => fresh(1, Trigger::Created, object, begun.time),
+        (None, Some(begun)) => new_run(1, Trigger::Created, object, begun.time),
         (before, _) => before?.clone(),
     };
     if goes_on(&run, request) {
@@ -242,7 +242,7 @@ pub fn run(
     Some(run)
 }
 
-fn fresh(number: i64, trigger: Trigger, object: &ResetFacts, start: Timestamp) -> Run {
+fn new_run(number: i64, trigger: Trigger, object: &ResetFacts, start: Timestamp) -> Run {
     let request = object.request;
     Run {
         number,

@@ -252,13 +252,13 @@ impl<W: Clone + Ord + Hash> Polled<W> {
         let Self { asks, observations, .. } = self;
         let mut woken = Vec::new();
         for (waiter, ask) in asks {
-            let fresh = ask.fresh_after.is_some_and(|after| {
+            let is_answered = ask.fresh_after.is_some_and(|after| {
                 ask.ids.iter().all(|id| observations.get(id).is_some_and(|observed| observed.sent_at >= after))
             });
-            if fresh {
+            if is_answered {
                 ask.fresh_after = None;
             }
-            if fresh || ask.ids.iter().any(|id| changed.contains(id)) {
+            if is_answered || ask.ids.iter().any(|id| changed.contains(id)) {
                 woken.push(waiter.clone());
             }
         }
