@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 
-use super::observe::Observed;
+use super::observe::ObservedReset;
 use crate::api::Reason;
 use crate::api::password_reset::State;
 use crate::api::reset_record::{Attempt, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
@@ -52,7 +52,7 @@ enum ClaimResult {
 /// Makes the plan's claims, and shows them in its rows. Returns when to reconcile again if not all could be made.
 pub(super) async fn make_claims<T: Transport>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedReset,
     plan: &mut Plan,
 ) -> Option<Duration> {
     let (mut again, mut is_checked) = (None, false);
@@ -126,7 +126,7 @@ pub(super) async fn make_claims<T: Transport>(
 }
 
 /// Shows what claims wait for that are not made yet. Without a time: each has another one, and each pass would write them.
-fn wait_for_rate(observed: &Observed, claims: &[NewClaim], plan: &mut Plan) {
+fn wait_for_rate(observed: &ObservedReset, claims: &[NewClaim], plan: &mut Plan) {
     let account = &observed.scope.account;
     let message = format!("ready; limits.requestsPerSecond of ECSAccount {account} spaces the calls out");
     for row in &mut plan.rows {
@@ -138,7 +138,7 @@ fn wait_for_rate(observed: &Observed, claims: &[NewClaim], plan: &mut Plan) {
 
 /// Reads the object and its Secret as they are now, once for all claims of a pass. Returns when to come back if the plan rests on others:
 /// a suspend, another spec or another password has not been seen yet.
-async fn changed_since<T>(context: &Context<T>, observed: &Observed, claims: &[NewClaim]) -> Option<Duration> {
+async fn changed_since<T>(context: &Context<T>, observed: &ObservedReset, claims: &[NewClaim]) -> Option<Duration> {
     let Owner { namespace, name, .. } = &observed.request.owner;
     let key = ObjectKey::new(namespace, name);
     match context.cluster.password_reset(namespace, name).await {
@@ -169,7 +169,11 @@ async fn changed_since<T>(context: &Context<T>, observed: &Observed, claims: &[N
 }
 
 /// Stores a person's decision that an Unknown restart happened, and shows it in the plan's rows.
-pub(super) async fn resolve<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> Result<(), ClusterError> {
+pub(super) async fn resolve<T>(
+    context: &Context<T>,
+    observed: &ObservedReset,
+    plan: &mut Plan,
+) -> Result<(), ClusterError> {
     let (Some(instance_id), Some(resolution)) = (&plan.happened, &observed.request.resolution) else { return Ok(()) };
     let name = ResetRecord::name_of(&observed.scope.region_id, instance_id);
     let Some(mut record) = context.cluster.record(&name).await? else { return Ok(()) };
@@ -189,7 +193,7 @@ pub(super) async fn resolve<T>(context: &Context<T>, observed: &Observed, plan: 
 
 /// Stores for each instance whose memory is lost that it is lost, so that the ordinary rules apply from there. Nothing is sent. Returns
 /// whether each loss is certain: a row that tells of one would be newer than a record that was never lost, and so become one.
-pub(super) async fn restore<T>(context: &Context<T>, observed: &Observed, plan: &mut Plan) -> bool {
+pub(super) async fn restore<T>(context: &Context<T>, observed: &ObservedReset, plan: &mut Plan) -> bool {
     let mut is_certain = true;
     for instance_id in std::mem::take(&mut plan.lost) {
         let failed =
@@ -214,7 +218,7 @@ pub(super) async fn restore<T>(context: &Context<T>, observed: &Observed, plan: 
 /// Returns whether there was something to write in place of `found`, the record as it is now: if not, the cache was behind.
 async fn restore_one<T>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedReset,
     instance_id: &str,
     found: Option<ResetRecord>,
 ) -> Result<bool, ClusterError> {
@@ -240,14 +244,14 @@ async fn restore_one<T>(
     Ok(true)
 }
 
-fn bounds(observed: &Observed) -> AccountBounds {
+fn bounds(observed: &ObservedReset) -> AccountBounds {
     observed.account.as_ref().map(|account| account.bounds()).unwrap_or_default()
 }
 
 /// Claims one instance, if the record as it is now allows it.
 async fn make_claim<T: Transport>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedReset,
     claim: &NewClaim,
     fingerprint: &Fingerprint,
     attempt_id: &str,
@@ -292,7 +296,7 @@ async fn make_claim<T: Transport>(
 /// owner.
 fn build_claim<T: Transport>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedReset,
     claim: &NewClaim,
     fingerprint: &Fingerprint,
     attempt_id: &str,
@@ -337,7 +341,7 @@ fn build_claim<T: Transport>(
 }
 
 /// A claim as the object asks for it.
-fn spec(observed: &Observed, claim: i64, instance_id: &str, now: Timestamp) -> ResetRecordSpec {
+fn spec(observed: &ObservedReset, claim: i64, instance_id: &str, now: Timestamp) -> ResetRecordSpec {
     let object = &observed.object.spec;
     let unknown = Fingerprint { key_id: String::new(), value: String::new() };
     ResetRecordSpec {

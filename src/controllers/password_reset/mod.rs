@@ -35,7 +35,7 @@ use crate::decide::reset::plan::{Plan, plan};
 use crate::decide::reset::targets::Targets;
 use crate::decide::reset::{rows, status};
 use crate::ecs::Transport;
-use observe::Observed;
+use observe::ObservedReset;
 
 pub use denials::LoggedDenials;
 pub use pace::LastPass;
@@ -149,7 +149,7 @@ async fn reconcile_once<T: Transport>(
 }
 
 /// Notes where the object waits for a slot of its account.
-fn note_turn<T>(context: &Context<T>, observed: &Observed, plan: &Plan) {
+fn note_turn<T>(context: &Context<T>, observed: &ObservedReset, plan: &Plan) {
     let (account, owner) = (&observed.scope.account, &observed.request.owner);
     let queues = plan.waits_for_account.iter().map(|zone| turns::queue(account, zone.as_deref())).collect();
     context.turns.wait(&key(&owner.namespace, &owner.name), &queues, plan.claimed > 0);
@@ -168,7 +168,7 @@ async fn known<T>(context: &Context<T>, namespace: &str, name: &str) -> Result<P
 }
 
 /// When to look again by itself: at the next deadline, and while work is open for the sake of the Secret.
-fn next_requeue<T>(context: &Context<T>, observed: &Observed, plan: &Plan) -> Option<Duration> {
+fn next_requeue<T>(context: &Context<T>, observed: &ObservedReset, plan: &Plan) -> Option<Duration> {
     let is_open = is_open(observed, plan);
     let deadline = plan.wake.map(|wake: Timestamp| clock::until(observed.now, wake) + Duration::from_millis(50));
     let age = context.secrets.age(&observed.secret).unwrap_or_default();
@@ -177,13 +177,13 @@ fn next_requeue<T>(context: &Context<T>, observed: &Observed, plan: &Plan) -> Op
 }
 
 /// Whether the object itself reads its Secret again. A failure counts: another password is a reason to try again.
-fn is_open(observed: &Observed, plan: &Plan) -> bool {
+fn is_open(observed: &ObservedReset, plan: &Plan) -> bool {
     let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.state == State::Failed);
     is_open && !observed.object.spec.is_plan()
 }
 
 /// Notes whether a changed Secret concerns the object at rest.
-fn note_rest<T>(context: &Context<T>, observed: &Observed, plan: &Plan) {
+fn note_rest<T>(context: &Context<T>, observed: &ObservedReset, plan: &Plan) {
     let object = ObjectKey::new(&observed.request.owner.namespace, &observed.request.owner.name);
     if observed.request.resets_on_change && !is_open(observed, plan) {
         context.at_rest.note(object, observed.secret.clone(), observed.secret_version.clone());
@@ -193,7 +193,7 @@ fn note_rest<T>(context: &Context<T>, observed: &Observed, plan: &Plan) {
 }
 
 /// Asks for readings of the instances that wait for one.
-fn ask<T>(context: &Context<T>, observed: &Observed, plan: &Plan, pause: Option<Duration>) {
+fn ask<T>(context: &Context<T>, observed: &ObservedReset, plan: &Plan, pause: Option<Duration>) {
     let waiter = waiter(&observed.request.owner.namespace, &observed.request.owner.name);
     if plan.watch.is_empty() {
         context.instances.unsubscribe(&waiter);

@@ -30,7 +30,7 @@ use crate::decide::{Hold, Reading, budget, later};
 use crate::ecs::{Scope, Transport};
 
 /// The facts of one object. It holds no password: only its fingerprint, and which rule the password breaks.
-pub(super) struct Observed {
+pub(super) struct ObservedReset {
     /// The object, in its newest known version.
     pub(super) object: PasswordReset,
     /// Its present status.
@@ -112,7 +112,7 @@ async fn read_doubted<T>(context: &Context<T>) {
 }
 
 /// `None`: the account exists but has not been checked yet. That happens only at the start.
-pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<Observed> {
+pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<ObservedReset> {
     read_doubted(context).await;
     let namespace = object.namespace().unwrap_or_default();
     let account_name = object.spec.account_name().to_owned();
@@ -174,7 +174,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     let slot_holders =
         budget::holders(&context.ledger.of_owner(&request.owner), &request.owner, reading_of, context.bounds(), now);
     let instances = instances.into_iter().map(OwnedTarget::redacted).collect::<Vec<_>>();
-    Some(Observed {
+    Some(ObservedReset {
         slot_holders,
         targets,
         account_slots: account_slots(context, account.as_deref(), &request.owner, &instances, now),
@@ -302,7 +302,7 @@ async fn may_describe<T: Transport>(
     Some(may)
 }
 
-impl Observed {
+impl ObservedReset {
     /// What the decisions take.
     pub(super) fn facts(&self) -> ResetFacts<'_> {
         let account = self.account.as_ref();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::observe::Observed;
+use super::observe::ObservedReset;
 use super::{KIND, key};
 use crate::api::conditions;
 use crate::api::password_reset::{Counts, PasswordReset, PasswordResetStatus, Run};
@@ -30,7 +30,7 @@ const MILLIS_A_ROW: i64 = 44;
 /// Writes the status where it has changed. Returns when to come back if it was too soon.
 pub(super) async fn write<T>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedReset,
     status: PasswordResetStatus,
 ) -> Result<Option<Duration>, ClusterError> {
     let key = key(&observed.request.owner.namespace, &observed.request.owner.name);
@@ -53,7 +53,7 @@ pub(super) async fn write<T>(
 /// Writes the status, whenever the last one was written.
 pub(super) async fn write_now<T>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedReset,
     status: PasswordResetStatus,
 ) -> Result<(), ClusterError> {
     let mut object = observed.object.clone();

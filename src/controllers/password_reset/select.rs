@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::observe::Observed;
+use super::observe::ObservedReset;
 use super::{key, publish};
 use crate::api::password_reset::{PasswordResetStatus, Selector};
 use crate::clock;
@@ -23,7 +23,7 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 /// Looks up the selector and stores what it matches, or shows why it cannot be. Returns when to reconcile again.
 pub(super) async fn resolve<T: Transport>(
     context: &Context<T>,
-    mut observed: Observed,
+    mut observed: ObservedReset,
 ) -> Result<Duration, ClusterError> {
     let Some(selector) = &observed.object.spec.selector else { return Ok(AT_ONCE) };
     let mut pause = AFTER_TROUBLE;
@@ -45,7 +45,7 @@ pub(super) async fn resolve<T: Transport>(
 
 async fn store<T: Transport>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedReset,
     selector: &Selector,
     found: Found,
 ) -> Result<(), ClusterError> {
@@ -63,7 +63,7 @@ async fn store<T: Transport>(
 /// The instances that match and that the account's rules allow for the object's namespace. `None`: the account cannot be used.
 async fn look_up<T: Transport>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedReset,
     selector: &Selector,
 ) -> Option<Result<Found, DescribeError>> {
     let account = observed.account.as_ref()?;

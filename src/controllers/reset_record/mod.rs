@@ -28,7 +28,7 @@ use crate::decide::claim::next::{is_done, next};
 use crate::decide::claim::step::{Call, Step};
 use crate::decide::claim::transition;
 use crate::ecs::{ApiCall, RatePermit, Transport};
-use observe::Observed;
+use observe::ObservedClaim;
 use store::Intent;
 
 pub use absent::Absent;
@@ -131,7 +131,7 @@ async fn reconcile_once<T: Transport>(context: &Context<T>, name: &str) -> Resul
 fn wait<T>(
     context: &Context<T>,
     record: &ResetRecord,
-    observed: &Observed,
+    observed: &ObservedClaim,
     fresh_after: Option<jiff::Timestamp>,
     pause: Duration,
 ) -> Action {
@@ -149,7 +149,7 @@ fn wait<T>(
 async fn execute<T: Transport>(
     context: &Context<T>,
     record: ResetRecord,
-    observed: &Observed,
+    observed: &ObservedClaim,
     call: Call,
 ) -> Result<Action, ClusterError> {
     if matches!(call, Call::Restart { .. }) && !observe::has_slot(context, &record, observed.now) {

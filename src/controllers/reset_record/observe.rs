@@ -29,7 +29,7 @@ use crate::ecs::Transport;
 const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// The facts of one claim. It has no Debug because it holds the password on its way to the call.
-pub(super) struct Observed {
+pub(super) struct ObservedClaim {
     /// The moment of the decision, on ECS's clock.
     pub(super) now: Timestamp,
     /// Whether `now` is what ECS's clock shows, and not only the least that it can show. Without that nothing is read and nothing sent.
@@ -49,7 +49,7 @@ pub(super) struct Observed {
     describable_since: Option<Timestamp>,
 }
 
-impl Observed {
+impl ObservedClaim {
     /// What the decision takes.
     pub(super) fn facts<'a, T>(&'a self, context: &'a Context<T>, record: &'a ResetRecord) -> ClaimFacts<'a> {
         ClaimFacts {
@@ -77,7 +77,7 @@ impl Observed {
 
 /// Where no answer of ECS has told its time yet, the moment is reckoned. That ends claims by their deadlines, and does nothing else: a
 /// reading would be dated by another clock.
-pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRecord) -> Observed {
+pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRecord) -> ObservedClaim {
     let spec = &record.spec;
     let account = context.accounts.get(&spec.account_name);
     let local = context.clock.now();
@@ -93,7 +93,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
     let phase = record.phase();
     let (sendable, password) = sendable(context, spec, phase, account.as_deref()).await;
     let reading = reading(context, spec, account.as_deref());
-    Observed {
+    ObservedClaim {
         now,
         is_timed: true,
         describable_since: absent::describable_since(context, record, account.as_deref(), reading.as_ref(), now).await,
@@ -115,7 +115,7 @@ async fn untimed<T: Transport>(
     context: &Context<T>,
     record: &ResetRecord,
     account: Option<Arc<UsableAccount>>,
-) -> Observed {
+) -> ObservedClaim {
     let spec = &record.spec;
     let (name, newest) = (record.name_any(), newest_moment(record));
     let before = context.untimed_since.get(&name).filter(|(moment, _)| *moment == newest);
@@ -132,7 +132,7 @@ async fn untimed<T: Transport>(
         Sendable::Yes => Sendable::NotNow(format!("ECS has not answered through ECSAccount {} yet", spec.account_name)),
         other => other,
     };
-    Observed {
+    ObservedClaim {
         now: reckoned(newest, seen_for),
         is_timed: false,
         account,
@@ -166,7 +166,7 @@ fn reading<T>(context: &Context<T>, spec: &ResetRecordSpec, account: Option<&Usa
 /// Why the call may not be sent.
 pub(super) fn may_send_now<T>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedClaim,
     record: &ResetRecord,
     call: Call,
 ) -> Result<(), Hold> {

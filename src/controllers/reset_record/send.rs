@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::SecretString;
 
-use super::observe::{Observed, may_send_now, not_known};
+use super::observe::{ObservedClaim, may_send_now, not_known};
 use super::store::{Intent, Stored};
 use crate::api::Reason;
 use crate::api::reset_record::{Attempt, ResetRecord};
@@ -23,7 +23,7 @@ use crate::ecs::{ApiCall, modify_password, reboot_instance};
 /// Makes the call, and says what became of it.
 pub(super) async fn perform<T: Transport>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedClaim,
     intent: Intent<Stored>,
     permit: RatePermit,
 ) -> (ResetRecord, CallOutcome) {
@@ -50,7 +50,7 @@ pub(super) async fn perform<T: Transport>(
 
 async fn send<T: Transport>(
     context: &Context<T>,
-    observed: &Observed,
+    observed: &ObservedClaim,
     record: &ResetRecord,
     call: Call,
     attempt: &Attempt,
