@@ -99,7 +99,7 @@ reasons! {
     /// Every instance is done.
     Succeeded: [];
 
-    // Trouble that may go away by itself.
+    // Errors that may go away by themselves.
     /// Something in the way is retried; the Ready condition says what.
     ProgressingWithRetry: [];
     /// ECS has throttled the account's calls.

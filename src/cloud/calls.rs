@@ -27,20 +27,20 @@ pub struct Calls<T> {
     limiter: Limiter,
     clock: Clock,
     metrics: Arc<Metrics>,
-    on_trouble: Box<dyn Fn(&str) + Send + Sync>,
+    wake_account: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl<T: Transport> Calls<T> {
-    /// Calls through `client`. `on_trouble` is called with the name of an account whose credentials ECS refuses, or whose calls it throttles.
+    /// Calls through `client`. `wake_account` is called with the name of an account whose credentials ECS refuses, or whose calls it throttles.
     #[must_use]
     pub fn new(
         client: EcsClient<T>,
         clock: Clock,
         metrics: Arc<Metrics>,
-        on_trouble: impl Fn(&str) + Send + Sync + 'static,
+        wake_account: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        let on_trouble = Box::new(on_trouble);
-        Self { client, limiter: Limiter::new(DEFAULT_PER_SECOND), clock, metrics, on_trouble }
+        let wake_account = Box::new(wake_account);
+        Self { client, limiter: Limiter::new(DEFAULT_PER_SECOND), clock, metrics, wake_account }
     }
 
     /// The client, for what is no call to ECS or STS.
@@ -117,7 +117,7 @@ impl<T: Transport> Calls<T> {
         let pause = self.limiter.throttled_until(key).map(clock::until_instant);
         let Some(pause) = pause.and_then(|pause| SignedDuration::try_from(pause).ok()) else { return };
         if to.learnt.throttle(&to.scope.region_id, later(to.learnt.clock.now(self.clock.now()), pause)) {
-            (self.on_trouble)(&to.scope.account);
+            (self.wake_account)(&to.scope.account);
         }
     }
 
@@ -138,7 +138,7 @@ impl<T: Transport> Calls<T> {
             }
             Err(CallError::Refused(refusal)) if refusal.names_bad_credentials() => {
                 to.learnt.reject(to.access_key_id, &refusal.code, to.learnt.clock.now(self.clock.now()));
-                (self.on_trouble)(&to.scope.account);
+                (self.wake_account)(&to.scope.account);
             }
             Err(_) => {}
         }
@@ -159,7 +159,7 @@ pub struct Destination<'a> {
 /// What a call to a ready account needs at `now`, on its clock; `Err`: why there is none.
 ///
 /// # Errors
-/// The account's trouble.
+/// Why the account cannot be called.
 pub fn prepare<'a>(
     account: &'a UsableAccount,
     scope: &'a Scope,

@@ -197,14 +197,14 @@ mod tests {
                 class,
                 retry_after: None,
             };
-            let trouble = hold_for(&CallError::Refused(refusal).into(), &scope);
-            let says = |words: &str| trouble.hold.message.contains(words);
+            let read_hold = hold_for(&CallError::Refused(refusal).into(), &scope);
+            let says = |words: &str| read_hold.hold.message.contains(words);
             // What is wrong with the account is for its administrator.
-            let is_of_account = trouble.hold.reason == Reason::AccountNotReady;
+            let is_of_account = read_hold.hold.reason == Reason::AccountNotReady;
             assert!(
                 says(code) != is_of_account && says(if is_of_account { "ECSAccount default" } else { "cn-hangzou" })
             );
-            (trouble.hold.reason, trouble.is_for_a_person)
+            (read_hold.hold.reason, read_hold.is_for_a_person)
         };
         assert_eq!(refused("Throttling.User"), (Reason::Throttled, false));
         assert_eq!(refused("Forbidden.RAM"), (Reason::NotPermitted, true));

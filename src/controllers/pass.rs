@@ -15,7 +15,7 @@ use crate::metrics::PassResult;
 
 /// How soon a pass that lost a race looks again.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
-/// How soon a pass that met trouble with the API server looks again.
+/// How soon a pass that failed at the API server is tried again.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// How soon an object whose pass panicked is reconciled again.
 const AFTER_PANIC: Duration = Duration::from_mins(1);

@@ -46,7 +46,7 @@ use watches::{Streams, streams};
 const WAKE_CAPACITY: usize = 1_024;
 /// How often passwords that were read long ago are forgotten.
 const FORGET_PASSWORDS: Duration = Duration::from_mins(1);
-/// How soon a start that met trouble is tried again.
+/// How soon a start that failed is tried again.
 const START_RETRY: Duration = Duration::from_secs(2);
 
 /// Why the controller could not start, or cannot go on.
@@ -234,8 +234,8 @@ fn build<T: Transport>(
     let index = ObjectIndex::measured(Arc::clone(&metrics));
     let streams = streams(&client, &settings.namespace, &ledger, &index, waker);
     let account_waker = waker.clone();
-    let on_trouble = move |account: &str| account_waker.wake(&Waiter::Account(account.to_owned()));
-    let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics), on_trouble));
+    let wake_account = move |account: &str| account_waker.wake(&Waiter::Account(account.to_owned()));
+    let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics), wake_account));
     let accounts = Arc::new(Accounts::default());
     let reader = Reader { calls: Arc::clone(&calls), accounts: Arc::clone(&accounts), clock: clock.clone() };
     let context = Context {

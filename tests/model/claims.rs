@@ -73,7 +73,7 @@ pub fn object<'a>(
 ) -> ResetFacts<'a> {
     ResetFacts {
         suspended_account: world.object.held.then_some(ACCOUNT),
-        secret_trouble: world.secret.is_none().then_some(&setup.no_secret),
+        secret_hold: world.secret.is_none().then_some(&setup.no_secret),
         slot_holders,
         min_restart_interval_seconds: setup.min_restart_interval_seconds,
         ..ResetFacts::new(&setup.spec, &world.status, request)

@@ -57,8 +57,8 @@ pub(super) struct ObservedReset {
     pub(super) window: WindowState,
     is_account_suspended: bool,
     throttled_until: Option<Timestamp>,
-    account_trouble: Option<Hold>,
-    secret_trouble: Option<Hold>,
+    account_hold: Option<Hold>,
+    secret_hold: Option<Hold>,
     broken: Option<Broken>,
     broken_on_windows: Option<Broken>,
     may_describe: Option<bool>,
@@ -66,7 +66,7 @@ pub(super) struct ObservedReset {
     account_slots: budget::AccountSlots,
     usual_restart: Option<SignedDuration>,
     /// What keeps instances from being read, if anything does.
-    pub(super) poll_trouble: Option<ReadHold>,
+    pub(super) read_hold: Option<ReadHold>,
 }
 
 struct OwnedTarget {
@@ -122,13 +122,13 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         Some(hold) => Err(hold),
         None => Ok(account),
     });
-    let (account, account_trouble) = match account {
+    let (account, account_hold) = match account {
         Ok(account) => (Some(account), None),
         Err(hold) => (None, Some(hold)),
     };
     // Only new claims are held back. The account stays because claims in flight are still driven.
-    let account_trouble =
-        account_trouble.or_else(|| context.policies.hold_all().map(|hold| not_ready(&account_name, hold.reason)));
+    let account_hold =
+        account_hold.or_else(|| context.policies.hold_all().map(|hold| not_ready(&account_name, hold.reason)));
     let local = context.clock.now();
     let now = account.as_ref().map_or(local, |account| account.clock().now(local));
 
@@ -158,10 +158,10 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         })
         .collect();
     let missing = instances.iter().find(|seen| seen.reading.as_ref().is_some_and(|reading| reading.seen.is_none()));
-    let trouble = context.instances.poll_error(&scope);
+    let poll_error = context.instances.poll_error(&scope);
     let may_describe = match (missing, &account) {
         // If ECS does not answer, the dry run would delay this reconcile and others.
-        (Some(missing), Some(account)) if trouble.is_none() => {
+        (Some(missing), Some(account)) if poll_error.is_none() => {
             may_describe(context, account, &scope, &missing.instance_id, now).await
         }
         _ => None,
@@ -179,7 +179,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         targets,
         account_slots: account_slots(context, account.as_deref(), &request.owner, &instances, now),
         usual_restart: context.ledger.usual_restart(&scope.account, region),
-        poll_trouble: trouble.map(|error| readings::hold_for(&error, &scope)),
+        read_hold: poll_error.map(|error| readings::hold_for(&error, &scope)),
         window: windows::at(object.spec.windows.as_deref(), now),
         throttled_until: throttled_until(context, &scope, now),
         is_account_suspended: context.is_suspended(&scope.account),
@@ -187,7 +187,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         broken_on_windows: passwords.broken_on_windows,
         secret: password::secret_of(&object),
         secret_version: passwords.version(),
-        secret_trouble: passwords.trouble,
+        secret_hold: passwords.hold,
         before,
         requested,
         object,
@@ -196,7 +196,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         account,
         scope,
         instances,
-        account_trouble,
+        account_hold,
         may_describe,
     })
 }
@@ -319,13 +319,13 @@ impl ObservedReset {
             window: self.window.clone(),
             suspended_account: self.is_account_suspended.then_some(self.scope.account.as_str()),
             throttled_until: self.throttled_until,
-            account_trouble: self.account_trouble.as_ref(),
-            secret_trouble: self.secret_trouble.as_ref(),
+            account_hold: self.account_hold.as_ref(),
+            secret_hold: self.secret_hold.as_ref(),
             broken: self.broken,
             broken_on_windows: self.broken_on_windows,
             hides_unpermitted: account.is_none_or(|account| account.spec.rules.is_some()),
             may_describe: self.may_describe,
-            read_trouble: self.poll_trouble.as_ref(),
+            read_hold: self.read_hold.as_ref(),
             slot_holders: &self.slot_holders,
             account_slots: self.account_slots.clone(),
             usual_restart: self.usual_restart,
@@ -335,7 +335,7 @@ impl ObservedReset {
 
     /// What is wrong with the account, where that holds up what has begun too.
     pub(super) fn account_out_of_use(&self) -> Option<&Hold> {
-        self.account_trouble.as_ref().filter(|_| self.account.is_none())
+        self.account_hold.as_ref().filter(|_| self.account.is_none())
     }
 
     /// The instances, for the plan.

@@ -24,7 +24,7 @@ pub(super) struct Passwords {
     /// The fingerprint of the password that all instances share.
     pub(super) fingerprint: Option<Fingerprint>,
     /// Why there is none.
-    pub(super) trouble: Option<Hold>,
+    pub(super) hold: Option<Hold>,
     /// What is wrong with it for every instance.
     pub(super) broken: Option<Broken>,
     /// What is wrong with it for Windows instances.
@@ -47,12 +47,12 @@ impl Passwords {
             Ok(_) if object.spec.password_secret_ref.has_key_per_instance() => return Self::of_none(secret.ok()),
             Ok(secret) => secret.password(&reference),
         };
-        let OwnPassword { fingerprint, trouble, broken, broken_on_windows } = facts(context, owner, shared);
-        Self { secret: secret.ok(), fingerprint, trouble, broken, broken_on_windows }
+        let OwnPassword { fingerprint, hold, broken, broken_on_windows } = facts(context, owner, shared);
+        Self { secret: secret.ok(), fingerprint, hold, broken, broken_on_windows }
     }
 
     fn of_none(secret: Option<Arc<RawSecret>>) -> Self {
-        Self { secret, fingerprint: None, trouble: None, broken: None, broken_on_windows: None }
+        Self { secret, fingerprint: None, hold: None, broken: None, broken_on_windows: None }
     }
 
     /// What the Secret holds for one instance; `None`: it shares a password with the others, or the Secret could not be read.
@@ -75,10 +75,10 @@ impl Passwords {
 
 fn facts<T>(context: &Context<T>, owner: &Owner, password: Result<SecretString, Hold>) -> OwnPassword {
     match password {
-        Err(trouble) => OwnPassword { trouble: Some(trouble), ..OwnPassword::default() },
+        Err(hold) => OwnPassword { hold: Some(hold), ..OwnPassword::default() },
         Ok(password) => OwnPassword {
             fingerprint: Some(context.fingerprint_key.of(owner, &password)),
-            trouble: None,
+            hold: None,
             broken: password_rules::check(password.expose_secret()).err(),
             broken_on_windows: password_rules::check_windows(password.expose_secret()).err(),
         },

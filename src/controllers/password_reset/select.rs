@@ -18,7 +18,7 @@ use crate::ecs::{DescribeError, Transport};
 /// How soon to reconcile again once the targets are stored.
 const AT_ONCE: Duration = Duration::from_millis(10);
 /// How soon to look up again after a refusal, or without an account.
-const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+const AFTER_ERROR: Duration = Duration::from_secs(5);
 
 /// Looks up the selector and stores what it matches, or shows why it cannot be. Returns when to reconcile again.
 pub(super) async fn resolve<T: Transport>(
@@ -26,15 +26,15 @@ pub(super) async fn resolve<T: Transport>(
     mut observed: ObservedReset,
 ) -> Result<Duration, ClusterError> {
     let Some(selector) = &observed.object.spec.selector else { return Ok(AT_ONCE) };
-    let mut pause = AFTER_TROUBLE;
+    let mut pause = AFTER_ERROR;
     match look_up(context, &observed, selector).await {
         Some(Ok(found)) => {
             store(context, &observed, selector, found).await?;
             return Ok(AT_ONCE);
         }
-        // A limiter that is busy is no trouble.
+        // A limiter that is busy is not an error.
         Some(Err(DescribeError::NotBefore(at))) => pause = clock::until_instant(at),
-        Some(Err(error)) => observed.poll_trouble = Some(readings::hold_for(&error, &observed.scope)),
+        Some(Err(error)) => observed.read_hold = Some(readings::hold_for(&error, &observed.scope)),
         None => {}
     }
     let rows = observed.before.instances.clone();

@@ -58,7 +58,7 @@ async fn send<T: Transport>(
 ) -> Result<Reply<Accepted>, Hold> {
     let spec = &record.spec;
     let account = observed.account.as_deref().ok_or_else(|| not_known(&spec.account_name))?;
-    // What is no trouble of ECS or the account leaves the row where it was.
+    // What neither ECS nor the account has caused leaves the row where it was.
     let (reason, sent) = match call {
         Call::Restart { .. } => (Reason::PasswordSet, "the restart"),
         Call::SetPassword | Call::SetPasswordAsStored => (Reason::SettingPassword, "the password"),

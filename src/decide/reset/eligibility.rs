@@ -230,11 +230,11 @@ fn window_closed(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
 }
 
 fn account_out_of_use(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
-    object.account_trouble.cloned()
+    object.account_hold.cloned()
 }
 
 fn secret_out_of_use(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
-    object.secret_trouble.cloned()
+    object.secret_hold.cloned()
 }
 
 fn throttled(object: &ResetFacts, now: Timestamp) -> Option<Hold> {
@@ -251,7 +251,7 @@ fn stands_until_asked(row: &InstanceRow) -> bool {
 /// instances with an invalid password are not polled.
 fn unusable_password(object: &ResetFacts, target: &Target, row: &InstanceRow) -> Option<Hold> {
     let (broken, broken_on_windows) = match target.own_password {
-        Some(OwnPassword { trouble: Some(trouble), .. }) => return Some(trouble.clone()),
+        Some(OwnPassword { hold: Some(hold), .. }) => return Some(hold.clone()),
         Some(own) => (own.broken, own.broken_on_windows),
         None => (object.broken, object.broken_on_windows),
     };
@@ -291,8 +291,8 @@ fn assess(object: &ResetFacts, reading: Option<&Reading>, mut row: InstanceRow, 
 /// An instance without a reading. If ECS refuses the reads, its row keeps the time since when, and stays open: once a person has fixed
 /// the cause, it continues by itself.
 fn unread(object: &ResetFacts, mut row: InstanceRow, now: Timestamp) -> Eligibility {
-    let trouble = object.read_trouble.filter(|trouble| trouble.is_for_a_person);
-    if let Some(ReadHold { hold: Hold { reason, message, .. }, .. }) = trouble {
+    let read_hold = object.read_hold.filter(|read_hold| read_hold.is_for_a_person);
+    if let Some(ReadHold { hold: Hold { reason, message, .. }, .. }) = read_hold {
         if !is_unread(&row) {
             row.state_time = None;
         }

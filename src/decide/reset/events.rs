@@ -61,7 +61,7 @@ fn run_started(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Opt
     Some(StatusEvent { kind: "Normal", reason: Reason::ResetRunStarted, note })
 }
 
-/// Ready has changed, or the object has met trouble or a brake. Progress is for the status: it would be an event for each instance.
+/// Ready has changed, or an error or a brake holds the object. Progress is for the status: it would be an event for each instance.
 fn ready_changed(before: &PasswordResetStatus, after: &PasswordResetStatus) -> Option<StatusEvent> {
     let ready = find(&after.conditions, conditions::READY)?;
     // An object that nobody has answered yet is Unknown.

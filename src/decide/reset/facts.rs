@@ -42,9 +42,9 @@ pub struct ResetFacts<'a> {
     /// Until when ECS throttles the account's changing calls in the region.
     pub throttled_until: Option<Timestamp>,
     /// What is wrong with the account, if anything.
-    pub account_trouble: Option<&'a Hold>,
+    pub account_hold: Option<&'a Hold>,
     /// What is wrong with the Secret, if anything.
-    pub secret_trouble: Option<&'a Hold>,
+    pub secret_hold: Option<&'a Hold>,
     /// What is wrong with the password for every instance.
     pub broken: Option<Broken>,
     /// What is wrong with it for Windows instances.
@@ -55,7 +55,7 @@ pub struct ResetFacts<'a> {
     /// Whether the account's identity may describe instances; `None`: not asked.
     pub may_describe: Option<bool>,
     /// What keeps instances from being read, if anything does.
-    pub read_trouble: Option<&'a ReadHold>,
+    pub read_hold: Option<&'a ReadHold>,
     /// The instances whose claims hold a slot, those that have left the list included.
     pub slot_holders: &'a [Holder],
     /// The account's slots, where it has bounds.
@@ -83,13 +83,13 @@ impl<'a> ResetFacts<'a> {
             window: WindowState::AnyTime,
             suspended_account: None,
             throttled_until: None,
-            account_trouble: None,
-            secret_trouble: None,
+            account_hold: None,
+            secret_hold: None,
             broken: None,
             broken_on_windows: None,
             hides_unpermitted: false,
             may_describe: None,
-            read_trouble: None,
+            read_hold: None,
             slot_holders: &[],
             account_slots: AccountSlots::default(),
             usual_restart: None,
@@ -183,7 +183,7 @@ pub struct OwnPassword {
     /// Its fingerprint, when it could be read.
     pub fingerprint: Option<Fingerprint>,
     /// Why there is none, in the Secret that was read.
-    pub trouble: Option<Hold>,
+    pub hold: Option<Hold>,
     /// What is wrong with it for every instance.
     pub broken: Option<Broken>,
     /// What is wrong with it for a Windows instance.

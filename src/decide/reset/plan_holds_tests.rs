@@ -20,7 +20,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 fn a_block_holds_back_what_has_not_begun() {
     let (spec, request, running) = (reset_spec(2), request(), reading(Power::Running));
     let hold = Hold::new(Reason::SecretNotFound, "no Secret");
-    let object = ResetFacts { secret_trouble: Some(&hold), ..reset_facts(&spec, &request) };
+    let object = ResetFacts { secret_hold: Some(&hold), ..reset_facts(&spec, &request) };
     let plan = plan(&object, &targets(&spec, Some(&running)), at(1));
     assert!(plan.claims.is_empty());
     assert!(plan.rows.iter().all(|row| row.reason == Reason::SecretNotFound));
@@ -209,14 +209,15 @@ fn refused() -> ReadHold {
 }
 
 /// The plan for one instance without a reading, whose row was `before`.
-fn unread_plan(trouble: Option<&ReadHold>, before: Option<&InstanceRow>, reading: Option<&Reading>, now: i64) -> Plan {
+fn unread_plan(
+    read_hold: Option<&ReadHold>,
+    before: Option<&InstanceRow>,
+    reading: Option<&Reading>,
+    now: i64,
+) -> Plan {
     let (spec, request, run) = (reset_spec(1), request(), run());
-    let object = ResetFacts {
-        read_trouble: trouble,
-        run: Some(&run),
-        requested: Some(requested()),
-        ..reset_facts(&spec, &request)
-    };
+    let object =
+        ResetFacts { read_hold, run: Some(&run), requested: Some(requested()), ..reset_facts(&spec, &request) };
     let target = Target {
         instance_id: "i-bp1a0000",
         record: None,
@@ -231,18 +232,18 @@ fn unread_plan(trouble: Option<&ReadHold>, before: Option<&InstanceRow>, reading
 
 #[test]
 fn a_read_refused_for_good_has_a_deadline_and_stays_open() {
-    let trouble = refused();
-    let first = unread_plan(Some(&trouble), None, None, 0);
+    let read_hold = refused();
+    let first = unread_plan(Some(&read_hold), None, None, 0);
     let row = &first.rows[0];
     assert_eq!((row.state, row.reason().unwrap()), (State::WaitingForStableState, Reason::ReadRefused));
     assert!(row.message.contains("InvalidRegionId.NotFound"), "{row:?}");
     assert_eq!((first.wake, first.unread_for_too_long), (Some(at(60)), false));
     assert_eq!(first.watch, ["i-bp1a0000"], "nobody would notice that the answer has changed");
 
-    // The next process does not know of the trouble yet, or ECS does not answer: the time goes on.
+    // The next process does not know of the refusal yet, or ECS does not answer: the time goes on.
     let second = unread_plan(None, Some(row), None, 30);
     assert_eq!((second.rows[0].state_time.clone(), &second.rows[0].message), (Some(Time(at(0))), &row.message));
-    let last = unread_plan(Some(&trouble), Some(&second.rows[0]), None, 60);
+    let last = unread_plan(Some(&read_hold), Some(&second.rows[0]), None, 60);
     assert!(last.unread_for_too_long && !last.rows[0].state.has_ended(), "{:?}", last.rows);
 }
 
@@ -257,9 +258,9 @@ fn what_ecs_shows_after_a_refused_read_has_time_of_its_own() {
 }
 
 #[test]
-fn trouble_that_passes_has_no_deadline() {
+fn hold_that_passes_has_no_deadline() {
     let hold = Hold::new(Reason::ECSUnavailable, "no answer in time");
-    let trouble = ReadHold { hold, is_for_a_person: false };
-    let plan = unread_plan(Some(&trouble), None, None, 0);
+    let read_hold = ReadHold { hold, is_for_a_person: false };
+    let plan = unread_plan(Some(&read_hold), None, None, 0);
     assert_eq!((plan.rows[0].state, plan.wake, plan.unread_for_too_long), (State::Pending, None, false));
 }

@@ -208,8 +208,7 @@ fn own(value: &str) -> OwnPassword {
 fn missing_or_bad_key_fails_its_own_row_alone() {
     let (spec, running) = (own_spec(2), running());
     let request = Request { fingerprint: None, ..request() };
-    let missing =
-        OwnPassword { trouble: Some(Hold::new(Reason::SecretKeyNotFound, "no key")), ..OwnPassword::default() };
+    let missing = OwnPassword { hold: Some(Hold::new(Reason::SecretKeyNotFound, "no key")), ..OwnPassword::default() };
     let too_short = OwnPassword { broken: Some(Broken::Length), ..own("f") };
     for (bad, reason) in [(missing, Reason::SecretKeyNotFound), (too_short, Reason::InvalidPassword)] {
         let good = own("g");

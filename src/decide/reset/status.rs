@@ -125,7 +125,7 @@ fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<Cond
     if !without_run {
         updates.push(update(conditions::SUCCEEDED, *status, *reason, message));
     }
-    updates.push(match facts.account_trouble {
+    updates.push(match facts.account_hold {
         None => {
             // Objects at rest are not concerned.
             let is_open = plan.rows.iter().any(|row| !row.state.has_ended());
@@ -137,7 +137,7 @@ fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<Cond
         }
         Some(hold) => update(conditions::ACCOUNT_READY, ConditionStatus::False, hold.reason, &hold.message),
     });
-    updates.push(match (facts.secret_trouble, facts.broken, own_password_trouble(facts, &plan.rows)) {
+    updates.push(match (facts.secret_hold, facts.broken, own_password_hold(facts, &plan.rows)) {
         (Some(hold), ..) => update(conditions::PASSWORD_READY, ConditionStatus::False, hold.reason, &hold.message),
         (None, Some(broken), _) => {
             update(conditions::PASSWORD_READY, ConditionStatus::False, Reason::InvalidPassword, &broken.to_string())
@@ -158,7 +158,7 @@ fn conditions_of(facts: &ResetFacts, plan: &Plan, summary: &Summary) -> Vec<Cond
 }
 
 /// The instances whose own passwords cannot be used, with what is wrong with the first.
-fn own_password_trouble(facts: &ResetFacts, rows: &[InstanceRow]) -> Option<Hold> {
+fn own_password_hold(facts: &ResetFacts, rows: &[InstanceRow]) -> Option<Hold> {
     let is_per_instance = facts.spec.password_secret_ref.has_key_per_instance();
     let is_without = |row: &&InstanceRow| row.attempts == 0 && row.reason().is_some_and(Reason::is_secret_lost);
     let without: Vec<&InstanceRow> = rows.iter().filter(|row| is_per_instance && is_without(row)).collect();

@@ -94,7 +94,7 @@ fn every_situation_has_its_conditions() {
 fn retried_hold_shows_in_ready_and_reconciling() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let hold = Hold::new(Reason::SecretNotFound, "no Secret");
-    let facts = ResetFacts { secret_trouble: Some(&hold), ..facts(&before, &request) };
+    let facts = ResetFacts { secret_hold: Some(&hold), ..facts(&before, &request) };
     let status = status(&facts, &plan, at(0));
     assert_eq!(table(&status), ["Unknown", "True", "", "Unknown", "SecretNotFound"]);
     let reconciling = find(&status.conditions, conditions::RECONCILING).unwrap();
@@ -105,7 +105,7 @@ fn retried_hold_shows_in_ready_and_reconciling() {
 fn a_namespace_that_is_not_allowed_needs_a_person() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let hold = Hold::new(Reason::NamespaceNotAllowed, "not allowed");
-    let facts = ResetFacts { account_trouble: Some(&hold), ..facts(&before, &request) };
+    let facts = ResetFacts { account_hold: Some(&hold), ..facts(&before, &request) };
     assert_eq!(table(&status(&facts, &plan, at(0))), ["False", "", "True", "False", "NamespaceNotAllowed"]);
 }
 
@@ -114,8 +114,8 @@ fn refused_reads_need_a_person_and_failed_reads_do_not() {
     let (before, request, plan) = (PasswordResetStatus::default(), request("1"), plan(vec![row(State::Pending)]));
     let show = |reason| {
         let hold = Hold::new(reason, "refused");
-        let trouble = ReadHold { hold, is_for_a_person: reason == Reason::NotPermitted };
-        let facts = ResetFacts { read_trouble: Some(&trouble), ..facts(&before, &request) };
+        let read_hold = ReadHold { hold, is_for_a_person: reason == Reason::NotPermitted };
+        let facts = ResetFacts { read_hold: Some(&read_hold), ..facts(&before, &request) };
         table(&status(&facts, &plan, at(0))).map(str::to_owned)
     };
     assert_eq!(show(Reason::NotPermitted), ["False", "", "True", "False", "NotPermitted"]);
@@ -194,20 +194,20 @@ fn counts_and_progress_follow_the_rows() {
 fn long_refused_read_asks_a_person_when_idle() {
     let (before, request) = (PasswordResetStatus::default(), request("1"));
     let hold = Hold::new(Reason::ReadRefused, "cn-hangzou: InvalidRegionId.NotFound");
-    let trouble = ReadHold { hold, is_for_a_person: true };
-    let show = |rows: Vec<InstanceRow>, unread_for_too_long, read_trouble| {
+    let read_hold = ReadHold { hold, is_for_a_person: true };
+    let show = |rows: Vec<InstanceRow>, unread_for_too_long, read_hold| {
         let plan = Plan { unread_for_too_long, ..plan(rows) };
-        let status = status(&ResetFacts { read_trouble, ..facts(&before, &request) }, &plan, at(0));
+        let status = status(&ResetFacts { read_hold, ..facts(&before, &request) }, &plan, at(0));
         (table(&status).map(str::to_owned), find(&status.conditions, conditions::READY).unwrap().message.clone())
     };
     let refused = || with(State::WaitingForStableState, Reason::ReadRefused);
     let retried = ["Unknown", "True", "", "Unknown", "ReadRefused"];
-    assert_eq!(show(vec![refused()], false, Some(&trouble)).0, retried);
-    let (stalled, message) = show(vec![refused()], true, Some(&trouble));
+    assert_eq!(show(vec![refused()], false, Some(&read_hold)).0, retried);
+    let (stalled, message) = show(vec![refused()], true, Some(&read_hold));
     assert_eq!(stalled, ["False", "", "True", "False", "ReadRefused"]);
     assert!(message.contains("InvalidRegionId.NotFound") && message.contains("600 s"), "{message}");
     assert_eq!(show(vec![refused()], true, None).0, stalled, "the next process has not asked yet");
-    assert_eq!(show(vec![refused(), row(State::Restarting)], true, Some(&trouble)).0, retried);
+    assert_eq!(show(vec![refused(), row(State::Restarting)], true, Some(&read_hold)).0, retried);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn an_account_that_stays_unusable_asks_a_person() {
     let (request, plan) = (request("1"), plan(vec![row(State::Pending)]));
     let hold = Hold::new(Reason::AccountNotReady, "CredentialsRefused");
     let see = |before: &PasswordResetStatus, now| {
-        let facts = ResetFacts { account_trouble: Some(&hold), ..facts(before, &request) };
+        let facts = ResetFacts { account_hold: Some(&hold), ..facts(before, &request) };
         status(&facts, &plan, at(now))
     };
     let first = see(&PasswordResetStatus::default(), 0);

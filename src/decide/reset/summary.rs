@@ -231,13 +231,13 @@ fn first_hold(facts: &ResetFacts, plan: &Plan) -> Option<Hold> {
         Some(Hold::new(reason, format!("{}: {}", row.instance_id, row.message)))
     };
     facts
-        .account_trouble
-        .or(facts.secret_trouble)
+        .account_hold
+        .or(facts.secret_hold)
         .cloned()
         .or_else(|| of_row(|rank| rank == 0))
-        .or_else(|| Some(facts.read_trouble.filter(|trouble| trouble.is_for_a_person)?.hold.clone()))
+        .or_else(|| Some(facts.read_hold.filter(|read_hold| read_hold.is_for_a_person)?.hold.clone()))
         .or_else(|| of_row(|rank| rank > 0))
-        .or_else(|| Some(facts.read_trouble?.hold.clone()))
+        .or_else(|| Some(facts.read_hold?.hold.clone()))
 }
 
 /// Whether the account has been unusable for so long that a person must act.
@@ -246,7 +246,7 @@ fn account_lasts(facts: &ResetFacts, now: Timestamp) -> bool {
     let since =
         before.filter(|condition| condition.status == "False").map(|condition| condition.last_transition_time.0);
     let deadline = since.map(|since| later(since, facts.patience()));
-    facts.account_trouble.is_some() && deadline.is_some_and(|deadline| now >= deadline)
+    facts.account_hold.is_some() && deadline.is_some_and(|deadline| now >= deadline)
 }
 
 fn ended(progress: &Progress) -> Option<Summary> {

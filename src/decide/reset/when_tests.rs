@@ -215,7 +215,7 @@ fn plan_that_is_read_again_says_nothing_else_meanwhile() {
 fn plan_that_cannot_be_made_is_not_ready() {
     let (spec, request, running) = (planning(1), request(), running());
     let hold = Hold::new(Reason::SecretNotFound, "no Secret");
-    let facts = ResetFacts { secret_trouble: Some(&hold), ..reset_facts(&spec, &request) };
+    let facts = ResetFacts { secret_hold: Some(&hold), ..reset_facts(&spec, &request) };
     let planned = plan(&facts, &targets(&spec, &running), at(0));
     assert_eq!(ready(&facts, &planned).1, "SecretNotFound");
     let unread = [target("i-bp1a0000", None)];

@@ -70,7 +70,7 @@ fn words_of_rows_before_a_claim() {
     record.status.as_mut().unwrap().last_restart_time = Some(Time(at(-60)));
     words.row("restarted recently", &with_record(&record));
     let hold = Hold::new(Reason::SecretNotFound, "<the message of the object's hold>");
-    words.row("object held", &of(&ResetFacts { secret_trouble: Some(&hold), ..facts() }, seen()));
+    words.row("object held", &of(&ResetFacts { secret_hold: Some(&hold), ..facts() }, seen()));
     let suspended = PasswordResetSpec { suspend: Some(true), ..spec.clone() };
     words.row("suspended", &of(&reset_facts(&suspended, &request), seen()));
 
@@ -110,8 +110,8 @@ fn words_of_rows_before_a_claim() {
     words.row("locked, at the deadline", &at_deadline(&locked));
     words.row("not shown, at the deadline", &at_deadline(&absent));
     words.row("not read yet", &of(&facts(), target(id, None)));
-    let trouble = read_hold(Reason::ReadRefused, "<the message of the hold>");
-    let unread = of(&ResetFacts { read_trouble: Some(&trouble), ..facts() }, target(id, None));
+    let read_hold = read_hold(Reason::ReadRefused, "<the message of the hold>");
+    let unread = of(&ResetFacts { read_hold: Some(&read_hold), ..facts() }, target(id, None));
     assert!(is_unread(&unread));
     words.row("cannot be read", &unread);
 
@@ -250,7 +250,7 @@ fn words_of_ready() {
     let unread = rows(&[with(State::WaitingForStableState, Reason::ReadRefused)]);
     say("held for long", &Plan { unread_for_too_long: true, ..unread }, &as_it_is);
     let not_allowed: &Hold = Box::leak(Box::new(Hold::new(Reason::RegionNotAllowed, "<the message of the hold>")));
-    say("held by the account", &rows(slice::from_ref(&pending)), &|facts| facts.account_trouble = Some(not_allowed));
+    say("held by the account", &rows(slice::from_ref(&pending)), &|facts| facts.account_hold = Some(not_allowed));
     let held_up = Some(Hold::new(Reason::SlotHeld, "<the message of the hold>"));
     say("no slot becomes free", &Plan { held_up, ..rows(slice::from_ref(&pending)) }, &as_it_is);
     say("at work", &rows(&[done, with(State::Restarting, Reason::Restarting)]), &as_it_is);

@@ -119,7 +119,7 @@ struct Polled<W> {
     observations: HashMap<String, Observation>,
     /// Instances that make ECS refuse a call, and when each is asked for again.
     refused: BTreeMap<String, Instant>,
-    trouble: Option<DescribeError>,
+    error: Option<DescribeError>,
     task: JoinHandle<()>,
 }
 
@@ -147,7 +147,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
     ///
     /// The waiter is woken whenever one of them changes (presence, status, start time, locks, key pair, tags; the
     /// first look is a change); once when every one of them has been seen by a read sent at or after `fresh_after`; and when polling
-    /// gets into or out of trouble. Look at [`latest`](Self::latest) after asking, not before: what is known already
+    /// begins or ceases to fail. Look at [`latest`](Self::latest) after asking, not before: what is known already
     /// wakes nobody.
     ///
     /// # Panics
@@ -171,7 +171,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
                 asks: BTreeMap::from([(waiter, ask)]),
                 observations: HashMap::new(),
                 refused: BTreeMap::new(),
-                trouble: None,
+                error: None,
                 task: (self.start)(scope.clone()),
             };
             state.polled.insert(scope.clone(), polled);
@@ -192,7 +192,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
     /// Why the last poll failed; `None` after a good one.
     #[must_use]
     pub fn poll_error(&self, scope: &Scope) -> Option<DescribeError> {
-        self.shared.lock().polled.get(scope)?.trouble.clone()
+        self.shared.lock().polled.get(scope)?.error.clone()
     }
 }
 
@@ -276,11 +276,11 @@ impl<W: Clone + Ord + Hash> Polled<W> {
         changed
     }
 
-    /// Takes in how a poll went; returns who must look, which is everybody when trouble begins, ends or becomes a person's.
-    fn set_trouble(&mut self, trouble: Option<DescribeError>) -> Vec<W> {
-        let kind = |trouble: &Option<DescribeError>| trouble.as_ref().map(DescribeError::is_for_a_person);
-        let has_changed = kind(&self.trouble) != kind(&trouble);
-        self.trouble = trouble;
+    /// Takes in how a poll went; returns who must look, which is everybody when an error begins, ends or becomes a person's.
+    fn set_error(&mut self, error: Option<DescribeError>) -> Vec<W> {
+        let kind = |error: &Option<DescribeError>| error.as_ref().map(DescribeError::is_for_a_person);
+        let has_changed = kind(&self.error) != kind(&error);
+        self.error = error;
         if has_changed { self.asks.keys().cloned().collect() } else { Vec::new() }
     }
 }

@@ -315,7 +315,7 @@ async fn poisonous_instance_is_found_and_read_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_wakes_everybody_when_it_begins_and_when_it_ends() {
+async fn poll_error_wakes_every_waiter_at_begin_and_end() {
     let mut world = World::new(&[("i-1", Running)]);
     world.ask("a", &["i-1"], None);
     world.ask("b", &["i-1"], None);

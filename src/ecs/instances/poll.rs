@@ -51,7 +51,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
         }
     }
 
-    /// One round. Trouble is told when it comes up, and taken back only by a whole round without any. Returns whether ECS refuses
+    /// One round. An error is reported when it comes up, and taken back only by a whole round without any. Returns whether ECS refuses
     /// to be read.
     async fn poll(&self, mut calls: Vec<Vec<String>>) -> bool {
         let (mut good, mut is_refused) = (true, false);
@@ -72,12 +72,12 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
                 Err(error @ (DescribeError::Call(_) | DescribeError::NotReady(_) | DescribeError::Endless(_))) => {
                     good = false;
                     is_refused |= error.is_refused();
-                    self.set_trouble(Some(error)).await;
+                    self.set_error(Some(error)).await;
                 }
             }
         }
         if good {
-            self.set_trouble(None).await;
+            self.set_error(None).await;
         }
         is_refused
     }
@@ -99,8 +99,8 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
         self.wake(woken.unwrap_or_default()).await;
     }
 
-    async fn set_trouble(&self, trouble: Option<DescribeError>) {
-        let woken = self.shared.lock().polled.get_mut(&self.scope).map(|polled| polled.set_trouble(trouble));
+    async fn set_error(&self, error: Option<DescribeError>) {
+        let woken = self.shared.lock().polled.get_mut(&self.scope).map(|polled| polled.set_error(error));
         self.wake(woken.unwrap_or_default()).await;
     }
 
