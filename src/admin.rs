@@ -51,7 +51,7 @@ impl Readiness {
         self.fingerprint_key_present.store(true, Ordering::Relaxed);
     }
 
-    /// What is still missing, in words; empty when ready.
+    /// The parts that are still missing, in words; empty when ready.
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
         let Self { standing_by, caches_synced, fingerprint_key_present } = self;
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_of_no_interface_is_told_from_one_in_use() {
+    async fn unknown_address_and_address_in_use_have_two_errors() {
         let message = bind(([192, 0, 2, 1], 0).into()).await.unwrap_err().to_string();
         assert!(message.contains("no interface here") && !message.contains("hostNetwork"), "{message}");
     }

@@ -23,7 +23,7 @@ pub enum Clock {
 pub struct Simulated {
     /// Wall time at `origin`.
     start: Timestamp,
-    /// The moment of tokio's clock that stands for `start`.
+    /// The moment of tokio's clock that corresponds to `start`.
     origin: tokio::time::Instant,
     /// Seconds of wall time in a second of tokio's clock.
     rate: f64,

@@ -1,4 +1,4 @@
-//! Parses the command line, sets up logs, and runs until it is told to stop.
+//! Parses the command line, sets up logs, and runs until it is asked to stop.
 
 use std::process::ExitCode;
 

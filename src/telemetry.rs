@@ -8,7 +8,7 @@
 //! bridged, and a panic's message, which may quote any value, is never printed.
 //!
 //! Fields that code and dashboards agree on: `controller controllerKind namespace name record reconcileID instanceID requestID
-//! error`. What is one of these goes by exactly this name. `namespace` and `name` are those of the object that a user wrote, also
+//! error`. Each of these has exactly this name. `namespace` and `name` are those of the object that a user wrote, also
 //! in a line about its record.
 
 use std::fmt::Write as _;
@@ -73,7 +73,7 @@ where
 }
 
 /// The most that a crate may log, by the target of its events. Everything that is not ours is bounded, so that a new
-/// dependency cannot leak before somebody thinks of it.
+/// dependency cannot leak before its fields are known.
 fn ceiling(target: &str) -> LevelFilter {
     match target.split("::").next() {
         Some("ecs_password_reset") => LevelFilter::TRACE,

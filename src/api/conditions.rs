@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_is_told_in_words_of_closed_sets() {
+    fn ready_has_words_of_closed_sets() {
         let told = |status, reason| {
             super::ready(&set(&[], vec![ConditionUpdate { reason, ..ready(status, "") }], None, &time(1)))
         };

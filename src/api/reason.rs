@@ -27,7 +27,7 @@ enum Property {
     Decidable,
     /// Nothing more begins under the run.
     HaltsRun,
-    /// What is stored cannot be used.
+    /// The stored object cannot be used.
     Unusable,
     /// The instance is known not to be there any more: there is nothing to try again.
     Gone,

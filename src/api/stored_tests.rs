@@ -17,7 +17,7 @@ fn written_again<K: Serialize + DeserializeOwned>(text: &str) -> String {
 }
 
 #[test]
-fn what_is_stored_is_read_and_written_as_it_is() {
+fn stored_documents_are_read_and_written_unchanged() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/stored");
     let mut count = 0;
     for file in std::fs::read_dir(dir).unwrap() {

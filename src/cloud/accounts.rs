@@ -232,7 +232,7 @@ impl UsableAccount {
         endpoint(&self.spec, region)
     }
 
-    /// What is remembered of whether the identity may describe instances of a region.
+    /// The last answer to whether the identity may describe instances of a region.
     #[must_use]
     pub fn may_describe(&self, region: &str, now: Timestamp) -> Option<bool> {
         let answers = self.may_describe.lock().unwrap_or_else(PoisonError::into_inner);
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn throttling_is_shown_anew_once_a_minute() {
+    fn throttling_is_shown_again_once_a_minute() {
         let learnt = AccountObservations::default();
         assert!(learnt.throttle("cn-hangzhou", at(61)));
         let again = (62..120).filter(|second| learnt.throttle("cn-hangzhou", at(*second))).count();

@@ -43,7 +43,7 @@ impl<T: Transport> Calls<T> {
         Self { client, limiter: Limiter::new(DEFAULT_PER_SECOND), clock, metrics, wake_account }
     }
 
-    /// The client, for what is no call to ECS or STS.
+    /// The client, for what is not a call to ECS or STS.
     pub fn client(&self) -> &EcsClient<T> {
         &self.client
     }
@@ -53,7 +53,7 @@ impl<T: Transport> Calls<T> {
         account.clock().now(self.clock.now())
     }
 
-    /// A Timestamp on ECS's clock with a new nonce, for a call that is no step of the protocol.
+    /// A Timestamp on ECS's clock with a new nonce, for a call that is not a step of the protocol.
     pub fn stamp(&self, server_clock: &ServerClock) -> Stamp {
         Stamp { timestamp: server_clock.now(self.clock.now()), nonce: self.clock.nonce() }
     }

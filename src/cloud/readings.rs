@@ -71,7 +71,7 @@ impl<T: Transport> Reader<T> {
     }
 }
 
-/// Where the claim's instance is read.
+/// The scope in which the claim's instance is read.
 #[must_use]
 pub fn scope(spec: &ResetRecordSpec) -> Scope {
     Scope { account: spec.account_name.clone(), region_id: spec.region_id.clone() }
@@ -199,7 +199,7 @@ mod tests {
             };
             let read_hold = hold_for(&CallError::Refused(refusal).into(), &scope);
             let says = |words: &str| read_hold.hold.message.contains(words);
-            // What is wrong with the account is for its administrator.
+            // An error of the account is for its administrator.
             let is_of_account = read_hold.hold.reason == Reason::AccountNotReady;
             assert!(
                 says(code) != is_of_account && says(if is_of_account { "ECSAccount default" } else { "cn-hangzou" })

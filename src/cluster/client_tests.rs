@@ -1,4 +1,4 @@
-//! What is said of requests that the API server refuses.
+//! The errors for requests that the API server refuses.
 
 use kube::core::Status;
 

@@ -32,7 +32,7 @@ pub enum KeyError {
     /// The Secret cannot be read or filled.
     #[error("the fingerprint key cannot be read or made: {0}; is Secret {SECRET_NAME} of the manifests installed?")]
     Cluster(#[from] ClusterError),
-    /// The Secret holds something that is no key.
+    /// The Secret holds something that is not a key.
     #[error("Secret {SECRET_NAME} must be empty, or hold `keyID` and a `key` of 32 bytes")]
     Malformed,
 }

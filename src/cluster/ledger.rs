@@ -1,7 +1,7 @@
 //! The records as far as this process knows them: what the watch has shown, plus its own writes that it has not yet.
 //!
-//! Records are kept by name, and indexed by owner and by account and region, so that no reconcile walks all of them. What is handed out
-//! is shared, not copied.
+//! Records are kept by name, and indexed by owner and by account and region, so that no reconcile walks all of them. A record
+//! that is handed out is shared, not copied.
 //!
 //! An unusable record counts as none: one that cannot be read, or that claims another instance than it is named after.
 //! It holds no slot, gives no evidence, and is reported as the problem of the instance in its name.
@@ -39,11 +39,11 @@ struct Known {
     /// Those to be read again before anything is decided by them.
     doubted: BTreeSet<String>,
     index: Index,
-    /// Where what becomes known is counted.
+    /// Counts what becomes known.
     metrics: Option<Arc<Metrics>>,
 }
 
-/// Of how many restarts the usual duration is the middle one.
+/// The usual duration is the middle one of so many restarts.
 const RESTARTS_KEPT: usize = 32;
 
 /// A record as the watch shows it.
@@ -59,7 +59,7 @@ impl Shown {
             Ok(_) => Err(BadRecord::OfAnotherInstance),
             Err(_) => Err(BadRecord::Unreadable),
         };
-        // Of a usable record the metadata is in the record.
+        // A usable record holds its own metadata.
         let metadata = if record.is_ok() { ObjectMeta::default() } else { guard.meta().clone() };
         Self { metadata, record }
     }
@@ -79,7 +79,7 @@ struct Entry {
     restart_took: Option<SignedDuration>,
 }
 
-/// What is known of the records of one account and region.
+/// The known records of one account and region.
 #[derive(Default)]
 struct AtPlace {
     records: usize,
@@ -148,7 +148,7 @@ impl Index {
     }
 }
 
-/// The generation rises with every write of a record, since the kind has no status subresource. Of two records of one name, one was
+/// The generation rises with every write of a record, since the kind has no status subresource. If two records have one name, one was
 /// created after the other was deleted: the versions of the API server say which, as it promises since Kubernetes 1.35. Without them what
 /// comes last counts.
 fn is_newer(record: &ObjectMeta, than: &ObjectMeta) -> bool {
@@ -185,7 +185,7 @@ impl Known {
         if let Some(shown) = &shown
             && self.own.get(name).is_some_and(|own| !is_newer(own.meta(), shown.metadata()))
         {
-            // What is doubted was written upon that version.
+            // The write in doubt replaced that version.
             if let Some(own) = self.own.remove(name)
                 && is_newer(shown.metadata(), own.meta())
             {

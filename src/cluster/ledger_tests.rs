@@ -117,7 +117,7 @@ fn own_write_missing_from_list_is_doubted_until_read() {
 #[test]
 fn own_write_yields_to_recreated_or_unreadable_record() {
     let (ledger, mut show) = ledger();
-    // The watch is interrupted: the record is deleted, and another process makes it anew.
+    // The watch is interrupted: the record is deleted, and another process makes it again.
     ledger.put(version(6));
     let mut anew = version(1);
     (anew.metadata.uid, anew.spec.owner) = (Some("u2".to_owned()), owner("other"));

@@ -1,4 +1,4 @@
-//! What is counted of records and runs, and that nothing is counted twice.
+//! The counts of records and runs, and that nothing is counted twice.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::watcher::Event;

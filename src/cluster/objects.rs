@@ -38,7 +38,7 @@ impl ObjectKey {
     }
 }
 
-/// Who names which instance. Shared with the watch's stream, which shows it each event.
+/// The objects that name each instance. Shared with the watch's stream, which shows it each event.
 #[derive(Clone, Default)]
 pub struct ObjectIndex(Arc<Mutex<Index>>);
 
@@ -183,7 +183,7 @@ impl Objects {
         Self { watched, index, own: Mutex::default() }
     }
 
-    /// Who names what.
+    /// The objects by the instances that they name.
     pub fn index(&self) -> &ObjectIndex {
         &self.index
     }
@@ -214,7 +214,7 @@ impl Objects {
         self.with_newest(key, PasswordReset::clone)
     }
 
-    /// What is asked of an object in its newest known form, without a copy of it.
+    /// Reads an object in its newest known form, without a copy of it.
     ///
     /// # Errors
     /// Those of [`Self::get`].
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn who_names_an_instance_follows_the_watch() {
+    fn index_of_named_instances_follows_the_watch() {
         let (objects, mut show) = objects();
         let naming = |objects: &Objects, id: &str| objects.index().naming("cn-hangzhou", id).len();
         show(Event::Apply(Guarded(Ok(object("1", "a", &["i-1", "i-2"])))));

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_no_password() {
+    fn bytes_that_are_not_text_are_not_a_password() {
         assert!(secret("not base64!").text("password").is_none());
         assert!(secret("/w==").text("password").is_none());
         assert!(secret(&"QUFB".repeat(7_000)).text("password").is_none());

@@ -42,7 +42,7 @@ mod tests {
     use crate::api::password_reset::PasswordReset;
 
     #[test]
-    fn what_is_said_of_a_huge_value_is_short() {
+    fn message_about_a_huge_value_is_short() {
         let object = json!({"metadata": {}, "spec": {"regionID": "cn-hangzhou", "instanceIDs": "x".repeat(1_000_000)}});
         let error = serde_json::from_value::<PasswordReset>(object).unwrap_err().to_string();
         assert!(error.len() > 1_000_000, "the parser repeats what it cannot read");

@@ -1,4 +1,4 @@
-//! Who is to look again: the one type of wake-up, and the channels that carry it to the three controllers.
+//! The objects to reconcile again: the one type of wake-up, and the channels that carry it to the three controllers.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Which objects wait for a slot of an account or of one of its zones, in the order in which they came. It decides nothing: a plan is told
+//! Which objects wait for a slot of an account or of one of its zones, in the order in which they came. It decides nothing: a plan is given
 //! how many have waited longer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

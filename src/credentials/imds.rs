@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::ecs::sts::RawCredentials;
 use crate::ecs::{EcsClient, MetadataError, SessionCredentials, Transport};
 
-/// One use is enough: the token is asked for anew each time.
+/// One use is enough: the token is asked for again each time.
 const TOKEN_SECONDS: &str = "60";
 /// What a role's name, a token and an answer are at most; real ones are far below.
 const TEXT_BYTES_MAX: usize = 16 << 10;

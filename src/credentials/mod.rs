@@ -105,7 +105,7 @@ pub fn sts_host(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
 /// What surrounds them is cut off: a newline that an editor added would only show as a signature that does not match.
 fn credentials(id: &SecretString, secret: &SecretString, token: Option<&SecretString>) -> Keys {
     let trimmed = |value: &SecretString| SecretString::from(value.expose_secret().trim());
-    // An access key's id is no secret: it stands in every signed request and in ActionTrail.
+    // An access key's id is not a secret: it is in every signed request and in ActionTrail.
     let access_key_id = id.expose_secret().trim().to_owned();
     Keys { access_key_id, access_key_secret: trimmed(secret), security_token: token.map(trimmed) }
 }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_access_key_and_a_role_the_access_key_is_taken() {
+    fn access_key_wins_over_role() {
         assert_eq!(
             access_key(|name| Some(format!("value of {name}"))).access_key_id,
             format!("value of {ACCESS_KEY_ID}")

@@ -17,7 +17,7 @@ pub struct OidcRole {
     pub role_arn: String,
     /// `acs:ram::<account>:oidc-provider/<name>`: who vouches for the token.
     pub oidc_provider_arn: String,
-    /// Where the kubelet keeps the token, which it replaces long before it expires: read it anew each time.
+    /// Where the kubelet keeps the token, which it replaces long before it expires: read it again each time.
     pub token_file: PathBuf,
 }
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 /// Official clients take credentials for stale 3 (Go) and 15 (Python) minutes before they expire.
 const EARLY: SignedDuration = SignedDuration::from_mins(15);
 
-/// When to get credentials anew that were got at `obtained` and expire at `expires`: in the last quarter of their life, and in
+/// When to renew credentials that were obtained at `obtained` and expire at `expires`: in the last quarter of their life, and in
 /// the last quarter of an hour if that is shorter; up to a third of that earlier by `chance`.
 #[must_use]
 pub fn refresh_at(obtained: Timestamp, expires: Timestamp, chance: u8) -> Timestamp {
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_got_anew_in_good_time_but_not_all_at_once() {
+    fn credentials_are_renewed_in_time_but_not_all_at_once() {
         let obtained: Timestamp = "2026-01-02T03:00:00Z".parse().unwrap();
         let at = |minutes, chance| {
             let expires = obtained + SignedDuration::from_mins(minutes);

@@ -1,4 +1,4 @@
-//! Who holds a slot: of an owner's `maxUnavailable`, and of its account's.
+//! The holders of slots: of an owner's `maxUnavailable`, and of its account's.
 //!
 //! Every claim holds one until the record has ended, is drained and, after a restart request, the instance was Running for
 //! `minReadySeconds`, ended Stopped, or was taken off its owner's list. Slots are refilled one by one as they free up, never in
@@ -18,13 +18,13 @@ use crate::decide::{Power, ProtocolBounds, Reading, after, is_drained, later, se
 pub struct Holder {
     /// Its id.
     pub instance_id: String,
-    /// What is known of when the slot will be free.
+    /// When the slot will be free, as far as is known.
     pub outlook: Outlook,
     /// When the slot will be free, where only `minReadySeconds` after a restart that is done are waited for.
     pub ready_at: Option<Timestamp>,
 }
 
-/// What is known of when a slot will be free.
+/// When a slot will be free, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outlook {
     /// By itself, by the steps of the claim or once the instance is Running.
@@ -160,7 +160,7 @@ pub struct Slots {
     pub max: u32,
     /// How many the object may take now: of those that are free, each object that has waited longer has one.
     pub free: usize,
-    /// Who holds them, for people.
+    /// Their holders, for people.
     pub held_by: String,
     /// Why none becomes free by itself, and what people can do; `None`: one does, as far as is known.
     pub stays: Option<String>,
@@ -184,7 +184,7 @@ impl AccountSlots {
 }
 
 /// The slots of an account, or of one of its zones, for an object of `namespace`. `open`: the account's records on which something is left
-/// to do; `older`: how many objects have waited longer; `outlook`: see [`outlook`]. Of other namespaces nothing but the number is told.
+/// to do; `older`: how many objects have waited longer; `outlook`: see [`outlook`]. Other namespaces appear only as a number.
 #[must_use]
 pub fn slots(
     open: &[impl Borrow<ResetRecord>],

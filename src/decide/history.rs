@@ -20,7 +20,7 @@ const MAX_OWNERS: usize = 64;
 /// What an owner asks for now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Who asks.
+    /// The owner that asks.
     pub owner: Owner,
     /// Digests of its `runID` and, when present, of its rerun annotation.
     pub tokens: Vec<String>,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::api::Reason;
 
-/// What is in the way.
+/// The reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// Why.

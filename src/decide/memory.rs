@@ -115,7 +115,7 @@ pub fn is_older_than(record: &ResetRecord, row: &InstanceRow) -> bool {
     }
 }
 
-/// What is wrong with the memory of an instance; `None`: it can be relied on.
+/// How the memory of an instance was lost; `None`: it can be relied on.
 #[must_use]
 pub fn loss(record: Option<&ResetRecord>, own: OwnMemory) -> Option<Loss> {
     let Some(record) = record else {

@@ -38,7 +38,7 @@ fn loss_of(record: Option<&ResetRecord>, owner_name: &str, run_id: &str, row: Op
     loss(record, own)
 }
 
-/// What is broken, and how.
+/// The parts, and how each is broken.
 type Breaking = (&'static str, fn(&mut ResetRecord));
 
 #[test]
@@ -109,9 +109,9 @@ fn a_record_that_is_gone_is_a_loss_only_in_mid_run() {
     assert_eq!(loss_of(None, "web", "1", Some(&shown(1, State::Pending, 0))), None, "not claimed in this run");
 }
 
-/// What was restored is no loss any more, and is needed only for who asks again.
+/// A restored memory is not a loss any more, and is needed only for an owner that asks again.
 #[test]
-fn what_is_restored_is_whole_and_needs_a_new_request() {
+fn restored_memory_is_whole_and_needs_a_new_request() {
     let (web, other, asked) = (owner("web"), owner("other"), requested("1"));
     let now = at(1_000);
     let mut bare = ended(3);

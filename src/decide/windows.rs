@@ -17,7 +17,7 @@ use crate::api::password_reset::MaintenanceWindow;
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 /// A change of a zone's clocks moves them no further.
 const CLOCK_CHANGE: SignedDuration = SignedDuration::from_hours(3);
-/// Openings that are looked at for one moment: a schedule of each minute has as many in the longest window and a change of the clocks.
+/// Openings that are checked for one moment: a schedule of each minute has as many in the longest window and a change of the clocks.
 const OPENINGS_MAX: usize = 2_000;
 
 /// A window that is open, or will be.

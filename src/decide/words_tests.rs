@@ -13,7 +13,7 @@ use crate::decide::history::Request;
 use crate::decide::memory::{self, Loss, OwnMemory};
 use crate::decide::{Hold, InstanceView, Power, Reading};
 
-/// What is said in each situation.
+/// The words for each situation.
 pub(crate) struct Words {
     kind: &'static str,
     lines: Vec<String>,

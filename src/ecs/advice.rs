@@ -1,4 +1,4 @@
-//! What a person can do about an answer that is no success, by what was called and by its code. It decides nothing.
+//! What a person can do about an answer that is not a success, by what was called and by its code. It decides nothing.
 
 use super::ApiCall;
 use super::error::{Class, ErrorResponse};
@@ -80,7 +80,7 @@ impl ErrorResponse {
         }
     }
 
-    /// Who reads it can act on one cause, not on a list of all.
+    /// A reader can act on one cause, not on a list of all.
     fn advice_on_key(&self) -> &'static str {
         match self.code.as_str() {
             "InvalidAccessKeyId.NotFound" => {

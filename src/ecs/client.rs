@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::ecs::{Accepted, Keys, RegionEndpoint, RetryRule, Stamp, modify_password, reboot_instance};
 
-    /// Answers what it is told and remembers what it was sent.
+    /// Gives the answer that it was made with, and remembers what it was sent.
     struct Scripted {
         answers: Mutex<Vec<(u16, &'static str)>>,
         sent: Mutex<Vec<String>>,

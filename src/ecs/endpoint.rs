@@ -1,6 +1,6 @@
 //! Where the ECS and the STS of a region are reached. Builds addresses only; opens nothing.
 //!
-//! A password is sent to the host that stands here, so a region ID that is not a plain word is refused: it would
+//! A password is sent to the host that is named here, so a region ID that is not a plain word is refused: it would
 //! otherwise choose the host.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,7 +18,7 @@ pub struct RegionEndpoint {
     /// Address of STS: scheme and host, no path.
     pub sts_url: String,
     /// Whether the address serves more than this region, or may do so: then every call must name its region.
-    /// `ModifyInstanceAttribute` and `RebootInstance` otherwise act on the region that the host stands for.
+    /// `ModifyInstanceAttribute` and `RebootInstance` otherwise act on the region of the host.
     pub names_region: bool,
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gateway_is_no_metadata_service() {
+    fn gateway_is_not_a_metadata_service() {
         let hosts = [
             "100.100.100.200",
             "100.100.100.200:80",

@@ -26,7 +26,7 @@ pub enum CallError {
     NoAnswer(String),
 }
 
-/// An answer that is no success.
+/// An answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorResponse {
     /// What was called.
@@ -43,20 +43,20 @@ pub struct ErrorResponse {
     pub names_instance_id: bool,
     /// Whether the call may have been executed all the same.
     pub executed: Executed,
-    /// What is in the way.
+    /// The kind of obstacle.
     pub class: Class,
     /// Not before this has passed should the call be made again; told by some throttled answers.
     pub retry_after: Option<Duration>,
 }
 
-/// What an answer that is no success says, as far as it decides.
+/// What an answer that is not a success says, as far as it decides.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ErrorAnswer<'a> {
     /// The HTTP status.
     pub http_status: u16,
     /// The API's error code.
     pub code: Option<&'a str>,
-    /// The RequestId. Whatever stands in front of the API has none.
+    /// The RequestId. A proxy in front of the API gives none.
     pub request_id: Option<&'a str>,
     /// The API's explanation.
     pub message: &'a str,
@@ -71,7 +71,7 @@ pub enum Executed {
     Unknown,
 }
 
-/// What is in the way of a call. Delay and reason follow from it.
+/// The kind of obstacle to a call. Delay and reason follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Too many calls: ask the limiter.
@@ -139,7 +139,7 @@ impl Class {
 }
 
 impl CallError {
-    /// What is in the way. A call that was not sent is as good as a network that is down for a moment.
+    /// The kind of obstacle. A call that was not sent counts as a network that is down for a moment.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -149,7 +149,7 @@ impl CallError {
         }
     }
 
-    /// One of a fixed number of words: the row of the table that fits the error code, or what stands for it where there is none. An
+    /// One of a fixed number of words: the row of the table that fits the error code, or its substitute where there is none. An
     /// answer may hold any code, so that the code itself would be without bound.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -177,7 +177,7 @@ impl CallError {
 }
 
 impl ErrorResponse {
-    /// What the sender of a changing call may do next. Whether it may have been executed is looked at first.
+    /// What the sender of a changing call may do next. Whether it may have been executed is checked first.
     #[must_use]
     pub fn retry_rule(&self) -> RetryRule {
         match (self.executed, self.class) {

@@ -16,7 +16,7 @@ const REQUEST_ID_CHARS_MAX: usize = 64;
 const ESCAPES: [(&str, &str); 6] =
     [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")];
 
-/// Reads an answer that is no success: not a 2xx, or one that does not say what a success says. `secrets`: what the call carried, or
+/// Reads an answer that is not a success: not a 2xx, or one that does not say what a success says. `secrets`: what the call carried, or
 /// was signed with.
 pub(super) fn read(
     action: ApiCall,
@@ -74,7 +74,7 @@ struct Envelope {
 impl Envelope {
     fn read(body: &[u8]) -> Self {
         // Nothing else is kept, not even for a moment: a success of STS that could not be read may hold credentials.
-        // What is not text is no answer of the API, whatever can be made out of it.
+        // An answer that is not text is not the API's, whatever can be made out of it.
         let Ok(text) = std::str::from_utf8(body) else { return Self::default() };
         match serde_json::from_str::<RawEnvelope>(text) {
             Ok(RawEnvelope { code, request_id, message }) => {
@@ -111,13 +111,13 @@ fn unescape(text: &str) -> String {
     ESCAPES.into_iter().fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
 }
 
-/// Codes and request IDs are plain words; anything else in their place is somebody else's answer.
+/// Codes and request IDs are plain words; anything else in their place comes from another server.
 fn is_word(text: &str, chars_max: usize) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=chars_max).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Milliseconds, in a header that the official SDK reads on throttled answers. To the SDK 0 is no value.
+/// Milliseconds, in a header that the official SDK reads on throttled answers. To the SDK 0 is not a value.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let millis = headers.get("x-acs-retry-after")?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_millis(millis)).filter(|pause| !pause.is_zero())
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_is_not_a_word_is_no_code() {
+    fn code_that_is_not_a_word_is_ignored() {
         for code in ["<b>", "a b", &"x".repeat(101), ""] {
             assert_eq!(refusal(&serde_json::json!({ "Code": code }).to_string()).code, "HTTP 403", "{code}");
         }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_after_of_zero_is_no_value() {
+    fn retry_after_of_zero_is_ignored() {
         for value in ["0", "00", "-5", "soon"] {
             let headers = [("x-acs-retry-after".parse().unwrap(), value.parse().unwrap())].into_iter().collect();
             let refusal =

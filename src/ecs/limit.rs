@@ -1,4 +1,4 @@
-//! How often a call may be made. Waits for nobody: a caller is told when to come back, since a pass never sleeps.
+//! How often a call may be made. Waits for nobody: a caller learns when to come back, since a pass never sleeps.
 //!
 //! ECS counts calls per account, region and API, and so do the buckets here (a GCRA: one instant per bucket, no timer).
 //! When ECS throttles all the same, it does so until its fixed minute ends. Calls then stop for everybody until then, and one probe per
@@ -35,7 +35,7 @@ const QUEUE_MAX: Duration = Duration::from_secs(30);
 /// How long a place outlives its moment: a pass comes a little later.
 const PLACE_KEPT: Duration = Duration::from_secs(5);
 
-/// What is counted together.
+/// The calls that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LimitKey {
     /// The account and the region.
@@ -104,7 +104,7 @@ impl Limiter {
         self.lock().per_second.insert(account.to_owned(), requests_per_second);
     }
 
-    /// Leave for `who` to make one call now, or when to ask again. Each who waits is given a moment of its own: if all were told the same
+    /// A permit for `who` to make one call now, or when to ask again. Each waiter gets a moment of its own: if all got the same
     /// one, they would come back together, and all but one in vain.
     pub fn try_acquire(&self, key: &LimitKey, who: &str) -> Result<RatePermit, Instant> {
         let now = now();
@@ -256,7 +256,7 @@ impl Bucket {
     }
 }
 
-/// How long the minute lasts in which ECS counted the call. Its clock is told in whole seconds, cut off: at the end of that time the next
+/// How long the minute lasts in which ECS counted the call. Its clock is given in whole seconds, cut off: at the end of that time the next
 /// minute has begun.
 fn rest_of_the_minute(server_time: Timestamp) -> Duration {
     WINDOW.saturating_sub(Duration::from_secs(server_time.as_second().rem_euclid(60).unsigned_abs()))

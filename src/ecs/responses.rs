@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// ECS takes 20 tags for an instance, and shows its own beside them. What is more is not read: a rule asks for tags that are
+/// ECS takes 20 tags for an instance, and shows its own beside them. More of them are not read: a rule asks for tags that are
 /// there, so one that is left out allows nothing.
 const TAGS_MAX: usize = 64;
 /// ECS takes 128 characters, of up to 4 bytes, for a key and for a value of a tag.
@@ -58,7 +58,7 @@ pub struct Instance {
     pub instance_id: String,
     /// What people call it; may be empty.
     pub name: String,
-    /// Where it is in its life.
+    /// Its status in its life cycle.
     pub status: InstanceStatus,
     /// Its zone, for example `cn-hangzhou-h`; may be empty.
     pub zone_id: String,
@@ -76,7 +76,7 @@ pub struct Instance {
     pub tags: BTreeMap<String, String>,
 }
 
-/// Where an instance is in its life. Running and Stopped are stable, the others pass.
+/// An instance's status in its life cycle. Running and Stopped are stable, the others pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstanceStatus {
     /// Being created.
@@ -171,7 +171,7 @@ impl ApiResponse for InstancePage {
         Some(Self { instances, next_token: next_token.filled() })
     }
 
-    /// Who may not describe instances is answered with a success that holds none.
+    /// A caller that may not describe instances gets a success that holds none.
     fn shows_permission(&self) -> bool {
         !self.instances.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What time it is for ECS. Reads no clock: it is told both sides of every answer.
+//! What time it is for ECS. Reads no clock: it is given both sides of every answer.
 //!
 //! ECS refuses a request whose Timestamp is too far off, and the `Date` of its answers is the only view of its clock.
 //! That has a resolution of a second, and the answer was written somewhere between send and receipt: each answer
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn local_time_stands_in_while_nothing_is_known() {
+    fn local_time_is_used_while_nothing_is_known() {
         let clock = ServerClock::default();
         assert_eq!((clock.now(at(5)), clock.skew()), (at(5), None));
     }

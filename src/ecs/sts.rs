@@ -43,7 +43,7 @@ pub fn get_caller_identity(endpoint: &RegionEndpoint, credentials: &Keys, stamp:
     sign(ApiCall::GetCallerIdentity, &endpoint.sts_url, credentials, stamp, &[])
 }
 
-/// Asks for a role, with the credentials that one has. `external_id` is what the role's owner agreed on with us, if so.
+/// Asks for a role, with the given credentials. `external_id` is what the role's owner agreed on with us, if so.
 pub fn assume_role(
     endpoint: &RegionEndpoint,
     credentials: &Keys,
@@ -57,8 +57,8 @@ pub fn assume_role(
     sign(ApiCall::AssumeRole, &endpoint.sts_url, credentials, stamp, &parameters)
 }
 
-/// Asks for a role with a token of the cluster (RRSA). The one call without a signature: the token is the proof. Of the
-/// stamp only the time is sent.
+/// Asks for a role with a token of the cluster (RRSA). The one call without a signature: the token is the proof. Only
+/// the stamp's time is sent.
 pub fn assume_role_with_oidc(
     endpoint: &RegionEndpoint,
     oidc_provider_arn: &str,
@@ -101,7 +101,7 @@ impl ApiResponse for SessionCredentials {
     }
 }
 
-/// Temporary credentials as STS writes them, and the metadata service too. What is secret is wiped however reading ends.
+/// Temporary credentials as STS writes them, and the metadata service too. Secret parts are wiped however reading ends.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RawCredentials {

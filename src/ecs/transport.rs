@@ -1,5 +1,5 @@
 //! The only network seam: one request, one answer, and on failure the one fact that matters, whether a byte may have
-//! left. Never repeats a request, never follows a redirect, uses no proxy unless it is told to.
+//! left. Never repeats a request, never follows a redirect, uses no proxy unless it is configured to.
 
 use std::error::Error;
 use std::io;

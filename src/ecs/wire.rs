@@ -108,7 +108,7 @@ impl<A> Signed<A> {
         Self { action, url, body: Bytes::from_owner(form), secrets, answer: PhantomData }
     }
 
-    /// What is called.
+    /// The API that is called.
     pub fn action(&self) -> ApiCall {
         self.action
     }
@@ -170,7 +170,7 @@ pub fn describe_instances(
 pub struct InstanceFilter<'a> {
     /// Tags, at most 20, by key and value.
     pub tags: Vec<(&'a str, &'a str)>,
-    /// A name; `*` stands for any characters.
+    /// A name; `*` matches any characters.
     pub name: Option<&'a str>,
     /// A resource group.
     pub resource_group_id: Option<&'a str>,

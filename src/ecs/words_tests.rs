@@ -1,4 +1,4 @@
-//! What is said of a call that brought no success, by API, answer and code.
+//! The words for a call that brought no success, by API, answer and code.
 
 use super::error::{ErrorAnswer, classify};
 use super::{ApiCall, CallError, ErrorResponse};

@@ -1,4 +1,4 @@
-//! Who leads, by client-go's rules: a pure machine without I/O, clock or async. [`super::lease`] reads and writes for it.
+//! The election, by client-go's rules: a pure machine without I/O, clock or async. [`super::lease`] reads and writes for it.
 //!
 //! ```text
 //!                    a read shows another's Lease, not expired
@@ -13,7 +13,7 @@
 //!
 //! - Another's Lease has expired once this process has seen it unchanged for the duration that the Lease itself names.
 //!   Its renewTime is the wall clock of another machine and is not even handed in.
-//! - Own leadership counts from when the write was *sent*, which is before anybody can have seen it. So it ends here before
+//! - Own leadership counts from when the write was *sent*, which is before anybody can have seen it. It therefore ends here before
 //!   it can have expired there.
 //!
 //! A loss is final. What a process knows and has begun belongs to its leadership, so the next one needs a new process.
@@ -36,9 +36,9 @@ pub struct ElectionTimes {
 /// A Lease as the API server has it. Without its times: they are for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseView {
-    /// Its resourceVersion. Another one means that somebody has written it.
+    /// Its resourceVersion. Another one means that it was written.
     pub version: String,
-    /// Who holds it; empty: it was released.
+    /// Its holder; empty: it was released.
     pub holder: String,
     /// Its own duration; `None` where it names none that makes sense.
     pub duration: Option<Duration>,
@@ -49,7 +49,7 @@ pub struct LeaseView {
 /// What to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// The version that it replaces; `None`: it creates the Lease. The API server refuses it when somebody was quicker.
+    /// The version that it replaces; `None`: it creates the Lease. The API server refuses it when another process was quicker.
     pub replaces: Option<String>,
     /// The holder; empty: nobody.
     pub holder: String,
@@ -67,7 +67,7 @@ pub enum LeadershipLoss {
     /// Another process holds the Lease.
     #[error("{0} holds the Lease now")]
     Taken(String),
-    /// The Lease names nobody, or is gone. client-go makes it anew; but who may have led in between, nobody knows.
+    /// The Lease names nobody, or is gone. client-go makes it again; but it is not known which process may have led in between.
     #[error("the Lease was deleted or emptied by another client")]
     Gone,
     /// The API server took no renewal in time.

@@ -73,7 +73,7 @@ fn foreign_lease_is_kept_until_unchanged_for_its_duration() {
 }
 
 #[test]
-fn a_renewal_by_another_begins_the_wait_anew() {
+fn renewal_by_another_begins_the_wait_again() {
     let mut election = election();
     assert_eq!(election.read(Some(lease(4, "other", 15, 2)), at(0)), Ok(None));
     assert_eq!(election.read(Some(lease(5, "other", 15, 2)), at(14_000)), Ok(None));
@@ -82,11 +82,11 @@ fn a_renewal_by_another_begins_the_wait_anew() {
 }
 
 #[test]
-fn a_lease_that_is_gone_in_between_is_no_longer_waited_for() {
+fn lease_deleted_in_between_is_not_waited_for_any_more() {
     let mut election = election();
     assert_eq!(election.read(Some(lease(4, "other", 15, 2)), at(0)), Ok(None));
     assert!(election.read(None, at(1_000)).unwrap().is_some());
-    // Somebody else was quicker.
+    // Another process was quicker.
     election.not_written();
     assert_eq!(election.read(Some(lease(1, "third", 15, 0)), at(15_000)), Ok(None));
 }
@@ -123,13 +123,13 @@ fn renewal_after_a_foreign_write_reads_and_renews() {
     election.not_written();
     assert_eq!(election.renewal(), None);
     assert_eq!(election.leads_until(), Some(at(15_000)), "what was won earlier stays won");
-    // Somebody has put a label on it.
+    // Another client has put a label on it.
     let renewed = election.read(Some(lease(9, "me", 15, 3)), at(2_000));
     assert_eq!(renewed, Ok(Some(write(Some(9), "me", 15, 3, false))));
 }
 
 #[test]
-fn lost_answer_to_a_claim_is_no_change_of_leader() {
+fn lost_answer_to_a_claim_does_not_change_the_leader() {
     let mut election = election();
     assert!(election.read(None, at(0)).unwrap().is_some());
     election.not_written();
@@ -191,7 +191,7 @@ enum Move {
     Answer(usize),
     /// The process hears nothing and gives up waiting.
     GiveUp(usize),
-    /// The process is told to stop: its successor in the same place has an identity of its own.
+    /// The process is asked to stop: its successor in the same place has an identity of its own.
     Restart(usize),
 }
 

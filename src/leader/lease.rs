@@ -216,7 +216,7 @@ impl Candidate {
     }
 }
 
-/// What the election is told of a Lease.
+/// A Lease as the election sees it.
 fn seen(lease: &Lease) -> LeaseView {
     let spec = lease.spec.as_ref();
     let seconds = spec.and_then(|spec| spec.lease_duration_seconds);
@@ -228,7 +228,7 @@ fn seen(lease: &Lease) -> LeaseView {
     }
 }
 
-/// What people are told of a Lease: who holds it, and since when by that holder's clock.
+/// A Lease for people: who holds it, and since when by that holder's clock.
 fn held(lease: &Lease) -> (&str, Option<String>) {
     let spec = lease.spec.as_ref();
     let holder = spec.and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();

@@ -71,7 +71,7 @@ impl Server {
         self.lease.insert(lease).clone()
     }
 
-    /// A write by somebody who is no candidate.
+    /// A write by a client that is not a candidate.
     fn edit(&mut self, edit: impl FnOnce(&mut Value)) {
         let mut lease = self.lease.take().unwrap();
         edit(&mut lease);
@@ -128,7 +128,7 @@ fn leads(leadership: &Leadership) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_leads_at_once_and_the_next_stands_by() {
+async fn first_candidate_leads_at_once_and_the_next_waits() {
     let (leader, server) = leader().await;
     let expected = json!({
         "holderIdentity": "leader",
@@ -275,7 +275,7 @@ async fn a_claim_whose_answer_is_lost_is_made_again_before_it_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_whose_answer_is_lost_is_read_again_and_made_anew() {
+async fn renewal_with_a_lost_answer_is_read_and_made_again() {
     let (mut leader, server) = leader().await;
     server.lock().unwrap().loses_answer = true;
     let leadership = leader.leadership();

@@ -1,4 +1,4 @@
-//! Who may act: the question every mutating call is asked last.
+//! Leader election: whether this process leads is checked last before every mutating call.
 //!
 //! One replica leads and works, the others stand by. Leadership only saves work: what keeps two processes apart is the
 //! compare-and-swap on the record, and the limited life of a signed request; nothing here may be relied on for

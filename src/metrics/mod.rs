@@ -80,7 +80,7 @@ pub struct Metrics {
     standings: Mutex<BTreeMap<(&'static str, String), Standing>>,
 }
 
-/// Where one object stands.
+/// The state of one object.
 #[derive(Debug)]
 struct Standing {
     ready: ReadyLabels,

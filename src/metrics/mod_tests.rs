@@ -79,7 +79,7 @@ fn what_happens_seldom_is_there_from_the_start() {
 }
 
 #[test]
-fn durations_of_resets_are_told_apart_up_to_an_hour() {
+fn durations_of_resets_are_distinguished_up_to_an_hour() {
     let metrics = Metrics::new();
     for minutes in [1, 59, 61] {
         metrics.reset_ended("InEffect", Duration::from_mins(minutes));

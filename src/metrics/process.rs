@@ -12,7 +12,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Reads it anew for each scrape.
+/// Reads it again for each scrape.
 #[derive(Debug)]
 pub(super) struct Process;
 

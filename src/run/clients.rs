@@ -81,7 +81,7 @@ pub fn ecs_client(settings: &Settings) -> Result<EcsClient<HttpTransport>, RunEr
     Ok(EcsClient::connect(&options, &authorities)?)
 }
 
-/// Where the API server is, without the user and the password that a kubeconfig's URL may hold: it is logged and a label.
+/// The address of the API server, without the user and the password that a kubeconfig's URL may hold: it is logged and a label.
 fn host_and_port(url: &http::Uri) -> String {
     let host = url.host().unwrap_or_default();
     url.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))

@@ -32,7 +32,7 @@ pub(super) fn controllers<T: Transport>(
         context.metrics.controller_started(controller, context.settings.concurrency);
         Queue::new(controller, Arc::clone(&context.metrics))
     };
-    // A change of status is no reason to look, one of an annotation may be. Of deletions these filters know nothing: the watch
+    // A change of status is not a reason to reconcile, one of an annotation may be. These filters know nothing of deletions: the watch
     // wakes for them.
     let password_resets = password_resets.filtered(predicates::generation.combine(predicates::annotations));
     let queue_of_resets = queue("password_reset");
@@ -105,7 +105,7 @@ async fn drive<K, T, F>(
         |_, never, _| match *never {},
         Arc::clone(&context),
     );
-    // What is in the way of the watch, as last logged: it is tried again every few seconds.
+    // The error of the watch, as last logged: it is tried again every few seconds.
     let mut last = String::new();
     passes
         .for_each(|pass| {

@@ -1,4 +1,4 @@
-//! What is watched, and who is woken by it. Decides nothing.
+//! The watches, and the objects that they wake. Decides nothing.
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -156,8 +156,8 @@ fn metadata(event: &Event<Guarded<ResetRecord>>) -> Event<RecordMeta> {
 
 /// One watch: list and follow, keep a cache, and pass on what was touched.
 ///
-/// `wake` has an object looked at for which that is not enough. What is listed is passed on page by page, and the cache has none of
-/// it until the list is complete: a controller that looks for it then finds nothing. What is deleted looks like unchanged to the
+/// `wake` has an object looked at for which that is not enough. A list is passed on page by page, and the cache has none of
+/// it until the list is complete: a controller that looks for it then finds nothing. A deleted object looks like an unchanged one to the
 /// controllers' filters, and what was deleted while there was no watch is in no list.
 fn watch<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,

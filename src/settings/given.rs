@@ -18,7 +18,7 @@ pub(super) fn all(command: &Command, values: &ArgMatches) -> String {
     command.get_arguments().filter_map(flag).collect::<Vec<_>>().join(" ")
 }
 
-/// What is wrong with a value, with the variable's name where the value is a variable's.
+/// The problem with a value, with the variable's name where the value is a variable's.
 pub(super) fn source_named(error: &InvalidSetting, command: &Command, values: &ArgMatches) -> String {
     let InvalidSetting { flag, problem } = error;
     let named = command.get_arguments().find(|arg| arg.get_long() == Some(*flag)).and_then(|arg| {

@@ -27,7 +27,7 @@ use limits::{
     SECRET_POLL, SHUTDOWN_TIMEOUT,
 };
 
-/// Everything that a start of the controller can be told, checked.
+/// All settings of the controller, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Settings {
@@ -80,7 +80,7 @@ pub struct Settings {
     pub leader_elect_identity: String,
     /// The lengths of the election.
     pub election: ElectionTimes,
-    /// What is logged, in `tracing`'s filter syntax. Parses: it was tried.
+    /// The log filter, in `tracing`'s syntax. Parses: it was tried.
     pub log_filter: String,
     /// What a log line looks like.
     pub log_format: LogFormat,

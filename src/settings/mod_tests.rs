@@ -176,7 +176,7 @@ fn lengths_of_an_election_that_do_not_fit_together_are_refused() {
 }
 
 #[test]
-fn an_identity_that_is_no_name_of_a_pod_is_refused() {
+fn identity_that_is_not_a_pod_name_is_refused() {
     for name in ["", "a_b", "A", "a b", &"a".repeat(254)] {
         let message = refusal(&[&format!("--leader-elect-identity={name}")]);
         assert!(message.contains("1 to 253 of a-z"), "{message}");

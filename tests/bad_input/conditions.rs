@@ -236,7 +236,7 @@ fn each_problem_shows_on_its_object_and_fixing_it_is_enough() {
     }
     for case in &cases {
         let status = world.get_in(case.namespace, "passwordreset", case.name)["status"].take();
-        assert_trouble_is_told_well(case, &status);
+        assert_error_is_reported_well(case, &status);
         world.assert_untouched(&case.instance_id());
     }
     assert_no_message_shows_a_password(&cases, &messages);
@@ -257,7 +257,7 @@ fn each_problem_shows_on_its_object_and_fixing_it_is_enough() {
 }
 
 /// What is for a person stalls, what may pass by itself is retried; never both.
-fn assert_trouble_is_told_well(case: &Case, status: &Value) {
+fn assert_error_is_reported_well(case: &Case, status: &Value) {
     let truth = |kind: &str| condition(status, kind)["status"].as_str().unwrap_or("absent").to_owned();
     let for_a_person = ["InvalidPassword", "NamespaceNotAllowed", "RegionNotAllowed"].contains(&case.reason);
     let expected = if for_a_person { ["False", "absent", "True"] } else { ["Unknown", "True", "absent"] };

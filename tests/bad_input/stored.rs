@@ -46,7 +46,7 @@ fn poison(name: &str, field: &str, value: Value) -> Value {
 }
 
 #[test]
-fn an_object_that_cannot_be_read_is_told_so_and_stops_nobody() {
+fn unreadable_object_is_reported_and_stops_no_other() {
     let ids = ["i-before0001", "i-after00001", "i-restart001", "i-poison0001"];
     let ecs = Config { instances: ids.map(|id| Instance::running(id, REGION)).into(), ..Config::default() };
     let mut world = World::start(Setup { ecs, flags: vec!["--allow-missing-policy".to_owned()], ..Setup::default() });

@@ -215,7 +215,7 @@ fn credentials_are_used_to_their_end_while_sts_is_away() {
 }
 
 #[test]
-fn of_the_environment_an_access_key_comes_before_a_token() {
+fn access_key_in_the_environment_wins_over_token() {
     let ecs = Config { instances: vec![Instance::running(ID, REGION)], ..Config::default() };
     let world = world(ecs, &json!({"environment": {}}), &json!({}));
     let _controller = start(

@@ -124,7 +124,7 @@ fn a_restart_refused_with_an_undocumented_code_fails_at_once() {
 }
 
 #[test]
-fn a_restart_that_failed_at_ecs_is_told_as_answered() {
+fn restart_that_failed_at_ecs_is_reported_as_answered() {
     let world = world();
     reset_with(
         &world,
@@ -257,7 +257,7 @@ fn unclear_password_answer_ends_unknown_and_says_so() {
 // === What ECS shows ===
 
 #[test]
-fn an_empty_answer_is_no_proof_that_an_instance_is_gone() {
+fn empty_answer_does_not_prove_that_an_instance_is_gone() {
     let world = world();
     world.hold(ID);
     world.ecs().core().inject(Rule::once("DescribeInstances", Fault::EmptyDescribe).times(10));

@@ -62,7 +62,7 @@ fn time(lease: &Value, field: &str) -> Timestamp {
 }
 
 #[test]
-fn a_leader_that_is_told_to_stop_hands_over_at_once() {
+fn leader_that_is_asked_to_stop_hands_over_at_once() {
     let world = world(true);
     let (first, second) = in_mid_run(&world, &[NEVER_EXPIRES]);
     let before = world.lease();

@@ -101,7 +101,7 @@ fn an_instance_id_from_before_2014_is_reset_once() {
 // === What cannot be reset ===
 
 #[test]
-fn missing_instance_is_told_apart_from_unpermitted_one() {
+fn missing_and_unpermitted_instance_have_two_reasons() {
     let world = World::with([]);
     let spec = json!({"instanceIDs": ["i-nowhere1"], "stableStateTimeoutSeconds": 2});
     world.apply_reset("typo", spec.clone());
@@ -434,7 +434,7 @@ fn instance_without_owner_is_watched_for_one_more_hour() {
 }
 
 #[test]
-fn what_is_deleted_is_forgotten_at_once() {
+fn deleted_object_is_forgotten_at_once() {
     // Nothing but the deletions themselves can tell: no look is due within the hour.
     let ecs = Config { instances: vec![Instance::running("i-running1", REGION)], ..Config::default() };
     let mut world = World::without_controller(Setup { ecs, account_check_seconds: 3_600, ..Setup::default() });

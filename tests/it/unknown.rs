@@ -126,7 +126,7 @@ fn a_person_can_have_it_restarted_again_and_that_counts_once() {
 }
 
 #[test]
-fn a_word_that_does_not_fit_decides_nothing_and_is_told() {
+fn outcome_that_does_not_fit_decides_nothing_and_is_reported() {
     let world = unknown();
     let change = format!("ecs.password-reset.dev/{RESOLVE}=i-running1/1=Perhaps");
     let annotate = ["annotate", "passwordreset", "web", "--namespace", NAMESPACE, &change];

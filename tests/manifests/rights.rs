@@ -115,7 +115,7 @@ fn the_right_to_read_passwords_is_shipped_but_given_to_nobody() {
 
 /// Holding the Lease of another program would stop it.
 #[test]
-fn of_leases_the_controller_writes_its_own_in_its_own_namespace() {
+fn controller_writes_only_its_own_lease_in_its_namespace() {
     assert!(controller_rules("ClusterRoleBinding").iter().all(|rule| !names(rule, "resources", "leases")));
     let mut rules = controller_rules("RoleBinding");
     rules.retain(|rule| names(rule, "resources", "leases"));

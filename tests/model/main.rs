@@ -215,7 +215,7 @@ fn a_secret_changed_in_trouble() {
 }
 
 #[test]
-fn what_is_held_back_goes_on_once_it_is_released() {
+fn held_back_instance_goes_on_once_it_is_released() {
     exhaust([
         Setup::new("held", Budget { holds: 1, ..NONE }).alone(),
         Setup::new("2: held", Budget { holds: 1, ..NONE }),
@@ -225,7 +225,7 @@ fn what_is_held_back_goes_on_once_it_is_released() {
 
 #[test]
 #[ignore = "minutes: run by `make model`"]
-fn what_is_held_back_in_trouble() {
+fn held_back_instance_in_trouble() {
     let setup = |name, trouble| Setup::new(name, trouble).alone();
     exhaust([
         setup("held, lost, late", Budget { holds: 1, losses: 1, lags: 1, ..NONE }).unknown(&[RESTART, STUCK]),
@@ -282,7 +282,7 @@ fn a_region_that_is_not_learnt_yet() {
 
 #[test]
 #[ignore = "minutes: run by `make model`"]
-fn processes_in_trouble_where_start_time_stands_still() {
+fn processes_in_trouble_where_start_time_does_not_move() {
     let setup = |name, trouble| Setup::new(name, trouble).alone().unmoved().unknown(&[RESTART, STUCK]);
     let stopped = Budget { freezes: 1, losses: 1, lags: 1, ..NONE };
     let refused = Budget { refusals: 1, losses: 1, lags: 1, outsiders: 1, ..NONE };
@@ -417,7 +417,7 @@ fn one_instance_much_trouble() {
 
 #[test]
 #[ignore = "minutes: run by `make model`"]
-fn one_instance_whose_start_time_stands_still() {
+fn one_instance_whose_start_time_does_not_move() {
     let setup = |name, trouble| Setup::new(name, trouble).alone().unmoved().unknown(ANY);
     exhaust([
         setup("lost, late, 2 by somebody else", Budget { losses: 1, lags: 1, outsiders: 2, ..NONE }),

@@ -43,7 +43,7 @@ fn pairs(name: &str, scenario: &Scenario) -> Vec<Case> {
 }
 
 #[test]
-fn a_second_crash_while_the_first_is_mended_changes_nothing() {
+fn second_crash_during_recovery_changes_nothing() {
     let chosen = [
         scenarios::one_running(),
         scenarios::three_one_at_a_time(),

@@ -153,7 +153,7 @@ pub struct AllowedNamespaces {
     pub names: Option<Vec<String>>,
 
     /// `All`: every namespace of the cluster.
-    // Of an optional enum kube keeps the enum's text and drops this field's: the default would not be explained.
+    // kube keeps the text of an optional enum and drops this field's: the default would not be explained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "NamespacesFrom")]
     pub from: Option<NamespacesFrom>,
@@ -210,7 +210,7 @@ pub struct Limits {
 )]
 pub struct Endpoint {
     /// `Public`: the region's public endpoints. `VPC`: those reachable from inside a VPC of that region.
-    // Of an optional enum kube keeps the enum's text and drops this field's: the default would not be explained.
+    // kube keeps the text of an optional enum and drops this field's: the default would not be explained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Network")]
     pub network: Option<Network>,

@@ -134,7 +134,7 @@ pub struct PasswordResetSpec {
     /// `Apply`: resets the instances. `Plan`: checks everything that can be checked without a change, and shows in status what `Apply`
     /// would do with each instance, in which order and from when on; nothing is claimed or changed. Absent = `Apply`. Turning `Plan` into
     /// `Apply` starts what the plan shows.
-    // Of an optional enum kube keeps the enum's text and drops this field's: the default would not be explained.
+    // kube keeps the text of an optional enum and drops this field's: the default would not be explained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Mode")]
     pub mode: Option<Mode>,
@@ -235,7 +235,7 @@ pub struct MaintenanceWindow {
 pub struct RestartSpec {
     /// `IfRunning`: a Running instance is restarted so that the password takes effect. `Never`: no restart; the password
     /// takes effect at the next start through ECS. Absent = `IfRunning`. A Stopped instance is never started.
-    // Of an optional enum kube keeps the enum's text and drops this field's: the default would not be explained.
+    // kube keeps the text of an optional enum and drops this field's: the default would not be explained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RestartPolicy")]
     pub policy: Option<RestartPolicy>,
@@ -289,7 +289,7 @@ impl PasswordResetSpec {
         self.restart.as_ref().and_then(|restart| restart.policy).unwrap_or_default()
     }
 
-    /// How many of so many instances may be away at once: an integer as it stands, a percentage of them rounded down,
+    /// How many of so many instances may be away at once: an integer as it is, a percentage of them rounded down,
     /// at least 1 in either case.
     #[must_use]
     pub fn max_unavailable(&self, instances: usize) -> u32 {

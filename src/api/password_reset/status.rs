@@ -209,7 +209,7 @@ pub struct InstanceRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_status: Option<String>,
     /// What the controller is going to do, as far as it can tell now.
-    // Of an optional enum kube keeps the enum's text and drops this field's: the default would not be explained.
+    // kube keeps the text of an optional enum and drops this field's: the default would not be explained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "PlannedAction")]
     pub planned_action: Option<PlannedAction>,

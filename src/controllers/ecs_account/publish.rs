@@ -78,7 +78,7 @@ async fn tell<T>(context: &Context<T>, account: &ECSAccount, (was, because): (&s
 }
 
 /// The conditions of an account with a hold; without one, `failure` is why the last renewal of its credentials failed. What keeps a usable
-/// account from work stands beside that: whether it is suspended, in which regions ECS throttles it, and what ECS refuses to its identity.
+/// account from work is shown beside that: whether it is suspended, in which regions ECS throttles it, and what ECS refuses to its identity.
 pub(super) fn conditions_of(
     hold: Option<Hold>,
     failure: Option<&str>,

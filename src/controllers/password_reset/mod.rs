@@ -70,7 +70,7 @@ pub async fn reconcile<T: Transport>(context: Arc<Context<T>>, namespace: String
     pass::run(&context, subject, pass).await
 }
 
-/// What is to be forgotten about an object that is gone. Its claims in flight are driven to their ends all the same.
+/// Forgets an object that is gone. Its claims in flight are driven to their ends all the same.
 pub fn forget<T>(context: &Context<T>, namespace: &str, name: &str) {
     context.instances.unsubscribe(&waiter(namespace, name));
     context.objects.forget(&ObjectKey::new(namespace, name));

@@ -333,7 +333,7 @@ impl ObservedReset {
         }
     }
 
-    /// What is wrong with the account, where that holds up what has begun too.
+    /// The hold by the account, where it holds up what has begun too.
     pub(super) fn account_out_of_use(&self) -> Option<&Hold> {
         self.account_hold.as_ref().filter(|_| self.account.is_none())
     }

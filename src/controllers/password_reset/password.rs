@@ -1,4 +1,4 @@
-//! What is known of an object's passwords: fingerprints, and what is wrong. No password leaves this file.
+//! The known facts of an object's passwords: fingerprints, and what is wrong. No password leaves this file.
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ pub(super) struct Passwords {
     pub(super) fingerprint: Option<Fingerprint>,
     /// Why there is none.
     pub(super) hold: Option<Hold>,
-    /// What is wrong with it for every instance.
+    /// The rule that it breaks for every instance.
     pub(super) broken: Option<Broken>,
-    /// What is wrong with it for Windows instances.
+    /// The rule that it breaks for Windows instances.
     pub(super) broken_on_windows: Option<Broken>,
 }
 

@@ -24,7 +24,7 @@ fn pace(rows: usize) -> SignedDuration {
 
 /// Up to so many rows a status is written once a second.
 const FEW_ROWS: usize = 10;
-/// So much longer for each row more: five seconds at a hundred.
+/// Each row more makes the pause longer by this: five seconds at a hundred.
 const MILLIS_A_ROW: i64 = 44;
 
 /// Writes the status where it has changed. Returns when to come back if it was too soon.

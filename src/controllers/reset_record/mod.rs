@@ -59,7 +59,7 @@ pub async fn reconcile<T: Transport + Send + Sync + 'static>(context: Arc<Contex
 /// Reads a record of which this process does not know how it is.
 ///
 /// # Errors
-/// As any read. One that is unusable is no error: the watch shows it so too.
+/// As any read. One that is unusable is not an error: the watch shows it so too.
 pub(super) async fn read_again<T>(context: &Context<T>, name: &str) -> Result<(), ClusterError> {
     match context.cluster.record(name).await {
         Ok(Some(record)) => context.ledger.put(record),
@@ -76,7 +76,7 @@ pub fn unseen<T>(context: &Context<T>, name: &str) {
     }
 }
 
-/// What is to be forgotten about a record that is gone. Never that its attempt was sent: a cache that is behind must not
+/// Forgets a record that is gone, but not that its attempt was sent: a cache that is behind must not
 /// make a sent restart look unsent.
 fn forget<T>(context: &Context<T>, name: &str) {
     context.instances.unsubscribe(&Waiter::Record(name.to_owned()));

@@ -75,7 +75,7 @@ impl ObservedClaim {
     }
 }
 
-/// Where no answer of ECS has told its time yet, the moment is reckoned. That ends claims by their deadlines, and does nothing else: a
+/// Until an answer of ECS has shown its time, the moment is reckoned. That ends claims by their deadlines, and does nothing else: a
 /// reading would be dated by another clock.
 pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRecord) -> ObservedClaim {
     let spec = &record.spec;
@@ -110,7 +110,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
     }
 }
 
-/// What is seen of a record while ECS's time is not known: nothing by which anything is proven, sent or given to others.
+/// The facts of a record while ECS's time is not known: nothing by which anything is proven, sent or given to others.
 async fn untimed<T: Transport>(
     context: &Context<T>,
     record: &ResetRecord,

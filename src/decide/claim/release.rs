@@ -2,7 +2,7 @@
 //! [`crate::decide::claim::next`], and as pure.
 //!
 //! An answer without the instance means "not found or not permitted". A dry run tells them apart, for the moment at which it is
-//! made; a reading may lag. So the absence counts only in readings M apart, all of them from after the dry run, and an end waits
+//! made; a reading may lag. The absence therefore counts only in readings M apart, all of them from after the dry run, and an end waits
 //! until no unanswered copy is alive.
 
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use super::step::{Change, ClaimFacts, Step};
 use crate::decide::bounds::SOON;
 use crate::decide::{later, settled};
 
-/// What follows from readings that do not show the instance; `None`: nothing, it is shown, or cannot be told from one that the
+/// The step that follows from readings that do not show the instance; `None`: nothing, it is shown, or cannot be told from one that the
 /// account may not describe. `from`: readings from before count for nothing. `drained_at`: when the last unanswered copy is dead.
 pub(super) fn next(
     o: &ClaimFacts,

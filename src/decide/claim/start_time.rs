@@ -1,6 +1,6 @@
 //! Whether a region's StartTime follows reboots: ECS's documents do not say, so it is learnt from restarts of ours.
 //!
-//! It decides whether an unmoved StartTime proves that a lost restart was not carried out. So it is believed only after
+//! It decides whether an unmoved StartTime proves that a lost restart was not carried out. It is therefore believed only after
 //! several instances, and one that speaks against it counts for good.
 
 use jiff::{SignedDuration, Timestamp};
@@ -45,7 +45,7 @@ impl Evidence {
     }
 }
 
-/// What is known of an account's region, given the evidence of its records there.
+/// Whether StartTime follows reboots in an account's region, given the evidence of its records there.
 #[must_use]
 pub fn learn(known: StartTimeFollowsReboot, evidence: Evidence) -> StartTimeFollowsReboot {
     match known {

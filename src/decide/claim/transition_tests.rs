@@ -125,7 +125,7 @@ fn an_end_is_remembered_with_its_row() {
 }
 
 #[test]
-fn what_is_given_back_is_as_if_never_claimed() {
+fn released_claim_is_as_if_never_made() {
     let mut record = claimed();
     let done = apply(&record, Change::EffectiveAtNextStart(NextStart::SetWhileStopped), None, at(9));
     record.status = Some(done.clone());

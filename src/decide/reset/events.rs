@@ -5,7 +5,7 @@ use crate::api::conditions::{self, find};
 use crate::api::password_reset::{InstanceRow, MaintenanceWindow, PasswordResetSpec, PasswordResetStatus, State};
 use crate::decide::windows;
 
-/// What is to be published.
+/// The text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusEvent {
     /// `Normal` or `Warning`.
@@ -33,7 +33,7 @@ pub fn between(
     events.into_iter().flatten().collect()
 }
 
-/// A maintenance window is shorter than a restart may take. It is told once for each version of the spec.
+/// A maintenance window is shorter than a restart may take. It is reported once for each version of the spec.
 fn short_window(
     spec: &PasswordResetSpec,
     before: &PasswordResetStatus,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn short_window_is_told_once_for_each_spec() {
+    fn short_window_is_reported_once_for_each_spec() {
         let mut spec = reset_spec(1);
         spec.restart.as_mut().unwrap().timeout_seconds = Some(1_800);
         let warned = |spec: &PasswordResetSpec, generation: i64| {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn that_a_person_is_asked_is_told_although_the_reason_stays() {
+    fn stall_is_reported_although_the_reason_stays() {
         let (retried, stalled) = (
             status(ConditionStatus::Unknown, Reason::ReadRefused),
             status(ConditionStatus::False, Reason::ReadRefused),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_begins_is_told_once() {
+    fn run_that_begins_is_reported_once() {
         let done = status(ConditionStatus::True, Reason::Succeeded);
         let working = status(ConditionStatus::Unknown, Reason::SettingPasswords);
         let run = json!({"number": 2, "trigger": "RunID", "startTime": "2026-11-29T10:00:00Z", "tokens": [], "fingerprint": {"keyID": "k", "value": "v"}});
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_brake_is_told_when_it_is_pulled() {
+    fn brake_is_reported_when_it_is_pulled() {
         let working = status(ConditionStatus::Unknown, Reason::Restarting);
         let suspended = status(ConditionStatus::Unknown, Reason::Suspended);
         assert_eq!(told(&PasswordResetStatus::default(), &suspended).len(), 1);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_beside_a_key_pair_is_told() {
+    fn password_beside_a_key_pair_is_reported() {
         let before = status(ConditionStatus::Unknown, Reason::Restarting);
         let mut after = before.clone();
         let mut keyed = row(State::PasswordSet);

@@ -41,13 +41,13 @@ pub struct ResetFacts<'a> {
     pub suspended_account: Option<&'a str>,
     /// Until when ECS throttles the account's changing calls in the region.
     pub throttled_until: Option<Timestamp>,
-    /// What is wrong with the account, if anything.
+    /// The hold by the account, if any.
     pub account_hold: Option<&'a Hold>,
-    /// What is wrong with the Secret, if anything.
+    /// The hold by the Secret, if any.
     pub secret_hold: Option<&'a Hold>,
-    /// What is wrong with the password for every instance.
+    /// The rule that the password breaks for every instance.
     pub broken: Option<Broken>,
-    /// What is wrong with it for Windows instances.
+    /// The rule that it breaks for Windows instances.
     pub broken_on_windows: Option<Broken>,
     /// Whether the account has rules, or cannot be used. An instance that is not known to be permitted then looks like one that does
     /// not exist: a namespace's user learns nothing of machines of others.
@@ -173,20 +173,20 @@ pub struct Target<'a> {
     pub before: Option<&'a InstanceRow>,
     /// Its latest reading. An instance that is not permitted is in none: see [`Reading::redacted`].
     pub reading: Option<&'a Reading>,
-    /// What is known of its password, where each instance has one of its own.
+    /// The facts of its password, where each instance has one of its own.
     pub own_password: Option<&'a OwnPassword>,
 }
 
-/// What is known of a password that one instance alone gets. It is not here itself.
+/// The facts of a password that one instance alone gets. It is not here itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnPassword {
     /// Its fingerprint, when it could be read.
     pub fingerprint: Option<Fingerprint>,
     /// Why there is none, in the Secret that was read.
     pub hold: Option<Hold>,
-    /// What is wrong with it for every instance.
+    /// The rule that it breaks for every instance.
     pub broken: Option<Broken>,
-    /// What is wrong with it for a Windows instance.
+    /// The rule that it breaks for a Windows instance.
     pub broken_on_windows: Option<Broken>,
 }
 

@@ -88,7 +88,7 @@ pub enum Kind {
     TypographicQuote,
     /// A dash that a word processor put in the place of `-`.
     TypographicDash,
-    /// Of the printable characters of ASCII, ECS takes all but these.
+    /// ECS takes all printable characters of ASCII but these.
     QuoteOrBackslash,
     /// A letter that is not one of the 26.
     Letter,
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn no_message_tells_the_length_or_the_characters_of_a_password() {
-        // Of one that ends in another character and is as long as it likes, the message is the same.
+        // The message is the same for every length and for every other last character.
         for bad in ["\u{A0}", "\n", "\r", "é", "\"", "\u{FEFF}"] {
             let said = |password: String| check(&password).unwrap_err().to_string();
             assert_eq!(said(format!("Abcdefg1{bad}")), said(format!("Zyxwvuts9876{bad}")), "{bad:?}");

@@ -96,7 +96,7 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     let mut free = object.max_unavailable().saturating_sub(object.slot_holders.len());
     let mut account_slots = object.account_slots.clone();
     let (mut waits_for_a_slot, mut place) = (false, 0);
-    // Of each instance that waits for a slot of the account, why none becomes free by itself.
+    // For each instance that waits for a slot of the account: why none becomes free by itself.
     let mut stays: Vec<Option<Hold>> = Vec::new();
     for (mut eligibility, target) in judged.into_iter().zip(targets) {
         if let Eligibility::NothingToDo { row, .. } = &mut eligibility {

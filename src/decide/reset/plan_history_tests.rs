@@ -65,7 +65,7 @@ fn a_retry_that_has_to_wait_tells_when_a_password_was_set() {
 }
 
 #[test]
-fn a_bad_password_fails_what_is_not_done_and_is_judged_anew() {
+fn bad_password_fails_open_instances_and_is_judged_again() {
     let (spec, request, running, run) = (reset_spec(1), request(), reading(Power::Running), run());
     let bad = ResetFacts {
         broken: Some(Broken::TrailingNewline(LineBreak::Lf)),
@@ -175,7 +175,7 @@ fn done_instance_shows_when_another_object_resets_it() {
 }
 
 #[test]
-fn who_was_superseded_stays_so_when_the_other_one_fails_later() {
+fn superseded_row_stays_when_the_other_object_fails_later() {
     let (spec, request, running) = (reset_spec(1), request(), reading(Power::Running));
     let done = |second| InstanceRow { password_set_time: Some(Time(at(second))), ..row(State::InEffect) };
     let state = |ends: &[(&str, InstanceRow)]| {

@@ -93,7 +93,7 @@ fn decision_on_a_claim_to_come_keeps_it_from_being_made() {
         for text in others {
             assert_eq!(claims(&plan_for(record, text)), ["i-bp1a0000"], "{text}");
         }
-        // Nothing of the claims of others is told.
+        // Nothing of the claims of others is shown.
         let told = plan_for(record, "i-bp1a0000/9=Happened").misdirected;
         assert_eq!(told.as_deref(), Some("names claim 9 of i-bp1a0000"));
     }

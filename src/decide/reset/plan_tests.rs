@@ -141,7 +141,7 @@ fn unstable_instance_fails_at_the_deadline() {
 }
 
 #[test]
-fn absent_instance_is_told_apart_by_describe_permission() {
+fn describe_permission_decides_what_absence_means() {
     let (spec, request, run) = (reset_spec(1), request(), run());
     let nothing = Reading { seen: None, ..reading(Power::Running) };
     for (may_describe, reason) in
@@ -250,7 +250,7 @@ fn unpermitted_instance_fails_at_deadline_until_retry() {
     target[0].reading = Some(&late);
     let failed = plan(&guarded, &target, at(61)).rows.remove(0);
     assert_eq!((failed.state, failed.reason().unwrap()), (State::Failed, Reason::InstanceNotAllowed));
-    // With the record of another owner in place the object's own status is no second memory.
+    // With the record of another owner in place the object's own status is not a second memory.
     (target[0].before, target[0].reading, target[0].record) = (Some(&failed), Some(&running), Some(&idle));
     assert!(plan(&guarded, &target, at(59)).claims.is_empty(), "it stays failed in this run");
     let retry = Request { retry: Some("retry:1".to_owned()), ..request.clone() };

@@ -1,4 +1,4 @@
-//! What is remembered of an instance for this object: whether it is done, in flight, superseded, or whether its memory is lost.
+//! The memory of an instance for this object: whether it is done, in flight, superseded, or whether its memory is lost.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

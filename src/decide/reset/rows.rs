@@ -76,7 +76,7 @@ pub fn unclaimed_row(claim: &NewClaim, reason: Reason, message: String, now: Tim
     row
 }
 
-/// What is said of a restart whose account is out of use, before what is wrong with the account.
+/// The words for a restart whose account is out of use; the account's hold follows them.
 const KNOWN_LATER: &str = "; the outcome is known once the account works again: ";
 
 /// Shows why the next call is not made, in the rows of claims whose next call needs the account. The record only has the last answer

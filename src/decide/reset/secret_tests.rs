@@ -169,7 +169,7 @@ fn old_failure_without_a_claim_is_tried_again_after_a_change() {
 }
 
 #[test]
-fn selector_is_looked_up_anew_for_a_changed_secret() {
+fn selector_is_looked_up_again_for_a_changed_secret() {
     let mut spec = reset_spec(1);
     (spec.instance_ids, spec.selector) =
         (None, Some(serde_json::from_value(serde_json::json!({"tags": {"app": "web"}, "maxTargets": 5})).unwrap()));

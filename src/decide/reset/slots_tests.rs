@@ -12,7 +12,7 @@ use crate::decide::fixtures::{at, claimed, holder, request, reset_facts, reset_s
 use std::collections::BTreeMap;
 
 #[test]
-fn waiting_for_min_ready_is_told_from_waiting_for_a_slot() {
+fn waiting_for_min_ready_and_for_a_slot_have_two_reasons() {
     let (spec, request, running) = (reset_spec(3), request(), running());
     let restarted = |id| Holder { ready_at: Some(at(30)), ..holder(id, Outlook::Frees) };
     let reason = |holders: &[Holder]| {

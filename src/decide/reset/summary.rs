@@ -135,7 +135,7 @@ fn suspended(progress: &Progress) -> Option<Summary> {
     Some(Summary::working(hold.reason, format!("{}{parts}", hold.message)))
 }
 
-/// A plan that is made is done, whatever it says. What makes it impossible, such as an account that cannot be used, was told before.
+/// A plan that is made is done, whatever it says. What makes it impossible, such as an account that cannot be used, was reported before.
 fn planned(progress: &Progress) -> Option<Summary> {
     let Progress { facts, plan, now, .. } = progress;
     if !facts.spec.is_plan() || !progress.only_waits() {
@@ -200,7 +200,7 @@ fn slots_held(progress: &Progress) -> Option<Summary> {
     Some(Summary::needs_person(*reason, message.clone()))
 }
 
-/// What is under way; where all that is open waits, what for.
+/// The work under way; where all that is open waits, what for.
 fn at_work(progress: &Progress) -> Option<Summary> {
     let Progress { counts, open, .. } = progress;
     let in_state = |state| open.iter().find(|row| row.state == state);
@@ -330,7 +330,7 @@ fn unresolved(facts: &ResetFacts, plan: &Plan, counts: &Counts) -> String {
     format!(". The annotation resolve-unknown {why}")
 }
 
-/// How many groups of failures are told, and how many instances of each.
+/// How many groups of failures are named, and how many instances of each.
 const FAILURES_TOLD: usize = 3;
 
 /// The instances that failed or whose outcome is unknown, by reason: what the first of each group says.
@@ -360,7 +360,7 @@ fn failures(rows: &[InstanceRow]) -> String {
     told.join("; ")
 }
 
-/// So many more, where there are any.
+/// The words " and N more", where there are any.
 fn more(count: usize) -> String {
     if count > 0 { format!(" and {count} more") } else { String::new() }
 }
@@ -369,7 +369,7 @@ fn others(count: usize) -> String {
     if count == 1 { "1 other instance is".to_owned() } else { format!("{count} other instances are") }
 }
 
-/// So many instances.
+/// The number of instances.
 fn instances(count: u32) -> String {
     if count == 1 { "1 instance".to_owned() } else { format!("{count} instances") }
 }

@@ -1,7 +1,7 @@
 //! The targets of an object as a value: which instances it is about. Nothing else reads `spec.instanceIDs` or `spec.selector`.
 //!
 //! A selector is looked up once for each request: what it matched is in the object's status before the first claim, and stays for that
-//! request. So a crash, a retag and a second process all see the same list.
+//! request. A crash, a retag and a second process then all see the same list.
 
 use std::fmt::Write as _;
 

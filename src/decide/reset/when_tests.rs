@@ -96,7 +96,7 @@ fn a_bad_password_is_named_before_the_window_opens() {
 }
 
 #[test]
-fn what_is_not_begun_by_not_after_never_is() {
+fn instance_not_begun_by_not_after_never_begins() {
     let spec = PasswordResetSpec { not_after: Some(Time(at(60))), ..reset_spec(2) };
     let (request, running) = (request(), reading(59, -600, Power::Running, -600));
     let before = plan(&reset_facts(&spec, &request), &targets(&spec, &running), at(59));

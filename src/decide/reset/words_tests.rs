@@ -115,7 +115,7 @@ fn words_of_rows_before_a_claim() {
     assert!(is_unread(&unread));
     words.row("cannot be read", &unread);
 
-    // What is remembered.
+    // The memory.
     let mut record = of_another();
     let own = InstanceRow { password_set_time: Some(Time(at(-600))), ..row(State::InEffect) };
     let entry = OwnerHistory { owner: owner("web"), row: own, ..record.status.as_ref().unwrap().completed[0].clone() };

@@ -49,7 +49,7 @@ pub struct Observation {
 
 /// Reads instances. Supplied by the caller, who has the credentials, the endpoint, the limiter and the clock.
 pub trait Describe: Send + Sync + 'static {
-    /// Reads at most 100 instances, every page of them. What is missing from a good answer counts as absent.
+    /// Reads at most 100 instances, every page of them. An instance that a good answer lacks counts as absent.
     fn describe(&self, scope: &Scope, ids: Vec<String>) -> impl Future<Output = Described> + Send;
 }
 
@@ -79,7 +79,7 @@ pub enum DescribeError {
 }
 
 impl DescribeError {
-    /// Whether ECS has judged the read and refused it: to ask again changes nothing until somebody has changed something.
+    /// Whether ECS has judged the read and refused it: to ask again changes nothing until a person has changed something.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         let Self::Call(CallError::Refused(refusal)) = self else { return false };
@@ -94,7 +94,7 @@ impl DescribeError {
     }
 }
 
-/// The instances that somebody asks for. `W` names a waiter.
+/// The instances that waiters ask for. `W` names a waiter.
 pub struct Instances<W> {
     shared: Arc<Shared<W>>,
     /// Starts the poll task of a scope. A closure, so that the many who hold this type need not name the reader's.
@@ -109,7 +109,7 @@ struct Shared<W> {
 
 struct State<W> {
     polled: HashMap<Scope, Polled<W>>,
-    /// Where each waiter's ask is kept: a waiter asks in one scope at a time.
+    /// The scope that holds each waiter's ask: a waiter asks in one scope at a time.
     scope_of: HashMap<W, Scope>,
 }
 
@@ -125,13 +125,13 @@ struct Polled<W> {
 
 struct Ask {
     ids: BTreeSet<String>,
-    /// Taken away once the waiter was told.
+    /// Taken away once the waiter was woken.
     fresh_after: Option<Timestamp>,
     lapses_at: Instant,
 }
 
 impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
-    /// Nothing is polled until somebody asks. Whoever must look again comes out of `wake`'s receiver, possibly more than
+    /// Nothing is polled until a waiter asks. Whoever must look again comes out of `wake`'s receiver, possibly more than
     /// once; when that is dropped, the tasks end. A full channel makes the polls wait, so no wake-up is lost.
     ///
     /// `interval` is the time between two polls of the same instances; three seconds is usual.
@@ -183,7 +183,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
         self.shared.lock().forget(waiter);
     }
 
-    /// What was last seen of an instance; `None` when it has not been seen since somebody began to ask.
+    /// What was last seen of an instance; `None` when it has not been seen since a waiter began to ask.
     #[must_use]
     pub fn latest(&self, scope: &Scope, instance_id: &str) -> Option<Observation> {
         self.shared.lock().polled.get(scope)?.observations.get(instance_id).cloned()

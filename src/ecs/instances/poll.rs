@@ -45,7 +45,7 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static, D: Describe> Poll<W, D> {
             let calls = self.shared.lock().begin_poll(&self.scope, INSTANCES_PER_CALL_MAX);
             let Some(calls) = calls else { return };
             let is_refused = self.poll(calls).await;
-            // Nobody's next call is answered otherwise before somebody has changed something.
+            // No next call is answered otherwise before a person has changed something.
             pause = if is_refused { (pause * 2).min(LONGEST_PAUSE) } else { 1 };
             sleep_until(began + self.shared.interval * pause).await;
         }
