@@ -69,6 +69,13 @@ fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
     }
 }
 
+/// Whether the claim of `record` counts against a bound: a restart is bounded by the instances that are away, and a claim by the slots
+/// that are held. An instance that is away holds a slot too.
+fn counts(record: &ResetRecord, is_restart: bool, now: Timestamp) -> bool {
+    let counts = if is_restart { may_be_away } else { holds_slot };
+    record.status.as_ref().is_some_and(|status| counts(status, now))
+}
+
 /// The instances that hold a slot of `owner`, in the order of their ids. `reading_of`: the latest reading of an instance, whether the
 /// account's rules cover it or not.
 #[must_use]
@@ -79,7 +86,6 @@ pub fn holders(
     bounds: ProtocolBounds,
     now: Timestamp,
 ) -> Vec<Holder> {
-    let holds = |record: &ResetRecord| record.status.as_ref().is_some_and(|status| holds_slot(status, now));
     let holder = |record: &ResetRecord| {
         let instance_id = record.spec.instance_id.clone();
         let (status, reading) = (record.progress(), reading_of(&instance_id));
@@ -91,7 +97,8 @@ pub fn holders(
         let ready_at = from.map(|from| after(from, i64::from(record.spec.min_ready_seconds)));
         Holder { instance_id, outlook, ready_at }
     };
-    let mut holders: Vec<Holder> = of(records, owner).filter(|record| holds(record)).map(holder).collect();
+    let mut holders: Vec<Holder> =
+        of_owner(records, owner).filter(|record| counts(record, false, now)).map(holder).collect();
     holders.sort_unstable_by(|a, b| a.instance_id.cmp(&b.instance_id));
     holders
 }
@@ -120,11 +127,9 @@ pub fn outlook(record: &ResetRecord, reading: Option<&Reading>, bounds: Protocol
 /// How many instances of the owner of `record`, other than its own, are away or may be.
 #[must_use]
 pub fn others_away(records: &[impl Borrow<ResetRecord>], record: &ResetRecord, now: Timestamp) -> u32 {
-    let away = of(records, &record.spec.owner).filter(|other| {
-        other.spec.instance_id != record.spec.instance_id
-            && other.status.as_ref().is_some_and(|status| may_be_away(status, now))
-    });
-    u32::try_from(away.count()).unwrap_or(u32::MAX)
+    let others =
+        of_owner(records, &record.spec.owner).filter(|other| other.spec.instance_id != record.spec.instance_id);
+    u32::try_from(others.filter(|other| counts(other, true, now)).count()).unwrap_or(u32::MAX)
 }
 
 /// How many instances of an account may be away at once, over all its objects; `None`: no bound.
@@ -195,7 +200,7 @@ pub fn slots(
     outlook: impl Fn(&ResetRecord) -> Outlook,
     now: Timestamp,
 ) -> Slots {
-    let holders: Vec<&ResetRecord> = account_holders(open, zone, now).collect();
+    let holders: Vec<&ResetRecord> = of_account(open, zone).filter(|record| counts(record, false, now)).collect();
     let (ours, theirs): (Vec<&ResetRecord>, Vec<&ResetRecord>) =
         holders.iter().copied().partition(|record| record.spec.owner.namespace == namespace);
     let mut named: Vec<String> = ours
@@ -238,18 +243,16 @@ fn all_stay(
 /// How many holders of an account's slots a message names.
 const HOLDERS_NAMED: usize = 3;
 
-/// The records that hold a slot of an account, or of one of its zones. An instance whose zone is not known counts in each.
-fn account_holders<'a>(
+/// The records of an account, or of one of its zones. An instance whose zone is not known is in each.
+fn of_account<'a>(
     open: &'a [impl Borrow<ResetRecord>],
     zone: Option<&'a str>,
-    now: Timestamp,
 ) -> impl Iterator<Item = &'a ResetRecord> {
     let is_there = move |record: &&ResetRecord| {
         let theirs = record.spec.zone_id.as_deref().unwrap_or_default();
         zone.is_none_or(|zone| zone.is_empty() || theirs.is_empty() || theirs == zone)
     };
-    let holds = move |record: &&ResetRecord| record.status.as_ref().is_some_and(|status| holds_slot(status, now));
-    open.iter().map(Borrow::borrow).filter(holds).filter(is_there)
+    open.iter().map(Borrow::borrow).filter(is_there)
 }
 
 /// Whether an account has a slot for a claim or a restart of `instance_id` in `zone`: fewer others hold one, or are away.
@@ -262,12 +265,9 @@ pub fn has_account_slot(
     is_restart: bool,
     now: Timestamp,
 ) -> bool {
-    let counts = |record: &&ResetRecord| {
-        let is_away = || record.status.as_ref().is_some_and(|status| may_be_away(status, now));
-        record.spec.instance_id != instance_id && (!is_restart || is_away())
-    };
+    let is_taken = |other: &&ResetRecord| other.spec.instance_id != instance_id && counts(other, is_restart, now);
     let has = |max: Option<u32>, zone: Option<&str>| {
-        max.is_none_or(|max| account_holders(open, zone, now).filter(counts).count() < max as usize)
+        max.is_none_or(|max| of_account(open, zone).filter(is_taken).count() < max as usize)
     };
     has(bounds.max, None) && has(bounds.max_per_zone, Some(zone))
 }
@@ -290,6 +290,6 @@ fn ways_out(record: &ResetRecord, reading: &Reading) -> String {
     format!("{what}{decide}, or remove it from spec.instanceIDs (with a selector: add it to excludeInstanceIDs)")
 }
 
-fn of<'a>(records: &'a [impl Borrow<ResetRecord>], owner: &Owner) -> impl Iterator<Item = &'a ResetRecord> {
+fn of_owner<'a>(records: &'a [impl Borrow<ResetRecord>], owner: &Owner) -> impl Iterator<Item = &'a ResetRecord> {
     records.iter().map(Borrow::borrow).filter(|record| record.spec.owner.is(owner))
 }
