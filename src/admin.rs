@@ -52,7 +52,6 @@ impl Readiness {
     }
 
     /// The parts that are still missing, in words; empty when ready.
-    #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
         let Self { standing_by, caches_synced, fingerprint_key_present } = self;
         if standing_by.load(Ordering::Relaxed) {

@@ -32,7 +32,6 @@ pub struct Simulated {
 
 impl Clock {
     /// A clock that follows tokio's, beginning at `start` and running `rate` times as fast; 1.0 is right.
-    #[must_use]
     #[allow(clippy::disallowed_methods)] // the one reader
     pub fn simulated(start: Timestamp, rate: f64, seed: u64) -> Self {
         let origin = tokio::time::Instant::now();
@@ -40,7 +39,6 @@ impl Clock {
     }
 
     /// The present moment on this machine. ECS's own clock is another one: see `ecs::ServerClock`.
-    #[must_use]
     #[allow(clippy::disallowed_methods)] // the one reader
     pub fn now(&self) -> Timestamp {
         match self {
@@ -56,7 +54,6 @@ impl Clock {
     ///
     /// # Panics
     /// When the operating system has no randomness to give: nothing may be signed then.
-    #[must_use]
     pub fn nonce(&self) -> String {
         format!("{:032x}", u128::from_be_bytes(self.random_bytes()))
     }
@@ -65,7 +62,6 @@ impl Clock {
     ///
     /// # Panics
     /// When the operating system has no randomness to give.
-    #[must_use]
     #[allow(clippy::expect_used, clippy::disallowed_methods)] // a predictable nonce or key is worse than a stop
     pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -89,28 +85,24 @@ impl Simulated {
 }
 
 /// How long from `now` until `then`; zero when it is past. The bridge from stored times to timers.
-#[must_use]
 pub fn until(now: Timestamp, then: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
 }
 
 /// Whether less than `within` has passed since `since`. What lies ahead is of a clock that was set back meanwhile: it is not recent,
 /// or it would stay so until the clock had made up for it.
-#[must_use]
 pub fn is_recent(since: Timestamp, now: Timestamp, within: SignedDuration) -> bool {
     let age = now.duration_since(since);
     !age.is_negative() && age < within
 }
 
 /// A moment of tokio's clock, which nobody can set: for how long something has been so.
-#[must_use]
 #[allow(clippy::disallowed_methods)] // the one reader
 pub fn instant() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
 
 /// How long until a moment of tokio's clock, which the limiter speaks in.
-#[must_use]
 #[allow(clippy::disallowed_methods)] // the one reader
 pub fn until_instant(then: tokio::time::Instant) -> Duration {
     then.saturating_duration_since(tokio::time::Instant::now())

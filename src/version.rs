@@ -12,7 +12,6 @@ pub const REVISION: &str = match option_env!("ECS_PASSWORD_RESET_REVISION") {
 };
 
 /// What `--version` prints after the program's name.
-#[must_use]
 pub fn long() -> &'static str {
     static LONG: LazyLock<String> = LazyLock::new(|| format!("{VERSION} (commit {REVISION})"));
     &LONG

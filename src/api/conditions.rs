@@ -26,7 +26,6 @@ pub const SECRET_IN_SYNC: &str = "SecretInSync";
 
 /// The status that the schema gives an object which the controller has not seen yet: kstatus, and with it Helm and Flux, must
 /// not take a new object for done.
-#[must_use]
 pub fn unseen_status() -> serde_json::Value {
     serde_json::json!({
         "observedGeneration": -1,
@@ -97,7 +96,6 @@ pub fn set(before: &[Condition], updates: Vec<ConditionUpdate>, generation: Opti
 }
 
 /// Status and reason of Ready, for a metric: in words of closed sets, whoever wrote the conditions.
-#[must_use]
 pub fn ready(conditions: &[Condition]) -> (&'static str, &'static str) {
     let Some(condition) = find(conditions, READY) else { return ("Unknown", Reason::Pending.as_str()) };
     let status = ["True", "False"].into_iter().find(|status| *status == condition.status).unwrap_or("Unknown");
@@ -105,13 +103,11 @@ pub fn ready(conditions: &[Condition]) -> (&'static str, &'static str) {
 }
 
 /// Whether something in the way is being retried.
-#[must_use]
 pub fn is_retried(conditions: &[Condition]) -> bool {
     find(conditions, RECONCILING).is_some_and(|condition| condition.reason == Reason::ProgressingWithRetry)
 }
 
 /// The condition of a type, if the list has it.
-#[must_use]
 pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == kind)
 }

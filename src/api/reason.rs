@@ -54,7 +54,6 @@ macro_rules! reasons {
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
             /// The text that users see.
-            #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
@@ -253,7 +252,6 @@ reasons! {
 
 impl Reason {
     /// The reason of a text that was stored; `None`: it is of another version, or written by hand.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().find(|reason| reason.as_str() == text).copied()
     }
@@ -277,7 +275,6 @@ impl Reason {
     }
 
     /// Where it comes among the reasons of rows that hold up the whole object, the first told first; `None`: it holds up its row only.
-    #[must_use]
     pub const fn rank(self) -> Option<u8> {
         match self {
             Self::Throttled => Some(0),
@@ -291,7 +288,7 @@ impl Reason {
 macro_rules! predicates {
     ($($(#[$doc:meta])* $name:ident: $property:ident;)*) => {
         impl Reason {
-            $($(#[$doc])* #[must_use] pub fn $name(self) -> bool { self.properties().contains(&Property::$property) })*
+            $($(#[$doc])* pub fn $name(self) -> bool { self.properties().contains(&Property::$property) })*
         }
     };
 }

@@ -256,7 +256,6 @@ pub struct OwnerHistory {
 
 impl Owner {
     /// Whether both are the same object by namespace and name.
-    #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.namespace == other.namespace && self.name == other.name
     }
@@ -264,7 +263,6 @@ impl Owner {
 
 impl Phase {
     /// Whether the claim has ended; `Idle` counts, since a new claim may follow.
-    #[must_use]
     pub fn has_ended(self) -> bool {
         match self {
             Self::Idle | Self::InEffect | Self::EffectiveAtNextStart | Self::Failed | Self::Unknown => true,
@@ -296,32 +294,27 @@ fn in_name(instance_id: &str) -> Cow<'_, str> {
 
 impl ResetRecord {
     /// The name of the record of an instance. Each id has a name of its own: see [`in_name`].
-    #[must_use]
     pub fn name_of(region_id: &str, instance_id: &str) -> String {
         format!("{region_id}.{}", in_name(instance_id))
     }
 
     /// Whether the claim is on the instance that the record is named after. A record is the lock of the machine in its name:
     /// one that claims another machine locks none, and is unusable.
-    #[must_use]
     pub fn is_named_after_its_instance(&self) -> bool {
         self.metadata.name.as_deref() == Some(&*Self::name_of(&self.spec.region_id, &self.spec.instance_id))
     }
 
     /// The phase; a record without progress is Idle.
-    #[must_use]
     pub fn phase(&self) -> Phase {
         self.status.as_ref().map_or(Phase::Idle, |status| status.phase)
     }
 
     /// The claim's row.
-    #[must_use]
     pub fn row(&self) -> Option<&InstanceRow> {
         self.status.as_ref()?.row.as_ref()
     }
 
     /// The progress; a record without one is Idle.
-    #[must_use]
     pub fn progress(&self) -> ResetRecordStatus {
         self.status.clone().unwrap_or_default()
     }

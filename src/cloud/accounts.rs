@@ -56,7 +56,6 @@ pub struct Term {
 
 impl Identity {
     /// Whether the credentials have ended.
-    #[must_use]
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.term.is_some_and(|term| now >= term.expires_at)
     }
@@ -106,7 +105,6 @@ impl AccountObservations {
 
     /// Why credentials cannot be used although STS accepts them: ECS has just rejected these, or the ones that replaced earlier rejected
     /// ones. After a while they are tried again.
-    #[must_use]
     pub fn why_rejected(&self, now: Timestamp, access_key_id: &str) -> Option<String> {
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let Rejected { access_key_id: last, code, at, row } = rejected.as_ref()?;
@@ -128,7 +126,6 @@ impl AccountObservations {
     }
 
     /// What the identity lacks, as far as answers have shown.
-    #[must_use]
     pub fn missing_permissions(&self) -> Vec<String> {
         let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
         denied.iter().map(|(region, action)| format!("ecs:{action} in {region}")).collect()
@@ -147,7 +144,6 @@ impl AccountObservations {
     }
 
     /// The regions in which ECS throttles calls, each with the minute in which none is held back any more at the latest.
-    #[must_use]
     pub fn throttled(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
         let mut throttled = self.throttled.lock().unwrap_or_else(PoisonError::into_inner);
         throttled.retain(|_, until| now < *until);
@@ -166,7 +162,6 @@ pub struct Accounts(RwLock<HashMap<String, Arc<UsableAccount>>>);
 
 impl Accounts {
     /// An account, once it has been checked.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<UsableAccount>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
@@ -195,19 +190,16 @@ impl Accounts {
 
 impl UsableAccount {
     /// How many instances may be away at once, over all objects.
-    #[must_use]
     pub fn bounds(&self) -> AccountBounds {
         AccountBounds { max: self.spec.max_unavailable(), max_per_zone: self.spec.max_unavailable_per_zone() }
     }
 
     /// ECS's clock.
-    #[must_use]
     pub fn clock(&self) -> &ServerClock {
         &self.learnt.clock
     }
 
     /// Why an object of `namespace` cannot use the account in `region`; `None`: it can.
-    #[must_use]
     pub fn hold_for(&self, namespace: &str, region: &str) -> Option<Hold> {
         let name = &self.name;
         if !self.spec.allows_namespace(namespace) {
@@ -233,7 +225,6 @@ impl UsableAccount {
     }
 
     /// The last answer to whether the identity may describe instances of a region.
-    #[must_use]
     pub fn may_describe(&self, region: &str, now: Timestamp) -> Option<bool> {
         let answers = self.may_describe.lock().unwrap_or_else(PoisonError::into_inner);
         let (may, asked) = answers.get(region)?;
@@ -249,7 +240,6 @@ impl UsableAccount {
 
 /// What an object says of an account that is not ready: only the reason. Whose account it is, and where its credentials come from, is
 /// for users who may read the account.
-#[must_use]
 pub fn not_ready(account: &str, reason: Reason) -> Hold {
     let message = format!(
         "ECSAccount {account} is not ready ({reason}); its administrator sees why: kubectl describe ecsaccount {account}"

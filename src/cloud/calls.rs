@@ -32,7 +32,6 @@ pub struct Calls<T> {
 
 impl<T: Transport> Calls<T> {
     /// Calls through `client`. `wake_account` is called with the name of an account whose credentials ECS refuses, or whose calls it throttles.
-    #[must_use]
     pub fn new(
         client: EcsClient<T>,
         clock: Clock,
@@ -74,13 +73,11 @@ impl<T: Transport> Calls<T> {
     }
 
     /// Whether a permit that was taken some time ago still counts.
-    #[must_use]
     pub fn still_counts(&self, scope: &Scope, action: ApiCall, permit: &RatePermit) -> bool {
         self.limiter.still_counts(&key(scope, action), permit)
     }
 
     /// Until when ECS throttles the changing calls of an account in a region, as far as is known.
-    #[must_use]
     pub fn throttled_until(&self, scope: &Scope) -> Option<Instant> {
         let changing = [ApiCall::ModifyInstanceAttribute, ApiCall::RebootInstance];
         changing.into_iter().filter_map(|action| self.limiter.throttled_until(&key(scope, action))).max()

@@ -72,7 +72,6 @@ impl<T: Transport> Reader<T> {
 }
 
 /// The scope in which the claim's instance is read.
-#[must_use]
 pub fn scope(spec: &ResetRecordSpec) -> Scope {
     Scope { account: spec.account_name.clone(), region_id: spec.region_id.clone() }
 }
@@ -99,7 +98,6 @@ pub async fn may_describe<T: Transport>(
 
 /// What an object says of a call that ECS refuses for the account's credentials: no more than that its account is not ready. The account
 /// itself and the log say why.
-#[must_use]
 pub fn of_account(account: &str, error: &CallError) -> Option<Hold> {
     let CallError::Refused(refusal) = error else { return None };
     let reason = if refusal.blames_the_clock() { Reason::ClockSkew } else { Reason::CredentialsRefused };
@@ -107,7 +105,6 @@ pub fn of_account(account: &str, error: &CallError) -> Option<Hold> {
 }
 
 /// Why instances of a region cannot be read, as their objects show it.
-#[must_use]
 pub fn hold_for(error: &DescribeError, scope: &Scope) -> ReadHold {
     let region = &scope.region_id;
     if let DescribeError::Call(call) = error
@@ -148,7 +145,6 @@ fn words(error: &DescribeError) -> String {
 }
 
 /// An observation as the decisions take it, for an object of `namespace`. Without an account nothing is permitted.
-#[must_use]
 pub fn reading(observation: &Observation, account: Option<&UsableAccount>, namespace: &str) -> Reading {
     let permitted =
         |instance: &Instance| account.is_some_and(|account| account.spec.allows_instance(namespace, &instance.tags));

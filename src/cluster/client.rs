@@ -46,13 +46,11 @@ pub struct Cluster {
 
 impl Cluster {
     /// `client` must not retry by itself; `namespace` is the controller's own.
-    #[must_use]
     pub fn new(client: Client, namespace: &str, timeout: Duration, clock: Clock, metrics: Arc<Metrics>) -> Self {
         Self { client, namespace: namespace.to_owned(), timeout, clock, metrics, unanswered: Arc::default() }
     }
 
     /// The controller's own namespace.
-    #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }

@@ -75,14 +75,12 @@ pub enum ClusterError {
 
 impl ClusterError {
     /// Whether what was written upon is not what is stored, or may not be.
-    #[must_use]
     pub fn shows_another_version(&self) -> bool {
         matches!(self, Self::Conflict { .. } | Self::Unanswered { .. } | Self::NotFound { .. })
     }
 
     /// Whether a write that ended so may have been made, or met another version. A proxy in front of the API server may fail after the
     /// object was stored.
-    #[must_use]
     pub fn leaves_doubt(&self) -> bool {
         !matches!(self, Self::Forbidden { .. } | Self::Refused { code: ..500, .. })
     }

@@ -68,7 +68,6 @@ impl FingerprintKey {
     }
 
     /// The fingerprint of a password for its owner: the same password of two owners has two.
-    #[must_use]
     pub fn of(&self, owner: &Owner, password: &SecretString) -> Fingerprint {
         // A key of any length will do for an HMAC, so this cannot fail; an empty value would compare as "cannot tell".
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else {
@@ -85,7 +84,6 @@ impl FingerprintKey {
     }
 
     /// The id of the key: fingerprints under another one cannot be compared.
-    #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }

@@ -217,7 +217,6 @@ impl Known {
 
 impl Ledger {
     /// An empty one that counts in `metrics` what becomes known of the records.
-    #[must_use]
     pub fn measured(metrics: Arc<Metrics>) -> Self {
         Self(Arc::new(Mutex::new(Known { metrics: Some(metrics), ..Known::default() })))
     }
@@ -282,32 +281,27 @@ impl Ledger {
     }
 
     /// Whether a record is to be read again before anything is decided by it.
-    #[must_use]
     pub fn is_doubted(&self, name: &str) -> bool {
         self.lock().doubted.contains(name)
     }
 
     /// Whether any record is. Nothing that records hold can be counted then.
-    #[must_use]
     pub fn is_any_doubted(&self) -> bool {
         !self.lock().doubted.is_empty()
     }
 
     /// The records that are to be read, and put or forgotten by what the API server says, in the order of their names: those of a lost
     /// race, and those that this process has written and a complete list does not hold.
-    #[must_use]
     pub fn doubted(&self) -> Vec<String> {
         self.lock().doubted.iter().cloned().collect()
     }
 
     /// A record by name, in its newest known form.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<ResetRecord>> {
         self.lock().newest(name).cloned()
     }
 
     /// Why a record that is there is unusable. [`Self::get`] has none then.
-    #[must_use]
     pub fn record_problem(&self, name: &str) -> Option<BadRecord> {
         let known = self.lock();
         if known.own.contains_key(name) {
@@ -317,7 +311,6 @@ impl Ledger {
     }
 
     /// The records whose claim is of `owner`, in the order of their names.
-    #[must_use]
     pub fn of_owner(&self, owner: &Owner) -> Vec<Arc<ResetRecord>> {
         let known = self.lock();
         let names = known.index.by_owner.get(&(owner.namespace.clone(), owner.name.clone()));
@@ -325,14 +318,12 @@ impl Ledger {
     }
 
     /// What the records of an account and region teach.
-    #[must_use]
     pub fn evidence(&self, account_name: &str, region_id: &str) -> Evidence {
         let place = (account_name.to_owned(), region_id.to_owned());
         self.lock().index.by_place.get(&place).map(|there| there.evidence).unwrap_or_default()
     }
 
     /// How long a restart usually takes in an account's region: the middle one of the latest. `None`: none was observed.
-    #[must_use]
     pub fn usual_restart(&self, account_name: &str, region_id: &str) -> Option<SignedDuration> {
         let place = (account_name.to_owned(), region_id.to_owned());
         let mut restarts: Vec<_> = self.lock().index.by_place.get(&place)?.restarts.iter().copied().collect();
@@ -341,7 +332,6 @@ impl Ledger {
     }
 
     /// An account's records on which something is left to do, in whatever region.
-    #[must_use]
     pub fn open_records(&self, account_name: &str) -> Vec<Arc<ResetRecord>> {
         let known = self.lock();
         let there = known.index.by_place.iter().filter(|((account, _), _)| account == account_name);
@@ -350,7 +340,6 @@ impl Ledger {
     }
 
     /// The names of an account's records on which something is left to do.
-    #[must_use]
     pub fn open_of_account(&self, account_name: &str) -> Vec<String> {
         let known = self.lock();
         let there = known.index.by_place.iter().filter(|((account, _), _)| account == account_name);
@@ -358,7 +347,6 @@ impl Ledger {
     }
 
     /// The regions in which an account has records.
-    #[must_use]
     pub fn regions(&self, account_name: &str) -> BTreeSet<String> {
         let known = self.lock();
         let of_account = known.index.by_place.keys().filter(|(account, _)| account == account_name);

@@ -32,7 +32,6 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     /// The key of an object.
-    #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.to_owned(), name: name.to_owned() }
     }
@@ -104,7 +103,6 @@ fn key_of(guard: &Guarded<PasswordReset>) -> ObjectKey {
 
 impl ObjectIndex {
     /// An empty one that counts in `metrics` the runs that end.
-    #[must_use]
     pub fn measured(metrics: Arc<Metrics>) -> Self {
         Self(Arc::new(Mutex::new(Index { runs: Runs::new(metrics), ..Index::default() })))
     }
@@ -143,14 +141,12 @@ impl ObjectIndex {
     }
 
     /// The objects that name an instance.
-    #[must_use]
     pub fn naming(&self, region_id: &str, instance_id: &str) -> Vec<ObjectKey> {
         let place = (region_id.to_owned(), instance_id.to_owned());
         self.lock().by_instance.get(&place).into_iter().flatten().cloned().collect()
     }
 
     /// The objects that use an account.
-    #[must_use]
     pub fn of_account(&self, account: &str) -> Vec<ObjectKey> {
         self.lock().by_account.get(account).into_iter().flatten().cloned().collect()
     }
@@ -178,7 +174,6 @@ struct OwnWrite {
 
 impl Objects {
     /// The objects of a watch and its index.
-    #[must_use]
     pub fn new(watched: Store<Guarded<PasswordReset>>, index: ObjectIndex) -> Self {
         Self { watched, index, own: Mutex::default() }
     }
@@ -193,13 +188,11 @@ impl Objects {
     }
 
     /// An object as last watched.
-    #[must_use]
     pub fn watched(&self, namespace: &str, name: &str) -> Option<Arc<Guarded<PasswordReset>>> {
         self.watched.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// All objects as last watched, in the order of their names.
-    #[must_use]
     pub fn all(&self) -> Vec<Arc<Guarded<PasswordReset>>> {
         let mut all = self.watched.state();
         all.sort_by_cached_key(|guard| key_of(guard));
@@ -257,7 +250,6 @@ impl Objects {
     }
 
     /// Whether an object is to be read again before anything is decided by it.
-    #[must_use]
     pub fn is_doubted(&self, key: &ObjectKey) -> bool {
         self.own().doubted.contains(key)
     }

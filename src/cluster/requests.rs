@@ -22,7 +22,6 @@ pub struct CountRequests {
 
 impl CountRequests {
     /// Counts for the API server at `host`, which the metrics name.
-    #[must_use]
     pub fn new(metrics: Arc<Metrics>, host: &str) -> Self {
         Self { metrics, host: Arc::from(host) }
     }

@@ -61,13 +61,11 @@ impl RawSecret {
     }
 
     /// Whether there is such a key, whatever it holds.
-    #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.data.as_ref().is_some_and(|data| data.contains_key(key))
     }
 
     /// Its version, which any change moves.
-    #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.metadata.resource_version.as_deref()
     }
@@ -97,7 +95,6 @@ impl RawSecret {
     }
 
     /// The value of a key as text; `None`: no such key, or no text.
-    #[must_use]
     pub fn text(&self, key: &str) -> Option<SecretString> {
         let encoded = self.data.as_ref()?.get(key)?;
         if encoded.0.len() > MAX_BASE64_BYTES {
@@ -206,7 +203,6 @@ impl Secrets {
     }
 
     /// How long ago the Secret was read, if it is known.
-    #[must_use]
     pub fn age(&self, secret: &ObjectKey) -> Option<Duration> {
         let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let read = places.get(secret)?.try_lock().ok()?;

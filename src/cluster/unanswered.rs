@@ -17,7 +17,6 @@ struct Unanswered {
 }
 
 /// The error of a request, with the server and every cause in its words. An error of kube's own stays as it is.
-#[must_use]
 pub fn unanswered(server: &str, error: BoxError) -> BoxError {
     if error.is::<kube::Error>() {
         return error;

@@ -12,13 +12,11 @@ const WHY_CHARS_MAX: usize = 300;
 
 /// Why an object cannot be read, from the parser's text, cut to a bound. The parser repeats the value, which may be as large as the
 /// object, and the API server would not store a status that repeats it.
-#[must_use]
 pub fn why(error: &str) -> String {
     error.chars().filter(|char| !char.is_control()).take(WHY_CHARS_MAX).collect()
 }
 
 /// Its conditions.
-#[must_use]
 pub fn conditions(why: &str, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let message = format!("this version of the controller cannot read the object: {why}; apply it again");
     let update = |kind, status| ConditionUpdate { kind, status, reason: Reason::InvalidSpec, message: message.clone() };
@@ -31,7 +29,6 @@ pub fn conditions(why: &str, generation: Option<i64>, now: Timestamp) -> Vec<Con
 }
 
 /// The patch of its status. It holds the generation because kstatus would wait for it otherwise.
-#[must_use]
 pub fn status_patch(conditions: &[Condition], generation: Option<i64>) -> Value {
     json!({"status": {"observedGeneration": generation, "conditions": conditions}})
 }

@@ -31,7 +31,6 @@ pub enum Waiter {
 
 impl Waiter {
     /// The object that owns a claim.
-    #[must_use]
     pub fn owner(owner: &Owner) -> Self {
         Self::Object { namespace: owner.namespace.clone(), name: owner.name.clone() }
     }
@@ -76,7 +75,6 @@ pub struct Listeners {
 
 impl Waker {
     /// The channels; records live in `namespace`.
-    #[must_use]
     pub fn new(namespace: &str) -> (Self, Listeners) {
         let (password_resets, objects) = unbounded();
         let (reset_records, records) = unbounded();
@@ -94,7 +92,6 @@ impl Waker {
     }
 
     /// The objects that are to look again at once.
-    #[must_use]
     pub fn urgent(&self) -> Urgent {
         self.urgent.clone()
     }

@@ -128,7 +128,6 @@ pub struct Synced([watch::Receiver<bool>; 3]);
 
 impl Synced {
     /// One flag for each cache.
-    #[must_use]
     pub fn new(caches: [watch::Receiver<bool>; 3]) -> Self {
         Self(caches)
     }

@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 pub struct Turns(Mutex<State>);
 
 /// The name of the queue for an account's slots, in all or in a zone.
-#[must_use]
 pub fn queue(account: &str, zone: Option<&str>) -> String {
     zone.map_or_else(|| account.to_owned(), |zone| format!("{account}/{zone}"))
 }
@@ -22,7 +21,6 @@ struct State {
 
 impl Turns {
     /// How many objects have waited longer than this one in a queue.
-    #[must_use]
     pub fn older(&self, queue: &str, object: &str) -> usize {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(waiting) = state.waiting.get(queue) else { return 0 };

@@ -96,7 +96,6 @@ fn text(bytes: &[u8]) -> Option<String> {
 }
 
 /// Anything but `Code: Success` is a failure, whatever else the answer holds.
-#[must_use]
 pub fn read(body: &[u8]) -> Option<SessionCredentials> {
     let Envelope { code } = serde_json::from_slice(body).ok()?;
     if code == "Success" { serde_json::from_slice::<RawCredentials>(body).ok()?.session() } else { None }

@@ -9,7 +9,6 @@ const EARLY: SignedDuration = SignedDuration::from_mins(15);
 
 /// When to renew credentials that were obtained at `obtained` and expire at `expires`: in the last quarter of their life, and in
 /// the last quarter of an hour if that is shorter; up to a third of that earlier by `chance`.
-#[must_use]
 pub fn refresh_at(obtained: Timestamp, expires: Timestamp, chance: u8) -> Timestamp {
     let early = (expires.duration_since(obtained) / 4).min(EARLY).max(SignedDuration::ZERO);
     let earlier = early / 3 * i32::from(chance) / i32::from(u8::MAX);

@@ -24,13 +24,11 @@ pub(crate) const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 /// `time` and then `by`. The last moment there is where that lies beyond it: a record may have been edited by hand, and a
 /// moment that never comes is waited for, which a panic would not be.
-#[must_use]
 pub(crate) fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.saturating_add(by).unwrap_or(time)
 }
 
 /// `time` and then so many seconds, within the same limit.
-#[must_use]
 pub(crate) fn after(time: Timestamp, seconds: i64) -> Timestamp {
     later(time, SignedDuration::from_secs(seconds))
 }
@@ -38,13 +36,11 @@ pub(crate) fn after(time: Timestamp, seconds: i64) -> Timestamp {
 /// The least that ECS's clock can show while no answer has shown it: the newest moment of it in the record, plus how long this process
 /// has seen the record unchanged, by a timer that cannot be set. It is never ahead of ECS's clock, so a deadline that has passed by it
 /// has passed.
-#[must_use]
 pub fn reckoned(newest: Timestamp, seen_for: SignedDuration) -> Timestamp {
     later(newest, seen_for)
 }
 
 /// The newest moment on ECS's clock that a record holds: each was written before this.
-#[must_use]
 pub fn newest_moment(record: &ResetRecord) -> Timestamp {
     let claimed = record.spec.claim_time.0;
     let Some(status) = &record.status else { return claimed };
@@ -54,19 +50,16 @@ pub fn newest_moment(record: &ResetRecord) -> Timestamp {
 }
 
 /// Whether no copy of an unanswered call can be carried out any more.
-#[must_use]
 pub fn is_drained(status: &ResetRecordStatus, now: Timestamp) -> bool {
     status.unanswered_until.as_ref().is_none_or(|until| until.0 <= now)
 }
 
 /// The full second in which a time lies: how times are stored, so that one that is shown is the same before and after.
-#[must_use]
 pub fn second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// The beginning of the minute that `time` falls in: StartTime has no finer precision.
-#[must_use]
 pub fn minute(time: Timestamp) -> Timestamp {
     let second = time.as_second();
     Timestamp::from_second(second - second.rem_euclid(MINUTE.as_secs())).unwrap_or(time)

@@ -36,7 +36,6 @@ pub enum Outlook {
 }
 
 /// Whether the claim in `status` holds one of its owner's slots.
-#[must_use]
 pub fn holds_slot(status: &ResetRecordStatus, now: Timestamp) -> bool {
     match status.phase {
         Phase::SettingPassword
@@ -50,7 +49,6 @@ pub fn holds_slot(status: &ResetRecordStatus, now: Timestamp) -> bool {
 }
 
 /// Whether an ended claim requested a restart after which the instance has not been Running for `minReadySeconds` yet.
-#[must_use]
 pub fn awaits_availability(status: &ResetRecordStatus) -> bool {
     match status.phase {
         Phase::InEffect | Phase::Failed | Phase::Unknown => {
@@ -78,7 +76,6 @@ fn counts(record: &ResetRecord, is_restart: bool, now: Timestamp) -> bool {
 
 /// The instances that hold a slot of `owner`, in the order of their ids. `reading_of`: the latest reading of an instance, whether the
 /// account's rules cover it or not.
-#[must_use]
 pub fn holders(
     records: &[impl Borrow<ResetRecord>],
     owner: &Owner,
@@ -105,7 +102,6 @@ pub fn holders(
 
 /// When the slot that a record's claim holds will be free. A claim that has ended waits for the instance to be Running; one that readings
 /// M apart show otherwise is not on its way there.
-#[must_use]
 pub fn outlook(record: &ResetRecord, reading: Option<&Reading>, bounds: ProtocolBounds) -> Outlook {
     let status = &record.progress();
     if status.phase == Phase::Unrecognized {
@@ -125,7 +121,6 @@ pub fn outlook(record: &ResetRecord, reading: Option<&Reading>, bounds: Protocol
 }
 
 /// How many instances of the owner of `record`, other than its own, are away or may be.
-#[must_use]
 pub fn others_away(records: &[impl Borrow<ResetRecord>], record: &ResetRecord, now: Timestamp) -> u32 {
     let others =
         of_owner(records, &record.spec.owner).filter(|other| other.spec.instance_id != record.spec.instance_id);
@@ -143,7 +138,6 @@ pub struct AccountBounds {
 
 impl AccountBounds {
     /// Whether there is any.
-    #[must_use]
     pub fn is_some(&self) -> bool {
         self.max.is_some() || self.max_per_zone.is_some()
     }
@@ -173,7 +167,6 @@ pub struct Slots {
 
 impl AccountSlots {
     /// The slots that an instance of `zone` waits for, and the zone if they are its own; `None`: it has one.
-    #[must_use]
     pub fn missing<'a>(&'a self, zone: &'a str) -> Option<(&'a Slots, Option<&'a str>)> {
         let is_full = |slots: &&Slots| slots.free == 0;
         let total = self.total.as_ref().filter(is_full).map(|slots| (slots, None));
@@ -190,7 +183,6 @@ impl AccountSlots {
 
 /// The slots of an account, or of one of its zones, for an object of `namespace`. `open`: the account's records on which something is left
 /// to do; `older`: how many objects have waited longer; `outlook`: see [`outlook`]. Other namespaces appear only as a number.
-#[must_use]
 pub fn slots(
     open: &[impl Borrow<ResetRecord>],
     zone: Option<&str>,
@@ -256,7 +248,6 @@ fn of_account<'a>(
 }
 
 /// Whether an account has a slot for a claim or a restart of `instance_id` in `zone`: fewer others hold one, or are away.
-#[must_use]
 pub fn has_account_slot(
     open: &[impl Borrow<ResetRecord>],
     bounds: AccountBounds,

@@ -35,7 +35,6 @@ pub struct Request {
 }
 
 /// A short digest of a value that asks for a run, with its kind in front.
-#[must_use]
 pub fn token(kind: &str, value: &str) -> String {
     let digest = Sha256::digest(value.as_bytes());
     let short = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
@@ -43,7 +42,6 @@ pub fn token(kind: &str, value: &str) -> String {
 }
 
 /// The tokens of an object: its `runID`, of which the empty one counts, and its rerun annotation unless empty.
-#[must_use]
 pub fn tokens(run_id: Option<&str>, rerun_requested_at: Option<&str>) -> Vec<String> {
     let rerun = rerun_requested_at.filter(|value| !value.is_empty());
     std::iter::once(token("run", run_id.unwrap_or_default())).chain(rerun.map(|value| token("rerun", value))).collect()
@@ -51,7 +49,6 @@ pub fn tokens(run_id: Option<&str>, rerun_requested_at: Option<&str>) -> Vec<Str
 
 /// The digest of the retry annotation, unless empty; without one, that of the last one that the object's status has heard. Taking
 /// the annotation off asks for nothing, and takes nothing back.
-#[must_use]
 pub fn retry(retry_requested_at: Option<&str>, requested: Option<&Requested>) -> Option<String> {
     let asked = retry_requested_at.filter(|value| !value.is_empty()).map(|value| token("retry", value));
     asked.or_else(|| requested?.retry.clone())
@@ -59,7 +56,6 @@ pub fn retry(retry_requested_at: Option<&str>, requested: Option<&Requested>) ->
 
 /// Whether an instance needs a run, given what it has had done for this owner. `password`: the fingerprint of the one that it would get,
 /// when that could be read.
-#[must_use]
 pub fn is_needed(entry: Option<&OwnerHistory>, request: &Request, password: Option<&Fingerprint>) -> bool {
     let Some(entry) = entry else { return true };
     if !covers(&entry.tokens, &request.tokens) {
@@ -74,25 +70,21 @@ pub fn is_needed(entry: Option<&OwnerHistory>, request: &Request, password: Opti
 }
 
 /// Whether the retry annotation asks for more than it did at a run: it has another value.
-#[must_use]
 pub fn asks_again(before: Option<&String>, request: &Request) -> bool {
     request.retry.is_some() && request.retry.as_ref() != before
 }
 
 /// Whether all of `asked` was run.
-#[must_use]
 pub fn covers(run: &[String], asked: &[String]) -> bool {
     asked.iter().all(|token| run.contains(token))
 }
 
 /// Whether two fingerprints can be compared and differ.
-#[must_use]
 pub fn differs(a: &Fingerprint, b: &Fingerprint) -> bool {
     a.key_id == b.key_id && a.value != b.value
 }
 
 /// The entry of an owner.
-#[must_use]
 pub fn entry_of<'a>(completed: &'a [OwnerHistory], owner: &Owner) -> Option<&'a OwnerHistory> {
     completed.iter().find(|entry| entry.owner.is(owner))
 }

@@ -17,7 +17,6 @@ pub struct Hold {
 
 impl Hold {
     /// One whose end is not known.
-    #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), until: None }
     }

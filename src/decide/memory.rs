@@ -79,7 +79,6 @@ impl OwnMemory<'_> {
 }
 
 /// Whether a record lacks something that its phase needs. Nothing is sent by such a record.
-#[must_use]
 pub fn is_incomplete(record: &ResetRecord) -> bool {
     let Some(status) = &record.status else { return true };
     let ResetRecordStatus { attempt, password_acknowledged_at, start_time_before, accepted_at, row, .. } = status;
@@ -98,7 +97,6 @@ pub fn is_incomplete(record: &ResetRecord) -> bool {
 }
 
 /// Whether a record is older than its own claim's row in the owner's status. Nothing is sent by such a record either.
-#[must_use]
 pub fn is_older_than(record: &ResetRecord, row: &InstanceRow) -> bool {
     let Some(claim) = row.claim else { return false };
     if row.attempts == 0 {
@@ -116,7 +114,6 @@ pub fn is_older_than(record: &ResetRecord, row: &InstanceRow) -> bool {
 }
 
 /// How the memory of an instance was lost; `None`: it can be relied on.
-#[must_use]
 pub fn loss(record: Option<&ResetRecord>, own: OwnMemory) -> Option<Loss> {
     let Some(record) = record else {
         let is_open = own.claimed().is_some_and(|(_, row)| !row.state.has_ended());
@@ -152,7 +149,6 @@ pub fn loss(record: Option<&ResetRecord>, own: OwnMemory) -> Option<Loss> {
 
 /// The row of an instance whose memory is lost: the object's own where that is an end and newer than the claim `known`, else
 /// Unknown.
-#[must_use]
 pub fn row_of(
     loss: Loss,
     instance_id: &str,
@@ -223,7 +219,6 @@ fn message(loss: Loss, owner: &Owner, row: &InstanceRow, is_decidable: bool) -> 
 /// The record after its memory was found lost: an ended one, from which the ordinary rules go on. `spec` is the claim that
 /// `record` holds, or one made up of the object where there is none. What every owner is known to have asked for is remembered;
 /// a copy of an attempt that was forgotten may be carried out until V from now.
-#[must_use]
 pub fn restored(
     record: Option<&ResetRecord>,
     mut spec: ResetRecordSpec,

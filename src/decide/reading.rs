@@ -23,13 +23,11 @@ impl Reading {
     }
 
     /// Whether it is fresh enough to sign a changing call by.
-    #[must_use]
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         self.sent_at >= now - SEND_WINDOW
     }
 
     /// Whether it shows the instance in this status.
-    #[must_use]
     pub fn shows(&self, power: &Power) -> bool {
         self.seen.as_ref().is_some_and(|seen| seen.power == *power)
     }
@@ -71,7 +69,6 @@ pub enum Power {
 
 impl Power {
     /// The name that ECS gives the status.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
             Self::Running => "Running",

@@ -32,7 +32,6 @@ pub enum Decision {
 
 impl Resolution {
     /// Reads `<instanceID>/<claim>=Happened|RestartAgain`. `None`: it has another form.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (target, decision) = text.trim().split_once('=')?;
         let (instance_id, claim) = target.split_once('/')?;
@@ -45,7 +44,6 @@ impl Resolution {
     }
 
     /// Whether it decides on the claim that `record` holds for `owner`.
-    #[must_use]
     pub fn counts(&self, record: &ResetRecord, owner: &Owner, now: Timestamp) -> bool {
         let spec = &record.spec;
         let names_it = spec.instance_id == self.instance_id && spec.claim == self.claim && spec.owner.is(owner);
@@ -59,7 +57,6 @@ impl Resolution {
 }
 
 /// The command by which a person records that a claim's restart happened.
-#[must_use]
 pub fn happened_command(owner: &Owner, instance_id: &str, claim: i64) -> String {
     let Owner { namespace, name, .. } = owner;
     format!(

@@ -32,7 +32,6 @@ pub enum RestartRule {
 
 /// What holds for the claim of `record`. A brake does not go with its object: a restart that was held back stays so while the owner is
 /// missing, and is left to others once it is gone.
-#[must_use]
 pub fn restart_rule(
     owner: ClaimOwner,
     suspended_account: Option<&str>,
@@ -56,7 +55,6 @@ pub fn restart_rule(
 }
 
 /// The brake: of the object, or of its account.
-#[must_use]
 pub fn suspended(spec: &PasswordResetSpec, suspended_account: Option<&str>) -> Option<Hold> {
     if spec.suspended() {
         return Some(Hold::new(Reason::Suspended, "spec.suspend is true"));

@@ -44,7 +44,6 @@ pub enum WindowState {
 
 impl WindowState {
     /// The window that is open, or the next one.
-    #[must_use]
     pub fn opening(&self) -> Option<Opening> {
         match self {
             Self::Open(opening) | Self::Closed(opening) => Some(*opening),
@@ -54,7 +53,6 @@ impl WindowState {
 }
 
 /// What `windows` say of the moment `now`.
-#[must_use]
 pub fn at(windows: Option<&[MaintenanceWindow]>, now: Timestamp) -> WindowState {
     let Some(windows) = windows else { return WindowState::AnyTime };
     let mut openings = Vec::new();
@@ -79,7 +77,6 @@ pub fn at(windows: Option<&[MaintenanceWindow]>, now: Timestamp) -> WindowState 
 }
 
 /// Why a claim or a restart waits, where no window is open.
-#[must_use]
 pub fn hold(state: &WindowState) -> Option<Hold> {
     match state {
         WindowState::AnyTime | WindowState::Open(_) => None,
@@ -92,7 +89,6 @@ pub fn hold(state: &WindowState) -> Option<Hold> {
 }
 
 /// The length of `15m`, `3h` or `1h30m`; `None`: it is none, or not from 15 minutes to 24 hours.
-#[must_use]
 pub fn duration(text: &str) -> Option<SignedDuration> {
     let (hours, rest) = text.split_once('h').unwrap_or(("0", text));
     let minutes = if rest.is_empty() { "0" } else { rest.strip_suffix('m')? };

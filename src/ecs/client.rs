@@ -67,7 +67,6 @@ pub enum MetadataError {
 
 impl<T: Transport> EcsClient<T> {
     /// `reboot` carries `RebootInstance` and nothing else, `metadata` what is asked of the instance's metadata service.
-    #[must_use]
     pub fn new(general: T, reboot: T, metadata: T) -> Self {
         Self { general, reboot, metadata }
     }

@@ -107,7 +107,6 @@ pub enum RetryRule {
 
 impl Class {
     /// As the table of error codes writes it.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Throttled => "Throttled",
@@ -140,7 +139,6 @@ impl Class {
 
 impl CallError {
     /// The kind of obstacle. A call that was not sent counts as a network that is down for a moment.
-    #[must_use]
     pub fn class(&self) -> Class {
         match self {
             Self::Refused(refusal) => refusal.class,
@@ -151,7 +149,6 @@ impl CallError {
 
     /// One of a fixed number of words: the row of the table that fits the error code, or its substitute where there is none. An
     /// answer may hold any code, so that the code itself would be without bound.
-    #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
             Self::NotSent(_) => "NotSent",
@@ -166,7 +163,6 @@ impl CallError {
     }
 
     /// What the sender of a changing call may do next.
-    #[must_use]
     pub fn retry_rule(&self) -> RetryRule {
         match self {
             Self::Refused(refusal) => refusal.retry_rule(),
@@ -178,7 +174,6 @@ impl CallError {
 
 impl ErrorResponse {
     /// What the sender of a changing call may do next. Whether it may have been executed is checked first.
-    #[must_use]
     pub fn retry_rule(&self) -> RetryRule {
         match (self.executed, self.class) {
             (Executed::Unknown, _) => RetryRule::Unknown,
@@ -190,14 +185,12 @@ impl ErrorResponse {
     }
 
     /// Whether the identity lacks a permission: other ones, or another grant, would do.
-    #[must_use]
     pub fn names_a_missing_permission(&self) -> bool {
         ["Forbidden.RAM", "Forbidden.SubUser", "Forbidden.Unauthorized", "InvalidUser.Unauthorized"]
             .contains(&self.code.as_str())
     }
 
     /// Whether the access key or its token is of no use any more: newer ones may be.
-    #[must_use]
     pub fn names_bad_credentials(&self) -> bool {
         ["InvalidSecurityToken", "MissingSecurityToken", "InvalidAccessKeyId", "Forbidden.AccessKeyDisabled"]
             .iter()
@@ -205,13 +198,11 @@ impl ErrorResponse {
     }
 
     /// Whether it was the Timestamp and not who signed it. The next one is made by the clock that this answer has shown.
-    #[must_use]
     pub fn blames_the_clock(&self) -> bool {
         self.code.starts_with("InvalidTimeStamp") || self.code == "IllegalTimestamp"
     }
 
     /// Whether one of the instance IDs of a read made ECS refuse all of it.
-    #[must_use]
     pub fn blames_an_instance(&self) -> bool {
         let says_so = self.code.starts_with("InvalidInstanceId") || self.names_instance_id;
         self.class == Class::Gone || self.class == Class::Invalid && says_so
@@ -236,7 +227,6 @@ impl std::fmt::Display for ErrorResponse {
 
 /// What an error means: by the table's row for its code, else by the HTTP status. Only an answer that is the API's own, and that
 /// says by its HTTP status that the call was refused, proves that it was not executed.
-#[must_use]
 pub fn classify(answer: &ErrorAnswer<'_>) -> (Class, Executed) {
     let ErrorAnswer { http_status, code, request_id, message } = *answer;
     let is_whole = code.is_some() && request_id.is_some();

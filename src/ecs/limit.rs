@@ -94,7 +94,6 @@ struct Slowed {
 
 impl Limiter {
     /// `default_per_second` holds for accounts without a rate of their own. ECS publishes no numbers; 5 is careful.
-    #[must_use]
     pub fn new(default_per_second: NonZeroU32) -> Self {
         Self { default_per_second, state: Mutex::default() }
     }
@@ -116,7 +115,6 @@ impl Limiter {
     }
 
     /// Until when calls are held back because ECS has throttled one.
-    #[must_use]
     pub fn throttled_until(&self, key: &LimitKey) -> Option<Instant> {
         let state = self.lock();
         let cooling = state.buckets.get(key)?.cooling.as_ref().filter(|cooling| !cooling.probing)?;
@@ -125,7 +123,6 @@ impl Limiter {
 
     /// Whether a permit that was taken some time ago still counts. If ECS has throttled a call since, it would refuse this one too, or those
     /// that have waited for their moment.
-    #[must_use]
     pub fn still_counts(&self, key: &LimitKey, permit: &RatePermit) -> bool {
         let state = self.lock();
         let last = state.buckets.get(key).and_then(|bucket| bucket.throttled_last);

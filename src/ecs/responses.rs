@@ -19,13 +19,11 @@ pub trait ApiResponse: Sized + Send {
     fn read(body: &[u8]) -> Option<Self>;
 
     /// Some calls answer a success in the form of an error; by its code they know it again.
-    #[must_use]
     fn read_error_code(_code: &str) -> Option<Self> {
         None
     }
 
     /// Whether it shows that the identity may make the call.
-    #[must_use]
     fn shows_permission(&self) -> bool {
         true
     }
@@ -106,7 +104,6 @@ pub enum OsType {
 
 impl OsType {
     /// The API's own word; empty where it was not told.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Linux => "linux",
@@ -118,7 +115,6 @@ impl OsType {
 
 impl InstanceStatus {
     /// The API's own word.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
             Self::Pending => "Pending",

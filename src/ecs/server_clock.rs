@@ -34,13 +34,11 @@ impl ServerClock {
     }
 
     /// ECS's time at the local time `local`; the local time itself while nothing is known.
-    #[must_use]
     pub fn now(&self, local: Timestamp) -> Timestamp {
         local.saturating_add(self.skew().unwrap_or_default()).unwrap_or(local)
     }
 
     /// How far ECS's clock is ahead of this machine's, to better than a second or so; `None` while nothing is known.
-    #[must_use]
     pub fn skew(&self) -> Option<SignedDuration> {
         let (low, high) = (*self.bounds.lock().unwrap_or_else(PoisonError::into_inner))?;
         Some(low + (high - low) / 2)

@@ -43,7 +43,6 @@ const SIGNATURE_ROOM: usize = 128;
 
 /// The parameters in canonical form: sorted by name, percent-encoded, joined. It is also the form body, but for the
 /// signature.
-#[must_use]
 pub fn canonical_form(mut parameters: Vec<(&str, &str)>) -> Zeroizing<String> {
     parameters.sort_unstable();
     let room: usize = parameters.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
@@ -60,7 +59,6 @@ pub fn canonical_form(mut parameters: Vec<(&str, &str)>) -> Zeroizing<String> {
 }
 
 /// What the signature is made of. The form is encoded a second time here.
-#[must_use]
 pub fn string_to_sign(method: &http::Method, canonical_form: &str) -> Zeroizing<String> {
     let room = method.as_str().len() + "&%2F&".len() + 3 * canonical_form.len();
     let mut string = Zeroizing::new(String::with_capacity(room));
@@ -74,7 +72,6 @@ pub fn string_to_sign(method: &http::Method, canonical_form: &str) -> Zeroizing<
 ///
 /// # Panics
 /// Never: an HMAC takes a key of any length.
-#[must_use]
 pub fn signature(access_key_secret: &SecretString, string_to_sign: &str) -> String {
     let secret = access_key_secret.expose_secret();
     let mut key = Zeroizing::new(String::with_capacity(secret.len() + 1));
@@ -88,7 +85,6 @@ pub fn signature(access_key_secret: &SecretString, string_to_sign: &str) -> Stri
 }
 
 /// The form to POST: the parameters and their signature.
-#[must_use]
 pub(super) fn signed_form(parameters: Vec<(&str, &str)>, access_key_secret: &SecretString) -> Zeroizing<String> {
     let mut form = canonical_form(parameters);
     let signature = signature(access_key_secret, &string_to_sign(&http::Method::POST, &form));

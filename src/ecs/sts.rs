@@ -115,7 +115,6 @@ pub struct RawCredentials {
 
 impl RawCredentials {
     /// The credentials; `None` when they do not say when they end, or one of their parts is empty.
-    #[must_use]
     pub fn session(self) -> Option<SessionCredentials> {
         let Self { access_key_id, access_key_secret, security_token, expiration } = self;
         let parts = [access_key_id.as_str(), access_key_secret.expose_secret(), security_token.expose_secret()];

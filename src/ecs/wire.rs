@@ -47,7 +47,6 @@ impl ApiCall {
     ];
 
     /// The name that the API knows, also fit for a metric label.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DescribeInstances => "DescribeInstances",
@@ -60,7 +59,6 @@ impl ApiCall {
     }
 
     /// The API's version: ECS has one, STS another.
-    #[must_use]
     pub fn version(self) -> &'static str {
         match self {
             Self::DescribeInstances | Self::ModifyInstanceAttribute | Self::RebootInstance => "2014-05-26",
@@ -69,19 +67,16 @@ impl ApiCall {
     }
 
     /// Whether it is a call to ECS; the others go to STS.
-    #[must_use]
     pub fn is_of_ecs(self) -> bool {
         matches!(self, Self::DescribeInstances | Self::ModifyInstanceAttribute | Self::RebootInstance)
     }
 
     /// Whether it changes an instance.
-    #[must_use]
     pub fn is_change(self) -> bool {
         matches!(self, Self::ModifyInstanceAttribute | Self::RebootInstance)
     }
 
     /// How long one try may take. The figures are the official SDK's read timeouts.
-    #[must_use]
     pub fn timeout(self) -> Duration {
         Duration::from_secs(match self {
             Self::DescribeInstances | Self::GetCallerIdentity | Self::AssumeRole | Self::AssumeRoleWithOidc => 10,

@@ -97,7 +97,6 @@ enum State {
 
 impl Election {
     /// Stands by. `identity` must be no other process's, an earlier one in the same pod included.
-    #[must_use]
     pub const fn new(identity: String, times: ElectionTimes) -> Self {
         Self { identity, times, state: State::Standby(None) }
     }
@@ -156,7 +155,6 @@ impl Election {
     }
 
     /// Until when this process leads: nobody can have seen its Lease expire before. `None`: it does not lead.
-    #[must_use]
     pub fn leads_until(&self) -> Option<Instant> {
         self.renewed().map(|renewed| renewed + self.times.lease_duration)
     }
@@ -172,7 +170,6 @@ impl Election {
 
     /// Pause before the next round. A standby looks twice as often as a leader renews: a released Lease should not lie
     /// about, and a look is one small read.
-    #[must_use]
     pub fn pause(&self) -> Duration {
         match self.state {
             State::Leading { .. } => self.times.retry_period,

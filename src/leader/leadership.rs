@@ -29,13 +29,11 @@ enum End {
 
 impl Leadership {
     /// An only replica, without election, leads for as long as the process lives.
-    #[must_use]
     pub const fn always() -> Self {
         Self { end: End::Never }
     }
 
     /// It lasts until the moment last sent, and there is none while that is `None`.
-    #[must_use]
     pub const fn until(end: watch::Receiver<Option<Instant>>) -> Self {
         Self { end: End::At(end) }
     }

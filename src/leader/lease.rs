@@ -46,7 +46,6 @@ impl Candidate {
     /// A candidate that has not looked yet. `client` must not retry by itself, and should be nobody else's: a renewal that
     /// waits for a connection behind a hundred other requests is a leadership lost. `clock` only makes the times that
     /// people read.
-    #[must_use]
     pub fn new(client: Client, namespace: &str, identity: String, times: ElectionTimes, clock: Clock) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
@@ -62,7 +61,6 @@ impl Candidate {
     }
 
     /// What the calls of this process are allowed by while it leads.
-    #[must_use]
     pub fn leadership(&self) -> Leadership {
         Leadership::until(self.leads_until.subscribe())
     }

@@ -89,7 +89,6 @@ struct Standing {
 
 impl Metrics {
     /// Counters at zero, in a registry of their own.
-    #[must_use]
     #[allow(clippy::new_without_default)] // A second set of counters is never what a derived `Default` should make.
     pub fn new() -> Self {
         let mut registry = Registry::default();
@@ -355,7 +354,6 @@ impl Metrics {
     }
 
     /// Everything in the `OpenMetrics` text format, see [`CONTENT_TYPE`].
-    #[must_use]
     pub fn encode(&self) -> String {
         // Held to the end: a second scrape must not see the series while they are rebuilt.
         let standings = self.standings();

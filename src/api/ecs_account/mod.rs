@@ -308,7 +308,6 @@ pub enum StartTimeFollowsReboot {
 
 impl ECSAccountStatus {
     /// What is on record about a region.
-    #[must_use]
     pub fn start_time_follows_reboot(&self, region_id: &str) -> StartTimeFollowsReboot {
         let region = self.regions.iter().find(|region| region.region_id == region_id);
         region.map_or_else(StartTimeFollowsReboot::default, |region| region.start_time_follows_reboot)
@@ -317,20 +316,17 @@ impl ECSAccountStatus {
 
 impl ECSAccountSpec {
     /// Whether objects of `namespace` may use the account.
-    #[must_use]
     pub fn allows_namespace(&self, namespace: &str) -> bool {
         let AllowedNamespaces { names, from } = &self.allowed_namespaces;
         *from == Some(NamespacesFrom::All) || names.iter().flatten().any(|name| name == namespace)
     }
 
     /// Whether `region` may be used.
-    #[must_use]
     pub fn allows_region(&self, region: &str) -> bool {
         self.regions.as_ref().is_none_or(|regions| regions.iter().any(|allowed| allowed == region))
     }
 
     /// Whether the rules let `namespace` reset an instance with these tags.
-    #[must_use]
     pub fn allows_instance(&self, namespace: &str, tags: &BTreeMap<String, String>) -> bool {
         let Some(rules) = &self.rules else { return true };
         rules.iter().any(|InstanceRule { namespaces, instance_tags }| {
@@ -340,31 +336,26 @@ impl ECSAccountSpec {
     }
 
     /// Whether nothing new may be started through the account and no restart requested.
-    #[must_use]
     pub fn suspended(&self) -> bool {
         self.suspend.unwrap_or(false)
     }
 
     /// Calls per second, per region and kind of call.
-    #[must_use]
     pub fn requests_per_second(&self) -> u32 {
         self.limits.as_ref().and_then(|limits| limits.requests_per_second).unwrap_or(5)
     }
 
     /// How many instances may be away at once because of all objects; `None`: no bound.
-    #[must_use]
     pub fn max_unavailable(&self) -> Option<u32> {
         self.limits.as_ref().and_then(|limits| limits.max_unavailable)
     }
 
     /// How many of one zone; `None`: no bound.
-    #[must_use]
     pub fn max_unavailable_per_zone(&self) -> Option<u32> {
         self.limits.as_ref().and_then(|limits| limits.max_unavailable_per_zone)
     }
 
     /// How long after a restart of an instance the next reset of it may begin.
-    #[must_use]
     pub fn min_restart_interval_seconds(&self) -> u32 {
         self.limits.as_ref().and_then(|limits| limits.min_restart_interval_seconds).unwrap_or(600)
     }

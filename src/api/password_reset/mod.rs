@@ -278,20 +278,17 @@ pub enum RestartPolicy {
 
 impl PasswordResetSpec {
     /// The name of the `ECSAccount` in use.
-    #[must_use]
     pub fn account_name(&self) -> &str {
         self.account_ref.as_ref().map_or(DEFAULT_ACCOUNT, |account| &account.name)
     }
 
     /// How Running instances are restarted.
-    #[must_use]
     pub fn restart_policy(&self) -> RestartPolicy {
         self.restart.as_ref().and_then(|restart| restart.policy).unwrap_or_default()
     }
 
     /// How many of so many instances may be away at once: an integer as it is, a percentage of them rounded down,
     /// at least 1 in either case.
-    #[must_use]
     pub fn max_unavailable(&self, instances: usize) -> u32 {
         let total = u32::try_from(instances).unwrap_or(u32::MAX);
         let wanted = match self.restart.as_ref().and_then(|restart| restart.max_unavailable.as_ref()) {
@@ -306,43 +303,36 @@ impl PasswordResetSpec {
     }
 
     /// How long a restarted instance has to stay Running before its slot is free.
-    #[must_use]
     pub fn min_ready_seconds(&self) -> u32 {
         self.restart.as_ref().and_then(|restart| restart.min_ready_seconds).unwrap_or(30)
     }
 
     /// How long a restart may take.
-    #[must_use]
     pub fn timeout_seconds(&self) -> u32 {
         self.restart.as_ref().and_then(|restart| restart.timeout_seconds).unwrap_or(900)
     }
 
     /// How many instances may fail before the rest is left alone.
-    #[must_use]
     pub fn max_failures(&self) -> u32 {
         self.max_failures.unwrap_or(0)
     }
 
     /// How long to wait for an instance to become Running or Stopped.
-    #[must_use]
     pub fn stable_state_timeout_seconds(&self) -> u32 {
         self.stable_state_timeout_seconds.unwrap_or(600)
     }
 
     /// Whether nothing is to be changed.
-    #[must_use]
     pub fn is_plan(&self) -> bool {
         self.mode.unwrap_or_default() != Mode::Apply
     }
 
     /// Whether a changed value in the Secret asks for a run.
-    #[must_use]
     pub fn resets_on_change(&self) -> bool {
         self.on_secret_change == Some(OnSecretChange::Reset)
     }
 
     /// Whether nothing new may be started and no restart requested.
-    #[must_use]
     pub fn suspended(&self) -> bool {
         self.suspend.unwrap_or(false)
     }

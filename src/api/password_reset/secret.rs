@@ -68,19 +68,16 @@ pub enum OnSecretChange {
 
 impl PasswordSecretRef {
     /// The key under which an instance's password is.
-    #[must_use]
     pub fn key_of<'a>(&'a self, instance_id: &'a str) -> &'a str {
         if self.has_key_per_instance() { instance_id } else { self.shared_key() }
     }
 
     /// The key that all instances share.
-    #[must_use]
     pub fn shared_key(&self) -> &str {
         self.key.as_deref().unwrap_or(DEFAULT_PASSWORD_KEY)
     }
 
     /// Whether each instance has a password of its own.
-    #[must_use]
     pub fn has_key_per_instance(&self) -> bool {
         self.key_policy.unwrap_or_default() != KeyPolicy::Shared
     }

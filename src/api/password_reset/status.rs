@@ -295,7 +295,6 @@ pub enum State {
 
 impl InstanceRow {
     /// The row's reason; `None`: one that this version does not know.
-    #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         Reason::parse(&self.reason)
     }
@@ -303,14 +302,12 @@ impl InstanceRow {
 
 impl PasswordResetStatus {
     /// What the rows answer. A status of before there was such a field has it in its run.
-    #[must_use]
     pub fn requested(&self) -> Option<Requested> {
         let of_run = |run: &Run| Requested { tokens: run.tokens.clone(), retry: run.retry.clone(), fingerprint: None };
         self.requested.clone().or_else(|| self.run.as_ref().map(of_run))
     }
 
     /// The row of an instance.
-    #[must_use]
     pub fn row(&self, instance_id: &str) -> Option<&InstanceRow> {
         self.instances.iter().find(|row| row.instance_id == instance_id)
     }
@@ -318,7 +315,6 @@ impl PasswordResetStatus {
 
 impl State {
     /// Whether nothing more happens to the instance in this run.
-    #[must_use]
     pub fn has_ended(self) -> bool {
         matches!(
             self,

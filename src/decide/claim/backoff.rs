@@ -9,7 +9,6 @@ const LONGEST_MILLISECONDS: i64 = 60_000;
 
 /// The delay after `tries` tries: doubling from one second to a minute, spread over a quarter of itself by `key`, so that
 /// many instances that failed together do not come back together.
-#[must_use]
 pub fn delay(tries: u32, key: &str) -> SignedDuration {
     let doublings = tries.saturating_sub(1).min(16);
     let full = (FIRST_MILLISECONDS << doublings).min(LONGEST_MILLISECONDS);

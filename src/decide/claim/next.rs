@@ -29,7 +29,6 @@ use crate::decide::bounds::SOON;
 use crate::decide::{Power, SEND_WINDOW, after, budget, fresh_view, later, memory};
 
 /// Whether nothing is left to do, whatever is observed.
-#[must_use]
 pub fn is_done(record: &ResetRecord) -> bool {
     let nothing_left = |status: &ResetRecordStatus| match status.phase {
         Phase::Idle | Phase::EffectiveAtNextStart | Phase::Unrecognized => true,

@@ -23,7 +23,6 @@ pub struct Evidence {
 
 impl Evidence {
     /// What one record says.
-    #[must_use]
     pub fn of(record: &ResetRecord) -> Self {
         let says = |kind| usize::from(record.status.as_ref().and_then(|it| it.start_time_evidence) == Some(kind));
         Self { moved: says(StartTimeEvidence::Moved), not_moved: says(StartTimeEvidence::NotMoved) }
@@ -46,7 +45,6 @@ impl Evidence {
 }
 
 /// Whether StartTime follows reboots in an account's region, given the evidence of its records there.
-#[must_use]
 pub fn learn(known: StartTimeFollowsReboot, evidence: Evidence) -> StartTimeFollowsReboot {
     match known {
         StartTimeFollowsReboot::NotObserved | StartTimeFollowsReboot::Unrecognized => {
@@ -61,7 +59,6 @@ pub fn learn(known: StartTimeFollowsReboot, evidence: Evidence) -> StartTimeFoll
 
 /// What the restart in `status` says now that it is proven: by the StartTime `moved_to`, or, where that has not moved, by
 /// a reading that was sent too late to lag.
-#[must_use]
 pub fn evidence(status: &ResetRecordStatus, moved_to: Option<Timestamp>) -> Option<StartTimeEvidence> {
     if status.phase != Phase::Restarting || status.start_time_evidence.is_some() {
         return status.start_time_evidence;
@@ -73,7 +70,6 @@ pub fn evidence(status: &ResetRecordStatus, moved_to: Option<Timestamp>) -> Opti
 }
 
 /// How long the restart of a claim took, from its acceptance to the proof; `None`: the claim has not ended by one.
-#[must_use]
 pub fn restart_took(record: &ResetRecord) -> Option<SignedDuration> {
     let status = record.status.as_ref().filter(|status| status.phase == Phase::InEffect)?;
     let proven = status.row.as_ref()?.state_time.as_ref()?.0;

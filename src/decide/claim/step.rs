@@ -120,7 +120,6 @@ pub enum NextStart {
 
 impl NextStart {
     /// The reason for the row.
-    #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
             Self::SetWhileStopped => Reason::SetWhileStopped,

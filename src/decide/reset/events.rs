@@ -17,7 +17,6 @@ pub struct StatusEvent {
 }
 
 /// The events between two statuses of an object.
-#[must_use]
 pub fn between(
     spec: &PasswordResetSpec,
     before: &PasswordResetStatus,

@@ -68,7 +68,6 @@ pub struct ResetFacts<'a> {
 
 impl<'a> ResetFacts<'a> {
     /// Those of an object that nothing holds back and whose instances the account may reset.
-    #[must_use]
     pub fn new(spec: &'a PasswordResetSpec, before: &'a PasswordResetStatus, request: &'a Request) -> Self {
         Self {
             generation: None,
@@ -98,7 +97,6 @@ impl<'a> ResetFacts<'a> {
     }
 
     /// That ECS throttles the account's calls.
-    #[must_use]
     pub fn throttling(&self, now: Timestamp) -> Option<Hold> {
         let until = self.throttled_until.filter(|until| now < *until)?;
         let account = self.spec.account_name();
@@ -110,25 +108,21 @@ impl<'a> ResetFacts<'a> {
     }
 
     /// The fingerprint of the password that an instance would get, when that could be read.
-    #[must_use]
     pub fn fingerprint_for<'t>(&'t self, target: &Target<'t>) -> Option<&'t Fingerprint> {
         target.own_password.map_or(self.request.fingerprint.as_ref(), |own| own.fingerprint.as_ref())
     }
 
     /// Whether the password that all instances share could not be read.
-    #[must_use]
     pub fn is_password_unknown(&self) -> bool {
         self.request.fingerprint.is_none() && !self.spec.password_secret_ref.has_key_per_instance()
     }
 
     /// How many instances may be away at once.
-    #[must_use]
     pub fn max_unavailable(&self) -> usize {
         self.spec.max_unavailable(self.targets.ids().len()) as usize
     }
 
     /// How many of its instances the bounds of its account let be away at once, too.
-    #[must_use]
     pub fn most_away(&self) -> usize {
         let AccountSlots { total, zones } = &self.account_slots;
         let of_account = total.as_ref().map(|slots| slots.max as usize);
@@ -137,13 +131,11 @@ impl<'a> ResetFacts<'a> {
     }
 
     /// Whether its time is over: what is not begun never is.
-    #[must_use]
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.spec.not_after.as_ref().is_some_and(|end| now >= end.0)
     }
 
     /// How long a problem for a person may last before the object is stalled.
-    #[must_use]
     pub fn patience(&self) -> SignedDuration {
         SignedDuration::from_secs(i64::from(self.spec.stable_state_timeout_seconds()))
     }
@@ -192,7 +184,6 @@ pub struct OwnPassword {
 
 impl<'a> Target<'a> {
     /// What its record remembers of an owner.
-    #[must_use]
     pub fn entry(&self, owner: &Owner) -> Option<&'a OwnerHistory> {
         history::entry_of(&self.record?.status.as_ref()?.completed, owner)
     }

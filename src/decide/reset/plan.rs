@@ -75,7 +75,6 @@ impl Plan {
 }
 
 /// Decides about all instances. `targets` are in the order of their ids.
-#[must_use]
 pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     if !matches!(*object.targets, Targets::Known(_)) {
         return without_targets(object);

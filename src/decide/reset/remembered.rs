@@ -109,7 +109,6 @@ fn reset_since<'a>(
 }
 
 /// What the object remembers of an instance.
-#[must_use]
 pub fn own_memory<'a>(object: &ResetFacts<'a>, target: &Target<'a>) -> OwnMemory<'a> {
     OwnMemory {
         owner: &object.request.owner,
@@ -122,7 +121,6 @@ pub fn own_memory<'a>(object: &ResetFacts<'a>, target: &Target<'a>) -> OwnMemory
 }
 
 /// What happened to the memory of an instance. Nothing of a record is shown to an object that may not know the instance.
-#[must_use]
 pub fn loss(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Loss> {
     let loss = memory::loss(target.record, own_memory(object, target)).filter(|_| target.bad_record.is_none())?;
     let is_own = |record: &ResetRecord| record.spec.owner.is(&object.request.owner);
@@ -132,7 +130,6 @@ pub fn loss(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Loss
 }
 
 /// Whether a loss may be written into the record: not while another object's claim is in flight, unless that claim is damaged.
-#[must_use]
 pub fn may_restore(object: &ResetFacts, target: &Target, loss: Loss) -> bool {
     let is_busy = |record: &ResetRecord| !record.phase().has_ended() && !record.spec.owner.is(&object.request.owner);
     loss == Loss::Incomplete || !target.record.is_some_and(is_busy)

@@ -69,7 +69,6 @@ fn planned_action(policy: RestartPolicy, seen: &InstanceView) -> PlannedAction {
 }
 
 /// The row of an instance that could not be claimed for a reason outside the instance.
-#[must_use]
 pub fn unclaimed_row(claim: &NewClaim, reason: Reason, message: String, now: Timestamp) -> InstanceRow {
     let mut row = claim.row.clone();
     advance(&mut row, State::Pending, reason, message, now);
@@ -94,7 +93,6 @@ pub fn hold_up(rows: &mut [InstanceRow], account: &Hold) {
 }
 
 /// The row that a claim begins with.
-#[must_use]
 pub fn initial_row(claim: &NewClaim, number: i64, now: Timestamp) -> InstanceRow {
     let mut row = claim.row.clone();
     row.claim = Some(number);

@@ -53,32 +53,27 @@ pub struct RunPassword {
 }
 
 /// Whether the last run is still the one that answers what is asked for.
-#[must_use]
 pub fn goes_on(run: &Run, request: &Request) -> bool {
     run.completion_time.is_none() && answers(run, request)
 }
 
 /// Whether a run, ended or not, is one of what is asked for.
-#[must_use]
 pub fn answers(run: &Run, request: &Request) -> bool {
     history::covers(&run.tokens, &request.tokens) && !is_of_earlier_password(run, request)
 }
 
 /// Whether a changed Secret asks for another run than this one, whatever else does.
-#[must_use]
 pub(super) fn is_of_earlier_password(run: &Run, request: &Request) -> bool {
     run.fingerprint.as_ref().is_some_and(|of_run| is_outdated(request, of_run))
 }
 
 /// Whether a password is not the one that the Secret holds now, and the change asks for a run.
-#[must_use]
 pub(super) fn is_outdated(request: &Request, password: &Fingerprint) -> bool {
     request.resets_on_change && request.fingerprint.as_ref().is_some_and(|now| history::differs(now, password))
 }
 
 /// The password that an instance has to get under the run in progress; `None`: any, for none was acknowledged yet, or the
 /// claim will begin a run of its own.
-#[must_use]
 pub fn password_for<'a>(object: &'a ResetFacts, target: &Target, password: &'a RunPassword) -> Option<&'a Fingerprint> {
     password.fingerprint.as_ref().or_else(|| {
         let run = object.run.filter(|run| answers(run, object.request))?;
@@ -106,7 +101,6 @@ fn holds_claim(object: &ResetFacts, record: &ResetRecord) -> bool {
 }
 
 /// The first claim of a run that the object's status does not show yet.
-#[must_use]
 pub fn begun(object: &ResetFacts, targets: &[Target]) -> Option<Begun> {
     if object.run.is_some_and(|run| goes_on(run, object.request)) {
         return None;
@@ -134,7 +128,6 @@ pub(super) fn was_claimed_before(target: &Target, claim: i64) -> bool {
 }
 
 /// The password of the run that answers what is asked for now.
-#[must_use]
 pub fn password(object: &ResetFacts, targets: &[Target], begun: Option<Begun>) -> RunPassword {
     if object.spec.password_secret_ref.has_key_per_instance() {
         return RunPassword::default();
@@ -192,7 +185,6 @@ fn sets_another(request: &Request, target: &Target) -> bool {
 }
 
 /// Whether the rows of the status answer what is asked for now: then they go on with their states and times.
-#[must_use]
 pub(super) fn is_answered(object: &ResetFacts) -> bool {
     let request = object.request;
     let is_same_password = |requested: &Requested| match &requested.fingerprint {
@@ -207,7 +199,6 @@ pub(super) fn is_answered(object: &ResetFacts) -> bool {
 }
 
 /// The run after a pass: the one in the status, or the one that has begun since.
-#[must_use]
 pub fn run(
     object: &ResetFacts,
     begun: Option<Begun>,
@@ -273,7 +264,6 @@ fn trigger(before: &Run, request: &Request, begun: Begun) -> Trigger {
 }
 
 /// What the rows answer after a pass. While they have all ended, nothing that was asked for before is forgotten.
-#[must_use]
 pub fn requested(before: Option<Requested>, request: &Request, has_ended: bool) -> Requested {
     let mut requested = match before {
         Some(before) if has_ended || history::covers(&before.tokens, &request.tokens) => before,

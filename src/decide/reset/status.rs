@@ -22,7 +22,6 @@ use crate::decide::windows::Opening;
 use crate::decide::{Hold, MINUTE, later, minute};
 
 /// The whole status.
-#[must_use]
 pub fn status(facts: &ResetFacts, plan: &Plan, now: Timestamp) -> PasswordResetStatus {
     let rows = &plan.rows;
     let counts = count(rows);
@@ -86,7 +85,6 @@ fn next_window(opening: Opening) -> NextWindow {
 }
 
 /// Counts the rows by state.
-#[must_use]
 pub fn count(rows: &[InstanceRow]) -> Counts {
     let mut counts = Counts::default();
     for row in rows {

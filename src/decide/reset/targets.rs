@@ -36,7 +36,6 @@ pub enum Targets {
 
 impl Targets {
     /// The instances; none where they are not known.
-    #[must_use]
     pub fn ids(&self) -> &[String] {
         if let Self::Known(ids) = self { ids } else { &[] }
     }
@@ -44,7 +43,6 @@ impl Targets {
 
 /// The targets of an object that asks for `request`. `looked_up`: when this process has last looked, which it stores only where something
 /// has changed.
-#[must_use]
 pub fn targets(
     spec: &PasswordResetSpec,
     status: &PasswordResetStatus,
@@ -70,21 +68,18 @@ pub fn targets(
 }
 
 /// Whether an object lists an instance, whatever it asks for. One whose selector was not looked up yet may list any.
-#[must_use]
 pub fn lists(spec: &PasswordResetSpec, status: Option<&PasswordResetStatus>, instance_id: &str) -> bool {
     let is_unknown = spec.selector.is_some() && status.is_none_or(|status| status.targets.is_none());
     is_unknown || listed(spec, status).iter().any(|id| id == instance_id)
 }
 
 /// The instances that an object's spec or status holds, whatever it asks for.
-#[must_use]
 pub fn listed(spec: &PasswordResetSpec, status: Option<&PasswordResetStatus>) -> Vec<String> {
     let found = status.and_then(|status| status.targets.as_ref()).filter(|_| spec.selector.is_some());
     found.map_or_else(|| in_order(spec.instance_ids.clone()), |found| found.instance_ids.clone())
 }
 
 /// Those of an object without a selector.
-#[must_use]
 pub(super) fn of_spec(spec: &PasswordResetSpec) -> Targets {
     Targets::Known(in_order(spec.instance_ids.clone()))
 }
@@ -125,7 +120,6 @@ pub struct Found {
 }
 
 /// What was found for a request, to be stored; `before`, where nothing has changed.
-#[must_use]
 pub fn resolved(
     spec: &PasswordResetSpec,
     selector: &Selector,

@@ -80,7 +80,6 @@ pub enum DescribeError {
 
 impl DescribeError {
     /// Whether ECS has judged the read and refused it: to ask again changes nothing until a person has changed something.
-    #[must_use]
     pub fn is_refused(&self) -> bool {
         let Self::Call(CallError::Refused(refusal)) = self else { return false };
         refusal.retry_rule() == RetryRule::Definite
@@ -88,7 +87,6 @@ impl DescribeError {
     }
 
     /// Whether a person has to see to it should it last: ECS refuses the read, or nothing can be sent to where it should be.
-    #[must_use]
     pub fn is_for_a_person(&self) -> bool {
         self.is_refused() || matches!(self, Self::Call(CallError::NotSent(_)))
     }
@@ -184,13 +182,11 @@ impl<W: Clone + Ord + Hash + Send + Sync + 'static> Instances<W> {
     }
 
     /// What was last seen of an instance; `None` when it has not been seen since a waiter began to ask.
-    #[must_use]
     pub fn latest(&self, scope: &Scope, instance_id: &str) -> Option<Observation> {
         self.shared.lock().polled.get(scope)?.observations.get(instance_id).cloned()
     }
 
     /// Why the last poll failed; `None` after a good one.
-    #[must_use]
     pub fn poll_error(&self, scope: &Scope) -> Option<DescribeError> {
         self.shared.lock().polled.get(scope)?.error.clone()
     }

@@ -77,7 +77,6 @@ pub(crate) fn default_account() -> String {
 
 impl AccessKey {
     /// A long-lived key that may do everything.
-    #[must_use]
     pub fn new(access_key_id: &str, access_key_secret: &str) -> Self {
         Self {
             access_key_id: access_key_id.to_owned(),
@@ -92,7 +91,6 @@ impl AccessKey {
     }
 
     /// The key of tests and the demo: `testid` / `testsecret`, as in ECS's own signature examples.
-    #[must_use]
     pub fn testing() -> Self {
         Self::new("testid", "testsecret")
     }

@@ -54,7 +54,6 @@ pub(crate) enum Due {
 
 impl Core {
     /// Begins at `now`.
-    #[must_use]
     pub fn new(config: Config, now: Timestamp) -> Self {
         let mut core = Self {
             now,
@@ -125,7 +124,6 @@ impl Core {
     }
 
     /// When something happens next without a request; what a test in virtual time may jump to.
-    #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         self.agenda.first().map(|(due, _)| *due)
     }

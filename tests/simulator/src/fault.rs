@@ -109,7 +109,6 @@ fn once() -> u32 {
 
 impl Rule {
     /// The next call of `action` (`*`: of any), on any instance.
-    #[must_use]
     pub fn once(action: &str, fault: Fault) -> Self {
         Self { action: action.to_owned(), instance_id: None, times: 1, fault }
     }

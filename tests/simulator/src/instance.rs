@@ -158,7 +158,6 @@ fn yes() -> bool {
 
 impl Instance {
     /// A Linux instance in `status` with every default.
-    #[must_use]
     pub fn new(instance_id: &str, region_id: &str, status: Status) -> Self {
         Self {
             instance_id: instance_id.to_owned(),
@@ -187,19 +186,16 @@ impl Instance {
     }
 
     /// A Running one.
-    #[must_use]
     pub fn running(instance_id: &str, region_id: &str) -> Self {
         Self::new(instance_id, region_id, Status::Running)
     }
 
     /// A Stopped one.
-    #[must_use]
     pub fn stopped(instance_id: &str, region_id: &str) -> Self {
         Self::new(instance_id, region_id, Status::Stopped)
     }
 
     /// One that becomes Running after [`Instance::start_takes_seconds`].
-    #[must_use]
     pub fn starting(instance_id: &str, region_id: &str) -> Self {
         Self::new(instance_id, region_id, Status::Starting)
     }

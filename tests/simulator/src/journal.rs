@@ -138,7 +138,6 @@ impl Journal {
     }
 
     /// All lines, oldest first.
-    #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -160,7 +159,6 @@ impl Journal {
     }
 
     /// How many requests of `action` there were, however they ended; for calls that name no instance.
-    #[must_use]
     pub fn asked(&self, action: &str) -> usize {
         self.requests().filter(|each| each.action == action).count()
     }
@@ -172,19 +170,16 @@ impl Journal {
     }
 
     /// How many passwords were set through the API, answered or not.
-    #[must_use]
     pub fn modifies(&self, instance_id: &str) -> usize {
         self.executed("ModifyInstanceAttribute", instance_id)
     }
 
     /// How many reboots were accepted through the API, answered or not.
-    #[must_use]
     pub fn reboots(&self, instance_id: &str) -> usize {
         self.executed("RebootInstance", instance_id)
     }
 
     /// How often `action` was carried out, by instance; for fleets, where asking one by one takes too long.
-    #[must_use]
     pub fn executed_by_instance(&self, action: &str) -> BTreeMap<&str, usize> {
         let mut counts = BTreeMap::new();
         for each in self.requests().filter(|each| each.action == action && each.outcome == Outcome::Executed) {
@@ -200,7 +195,6 @@ impl Journal {
     }
 
     /// After each status change: how many instances had left Running and were not back. Those that never ran do not count.
-    #[must_use]
     pub fn away_over_time(&self) -> Vec<(Timestamp, usize)> {
         self.away_of(|_| true)
     }
@@ -222,13 +216,11 @@ impl Journal {
     }
 
     /// The most that were ever away from Running at one time.
-    #[must_use]
     pub fn max_away(&self) -> usize {
         self.max_away_of(|_| true)
     }
 
     /// The same for those instances whose id is one that counts.
-    #[must_use]
     pub fn max_away_of(&self, counts_in: impl Fn(&str) -> bool) -> usize {
         self.away_of(counts_in).into_iter().map(|(_, count)| count).max().unwrap_or(0)
     }

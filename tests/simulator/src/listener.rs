@@ -79,19 +79,16 @@ impl Simulator {
     }
 
     /// Such as `http://127.0.0.1:40123`, for every region and for STS.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// ECS's clock.
-    #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.now()
     }

@@ -49,7 +49,6 @@ fn an_hour() -> u32 {
 
 impl Role {
     /// A role that may do everything and that nobody may assume.
-    #[must_use]
     pub fn new(arn: &str) -> Self {
         Self {
             arn: arn.to_owned(),

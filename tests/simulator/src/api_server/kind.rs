@@ -36,7 +36,6 @@ pub struct Kind {
 
 impl Kind {
     /// A built-in, namespaced resource without generation and status subresource, replaced by resourceVersion only.
-    #[must_use]
     pub fn built_in(group: &str, version: &str, plural: &str, kind: &str) -> Self {
         Self {
             group: group.to_owned(),
@@ -52,25 +51,21 @@ impl Kind {
     }
 
     /// `v1` Secrets.
-    #[must_use]
     pub fn secret() -> Self {
         Self { replace: Replace::Any, ..Self::built_in("", "v1", "secrets", "Secret") }
     }
 
     /// `coordination.k8s.io/v1` Leases.
-    #[must_use]
     pub fn lease() -> Self {
         Self::built_in("coordination.k8s.io", "v1", "leases", "Lease")
     }
 
     /// `events.k8s.io/v1` Events.
-    #[must_use]
     pub fn event() -> Self {
         Self { replace: Replace::Any, ..Self::built_in("events.k8s.io", "v1", "events", "Event") }
     }
 
     /// The resource that a `CustomResourceDefinition` with one version defines; `None`: it is none.
-    #[must_use]
     pub fn of_crd(crd: &Value) -> Option<Self> {
         let text = |path: &str| crd.pointer(path)?.as_str().map(str::to_owned);
         let [version] = crd.pointer("/spec/versions")?.as_array()?.as_slice() else { return None };
@@ -88,7 +83,6 @@ impl Kind {
     }
 
     /// Such as `events.k8s.io/v1`, or `v1` for the core group.
-    #[must_use]
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }

@@ -54,7 +54,6 @@ pub enum Answer {
 
 impl ApiServer {
     /// Serves `kinds`, with nothing stored. The same seed gives the same uids.
-    #[must_use]
     pub fn new(kinds: impl IntoIterator<Item = Kind>, seed: u64) -> Self {
         let kinds = kinds.into_iter().map(Arc::new).collect();
         Self { kinds, store: Store::default(), random: Random::new(seed) }
@@ -183,13 +182,11 @@ pub(crate) enum Part {
 /// What only a test may ask and do.
 impl ApiServer {
     /// The newest resourceVersion.
-    #[must_use]
     pub fn version(&self) -> u64 {
         self.store.version()
     }
 
     /// An object as it is stored.
-    #[must_use]
     pub fn stored(&self, plural: &str, namespace: &str, name: &str) -> Option<&Value> {
         self.store.get(&Key::new(plural, namespace, name)).map(|document| &document.value)
     }
@@ -200,7 +197,6 @@ impl ApiServer {
     }
 
     /// Every change that was not compacted away, oldest first.
-    #[must_use]
     pub fn changes(&self) -> impl DoubleEndedIterator<Item = &Change> {
         self.store.changes()
     }

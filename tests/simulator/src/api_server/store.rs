@@ -61,13 +61,11 @@ pub struct Change {
 
 impl Change {
     /// The plural name of the object's resource.
-    #[must_use]
     pub fn plural(&self) -> &str {
         &self.key.plural
     }
 
     /// The object after the change; a deleted one as it was last, with the version of its deletion.
-    #[must_use]
     pub fn object(&self) -> &Value {
         &self.document.value
     }

@@ -16,7 +16,6 @@ use crate::password::Password;
 
 impl Core {
     /// Everything that was asked and that happened.
-    #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
@@ -53,25 +52,21 @@ impl Core {
     }
 
     /// Its present status.
-    #[must_use]
     pub fn status(&self, instance_id: &str) -> Option<Status> {
         self.machines.get(instance_id).map(Machine::status)
     }
 
     /// Its `StartTime`, to the nanosecond; clients see the minute.
-    #[must_use]
     pub fn start_time(&self, instance_id: &str) -> Option<Timestamp> {
         self.machines.get(instance_id).and_then(Machine::start_time)
     }
 
     /// The password that waits for the next platform start. Never print it.
-    #[must_use]
     pub fn pending_password(&self, instance_id: &str) -> Option<&str> {
         self.machines.get(instance_id)?.pending().map(Password::reveal)
     }
 
     /// The password that a logon would need, if one was ever applied. Never print it.
-    #[must_use]
     pub fn in_effect_password(&self, instance_id: &str) -> Option<&str> {
         self.machines.get(instance_id)?.in_effect().map(Password::reveal)
     }

@@ -76,7 +76,6 @@ pub(crate) fn parameters(headers: &HeaderMap) -> Vec<(String, String)> {
 
 /// Header `Authorization` as a client would write it, over the headers that `request` has. Tests use it to speak to the
 /// simulator without the controller's code.
-#[must_use]
 pub fn authorization(access_key_id: &str, access_key_secret: &str, request: &Request<Bytes>) -> String {
     let mut signed: Vec<&str> = signable(request.headers()).collect();
     signed.sort_unstable();
