@@ -70,7 +70,7 @@ fn every_published_signature_is_ours_too() {
     }
 }
 
-/// Keeps the request and answers what it was told.
+/// Keeps the request and gives the answer that it was made with.
 #[derive(Clone)]
 struct Double {
     answer: (u16, Vec<u8>),
@@ -155,7 +155,7 @@ async fn every_documented_error_means_what_the_documents_say() {
             code if code.starts_with("(any code") => by_the_api("NobodyKnows", ""),
             code => by_the_api(code, &format!("The {message}.")),
         };
-        // A dry run's success is an error to all other calls; 200 is no error at all.
+        // A dry run's success is an error to all other calls; 200 is not an error at all.
         let status = if http_status < 400 { 400 } else { http_status };
         let refusal = match refused(status, &body).await {
             CallError::Refused(refusal) => refusal,
@@ -245,7 +245,7 @@ proptest! {
         prop_assert_eq!(executed, Executed::No);
         let is_later = matches!(class, Class::Throttled | Class::Transient | Class::WaitState | Class::Auth);
         prop_assert_eq!(is_later, LATER.iter().any(|prefix| code.is_some_and(|code| code.starts_with(prefix))));
-        // A failure of the API, something in front of it, and what is no error at all: none says that nothing ran.
+        // A failure of the API, something in front of it, and what is not an error at all: none says that nothing ran.
         for http_status in [failed_with, other] {
             prop_assert_eq!(said(http_status, code, id, &message).1, Executed::Unknown);
         }
@@ -259,7 +259,7 @@ async fn refused(status: u16, body: &str) -> CallError {
     answering(status, body).send(signed).await.result.unwrap_err()
 }
 
-/// Fails as it is told.
+/// Fails as it was made to.
 #[derive(Clone)]
 struct Failing(SendError);
 

@@ -1,9 +1,8 @@
 //! What waits for a pass of one controller, as kube's scheduler holds it: kube shows no figures of its own.
 //!
-//! The scheduler holds each object once, however often it is touched or woken, and holds it back while a pass over it runs.
-//! This does the same.
-//! It does not see the moment at which an object comes back by its own timer: that one is counted as put in line when its pass begins,
-//! and never as waiting.
+//! The scheduler holds each object once, however often it is touched or woken, and holds it back while a pass over it runs. This
+//! queue does the same. It does not see the moment at which an object comes back by its own timer: that one is counted as put in line
+//! when its pass begins, and never as waiting.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -26,9 +26,9 @@ impl Token {
 pub struct Source {
     /// Relative to `src`, with `/`.
     pub name: String,
-    /// As it stands.
+    /// As it is.
     pub text: String,
-    /// What is compiled outside tests.
+    /// The code that is compiled outside tests.
     pub tokens: Vec<Token>,
 }
 

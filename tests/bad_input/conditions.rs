@@ -1,5 +1,5 @@
 //! What only shows at run time: a condition on the object that is to blame says what is wrong and what to do, nothing
-//! is called for it, and mending the cause is enough.
+//! is called for it, and fixing the cause is enough.
 
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ impl Case {
 
 fn secret(case: &Case, key: &str, bytes: &[u8]) -> Value {
     let mut secret = manifests::secret(case.namespace, case.name, &json!({}));
-    // `data` and not `stringData`: some of these are no text.
+    // `data` and not `stringData`: some of these are not text.
     secret["data"] = json!({ key: base64(bytes) });
     secret
 }
@@ -175,7 +175,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// The accounts of the cases, each with its own thing wrong; mended, all of them are the world's own.
+/// The accounts of the cases, each with its own thing wrong; fixed, all of them are the world's own.
 fn apply_accounts(world: &World, mended: bool) {
     let account = |name: &str| {
         let mut account = world.account();
@@ -241,7 +241,7 @@ fn each_problem_shows_on_its_object_and_fixing_it_is_enough() {
     }
     assert_no_message_shows_a_password(&cases, &messages);
 
-    // Now everything is mended, and no PasswordReset is.
+    // Now everything is fixed, and no PasswordReset was touched.
     apply_accounts(&world, true);
     let command = messages.iter().find_map(|(_, message)| message.split_once("allow it with: kubectl ")).unwrap().1;
     world.kubectl(&command.split_whitespace().collect::<Vec<_>>());
@@ -256,7 +256,7 @@ fn each_problem_shows_on_its_object_and_fixing_it_is_enough() {
     }
 }
 
-/// What is for a person stalls, what may pass by itself is retried; never both.
+/// An error for a person stalls, one that may pass by itself is retried; never both.
 fn assert_error_is_reported_well(case: &Case, status: &Value) {
     let truth = |kind: &str| condition(status, kind)["status"].as_str().unwrap_or("absent").to_owned();
     let for_a_person = ["InvalidPassword", "NamespaceNotAllowed", "RegionNotAllowed"].contains(&case.reason);

@@ -15,7 +15,7 @@ pub struct Mutant {
 /// A place below a part such as `spec`; a number is an index of a list.
 type Path = Vec<String>;
 
-/// Texts that somebody may write: near the rules of ids, regions, names, ARNs and URLs, on both sides, and out of the way.
+/// Texts that a user may write: near the rules of ids, regions, names, ARNs and URLs, on both sides, and out of the way.
 const TEXTS: &[&str] = &[
     "",
     " ",
@@ -175,7 +175,7 @@ fn walk<'a>(schema: &'a Value, path: &mut Path, places: &mut Vec<(Path, &'a Valu
     }
 }
 
-/// What is put into a place: other types, and what lies at its bounds and beyond.
+/// The values that are put into a place: other types, and what lies at its bounds and beyond.
 fn values(schema: &Value) -> Vec<Value> {
     let mut values = vec![
         Value::Null,
@@ -234,7 +234,7 @@ fn size(value: &Value) -> Option<usize> {
     usize::try_from(value.as_u64()?).ok()
 }
 
-/// Puts a value there, making what has to be around it; `None` removes. False: that is no place of this object.
+/// Puts a value there, making what has to be around it; `None` removes. False: that is not a place of this object.
 fn put(at: &mut Value, path: &[String], value: Option<Value>) -> bool {
     let Some((step, rest)) = path.split_first() else {
         *at = value.unwrap_or(Value::Null);

@@ -28,7 +28,7 @@ const PREY: &str = "i-prey0000001";
 
 /// How many records are stored although they are invalid: so many have a field of each kind missing, and they cost two seconds.
 const STORED: usize = 500;
-/// Where a record holds what is shown to people and drives nothing: a value of another version there keeps no password waiting.
+/// The places of a record that are shown to people and drive nothing: a value of another version there keeps no password waiting.
 const SHOWN_ONLY: &[&str] = &["plannedAction", "row.state", "startTimeEvidence"];
 
 /// A kind whose schema is mutated.

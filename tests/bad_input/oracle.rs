@@ -1,4 +1,4 @@
-//! What is valid, written down once more after the API's documentation and not after the schemas: the judge of the mutants.
+//! The valid values, written down once more after the API's documentation and not after the schemas: the judge of the mutants.
 //! May not look at a CRD, and shares no code with the types.
 
 use serde_json::{Map, Value, json};

@@ -1,5 +1,5 @@
 //! Objects that are stored although this version cannot read them, as another version of the CRD may have left them.
-//! Each is told on itself, and nobody else notices.
+//! Each is reported on itself, and no other object notices.
 
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ fn unreadable_object_is_reported_and_stops_no_other() {
     let ids = ["i-before0001", "i-after00001", "i-restart001", "i-poison0001"];
     let ecs = Config { instances: ids.map(|id| Instance::running(id, REGION)).into(), ..Config::default() };
     let mut world = World::start(Setup { ecs, flags: vec!["--allow-missing-policy".to_owned()], ..Setup::default() });
-    // Of a Secret's name that is a number the policy can ask nothing, so it refuses it: what is stored is older than it.
+    // The policy cannot check a Secret's name that is a number, so it refuses it: the stored object is older than it.
     world.kubectl(&["delete", "validatingadmissionpolicybinding", "ecs-password-reset-requests"]);
     let original = loosen(&world, "passwordresets.ecs.password-reset.dev");
     let poisons = [
@@ -156,7 +156,7 @@ fn misnamed_record_is_never_driven() {
     let ids = ["i-named00001", "i-claimed001", "i-good000001"];
     let mut world = World::with(ids.map(|id| Instance::running(id, REGION)));
     world.apply_reset("first", json!({"instanceIDs": ["i-named00001"]}));
-    // The other instance has a lock of its own, for the sake of which it is looked at all the time.
+    // The other instance has a lock of its own, for the sake of which it is read all the time.
     world.apply_reset("other", json!({"instanceIDs": ["i-claimed001"], "restart": {"minReadySeconds": 86_400}}));
     for name in ["first", "other"] {
         world.wait_for(name, "Ready");
@@ -165,7 +165,7 @@ fn misnamed_record_is_never_driven() {
     world.advance(120);
     world.kill_controller();
     let good = world.record("i-named00001");
-    // The next step of such a claim is a restart, and no password stands between.
+    // The next step of such a claim is a restart, and no password comes before it.
     let mut bad = good.clone();
     bad["spec"]["instanceID"] = json!("i-claimed001");
     bad["status"]["phase"] = json!("PasswordSet");
@@ -182,7 +182,7 @@ fn misnamed_record_is_never_driven() {
         world.try_kubectl(&["replace", "--filename=-"], &bad.to_string()).ok()
     });
 
-    // Its owner is told, and there is one slot, which it does not take from its sibling.
+    // Its owner reports it, and there is one slot, which it does not take from its sibling.
     world.start_controller();
     world.apply_reset("first", json!({"instanceIDs": ["i-named00001", "i-good000001"], "runID": "again"}));
     world.wait_for_state("first", "i-good000001", "InEffect");
@@ -196,7 +196,7 @@ fn misnamed_record_is_never_driven() {
     assert!(!message.contains("i-claimed001"), "{message}");
     world.wait_for("first", "Stalled");
 
-    // It is looked at by fresh readings of the instance that it claims, too.
+    // It is checked by fresh readings of the instance that it claims, too.
     let looks = || world.metric("controller_runtime_reconcile_total", "controller=\"reset_record\"");
     for _ in 0..3 {
         let before = looks();
@@ -237,7 +237,7 @@ fn record_with_impossible_times_holds_up_one_instance() {
     let both = json!({"instanceIDs": ["i-edited0001", "i-good000001"], "restart": {"maxUnavailable": 2}});
     world.apply_reset("second", both);
     world.wait_for_state("second", "i-good000001", "InEffect");
-    // Its owner is told what it waits for, and nothing is done until then.
+    // Its owner shows what it waits for, and nothing is done until then.
     let row = world.wait_for_state("second", "i-edited0001", "Pending");
     assert_eq!(row["reason"], "AnswerOutstanding");
     assert!(row["message"].as_str().unwrap().contains("9999"), "{row}");

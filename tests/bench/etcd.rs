@@ -35,7 +35,7 @@ impl Etcd {
         answer
     }
 
-    /// What is under a key.
+    /// The value of a key.
     pub fn get(&self, key: &str) -> String {
         let answer = self.post("/v3/kv/range", &json!({"key": STANDARD.encode(key)}));
         let value = answer["kvs"][0]["value"].as_str().unwrap_or_else(|| panic!("etcd has no {key}"));

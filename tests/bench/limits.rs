@@ -120,7 +120,7 @@ fn list_schedule(lengths: &[f64], slots: usize) -> f64 {
     free.into_iter().fold(0.0, f64::max)
 }
 
-/// Lengths with this median and spread, the same in each run: the quantiles, in an order that is no order.
+/// Lengths with this median and spread, the same in each run: the quantiles, in a scattered order.
 fn log_normal(count: usize, median: f64, sigma: f64) -> Vec<f64> {
     let mut state: u64 = 7;
     let mut uniform = || {

@@ -17,7 +17,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Of a controller, and of the parts of a control plane.
+    /// The processes of a controller and of the parts of a control plane.
     pub fn of(controller: u32, control_plane: u32) -> Self {
         let part = |name: &str| children(control_plane).into_iter().filter(|pid| is(*pid, name)).map(cpu).sum();
         Self {

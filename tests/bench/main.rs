@@ -1,7 +1,7 @@
 //! What resets cost, scenario by scenario, on a real control plane with the release binary: `make bench`. It prints a table, writes
 //! `target/bench/results.json`, and compares counts and ratios with `baseline.json`. Simulator, control plane and this program share the
 //! machine with what is measured, so seconds are this machine's and are shown only. No test in CI runs it. It writes the baseline only when it
-//! is told to.
+//! is asked to.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
 #![allow(clippy::cast_precision_loss, clippy::disallowed_methods, reason = "it counts, and measures real time")]

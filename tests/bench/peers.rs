@@ -24,7 +24,7 @@ const PAGE: usize = 100;
 const INTERVAL: Duration = Duration::from_millis(200);
 /// How long an instance may still be seen Running whose restart was accepted, and a little more.
 const SEEN_RUNNING: Duration = Duration::from_millis(600);
-/// The name of the bare client's threads, by which its CPU is told from the simulator's.
+/// The name of the bare client's threads, by which its CPU is separated from the simulator's.
 const THREAD: &str = "bare-client";
 
 /// Adds the peers to a report that has the controller's figures.
@@ -60,7 +60,7 @@ fn judge(simulator: &Simulator, instances: usize) {
     assert_eq!(world::in_effect(simulator.core().journal()), instances, "a peer has reset every instance");
 }
 
-/// The official SDK with 64 threads, as a script that somebody would write.
+/// The official SDK with 64 threads, as a user's script.
 fn script(instances: &[Instance]) -> Peer {
     let python = std::env::var_os("SDK_PYTHON").expect("SDK_PYTHON is not set: run `make bench ARGS=--vs`");
     let (_runtime, simulator) = simulator(instances);

@@ -58,7 +58,7 @@ pub fn shared(_: &Options) -> Vec<Report> {
 /// How often the Secret was read. Only the controller reads it here.
 fn reads(world: &World) -> usize {
     let log = world.control_plane().audit_log();
-    // The last line may be half written, and is no Secret's then.
+    // The last line may be half written, and does not count as a Secret's then.
     let secrets = log.lines().filter(|line| line.contains("\"resource\":\"secrets\"") && line.contains(SECRET));
     let events = secrets.filter_map(|line| serde_json::from_str::<Value>(line).ok());
     events

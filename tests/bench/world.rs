@@ -85,7 +85,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Of a world whose controller runs.
+    /// Figures of a world whose controller runs.
     pub fn take(world: &World, api: &Api) -> Self {
         let (controller, control_plane) = world.pids();
         let requests = Requests::read(&api.text("/metrics"));

@@ -156,7 +156,7 @@ fn leader_stopped_anywhere_does_no_harm_on_resume() {
         "--leader-elect-retry-period-seconds=1",
         "--ecs-connect-timeout-seconds=1",
     ]);
-    // What is on its way cannot be stopped: before and after are the moments that differ.
+    // A request on its way cannot be stopped: before and after are the moments that differ.
     let points = points(&world, Scenario::InTurn, &["before", "answered"]);
     let (mut reached, mut in_mid_run, mut unknown) = (0, 0, 0);
     for (number, point) in points.iter().enumerate() {

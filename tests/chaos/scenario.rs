@@ -1,4 +1,4 @@
-//! What is reset while the controller is being killed, and how each run is judged.
+//! The objects that are reset while the controller is being killed, and how each run is judged.
 
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::wait::eventually;
 use super::world::World;
 
-/// So often a page is taken that is not what is stored: an event may come after the status that it is about. Fewer where the pages are
+/// How often a page is taken that is not the stored one: an event may come after the status that it is about. Fewer where the pages are
 /// written again.
 fn takes() -> usize {
     if std::env::var_os("INSTA_UPDATE").is_some() { 4 } else { 15 }
@@ -19,7 +19,7 @@ pub struct Page<'a> {
     pub file: &'a str,
     /// What has happened before.
     pub story: &'a str,
-    /// Of the object that the reader looks at.
+    /// The object that the reader looks at.
     pub namespace: Option<&'a str>,
     /// `passwordreset` or `ecsaccount`.
     pub kind: &'a str,
@@ -144,7 +144,7 @@ fn realigned(table: &[String]) -> Vec<String> {
         })
         .collect();
     if indented {
-        // Of two events in one second `describe` may show either first; `kubectl events` knows their order.
+        // `describe` may show either of two events in one second first; `kubectl events` knows their order.
         rows[2..].sort_unstable();
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take. It bounds a hanging test and is no measure of speed.
+/// How long anything may take. It bounds a hanging test and does not measure speed.
 const LIMIT: Duration = Duration::from_mins(2);
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_millis(100);

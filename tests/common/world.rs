@@ -451,7 +451,7 @@ impl World {
     }
 
     /// Moves ECS's clock forward and waits until the controller has heard of it. Its timers run on this machine's clock,
-    /// which no test waits for: every record is touched, so that it is looked at by the new time. A record that is touched during a call
+    /// which no test waits for: every record is touched, so that it is checked by the new time. A record that is touched during a call
     /// has the outcome refused, and a password may be sent twice: where the new time itself lets a call be made, a test that counts calls
     /// moves the clock alone.
     pub fn advance(&self, seconds: u64) {
@@ -471,7 +471,7 @@ impl World {
         self.advance(61 - self.simulator.now().as_second().rem_euclid(60).unsigned_abs());
     }
 
-    /// Waits until the controller has asked anew who the account's credentials speak for, and handled the answer. Of accounts with other
+    /// Waits until the controller has asked again who the account's credentials speak for, and handled the answer. Of accounts with other
     /// access keys it asks too, which does not count; nothing tells accounts with one key apart.
     pub fn wait_for_look_at_account(&self) {
         let is_look = |it: &&RequestEntry| it.action == "GetCallerIdentity" && it.access_key_id == ACCESS_KEY_ID;

@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::ecs::{Scripted, decoded, document};
 use super::engine::fuzz;
 
-/// What is secret in the corpus: none of it is a word, so that only an answer's own text can bring it into a message.
+/// The secrets of the corpus: none of them is a word, so that only an answer's own text can bring it into a message.
 const KEY_SECRET: &str = "secretOfTheRole0123456789";
 const TOKEN: &str = "CAIS/tokenOfTheRole+0123456789==";
 const OIDC_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjb250cm9sbGVyIn0.c2lnbmF0dXJl";
@@ -148,7 +148,7 @@ fn answers_of_sts() {
         };
         let is_refusal = !(200..300).contains(&status);
         let message = if is_refusal { String::from_utf8_lossy(body).into_owned() } else { String::new() };
-        // Of credentials that lack something nothing is shown; a refusal shows its message, and nothing else of it.
+        // Nothing is shown of credentials that lack something; a refusal shows its message, and nothing else of it.
         let own_message = match &document {
             Some(document) => document["Message"].as_str().unwrap_or_default().to_owned(),
             None => message,
@@ -162,7 +162,7 @@ fn answers_of_sts() {
     });
 }
 
-/// The longest answer of the metadata service that is looked at.
+/// The longest answer of the metadata service that is read.
 const METADATA_BYTES_MAX: usize = 16 << 10;
 const ROLES: &str = "/latest/meta-data/ram/security-credentials/";
 
@@ -324,7 +324,7 @@ fn secrets_with_an_access_key() {
     ];
     fuzz("credentials_secrets", &words, |input| {
         let Ok(secret) = serde_json::from_slice::<RawSecret>(input) else { return None };
-        // What is passed over may be what no document holds, such as a number beyond all numbers.
+        // A value that is passed over may be one that no document holds, such as a number beyond all numbers.
         let document = document(input)?;
         let there = |key: &str| document["data"][key].as_str();
         let plain = |key: &str| {

@@ -2,7 +2,7 @@
 //! "no panic": what was read is what was there, no error shows a secret, nothing grows without bound, no record that makes no
 //! sense leads to a call.
 //!
-//! This is no coverage-guided fuzzing, which needs a C++ compiler or a nightly Rust. An input is kept and mutated further when
+//! This is not coverage-guided fuzzing, which needs a C++ compiler or a nightly Rust. An input is kept and mutated further when
 //! its target answers in a way that no input before it did. `FUZZ_SECONDS` is the time for each target (without it a fixed
 //! number of inputs, the same every time), `FUZZ_SEED` another beginning. An input that fails is written to a file and named;
 //! put into `corpus/<target>/` it is replayed by every run from then on.

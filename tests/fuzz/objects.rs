@@ -1,4 +1,4 @@
-//! Targets: the objects that users write, as they may be stored under another CRD, and the values that are no part of a schema.
+//! Targets: the objects that users write, as they may be stored under another CRD, and the values that are not part of a schema.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::engine::fuzz;
 
-/// What is said on an object that cannot be read must fit into its status, however large the object is.
+/// The message on an object that cannot be read must fit into its status, however large the object is.
 fn assert_told_in_short(error: &serde_json::Error) {
     let conditions = unreadable::conditions(&unreadable::why(&error.to_string()), Some(1), Timestamp::UNIX_EPOCH);
     let patch = unreadable::status_patch(&conditions, Some(1));

@@ -68,7 +68,7 @@ impl<'a> Application<'a> {
         assert_eq!((&shown["sync"], &shown["health"]), (&json!(sync), &json!(health)), "{shown:#}");
     }
 
-    /// An action, as somebody clicks it.
+    /// An action, as a user clicks it.
     fn act(&self, action: &str) -> Result<(), String> {
         let mut command = self.command("action", &[KEY, action]);
         let output = command.stderr(Stdio::piped()).output().unwrap();
@@ -240,7 +240,7 @@ fn actions_do_what_they_say_and_cause_no_drift() {
     application.sync_succeeds(&["--self-heal"]);
     assert_eq!(world.get("passwordreset", RESET)["spec"]["suspend"], true);
 
-    // What is suspended and not done.
+    // An object that is suspended and not done.
     repository.edit("password_reset.yaml", "2026-11-rotation", "2026-12-rotation");
     let operation = application.sync(&["--timeout=10s"]);
     assert_eq!(operation["phase"], "Failed", "a wave waits for what is suspended: {operation:#}");

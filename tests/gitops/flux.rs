@@ -160,7 +160,7 @@ fn exists(world: &World, kind: &str, name: &str) -> bool {
     world.try_kubectl(&["get", kind, name, "--namespace=prod"], "").is_ok()
 }
 
-/// What is patched by hand: like `kubectl patch`, by default under the name of kubectl.
+/// A patch by hand: like `kubectl patch`, by default under the name of kubectl.
 fn patch(world: &World, patch: &str, more: &[&str]) {
     let flags = ["patch", "passwordreset", RESET, "--namespace=prod", "--type=merge", "--patch", patch];
     world.kubectl(&[&flags[..], more].concat());

@@ -72,7 +72,7 @@ fn command_to_retry_helps_where_it_failed_and_where_it_paused() {
         let status = world.wait_for(name, "Ready");
         assert_eq!(status["progress"], "2/2", "{status:#}");
         world.delete_reset(name);
-        // Two starts within one minute of ECS's clock could not be told apart.
+        // Two starts within one minute of ECS's clock look the same.
         world.advance(61);
     }
 }

@@ -233,7 +233,7 @@ fn access_key_in_the_environment_wins_over_token() {
     reset_once(&world);
 }
 
-/// One account for each source, and what all of them have in common: sessions that end in mid-run, somebody else's account, a
+/// One account for each source, and what all of them have in common: sessions that end in mid-run, another owner's account, a
 /// clock that is off.
 #[test]
 fn every_source_renews_in_mid_run_and_is_checked() {
@@ -384,7 +384,7 @@ fn a_session_does_not_outlive_the_access_key_that_it_was_had_by() {
     edit("newid");
     eventually("the role is taken with the new key", || (asked(&world, "AssumeRole") == before + 1).then_some(()));
     assert_eq!(condition(&account_status(&world), "Ready")["status"], "True");
-    // The session has most of an hour left, but the account's owner has named somebody who may not have it.
+    // The session has most of an hour left, but the account's owner has named a role that may not have it.
     edit("otherid");
     let message = wait_for_reason(&world, "CredentialsRefused");
     assert!(message.contains("AssumeRole"), "{message}");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const IDS: [&str; 3] = ["i-running1", "i-running2", "i-running3"];
 
-/// So long that no test waits for it: what happens then, happens because the Lease was released.
+/// Longer than any test waits: what happens then, happens because the Lease was released.
 const NEVER_EXPIRES: &str = "--leader-elect-lease-duration-seconds=600";
 /// As short as a machine that is busy with other tests can keep.
 const SHORT: &[&str] = &[

@@ -74,7 +74,7 @@ fn log_of_a_run_names_the_object_on_every_line() {
     assert!(ended[0]["seconds"].is_u64() || ended[0]["seconds"].is_i64(), "{}", ended[0]);
     assert_eq!(ended[0]["inEffect"], 1);
 
-    // Who searches for the object finds what was done for it.
+    // A search for the object finds what was done for it.
     let record = format!("{REGION}.{ID}");
     let of_record: Vec<_> = lines.iter().filter(|line| line["record"] == record.as_str()).collect();
     assert!(of_record.iter().filter(|line| line["msg"] == "ECS accepted the call").count() == 2, "{of_record:#?}");

@@ -1,4 +1,4 @@
-//! What asks for another run and, above all, what does not: a fleet must not reboot because somebody applied, deleted,
+//! What asks for another run and, above all, what does not: a fleet must not reboot because a user applied, deleted,
 //! edited or reinstalled something.
 
 use crate::common::{

@@ -370,7 +370,7 @@ fn waiting_row_names_holder_and_gets_its_slot_if_delisted() {
         message.contains("i-running1 has been Running for 3600 s").then_some(())
     });
     world.apply_reset("web", spec(&["i-running2"]));
-    // The record is looked at each minute, and when it is touched.
+    // The record is checked each minute, and when it is touched.
     world.advance(0);
     world.wait_for_state("web", "i-running2", "InEffect");
     assert_eq!(ids.map(|id| world.reboots(id)), [1, 1]);

@@ -202,7 +202,7 @@ fn values_that_are_unknown_or_do_harm_are_refused() {
         let error = template(values).expect_err(values);
         assert!(error.contains(complaint), "{values}: {error}");
     }
-    // What a parent chart hands down is no mistake.
+    // A value that a parent chart hands down is not a mistake.
     template("global.registry=r").unwrap();
 }
 

@@ -176,7 +176,7 @@ fn kubectl_to_helm_and_back_conflicts_nowhere() {
     begin_a_run(&world);
     let (before, key) = (pod_template(&world), fingerprint_key(&world));
 
-    // What is there belongs to nobody that Helm knows.
+    // The existing object belongs to no release that Helm knows.
     let refused = try_helm(&world, &release(&["install"], &[chart])).unwrap_err();
     assert!(refused.contains("invalid ownership metadata"), "{refused}");
     helm(&world, &release(&["install"], &[chart, "--take-ownership"]));

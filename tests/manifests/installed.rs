@@ -130,6 +130,6 @@ fn second_install_changes_nothing_and_keeps_the_key() {
     assert!(changed.is_empty(), "{changed:#?}");
     assert!(key() == before, "applying again must not empty the key");
     assert!(!printed.contains(PASSWORD));
-    // What is not part of the base fits beside it.
+    // An object that is not part of the base fits beside it.
     world.kubectl(&["apply", "--kustomize", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/network-policy")]);
 }

@@ -1,4 +1,4 @@
-//! What is committed as YAML: the CRDs are what the Rust types say and keep the rules of the API, the rights of the
+//! The committed YAML: the CRDs are what the Rust types say and keep the rules of the API, the rights of the
 //! controller are the few that it needs, and its pod is restricted. `installed` asks a real API server the same things.
 
 #![allow(

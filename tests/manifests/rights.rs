@@ -31,7 +31,7 @@ fn names(rule: &Value, key: &str, value: &str) -> bool {
     strings(&rule[key]).contains(&value)
 }
 
-/// What is wrong with a rule, whoever holds it.
+/// The faults of a rule, whoever holds it.
 fn complaint(rule: &Value) -> Option<&'static str> {
     const ESCALATION: &[&str] = &["escalate", "bind", "impersonate"];
     let verbs = strings(&rule["verbs"]);

@@ -9,7 +9,7 @@ use super::{objects, project, strings};
 /// What users write. `ResetRecord` is the controller's own: nobody's input.
 const USER_KINDS: &[&str] = &["PasswordReset", "ECSAccount"];
 
-/// A field of a schema with its path, such as `PasswordReset.spec.restart.policy`; `[]` stands for the items of a list.
+/// A field of a schema with its path, such as `PasswordReset.spec.restart.policy`; `[]` means the items of a list.
 struct Field<'a> {
     path: String,
     schema: &'a Value,
@@ -192,7 +192,7 @@ fn every_field_is_documented() {
 
 #[test]
 fn every_optional_field_says_what_its_absence_means() {
-    // One of two is required by a rule of the object around them, so absence is no default.
+    // One of two is required by a rule of the object around them, so absence is not a default.
     const ALTERNATIVES: &[&str] = &[
         "ECSAccount.spec.allowedNamespaces.from",
         "ECSAccount.spec.allowedNamespaces.names",

@@ -40,7 +40,7 @@ pub enum Action {
     Freeze { process: usize },
     /// It goes on.
     Thaw { process: usize },
-    /// Somebody else does something.
+    /// Another actor does something.
     Somebody(people::Deed),
     /// Half a minute passes.
     Tick,
@@ -83,11 +83,11 @@ pub enum Reply {
 pub struct Move {
     /// What happens.
     pub action: Action,
-    /// What is so then.
+    /// The world after it.
     pub world: World,
 }
 
-/// How soon an action happens once all trouble is over; `None`: it is trouble, or somebody's whim. Only the leader begins
+/// How soon an action happens once all trouble is over; `None`: it is trouble, or a person's whim. Only the leader begins
 /// passes then.
 pub fn fair_rank(action: &Action, lead: usize) -> Option<u8> {
     Some(match action {

@@ -1,6 +1,6 @@
 //! When two states are the same: when the same can happen from here on. The search keeps a digest of that, no states.
 //!
-//! - Moments count by their distances. A distance that is longer than anything that is compared stands for all longer ones;
+//! - Moments count by their distances. A distance that is longer than anything that is compared counts as all longer ones;
 //!   what is left of it is which half of the minute it ends in.
 //!   So no moment is noted that lies before now and was not noted before: it would cut a long distance into two, of which one
 //!   is no longer long.
@@ -373,7 +373,7 @@ impl Canon<'_> {
         self.deadline(found_unanswered_until.as_ref(), crate::ecs::SETTLE);
     }
 
-    /// Of a row the decisions read the state, the reason and two times. The rest is for people.
+    /// The decisions read a row's state, its reason and two times. The rest is for people.
     fn row(&mut self, row: &InstanceRow, counts: bool) {
         self.word(format!("{:?}", row.state));
         self.word((&row.reason, row.password_set_time.is_some()));

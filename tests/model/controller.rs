@@ -93,7 +93,7 @@ pub fn ledger(world: &World) -> Vec<&ResetRecord> {
     (0..INSTANCES.len()).filter_map(|instance| world.ledger(instance)).map(Rc::as_ref).collect()
 }
 
-/// Stores what a pass has decided, unless somebody was quicker. Returns the record that is stored now.
+/// Stores what a pass has decided, unless another writer was quicker. Returns the record that is stored now.
 pub fn store(setup: &Setup, world: &mut World, process: usize, job: usize) -> Option<Version> {
     let Pass::Store { base, record, then } = std::mem::replace(&mut world.processes[process].passes[job], Pass::Idle)
     else {

@@ -36,9 +36,9 @@ pub struct Machine {
     pub slow: bool,
     /// The last claim whose restart was carried out.
     pub restarted: i64,
-    /// Whether somebody else has stopped, started or restarted it.
+    /// Whether another actor has stopped, started or restarted it.
     pub touched: bool,
-    /// Whether somebody did so between the acceptance of our last reboot and its beginning.
+    /// Whether another actor did so between the acceptance of our last reboot and its beginning.
     pub crossed: bool,
     /// Whether the account may not describe it.
     pub hidden: bool,
@@ -74,7 +74,7 @@ pub enum Status {
     Running,
     /// It is stopped.
     Stopped,
-    /// It reboots, because of us or of somebody else.
+    /// It reboots, because of us or of another actor.
     Rebooting { ours: bool },
     /// It was released.
     Gone,
@@ -164,30 +164,30 @@ impl Machine {
         self.turn(Status::Running, self.view.start_time, now);
     }
 
-    /// Somebody stops it. A reboot that has not begun never does.
+    /// A person stops it. A reboot that has not begun never does.
     pub fn stop(&mut self, now: i64) {
         self.accepted.clear();
         self.turn(Status::Stopped, self.view.start_time, now);
     }
 
-    /// Somebody starts it.
+    /// A person starts it.
     pub fn start(&mut self, now: i64) {
         self.in_effect = self.stored;
         self.turn(Status::Running, minute(now), now);
     }
 
-    /// Somebody releases it: it is gone for good.
+    /// A person releases it: it is gone for good.
     pub fn release(&mut self, now: i64) {
         self.accepted.clear();
         self.turn(Status::Gone, self.view.start_time, now);
     }
 
-    /// Somebody takes away, or gives back, the account's right to describe it.
+    /// A person takes away, or gives back, the account's right to describe it.
     pub fn hide(&mut self, hidden: bool, now: i64) {
         self.hidden = hidden;
         self.describable = now;
         self.past.push(View { until: now, ..self.view });
-        // A row of readings in which it is absent begins anew, and so does one of its status.
+        // A row of readings in which it is absent begins again, and so does one of its status.
         self.view = View { hidden, since: now, from: now, until: now, ..self.view };
     }
 
@@ -202,7 +202,7 @@ impl Machine {
         (self.can_begin() && begins) || (self.can_finish(now) && !self.slow)
     }
 
-    /// Somebody gives or takes away the tag by which the account's rules cover it.
+    /// A person gives or takes away the tag by which the account's rules cover it.
     pub fn permit(&mut self, permitted: bool, now: i64) {
         self.past.push(View { until: now, ..self.view });
         self.view = View { permitted, from: now, until: now, ..self.view };

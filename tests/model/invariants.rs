@@ -112,7 +112,7 @@ fn half_set(record: &ResetRecord, machine: &Machine) -> Verdict {
     }
 }
 
-/// `EffectiveAtNextStart` is said of an instance that is Stopped, or of one that somebody has started since: never of one
+/// `EffectiveAtNextStart` is said of an instance that is Stopped, or of one that a person has started since: never of one
 /// that goes on with its old password although its restart was asked for.
 fn next_start(record: &ResetRecord, machine: &Machine) -> Verdict {
     let is_off = matches!(machine.view.status, Status::Stopped | Status::Gone);
@@ -121,7 +121,7 @@ fn next_start(record: &ResetRecord, machine: &Machine) -> Verdict {
     must(holds, || "EffectiveAtNextStart, but the instance runs with its old password".to_owned())
 }
 
-/// "Stopped as at the claim" is believed from any reading after the acknowledgement: somebody else's start in between may be
+/// "Stopped as at the claim" is believed from any reading after the acknowledgement: a person's start in between may be
 /// hidden by one that lags.
 fn was_started_meanwhile(record: &ResetRecord, machine: &Machine) -> bool {
     let row = record.status.as_ref().and_then(|status| status.row.as_ref());
@@ -192,7 +192,7 @@ fn away_because_of_us(world: &World) -> impl Iterator<Item = &Machine> {
     world.machines.iter().filter(|machine| machine.view.status == Status::Rebooting { ours: true })
 }
 
-/// "What stays possible": a reboot that somebody else's restart has overtaken begins after that one was taken for it; two
+/// "What stays possible": a reboot that a person's restart has overtaken begins after that one was taken for it; two
 /// processes that both send, with no gate to keep one of them from it, do not see each other's slots.
 fn may_be_surplus(setup: &Setup, machine: &Machine) -> bool {
     machine.crossed || (machine.crowded && !setup.gate)
@@ -355,7 +355,7 @@ pub fn settled(setup: &Setup, world: &World) -> Verdict {
     let plan = planned(setup, world, &request, &readings);
     let is_stalled = says_stalled(setup, &request, &plan, world);
     for (row, machine) in plan.rows.into_iter().zip(&world.machines) {
-        // What is not permitted, or not shown, is waited for until a deadline, by the object's own row, which this model has not.
+        // An instance that is not permitted, or not shown, is waited for until a deadline, by the object's own row, which this model has not.
         if !machine.view.permitted || row.state == State::WaitingForStableState {
             continue;
         }

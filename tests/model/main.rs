@@ -1,7 +1,7 @@
 //! A search through all states that the decisions of `src/decide` can come to: the real functions, between two processes,
 //! two instances and an environment that crashes, loses, delays and meddles as often as each search allows.
 //!
-//! What is checked in every state is in [`invariants`]. A search that finds something prints `violated`, what, and the
+//! The checks of every state are in [`invariants`]. A search that finds something prints `violated`, what, and the
 //! shortest story that leads there. The small searches run with the ordinary tests; `make model` runs all.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(
@@ -441,7 +441,7 @@ fn two_instances_two_processes() {
 
 #[test]
 #[ignore = "minutes: run by `make model`"]
-fn two_instances_and_somebody_else() {
+fn two_instances_and_another_actor() {
     let meddled = Budget { losses: 1, outsiders: 1, ..NONE };
     exhaust([
         Setup::new("lost, somebody else", meddled),

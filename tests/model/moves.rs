@@ -1,7 +1,7 @@
-//! What can happen next in a state, each with the state that follows. The same order each time: a story is told by
+//! What can happen next in a state, each with the state that follows. The same order each time: a story is shown by
 //! repeating the choices.
 //!
-//! A controller is prompt: time goes on only when it has nothing to do, unless it is frozen. So delay is a kind of trouble,
+//! A controller is prompt: time goes on only when it has nothing to do, unless it is frozen. Delay is therefore a kind of trouble,
 //! and as bounded as the others.
 
 use ecs_password_reset::decide::Reading;

@@ -11,7 +11,7 @@ use crate::invariants::{self, is_restored};
 use crate::setup::Setup;
 use crate::world::{Backup, INSTANCES, Version, World, phase};
 
-/// Something that somebody does.
+/// Something that a person does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deed {
     /// Stops an instance.
@@ -56,7 +56,7 @@ pub enum Deed {
     Unhold,
 }
 
-/// What somebody may do now, as long as there is trouble left for it.
+/// What a person may do now, as long as there is trouble left for it.
 pub fn deeds(setup: &Setup, world: &World) -> Vec<Deed> {
     let mut deeds = Vec::new();
     if world.left.outsiders > 0 {

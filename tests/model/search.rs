@@ -1,7 +1,7 @@
 //! A breadth-first search through everything that can happen, and the check that every state leads to an end.
 //!
-//! Of each state that was seen it keeps a digest, the state that it was first reached from and by which move. So the first
-//! violation found is one of the shortest, and its story is told by making the moves again.
+//! For each state that was seen it keeps a digest, the state that it was first reached from and by which move. The first
+//! violation found is one of the shortest, and its story is shown by making the moves again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -24,7 +24,7 @@ const UNSEEN: u32 = u32::MAX;
 
 /// A state that was seen.
 struct Node {
-    /// Where it was first reached from; a root is its own.
+    /// The state that it was first reached from; a root is its own.
     parent: u32,
     /// By which of the moves there.
     via: u16,
@@ -42,7 +42,7 @@ pub struct Report {
     pub moves: u64,
     /// The longest of the shortest ways to a state.
     pub depth: usize,
-    /// Whether every state was looked at.
+    /// Whether every state was visited.
     pub exhausted: bool,
     /// States in which nothing more happens by itself.
     pub ends: usize,
@@ -56,7 +56,7 @@ pub struct Report {
     pub excused: BTreeMap<&'static str, usize>,
     /// States reached again that were compared with their first appearance.
     pub compared: usize,
-    /// What is wrong, and how it comes to that.
+    /// The violation, and how it comes to that.
     pub violation: Option<String>,
 }
 
@@ -159,7 +159,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// I6: from every state that was looked at, following what happens once trouble is over leads to an end and in no circle.
+    /// I6: from every state that was visited, following what happens once trouble is over leads to an end and in no circle.
     fn every_state_reaches_an_end(&self) -> Result<(), String> {
         let mut reaches = vec![false; self.nodes.len()];
         for start in 0..self.nodes.len() {

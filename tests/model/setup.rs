@@ -25,7 +25,7 @@ const STABLE_STATE_TIMEOUT: i64 = 6;
 const MIN_READY: i64 = 1;
 /// The account's pause between two restarts of an instance.
 pub const MIN_RESTART_INTERVAL: i64 = 2;
-/// No two moments further apart than this are told apart from others that are: the longest sum that the protocol compares
+/// No two moments further apart than this are distinguished from others that are: the longest sum that the protocol compares
 /// with is V + M + `timeoutSeconds`.
 pub const HORIZON: i64 = VALIDITY + SETTLE + TIMEOUT + 1;
 
@@ -50,7 +50,7 @@ pub struct Setup {
     pub unknown: &'static [&'static str],
     /// V and M as the controller believes them to be.
     pub bounds: ProtocolBounds,
-    /// Whether a write fails when somebody else has written since; off only to see what that would break.
+    /// Whether a write fails when another writer has written since; off only to see what that would break.
     pub compare_and_swap: bool,
     /// Whether a process looks once more before it sends; off only to see what that would break.
     pub consent_before_send: bool,
@@ -59,7 +59,7 @@ pub struct Setup {
     /// Whether it has a status. It is written together with each record: what is restored in the moment between is in
     /// "What stays possible".
     pub has_status: bool,
-    /// What is said of a Secret that is gone.
+    /// The hold for a Secret that is gone.
     pub no_secret: Hold,
     /// The tokens of its two runIDs.
     pub tokens: [Vec<String>; 2],

@@ -65,7 +65,7 @@ pub struct World {
     pub processes: [Process; 2],
     /// The process that begins passes; the other one ends those that it has under way, and begins one as a rival.
     pub lead: usize,
-    /// What the leader's watch still shows of a record that somebody else has written.
+    /// What the leader's watch still shows of a record that another writer has written.
     pub behind: [Option<Option<Version>>; 2],
     /// The object.
     pub object: Object,
@@ -136,7 +136,7 @@ pub struct Sending {
 pub struct Stored {
     /// By which process.
     pub process: String,
-    /// What is sent under it.
+    /// The call that is sent under it.
     pub request: Copy,
     /// Whether it was sent, if it is a restart: that may be only once.
     pub sent: bool,
@@ -160,7 +160,7 @@ pub struct Copy {
 pub struct Object {
     /// Whether it is there.
     pub exists: bool,
-    /// Changes each time that it is applied anew.
+    /// Changes each time that it is applied again.
     pub uid: u8,
     /// Its runID: 0 or 1.
     pub run: usize,
@@ -213,9 +213,9 @@ pub struct Budget {
     pub lags: u8,
     /// ECS refuses a request, for the moment or for good, or it cannot be sent.
     pub refusals: u8,
-    /// Somebody else stops, starts or restarts an instance.
+    /// Another actor stops, starts or restarts an instance.
     pub outsiders: u8,
-    /// Somebody edits the Secret or the object, or decides on an Unknown.
+    /// A person edits the Secret or the object, or decides on an Unknown.
     pub edits: u8,
     /// A process that does not lead, or not yet, begins a pass all the same.
     pub rivals: u8,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{cell, note, project};
 
-/// What each message means, and what to do where somebody has to do something.
+/// What each message means, and what to do where a person has to do something.
 const MEANINGS: &[(&str, &str)] = &[
     (
         "the version of a Secret could not be read",

@@ -2,7 +2,7 @@
 //! variables, log messages, metrics, rights, chart values) and deploy/argocd/argocd-cm.yaml.
 //!
 //! `make reference` writes them (REFERENCE=write), `make check` compares. Nothing here describes anything: what a
-//! page says stands in the CRD, in `--help`, in a metric's help or in a manifest.
+//! page says is in the CRD, in `--help`, in a metric's help or in a manifest.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
 

@@ -1,4 +1,4 @@
-//! What is looked for, and the proof that all of it was there to be leaked. It searches no place where it must not be.
+//! The canaries, and the proof that all of it was there to be leaked. It searches no place where it must not be.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub fn canaries(world: &World, passwords: &[String]) -> Vec<Canary> {
         Canary::new("the token of the pod's access key", pod_token),
         Canary::new("the token of OIDC", OIDC_TOKEN),
         Canary::new("the token of the ServiceAccount", world.service_account_token()),
-        // Who has it can try passwords.
+        // A holder of it can try passwords.
         Canary::new("the fingerprint key", fingerprint_key),
     ];
     let numbered = passwords.iter().enumerate();

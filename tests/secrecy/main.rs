@@ -114,7 +114,7 @@ fn repeat_all_of_it(world: &World, password: &str) {
         world.ecs().core().clear_faults();
         world.ecs().core().inject(Rule::once("ModifyInstanceAttribute", refuse(code, &message)).times(1_000));
         apply_reset(world, 0);
-        // What is wrong with an account's key is told to the log, and not to the object.
+        // An error of an account's key is for the log, and not for the object.
         eventually(code, || world.log().contains(code).then_some(()));
     }
     world.ecs().core().clear_faults();
@@ -210,7 +210,7 @@ fn no_secret_is_readable_at_trace_even_if_ecs_repeats_it() {
     leaves_no_core_file(controller);
 }
 
-/// Bytes that are no text, once as a password and once as a key.
+/// Bytes that are not text, once as a password and once as a key.
 fn no_text_is_refused(world: &World) -> Vec<Canary> {
     let texts = ["cAn4ry<First>Half", "s3cond&Can4ry%Half"];
     let halves = texts.map(|text| Canary::new(format!("the half of {} bytes", text.len()), text)).to_vec();

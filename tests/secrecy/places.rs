@@ -1,4 +1,4 @@
-//! Every place that somebody can read who may not read Secrets.
+//! Every place that a user who may not read Secrets can read.
 
 use std::io::ErrorKind;
 

@@ -95,7 +95,7 @@ fn forms(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     [("raw", bytes.to_vec())].into_iter().chain(written).collect()
 }
 
-/// As those write it who write XML or HTML: some escape what they must and some whatever is no letter, by name or by number.
+/// As those write it who write XML or HTML: some escape what they must and some whatever is not a letter, by name or by number.
 fn xml(text: &str) -> Vec<String> {
     let name = |each| match each {
         '&' => "&amp;",
@@ -176,7 +176,7 @@ fn the_scanner_finds_every_form_planted_in_a_log() {
     for form in ["aB3&lt;'x", "aB3&lt;&apos;x", "aB3&lt;&#39;x", "aB3&lt;&#x27;x", "aB3&#60;&#39;x"] {
         assert!(leaks(&apostrophe, form).contains("the password, in XML"), "{form}");
     }
-    // What is no text is found as it is, and in the forms that bytes have.
+    // Bytes that are not text are found as they are, and in the forms that bytes have.
     let key = [Canary::new("the key", [0, 200, 255, 7])];
     assert!(leaks(&key, [1, 0, 200, 255, 7, 1]).contains("the key, raw"));
     for (planted, form) in [

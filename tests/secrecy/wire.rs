@@ -79,7 +79,7 @@ impl Wire {
     }
 }
 
-/// Each has a name of its own, by which it is told whether it was found.
+/// Each has a name of its own, which shows whether it was found.
 fn numbered(what: &str, texts: Vec<String>) -> Vec<Canary> {
     texts.into_iter().enumerate().map(|(number, text)| Canary::new(format!("{what} {number}"), text)).collect()
 }
@@ -91,7 +91,7 @@ fn headers(text: &str, name: &str) -> Vec<String> {
     values.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// What stands between `before` and `end`, everywhere.
+/// The text between `before` and `end`, everywhere.
 fn values(text: &str, before: &str, end: char) -> Vec<String> {
     let mut values: Vec<_> =
         text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(end)?.0.to_owned())).collect();

@@ -6,7 +6,7 @@ use crate::common::{NAMESPACE, condition, eventually, manifests};
 use crate::people::{PREY, Town, Who};
 use crate::veil;
 
-/// What stands in the way; the numbers of `docs/SECURITY.md`.
+/// The obstacles; the numbers of `docs/SECURITY.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// R: rights in the cluster (RBAC), of the user or of the controller.
@@ -55,7 +55,7 @@ pub struct Step {
 pub struct Attempt {
     /// The threat and a number.
     pub id: &'static str,
-    /// Who tries.
+    /// The person that tries.
     pub who: Who,
     /// What, in words.
     pub what: &'static str,

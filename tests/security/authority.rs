@@ -19,7 +19,7 @@ pub fn attempts() -> Vec<Attempt> {
     all
 }
 
-/// Every way to make the controller work, by somebody who lacks one right.
+/// Every way to make the controller work, by a user who lacks one right.
 fn work(threat: &str, who: Who, no: No) -> Vec<Attempt> {
     let t2 = threat == "T2";
     let id = |in_t2: &'static str, in_t4: &'static str| if t2 { in_t2 } else { in_t4 };

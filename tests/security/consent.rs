@@ -1,5 +1,5 @@
 //! T3, T8, T10: machines that the account's `rules` keep from a namespace, asked for by tenants, owners of namespaces and an
-//! agent; and what they are told of them. The rules of `shared` bind `prod` to the tag `team: web` and `shop` to `team: shop`.
+//! agent; and what they learn of them. The rules of `shared` bind `prod` to the tag `team: web` and `shop` to `team: shop`.
 
 use serde_json::{Value, json};
 
@@ -84,7 +84,7 @@ fn labelled() -> Attempt {
         .told_on(NAMESPACE, "t3-8")
 }
 
-/// The list of `ours`, which was done before, by somebody who may edit it.
+/// The list of `ours`, which was done before, by a user who may edit it.
 fn list(machines: &[&str]) -> Step {
     respec("ours", &json!({"instanceIDs": machines}))
 }
@@ -108,7 +108,7 @@ fn edits() -> Vec<Attempt> {
     ]
 }
 
-/// T3, where another layer stands before the rules.
+/// T3, where another layer comes before the rules.
 fn guarded() -> Vec<Attempt> {
     let none = json!({});
     let ask = |id, who, namespace, what, machine, layer, no| {

@@ -7,7 +7,7 @@ use crate::common::{ACCOUNT, Instance, NAMESPACE, REGION, SECRET, World, eventua
 const ID: &str = "i-granted0001";
 const GET: &str = "must come from a user who may get Secret root-password in namespace prod";
 
-/// Somebody without a right but that of writing resets in `prod`.
+/// A user without a right but that of writing resets in `prod`.
 fn newcomer(world: &World, number: usize, user: &str) {
     world.kubectl(&[
         "create",

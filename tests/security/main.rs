@@ -80,7 +80,7 @@ fn with_a_loose_schema_the_other_layer_refuses() {
     town.refuses(&all(), Some(Layer::Shape));
 }
 
-/// The same with accounts that have no rules. Where nothing else stands in the way, RAM refuses the change.
+/// The same with accounts that have no rules. Where nothing else is in the way, RAM refuses the change.
 #[test]
 fn without_rules_the_other_layer_refuses() {
     let town = Town::new();

@@ -33,7 +33,7 @@ pub const BUSY: &str = "i-theirs00002";
 /// Nobody's: there is no such machine.
 pub const NOWHERE: &str = "i-nowhere00001";
 
-/// Who tries.
+/// The person that tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The aggregated role `edit` in `prod` and `locked`, and `use` of `default`: an honest tenant, and a curious one.
@@ -110,7 +110,7 @@ impl Who {
 /// does not serve it.
 pub struct Town {
     pub world: World,
-    /// What is told of a machine that does not exist, while it is waited for and after that.
+    /// The words for a machine that does not exist, while it is waited for and after that.
     pub nowhere: [OnceCell<Value>; 2],
     changes: Cell<usize>,
 }
@@ -154,7 +154,7 @@ impl Town {
             (Who::Alice, NAMESPACE, "asleep", json!({"instanceIDs": [PREY], "suspend": true})),
             (Who::Alice, NAMESPACE, "ours", shared(OURS[0])),
             (Who::Star, SHOP, "theirs", shared(BUSY)),
-            // Of a machine that does not exist: some attempts let the account serve everybody.
+            // A machine that does not exist: some attempts let the account serve everybody.
             (Who::Star, SHOP, "refused", json!({"instanceIDs": [NOWHERE]})),
             (Who::Star, SHOP, "refused-asleep", json!({"instanceIDs": [PREY], "suspend": true})),
         ] {
@@ -172,7 +172,7 @@ impl Town {
         self.changes.set(self.changes(None));
     }
 
-    /// Runs kubectl as somebody else.
+    /// Runs kubectl as another user.
     pub fn as_user(&self, who: Who, arguments: &[&str], input: &str) -> Result<String, String> {
         self.world.try_kubectl(&[&["--as", who.user()], arguments].concat(), input)
     }
@@ -222,7 +222,7 @@ impl Town {
 
     /// After all of it, Alice's next run is done as if nothing had been.
     fn still_works(&self) {
-        // Of two starts within one minute ECS shows one: the second restart would wait for the next.
+        // ECS shows one of two starts within one minute: the second restart would wait for the next.
         self.world.advance(60);
         let patch = json!({"spec": {"runID": "after-all"}}).to_string();
         // Attempts have changed the Secret's value; what is in it now is Alice's business.

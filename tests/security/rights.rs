@@ -84,7 +84,7 @@ impl Right {
         rule
     }
 
-    /// The words by which its lack is told: the API server's, and the controller's own. The new object of this life is
+    /// The words that report its lack: the API server's, and the controller's own. The new object of this life is
     /// `reset`.
     fn words(&self, reset: &str) -> [String; 2] {
         let Self { resource, verb, name, .. } = self;

@@ -22,7 +22,7 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
 /// Whom the server is at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Face {
-    /// ECS, by a certificate of the authority that the controller was told of.
+    /// ECS, by a certificate of the authority that the controller was given.
     Ecs,
     /// By a certificate of that authority for another name.
     WrongHost,
@@ -98,7 +98,7 @@ impl Server {
         server
     }
 
-    /// From here on it is somebody else, and ends the connections that it kept.
+    /// From here on it is another server, and ends the connections that it kept.
     fn become_(&self, face: Face) {
         *self.face.lock().unwrap() = face;
     }
@@ -185,7 +185,7 @@ fn answer_in_tls_1_1(stream: &mut TcpStream) -> Vec<u8> {
     said
 }
 
-/// Somebody who is never meant: keeps the first words of each connection.
+/// A server that is never meant: keeps the first words of each connection.
 fn stranger() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, heard) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());

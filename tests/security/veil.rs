@@ -1,4 +1,4 @@
-//! What is told of a machine of others: what is told of one that does not exist, to the byte, and not a word of it anywhere
+//! The words for a machine of others equal those for one that does not exist, to the byte. There is not a word of it anywhere
 //! else. It compares; which layer lets nobody reach the machine is for others to judge.
 
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ fn ask_for_nothing(town: &Town, name: &str, more: Value) {
     town.as_user(Who::Alice, &["create", "--filename=-"], &object.to_string()).unwrap();
 }
 
-/// The object once each of its machines was looked at, and the asker's own is done.
+/// The object once each of its machines was read, and the asker's own is done.
 fn looked_at(town: &Town, namespace: &str, name: &str) -> Value {
     eventually(&format!("all machines of {namespace}/{name} were looked at"), || {
         let object = town.world.get_in(namespace, "passwordreset", name);

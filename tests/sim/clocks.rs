@@ -35,7 +35,7 @@ const fn clock(ahead_seconds: i64, rate: f64) -> WrongClock {
     WrongClock { ahead_seconds, rate }
 }
 
-/// The controller goes by ECS's clock, so its own may be wrong by as much as it is told to put up with.
+/// The controller goes by ECS's clock, so its own may be wrong by as much as its settings allow.
 #[test]
 fn a_wrong_clock_that_is_put_up_with_changes_nothing() {
     const CLOCKS: &[WrongClock] =

@@ -141,7 +141,7 @@ fn calls_stop_when_the_first_of_many_is_throttled() {
     let mut scenario = fleet(1, 30, &json!({}));
     let quota = Do::Ecs("ECS takes ten calls a minute", |ecs, _| ecs.set_quota("ModifyInstanceAttribute", Some(10)));
     scenario.script.push((When::At(0), quota));
-    // So fast that claims are made, with permits, while the first calls are on their way.
+    // A rate so high that claims are made, with permits, while the first calls are on their way.
     for account in scenario.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
         account["spec"]["limits"]["requestsPerSecond"] = json!(100);
     }
@@ -154,7 +154,7 @@ fn calls_stop_when_the_first_of_many_is_throttled() {
 fn objects_at_rest_look_at_their_secret_once_for_all() {
     const MINUTE: u64 = 60_000;
     let mut scenario = fleet(20, 1, &json!({"onSecretChange": "Reset"}));
-    // The same value once more is no change.
+    // The same value once more is not a change.
     scenario.script.push((When::At(50 * MINUTE), Do::Apply(secret(PASSWORD))));
     let is_look = |it: &&Asked| it.key.contains("root-password") && (10 * MINUTE..40 * MINUTE).contains(&it.at);
     let looks = requests(&scenario).iter().filter(is_look).count();

@@ -12,7 +12,7 @@ use crate::world::Asked;
 /// How long a run with a crash may take: a restart whose fate nobody knows is waited for 34 minutes, and slots with it.
 pub const LIMIT: Ms = 3 * 60 * 60 * 1000;
 const SEED: u64 = 1;
-/// So many crashes are tried in CI at least.
+/// How many crashes are tried in CI at least.
 const PROMISED: usize = 3_400;
 
 /// Every scenario in both worlds, with a name.

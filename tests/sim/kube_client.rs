@@ -125,13 +125,13 @@ fn a_list_comes_in_pages() {
     });
 }
 
-/// What a watcher has shown: the names that it says are there, and how often it began anew.
+/// What a watcher has shown: the names that it says are there, and how often it began again.
 async fn follow(client: Client, until: impl Fn(&BTreeSet<String>) -> bool) -> (BTreeSet<String>, usize) {
     let api: Api<Secret> = Api::namespaced(client, NAMESPACE);
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     let (mut there, mut lists) = (BTreeSet::new(), 0);
     while !until(&there) {
-        // An error is what a watcher says before it begins anew.
+        // An error is what a watcher says before it begins again.
         match events.next().await.unwrap() {
             Ok(Event::Init) => {
                 there.clear();

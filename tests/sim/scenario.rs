@@ -26,7 +26,7 @@ pub const CONSENT: (&str, &str) = ("password-reset", "enabled");
 pub struct Scenario {
     pub name: &'static str,
     pub instances: Vec<Instance>,
-    /// What is there when the first process starts.
+    /// The world when the first process starts.
     pub objects: Vec<Value>,
     pub script: Vec<(When, Do)>,
     /// How often people ask for a restart of each instance, at most.
@@ -84,7 +84,7 @@ pub enum Backup {
     Older(usize),
 }
 
-/// What somebody does to an instance.
+/// What a person does to an instance.
 #[derive(Clone, Copy, Debug)]
 pub enum Power {
     Reboot,

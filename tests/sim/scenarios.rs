@@ -62,7 +62,7 @@ pub fn all() -> Vec<Scenario> {
     ]
 }
 
-/// Those in which a restore can be told from what people asked for.
+/// Those in which a restore differs from what people asked for.
 pub fn restorable() -> Vec<Scenario> {
     vec![
         one_running(),
@@ -111,7 +111,7 @@ pub fn one_running() -> Scenario {
 
 fn one_stopped() -> Scenario {
     Scenario {
-        // Should somebody start it first.
+        // Should a person start it first.
         runs: vec![(I1, 1)],
         ends: vec![("EffectiveAtNextStart SetWhileStopped", 1)],
         ..scenario("one stopped", &[Instance::stopped(I1, REGION)], &[one()])
@@ -232,7 +232,7 @@ fn secret_edited() -> Scenario {
     }
 }
 
-/// A run has one password: nothing more begins under it until somebody asks for another run.
+/// A run has one password: nothing more begins under it until a person asks for another run.
 pub fn secret_edited_in_mid_run() -> Scenario {
     let restart = json!({"maxUnavailable": 1, "minReadySeconds": 5});
     let again = reset("web", json!({"instanceIDs": [I1, I2, I3], "restart": restart, "runID": "2"}));
@@ -561,7 +561,7 @@ fn account_with_one_slot() -> Scenario {
     scenario
 }
 
-/// The account's only slot is held by a machine that does not come back, as far as anybody can see: those who wait are told.
+/// The account's only slot is held by a machine that does not come back, as far as anybody can see: the status of those who wait says so.
 fn account_slot_held() -> Scenario {
     let mut scenario = Scenario { name: "account slot held", ..hidden_while_it_restarts() };
     for object in &mut scenario.objects {

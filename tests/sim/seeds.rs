@@ -13,7 +13,7 @@ use crate::suite::{self, Case, Ends, Size};
 use crate::weather::Weather;
 
 const MINUTE: Ms = 60_000;
-/// So late may an accepted reboot begin, less what a reading lags.
+/// How late an accepted reboot may begin, less what a reading lags.
 const REBOOT_BEGINS: Ms = 119_000;
 
 pub fn seeds() -> std::ops::Range<u64> {
@@ -119,7 +119,7 @@ fn once_faults_stop_everything_ends() {
     let cases = seeds().map(|seed| {
         let (name, scenario) = chosen(&worlds, seed);
         let until = Dice(seed).within("until", MINUTE..=20 * MINUTE);
-        // An event that was dropped without a word is missed for ever, unless somebody lists again.
+        // An event that was dropped without a word is missed for ever, unless a client lists again.
         let plan = Plan { relist: Some(until), ..plan(seed, until, true) };
         Case {
             name: format!("seed {seed}, {name}"),

@@ -21,7 +21,7 @@ fn every_watch_event_may_be_late_doubled_or_the_last() {
         WatchFault::Gone,
     ];
     let cases = cases(|calm| {
-        // What is dropped without a word, or shown in the wrong order, stays so until somebody lists again.
+        // An event that is dropped without a word, or shown in the wrong order, stays so until a client lists again.
         let plan =
             |event: &str, fault| Plan { relist: Some(RELIST), ..Plan::calm(SEED).with_watch_fault(event, fault) };
         let of = move |event: String| FAULTS.map(|fault| (format!("{event} {fault:?}"), plan(&event, fault)));

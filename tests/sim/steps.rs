@@ -1,4 +1,4 @@
-//! What people do, at each step of a reset: a maintenance window closes, somebody pulls the brake, somebody edits the Secret.
+//! What people do, at each step of a reset: a maintenance window closes, a person pulls the brake, a person edits the Secret.
 
 use crate::crash_matrix::{LIMIT, worlds_of};
 use crate::plan::{Ms, Plan};

@@ -1,4 +1,4 @@
-//! What happened in a run, in words, for the one run that somebody wants to read.
+//! What happened in a run, in words, for the one run that a person wants to read.
 
 use std::fmt::Write as _;
 

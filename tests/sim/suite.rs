@@ -73,11 +73,11 @@ struct Tally {
     /// How claims ended.
     ends: BTreeMap<String, usize>,
     failures: Vec<Case>,
-    /// Of the run that was asked for by name.
+    /// The run that was asked for by name.
     story: String,
 }
 
-/// Each failure is said when it is found, and the first is told in the end. After so many no more runs are made.
+/// Each failure is said when it is found, and the first is shown in the end. After so many no more runs are made.
 const ENOUGH: usize = 20;
 
 /// How many runs are made.

@@ -78,7 +78,7 @@ impl Judge {
                     let Some(request) = requests.get(cause.as_str()) else { continue };
                     let made_for = self.made_for.get(&request.nonce);
                     let Some(attempt) = made_for.and_then(|index| self.attempts.get(*index)) else { continue };
-                    // Somebody else was quicker to restart it, so its slot was free: it cannot be known that ours follows.
+                    // Another actor was quicker to restart it, so its slot was free: it cannot be known that ours follows.
                     if by_somebody_else(journal, &effect.instance_id, request.seq..effect.seq) {
                         continue;
                     }
@@ -134,7 +134,7 @@ impl Judge {
     }
 }
 
-/// Whether somebody outside the API restarted an instance between two entries of the journal.
+/// Whether a person outside the API restarted an instance between two entries of the journal.
 fn by_somebody_else(journal: &Journal, instance_id: &str, between: Range<u64>) -> bool {
     journal.effects().any(|it| {
         let has_started = matches!(it.effect, Effect::StatusChanged { to: Status::Running, .. });

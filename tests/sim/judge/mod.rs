@@ -26,11 +26,11 @@ pub use readings::Shown;
 /// How long after its Timestamp an attempt may be sent, and how old a reading may be then; a second for the clocks' grain.
 const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(61);
 
-/// How soon a process sees what somebody has just written, where nothing lags.
+/// How soon a process sees what another client has just written, where nothing lags.
 const PROMPT: SignedDuration = SignedDuration::from_secs(2);
 
 /// How far off a process may take ECS's clock to be: its `Date` has whole seconds, and what a clock that runs too fast has gained
-/// since the last answer comes on top. So it may take a reading that was sent so little before a password was acknowledged for one
+/// since the last answer comes on top. It may therefore take a reading that was sent so little before a password was acknowledged for one
 /// after it; that a reading may lag by a minute is what counts.
 const OFF: SignedDuration = SignedDuration::from_secs(1);
 const OFF_IF_TOO_FAST: SignedDuration = SignedDuration::from_secs(60);
@@ -70,7 +70,7 @@ pub struct Judge {
     processes: BTreeMap<ProcessId, (String, f64)>,
     /// How many instances more than allowed may be away.
     one_more_away: u64,
-    /// Who has held the Lease, from which version on.
+    /// The holders of the Lease, from which version on.
     holders: Vec<(u64, String)>,
     /// How claims ended.
     ends: BTreeMap<String, usize>,
@@ -446,7 +446,7 @@ impl Judge {
         }
     }
 
-    /// The controller has written down that a memory was lost. That is no new claim. Where it says how the last claim ended, that
+    /// The controller has written down that a memory was lost. That is not a new claim. Where it says how the last claim ended, that
     /// has to be true. What was said of the last claim before still counts.
     fn said_after_a_loss(&mut self, record: &Value) {
         let Claim { instance_id, owner, number, .. } = Claim::of(record);

@@ -67,7 +67,7 @@ impl Judge {
         }
     }
 
-    /// "What stays possible": somebody else has started the machine in the very minute in which the password was acknowledged, just
+    /// "What stays possible": another actor has started the machine in the very minute in which the password was acknowledged, just
     /// before it, and the reading by which the restart was requested has lagged and hidden that.
     fn is_the_allowed_error(&self, claim: &Claim, status: &Value, journal: &Journal) -> bool {
         let minute = |time: Timestamp| time.as_second().div_euclid(60);
@@ -85,7 +85,7 @@ impl Judge {
             })
     }
 
-    /// Who says that nothing was set has set nothing, and no copy of the request has done so since.
+    /// A record that says that nothing was set is right, and no copy of the request has done so since.
     pub(super) fn nothing_was_set(&mut self) {
         for Nothing { claim, end } in std::mem::take(&mut self.nothing_set) {
             let is_set = self.passwords.contains_key(&claim);

@@ -57,10 +57,10 @@ pub struct State {
     count: u64,
     processes: Vec<Process>,
     travels: BTreeMap<u64, Travel>,
-    /// How often each request was made: it is told apart by its name and that.
+    /// How often each request was made: its name and that distinguish it.
     asked: BTreeMap<String, u64>,
     streams: BTreeMap<u64, Stream>,
-    /// Which watches of which process were answered 410 since all were told to list again.
+    /// Which watches of which process were answered 410 since all had to list again.
     listed_again: BTreeSet<(ProcessId, String)>,
     /// The requests that were sent.
     pub requests: Vec<Asked>,

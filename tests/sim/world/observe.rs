@@ -13,7 +13,7 @@ use super::{Happening, State, Travel, wall};
 use crate::plan::Ms;
 use crate::scenario::{Backup, CONSENT, Do, Power, REGION, SYSTEM_NAMESPACE, When};
 
-/// Longer than anything that ECS was told to do takes.
+/// Longer than any call that ECS executes takes.
 const HALF_AN_HOUR: Ms = 30 * 60 * 1000;
 
 /// By when a changed Secret has been seen.

@@ -175,7 +175,7 @@ impl State {
         }
     }
 
-    /// The changing calls that have left and not arrived. What is lost on the way never does.
+    /// The changing calls that have left and not arrived. A call that is lost on the way never does.
     pub(super) fn under_way(&self) -> Vec<UnderWay> {
         let arriving = self.agenda.values().filter_map(|it| match it {
             Happening::Arrive(id) => self.travels.get(id),

@@ -34,7 +34,7 @@ impl State {
         let stream =
             Stream { process, name: name.clone(), lag, watch, lines, receiver: Some(receiver), last: self.now };
         self.streams.insert(id, stream);
-        // Whoever had no watch open when all were told to list again is told by the first one after that.
+        // A client that had no watch open when all had to list again learns it from the first one after that.
         let watched = name.rsplit_once(" #").map_or(name.as_str(), |(watched, _)| watched).to_owned();
         if self.plan.relist.is_some_and(|at| self.now > at) && self.listed_again.insert((process, watched)) {
             self.send_gone(id);

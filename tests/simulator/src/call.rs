@@ -66,7 +66,7 @@ impl Call {
         self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// What is asked for; for the metadata service a name of its own. Empty if nothing says.
+    /// The action that is asked for; for the metadata service a name of its own. Empty if nothing says.
     pub(crate) fn action(&self) -> &str {
         &self.action
     }
@@ -81,7 +81,7 @@ impl Call {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The ids that the call names: `InstanceId`, or the JSON array `InstanceIds`. `None`: the array is no array of strings.
+    /// The ids that the call names: `InstanceId`, or the JSON array `InstanceIds`. `None`: the array is not an array of strings.
     pub(crate) fn named_ids(&self) -> Option<Vec<String>> {
         match (self.get("InstanceId"), self.get("InstanceIds")) {
             (Some(id), _) => Some(vec![id.to_owned()]),

@@ -17,7 +17,7 @@ use crate::role::Role;
 pub struct Config {
     /// Where `RequestIds` come from. Default 1.
     pub seed: u64,
-    /// Who may sign. Default: [`AccessKey::testing`] alone.
+    /// The keys that may sign. Default: [`AccessKey::testing`] alone.
     pub access_keys: Vec<AccessKey>,
     /// The roles that can be assumed. Default: none.
     pub roles: Vec<Role>,

@@ -198,7 +198,7 @@ impl Core {
         }
     }
 
-    /// Who signed. What a role may do is looked up each time, so that a change binds its sessions at once.
+    /// The signer. A role's rights are looked up each time, so that a change binds its sessions at once.
     fn admit(&mut self, call: &Call) -> Result<Arc<AccessKey>, Refusal> {
         let mut key = self.gate.admit(self.now, call)?;
         let role = key.assumed_role.as_ref().and_then(|session| self.roles.get(&session.role_arn));

@@ -1,6 +1,6 @@
-//! Who asks, and may this copy of the request still be believed? Everything before ECS looks at the action itself.
+//! The signer of a request, and whether this copy of it may still be believed. Everything before ECS looks at the action itself.
 //!
-//! The nonce is looked at last and kept only when all else was right, so a refused request does not use it up.
+//! The nonce is checked last and kept only when all else was right, so a refused request does not use it up.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl Gate {
         Ok(())
     }
 
-    /// A token that belongs to another key is a mix-up of two snapshots; one that nobody has is no token.
+    /// A token that belongs to another key is a mix-up of two snapshots; one that nobody has is not a token.
     fn check_token(&self, now: Timestamp, key: &AccessKey, token: Option<&str>) -> Result<(), Refusal> {
         let refuse = |code, message| Err(Refusal::new(code, 400, message));
         match (key.security_token.as_deref(), token) {
@@ -161,7 +161,7 @@ fn token_expired() -> Refusal {
 }
 
 fn check_signature(key: &AccessKey, call: &Call) -> Result<(), Refusal> {
-    // ECS echoes what it signed, the password too. So does this, to prove that clients never copy it.
+    // ECS echoes what it signed, the password too. This does the same, to prove that clients never copy it.
     let mismatch = |expected: &str| {
         let message =
             format!("Specified signature does not match our calculation. server string to sign is:{expected}");

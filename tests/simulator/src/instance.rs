@@ -58,7 +58,7 @@ impl RebootShows {
     }
 }
 
-/// An instance. Lengths of time are in seconds, fractions allowed; 1e18 stands for "never".
+/// An instance. Lengths of time are in seconds, fractions allowed; 1e18 means "never".
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Instance {

@@ -43,7 +43,7 @@ pub struct RequestEntry {
     pub region_id: String,
     /// The instances it named.
     pub instance_ids: Vec<String>,
-    /// Who claimed to sign it; empty if nobody did.
+    /// The key that claimed to sign it; empty if none did.
     pub access_key_id: String,
     /// The name of that key's owner in `ActionTrail`: account, role, session. Empty if there is no such key.
     pub principal_arn: String,
@@ -101,7 +101,7 @@ pub struct EffectEntry {
     pub instance_id: String,
     /// What.
     pub effect: Effect,
-    /// The `RequestId` of the call behind it; `None`: somebody outside the API.
+    /// The `RequestId` of the call behind it; `None`: an actor outside the API.
     pub cause: Option<String>,
 }
 

@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! Who asks may be a key, or a role that STS ([`Config::roles`]) or the instance's metadata service ([`Config::metadata`])
+//! The signer may be a key, or a role that STS ([`Config::roles`]) or the instance's metadata service ([`Config::metadata`])
 //! gave credentials for.
 //!
 //! Beside ECS there is a small Kubernetes API server in the same spirit: [`api_server`].

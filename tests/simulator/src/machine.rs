@@ -123,7 +123,7 @@ impl Machine {
         }
     }
 
-    /// What is due at `at` happens.
+    /// The events that are due at `at` happen.
     pub(crate) fn step(&mut self, at: Timestamp) -> Effects {
         let mut effects = Vec::new();
         match self.status {

@@ -16,7 +16,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// So many letters and digits: the look of keys and tokens.
+    /// A number of letters and digits: the look of keys and tokens.
     pub(crate) fn text(&mut self, length: usize) -> String {
         const LETTERS: [char; 32] = [
             'a', 'B', 'c', 'D', 'e', 'F', 'g', 'H', 'j', 'K', 'm', 'N', 'p', 'Q', 'r', 'S', 't', 'U', 'v', 'W', 'x',

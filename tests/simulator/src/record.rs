@@ -8,7 +8,7 @@ use crate::journal::{EffectEntry, Entry, Outcome, RequestEntry};
 use crate::machine::{Effects, Machine};
 
 impl Core {
-    /// Journals what happened to an instance, and looks anew at what it does next.
+    /// Journals what happened to an instance, and looks again at what it does next.
     pub(crate) fn note(&mut self, instance_id: &str, effects: Effects) {
         for (effect, cause) in effects {
             let entry = EffectEntry { seq: 0, at: self.now, instance_id: instance_id.to_owned(), effect, cause };

@@ -10,7 +10,7 @@ use crate::access_key::{AccessKey, AssumedRole, Denied};
 pub struct Role {
     /// `acs:ram::ACCOUNT:role/NAME`; its sessions see the instances of that account.
     pub arn: String,
-    /// Who may call `AssumeRole` for it: account ids, `AccessKeyIds` or ARNs of roles. Default: nobody.
+    /// The callers that may call `AssumeRole` for it: account ids, `AccessKeyIds` or ARNs of roles. Default: nobody.
     #[serde(default)]
     pub trusts: Vec<String>,
     /// The `ExternalId` that `AssumeRole` must bring. Default: none is needed.

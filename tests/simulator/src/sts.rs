@@ -129,7 +129,7 @@ fn credentials(key: &AccessKey) -> Body {
     body
 }
 
-/// Expirations are told in whole seconds, so they are kept in them.
+/// Expirations are given in whole seconds, so they are kept in them.
 fn whole(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// `seconds` after `at`; a length that no clock can reach stands for "never".
+/// `seconds` after `at`; a length that no clock can reach means "never".
 pub(crate) fn after(at: Timestamp, seconds: f64) -> Timestamp {
     Duration::try_from_secs_f64(seconds.max(0.0))
         .ok()

@@ -32,7 +32,7 @@ pub(crate) fn modify(machine: &mut Machine, call: &Call, request_id: &str) -> Re
     Ok(machine.set_password(password, Some(request_id.to_owned())))
 }
 
-/// Reboots, starts or stops. `cause` is the `RequestId`, or `None` for somebody outside the API.
+/// Reboots, starts or stops. `cause` is the `RequestId`, or `None` for an actor outside the API.
 pub(crate) fn power(
     machine: &mut Machine,
     power: Power,

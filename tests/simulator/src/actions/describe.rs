@@ -135,7 +135,7 @@ fn read_tags(call: &Call) -> Result<Vec<(String, Option<String>)>, Refusal> {
     Ok(tags.collect())
 }
 
-/// `*` stands for any run of characters.
+/// `*` matches any run of characters.
 fn matches_pattern(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -232,7 +232,7 @@ mod tests {
     use super::matches_pattern;
 
     #[test]
-    fn a_star_stands_for_any_run() {
+    fn star_matches_any_run() {
         for (pattern, name, fits) in [
             ("web-*", "web-1", true),
             ("web-*", "webs", false),

@@ -1,4 +1,4 @@
-//! What is served: one resource of the API, and which of Kubernetes' rules hold for it.
+//! A served kind: one resource of the API, and which of Kubernetes' rules hold for it.
 
 use serde_json::Value;
 

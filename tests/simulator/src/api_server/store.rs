@@ -1,5 +1,5 @@
 //! The objects and their history, as etcd keeps them: one counter for all, one version per change, and every version
-//! can be looked at until it is compacted away.
+//! can be read until it is compacted away.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

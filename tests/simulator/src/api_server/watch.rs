@@ -21,7 +21,7 @@ pub struct Watch {
     kind: Arc<Kind>,
     namespace: String,
     after: u64,
-    /// What is there already, for a watch that was begun without a version.
+    /// The objects that exist already, for a watch that was begun without a version.
     initial: VecDeque<Arc<Document>>,
     bookmarks: bool,
     next_bookmark: Timestamp,

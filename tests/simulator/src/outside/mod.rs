@@ -91,17 +91,17 @@ impl Core {
         self.quotas.set(action, calls_per_minute);
     }
 
-    /// Somebody starts it in the console.
+    /// A person starts it in the console.
     pub fn start(&mut self, now: Timestamp, instance_id: &str) -> Result<(), Refusal> {
         self.outsider(now, instance_id, Power::Start)
     }
 
-    /// Somebody stops it in the console.
+    /// A person stops it in the console.
     pub fn stop(&mut self, now: Timestamp, instance_id: &str) -> Result<(), Refusal> {
         self.outsider(now, instance_id, Power::Stop)
     }
 
-    /// Somebody reboots it in the console.
+    /// A person reboots it in the console.
     pub fn reboot(&mut self, now: Timestamp, instance_id: &str) -> Result<(), Refusal> {
         self.outsider(now, instance_id, Power::Reboot)
     }

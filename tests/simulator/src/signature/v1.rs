@@ -7,7 +7,7 @@ use sha1::Sha1;
 
 use super::percent_encode;
 
-/// What is signed: the method, `/`, and all parameters but `Signature`, sorted by raw name and percent-encoded twice.
+/// The signed text: the method, `/`, and all parameters but `Signature`, sorted by raw name and percent-encoded twice.
 pub fn string_to_sign<'a>(method: &str, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut sorted: Vec<_> = parameters.into_iter().filter(|(name, _)| *name != "Signature").collect();
     sorted.sort_unstable();

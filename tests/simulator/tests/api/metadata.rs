@@ -48,7 +48,7 @@ fn the_credentials_of_the_instance_s_role_are_given_for_a_token() {
 }
 
 #[test]
-fn without_a_good_token_nothing_is_told() {
+fn request_without_a_good_token_gets_nothing() {
     let mut world = world();
     let token = token(&mut world, "60");
     assert_eq!(request(&mut world, "GET", CREDENTIALS, None).status, 403);

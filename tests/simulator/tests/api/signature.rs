@@ -156,7 +156,7 @@ fn a_refused_signature_does_not_use_up_the_nonce() {
 }
 
 #[test]
-fn unknown_and_inactive_keys_are_told_apart() {
+fn unknown_and_inactive_keys_have_two_errors() {
     let mut world = World::new(Config::default());
     world.key.0 = "nobody".to_owned();
     let got = world.ask("GetCallerIdentity", &[]);

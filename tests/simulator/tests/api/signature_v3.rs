@@ -7,9 +7,9 @@ use http::Request;
 
 const ID: &str = "i-a";
 const FORM: &str = "InstanceId=i-a&Password=Abcdef1%21";
-/// Of an empty body.
+/// The hash of an empty body.
 const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-/// Of [`FORM`].
+/// The hash of [`FORM`].
 const FORM_HASH: &str = "8ccaca4d6461fd71ec0ae88a96105b0905875f7727d8f522dd9cce157411b0f0";
 
 fn world() -> World {

@@ -95,7 +95,7 @@ fn an_external_id_must_be_the_wanted_one() {
 }
 
 #[test]
-fn what_is_asked_for_must_be_well_formed() {
+fn malformed_request_is_refused() {
     let long = "x".repeat(65);
     for (name, value, code) in [
         ("RoleArn", "", "MissingParameter"),

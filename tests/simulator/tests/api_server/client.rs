@@ -1,4 +1,4 @@
-//! A client that writes requests by hand, so that nothing stands between the tests and the rules.
+//! A client that writes requests by hand, so that nothing comes between the tests and the rules.
 
 use bytes::Bytes;
 use ecs_simulator::api_server::{Answer, ApiServer, Kind, Next, Watch};

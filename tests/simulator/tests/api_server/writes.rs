@@ -167,7 +167,7 @@ fn secret_replace_needs_no_version_but_lease_replace_does() {
 }
 
 #[test]
-fn what_is_deleted_is_gone_and_its_deletion_is_a_version() {
+fn deleted_object_is_gone_and_its_deletion_is_a_version() {
     let mut client = Client::new();
     let widget = client.add(WIDGETS, "a", 1);
     let (code, status) = client.delete(&path(WIDGETS, "a"));
