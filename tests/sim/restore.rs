@@ -3,11 +3,15 @@
 //!
 //! Both memories at once lost or put back to an older version are not here: nothing is left then that knows better.
 
+use serde_json::json;
+
 use crate::crash_matrix::{LIMIT, calm, worlds_of};
 use crate::plan::{Class, Plan, Stage};
+use crate::run::simulate;
 use crate::scenario::Backup::{Bare, Gone, Older, Untouched};
-use crate::scenario::{Backup, Do, Scenario, When};
+use crate::scenario::{Backup, Do, Scenario, When, reset};
 use crate::scenarios;
+use crate::story::Story;
 use crate::suite::{self, Case, Ends};
 use crate::world::Asked;
 
@@ -57,4 +61,20 @@ fn cases() -> impl Iterator<Item = Case> + Send {
 #[test]
 fn a_restore_at_any_write_restarts_nothing_twice() {
     suite::run("restores", 5, cases());
+}
+
+/// Long after a run, the number of its claim is in the object's row alone.
+#[test]
+fn claims_are_counted_on_after_their_record_is_gone() {
+    let again = reset("web", json!({"instanceIDs": ["i-1"], "runID": "2"}));
+    let gone = Do::Restore { records: Gone, objects: Untouched };
+    let scenario = Scenario {
+        script: vec![(When::At(10 * 60_000), gone), (When::At(11 * 60_000), Do::Apply(again))],
+        runs: vec![("i-1", 2)],
+        ends: vec![("InEffect RestartProven", 2)],
+        ..scenarios::one_running()
+    };
+    let report = simulate(&scenario, Plan::calm(SEED), Story::told(), LIMIT);
+    assert!(report.violations.is_empty() && report.at_rest, "{}\nviolated: {:?}", report.story, report.violations);
+    assert_eq!(report.ends, scenario.ends(), "{}", report.story);
 }

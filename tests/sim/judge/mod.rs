@@ -1,6 +1,7 @@
 //! What must hold whatever goes wrong, held against what ECS did and what the API server stored. It believes nothing that the
 //! controller says about itself, except where the promise is about what it says.
 
+mod claims;
 mod end;
 mod outcome;
 mod readings;
@@ -398,6 +399,9 @@ impl Judge {
         self.require(!is_new || !self.is_held(now, off), || {
             format!("I10: {claim} was made at {now}, and it is held back")
         });
+        if is_new {
+            self.number_rises(&claim);
+        }
         if is_another {
             // I4: nothing of the claim before can still arrive.
             let until = before["status"]["unansweredUntil"].as_str().and_then(|until| until.parse::<Timestamp>().ok());
