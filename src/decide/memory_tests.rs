@@ -109,6 +109,22 @@ fn a_record_that_is_gone_is_a_loss_only_in_mid_run() {
     assert_eq!(loss_of(None, "web", "1", Some(&shown(1, State::Pending, 0))), None, "not claimed in this run");
 }
 
+/// Another `runID` was held back, so that the row waits for it, and was taken back. Once the record is gone too, only the run tells that
+/// there was one.
+#[test]
+fn run_taken_back_after_its_record_is_gone_is_a_loss() {
+    let (web, waits, asked) = (owner("web"), shown(1, State::Pending, 0), requested("2"));
+    let ended = Run { completion_time: Some(Time(at(600))), ..crate::decide::fixtures::run() };
+    let of = |run_id: &str, run: Option<&Run>| {
+        let tokens = tokens(run_id);
+        let (row, requested) = (Some(&waits), Some(&asked));
+        loss(None, OwnMemory { owner: &web, tokens: &tokens, row, requested, run, asks_anew: false })
+    };
+    assert_eq!(of("1", Some(&ended)), Some(Loss::Missing));
+    assert_eq!(of("2", Some(&ended)), None, "it was never run");
+    assert_eq!(of("1", None), None, "nothing was");
+}
+
 /// A restored memory is not a loss any more, and is needed only for an owner that asks again.
 #[test]
 fn restored_memory_is_whole_and_needs_a_new_request() {

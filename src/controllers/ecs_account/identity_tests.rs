@@ -52,3 +52,11 @@ fn session_name_has_cluster_and_account_in_valid_letters() {
     assert_eq!(long("").len(), SESSION_NAME_MAX);
     assert_ne!(long("1"), long("2"));
 }
+
+#[test]
+fn clock_off_by_more_than_the_limit_is_a_hold() {
+    for (skew, is_off) in [(None, false), (Some(300), false), (Some(301), true), (Some(-301), true)] {
+        let hold = check_clock(skew.map(SignedDuration::from_secs), SignedDuration::from_secs(300)).err();
+        assert_eq!(hold.map(|hold| hold.reason), is_off.then_some(Reason::ClockSkew), "{skew:?}");
+    }
+}
