@@ -16,7 +16,7 @@ use http::Response;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::plan::{Ms, Plan};
+use crate::plan::{Ms, Plan, WrongClock};
 use crate::scenario::Scenario;
 use crate::world::{ProcessId, Travel, UnderWay, has_ended, wall};
 use outcome::Nothing;
@@ -69,6 +69,10 @@ pub struct Judge {
     rules: Value,
     /// The names that processes store with their attempts, and how much longer than a second theirs is.
     processes: BTreeMap<ProcessId, (String, f64)>,
+    /// The clocks of their machines, and when they began.
+    clocks: BTreeMap<ProcessId, (WrongClock, Ms)>,
+    /// How far off a clock may be by which something is started.
+    skew_limit: SignedDuration,
     /// How many instances more than allowed may be away.
     one_more_away: u64,
     /// The holders of the Lease, from which version on.
@@ -154,6 +158,8 @@ impl Judge {
             readings: Readings::default(),
             rules: scenario.rules(),
             processes: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            skew_limit: SignedDuration::try_from(plan.skew_limit).unwrap(),
             holders: Vec::new(),
             ends: BTreeMap::new(),
             ready: BTreeSet::new(),
@@ -180,9 +186,10 @@ impl Judge {
         }
     }
 
-    /// A process has begun, which stores its attempts under this name, and whose clock runs so fast.
-    pub fn process(&mut self, id: ProcessId, name: &str, rate: f64) {
-        self.processes.insert(id, (name.to_owned(), rate));
+    /// A process has begun, which stores its attempts under this name, on a machine with this clock.
+    pub fn process(&mut self, id: ProcessId, name: &str, clock: WrongClock, now: Ms) {
+        self.processes.insert(id, (name.to_owned(), clock.rate));
+        self.clocks.insert(id, (clock, now));
     }
 
     /// The window of a process: it measures it by its own clock.
@@ -399,8 +406,9 @@ impl Judge {
         self.require(!is_new || !self.is_held(now, off), || {
             format!("I10: {claim} was made at {now}, and it is held back")
         });
-        if is_new {
+        if let Some(by) = by.filter(|_| is_new) {
             self.number_rises(&claim);
+            self.clock_is_right(&claim, by.process, by.sent);
         }
         if is_another {
             // I4: nothing of the claim before can still arrive.

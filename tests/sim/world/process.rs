@@ -94,7 +94,7 @@ impl World {
             clock,
             leadership: Leadership::always(),
         };
-        state.judge.process(process, &outside.process, wrong.rate);
+        state.judge.process(process, &outside.process, wrong, state.now);
         let settings = settings(&state.plan);
         let (metrics, ready, stop) =
             (Arc::new(Metrics::new()), Arc::new(Readiness::default()), CancellationToken::new());
