@@ -1,8 +1,9 @@
 //! What makes a claim one that may be there, apart from what its instance and its objects allow.
 
 use jiff::SignedDuration;
+use serde_json::Value;
 
-use super::{Claim, Judge};
+use super::{Claim, Judge, text};
 use crate::plan::Ms;
 use crate::world::{ProcessId, wall};
 
@@ -22,6 +23,15 @@ impl Judge {
         let is_too_wrong =
             first.is_negative() == last.is_negative() && first.abs().min(last.abs()) > self.skew_limit + MISJUDGED;
         self.require(!is_too_wrong, || format!("{claim} was made by {process}, whose clock is off by {last:?}"));
+    }
+
+    /// A run is one of claims, so it begins with the first of them: what is only waited for has no number and no event.
+    pub(super) fn run_begins_with_a_claim(&mut self, object: &Value) {
+        let (name, began) = (text(&object["metadata"]["name"]), text(&object["status"]["run"]["startTime"]));
+        let owner = format!("{}/{name}", text(&object["metadata"]["namespace"]));
+        let is_first = |it: &Claim| it.owner == owner && it.made_at == began;
+        let has_begun = began.is_empty() || self.attempts.iter().any(|it| is_first(&it.claim));
+        self.require(has_begun, || format!("the run of {owner} began at {began}, when nothing was claimed"));
     }
 
     /// A number tells which of two memories of an object is the newer one, so none comes twice, not even where a record was made again.

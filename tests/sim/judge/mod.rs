@@ -292,6 +292,10 @@ impl Judge {
             "passwordresets" => {
                 self.suspension(change, now);
                 self.one_password(change);
+                // A person may have restored what began with a claim that nobody remembers.
+                if by.is_some() && !self.restores() {
+                    self.run_begins_with_a_claim(change.object());
+                }
             }
             "ecsaccounts" => self.suspension(change, now),
             "leases" => self.holders.push((change.version, text(&change.object()["spec"]["holderIdentity"]))),
