@@ -1,14 +1,20 @@
 //! Views of the past: every event of every watch dropped, doubled, swapped, held back, or replaced by an end or a 410; and an
-//! API server that lags behind for the process that takes over. The plans are made from a run without faults.
+//! API server that lags behind for the process that takes over; and readings that are under way for long. The plans are made from a run
+//! without faults.
 
-use crate::crash_matrix::cases;
+use crate::crash_matrix::{LIMIT, cases, worlds_of};
 use crate::plan::{Class, Fault, Lag, Ms, Plan, Stage, WatchFault};
-use crate::suite::{self, Case};
+use crate::run::simulate;
+use crate::scenarios::one_running;
+use crate::story::Story;
+use crate::suite::{self, Case, Ends};
 use crate::world::Asked;
 
 const SEED: u64 = 1;
 /// Later than the longest run without a crash.
 const RELIST: Ms = 30 * 60_000;
+/// Nearly as long as a reading is waited for.
+const LONG: Ms = 9_000;
 
 #[test]
 fn every_watch_event_may_be_late_doubled_or_the_last() {
@@ -60,4 +66,27 @@ fn every_reading_may_be_old_or_empty() {
     // M bounds how late a reading lags and an accepted reboot begins together: what begins late is not read late as well.
     let begins_soon = |case: &Case| case.scenario.instances.iter().all(|it| it.reboot_begins_after_seconds < 60.0);
     suite::run("stale readings", 11, cases.filter(begins_soon));
+}
+
+/// The password is set while a reading is under way: that one was asked for before it, however late its answer comes.
+#[test]
+fn reading_begun_before_the_password_is_set_is_too_old() {
+    let worlds = worlds_of(one_running()).flat_map(|world| (3..=5).map(move |times| (times, world.clone())));
+    let cases = worlds.flat_map(|(times, (world, scenario))| {
+        // Each password that does not leave is followed by another one, later and later, and so at last between two readings.
+        let held_up = (1..=times).fold(Plan::calm(SEED), |plan, nth| {
+            plan.with_fault(&format!("ModifyInstanceAttribute i-1 #{nth}"), Fault::NotSent)
+        });
+        let requests = simulate(&scenario, held_up.clone(), Story::untold(), LIMIT).requests;
+        let reads = requests.into_iter().filter(|it| it.key.starts_with("DescribeInstances"));
+        reads.map(move |Asked { key, .. }| Case {
+            name: format!("{world}, {times} passwords not sent, {key} takes {LONG} ms"),
+            scenario: scenario.clone(),
+            plan: held_up.clone().with_fault(&key, Fault::Slow(LONG)),
+            limit: LIMIT,
+            must_end: true,
+            ends: Ends::Known,
+        })
+    });
+    suite::run("long readings", 1, cases);
 }

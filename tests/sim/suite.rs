@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::story::Story;
 
 /// The titles of the suites.
-const SUITES: [&str; 21] = [
+const SUITES: [&str; 22] = [
     "crash matrix",
     "lost restarts",
     "pairs of crashes",
@@ -24,6 +24,7 @@ const SUITES: [&str; 21] = [
     "faults of watches",
     "a lagging API server",
     "stale readings",
+    "long readings",
     "wrong clocks",
     "clocks too wrong",
     "two controllers",
