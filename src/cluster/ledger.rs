@@ -21,7 +21,7 @@ use crate::api::reset_record::{Owner, ResetRecord};
 use crate::cluster::guarded::Guarded;
 use crate::cluster::measure;
 use crate::decide::claim::next::is_done;
-use crate::decide::claim::start_time::{Evidence, restart_took};
+use crate::decide::claim::start_time_evidence::{Evidence, restart_took};
 use crate::decide::reset::facts::BadRecord;
 use crate::metrics::Metrics;
 

@@ -16,7 +16,7 @@ use crate::decide::budget::{Holder, Outlook};
 use crate::decide::claim::step::{ClaimFacts, Sendable};
 use crate::decide::history::{self, Request};
 use crate::decide::reset::facts::{ResetFacts, Target};
-use crate::decide::restart_rule::RestartRule;
+use crate::decide::restart_hold::RestartHold;
 use crate::decide::{InstanceView, Power, ProtocolBounds, Reading};
 
 /// A moment, in seconds from an arbitrary full minute.
@@ -190,7 +190,7 @@ pub(crate) fn claim_facts<'a>(record: &'a ResetRecord, reading: Option<&'a Readi
         unsent: false,
         reading,
         sendable: Sendable::Yes,
-        restart_rule: RestartRule::Allowed,
+        restart_hold: RestartHold::None,
         start_time_follows_reboot: false,
         others_away: 0,
         describable_since: None,

@@ -8,7 +8,7 @@
 //! - [`reset`]: the machine of a `PasswordReset`: which instances may start now, and what its status says
 //! - [`claim`]: the machine of one claimed instance: the next step, and the record after it
 //! - the floor: [`reading`], [`bounds`], [`hold`], [`history`] (what each owner has had done), [`budget`] (slots), [`memory`] (whether
-//!   what is remembered can be relied on), [`resolution`] (a person's decision), [`restart_rule`] and [`windows`] (whether a restart may
+//!   what is remembered can be relied on), [`resolution`] (a person's decision), [`restart_hold`] and [`windows`] (whether a restart may
 //!   be requested now), [`row`]
 
 pub mod bounds;
@@ -22,7 +22,7 @@ pub mod memory;
 pub mod reading;
 pub mod reset;
 pub mod resolution;
-pub mod restart_rule;
+pub mod restart_hold;
 pub mod row;
 pub mod windows;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use ecs_password_reset::decide::claim::transition::{CallOutcome, NewAttempt, app
 use ecs_password_reset::decide::history::{self, Request};
 use ecs_password_reset::decide::reset::facts::{ResetFacts, Target};
 use ecs_password_reset::decide::reset::plan;
-use ecs_password_reset::decide::restart_rule::RestartRule;
+use ecs_password_reset::decide::restart_hold::RestartHold;
 use ecs_password_reset::decide::{InstanceView, Power, ProtocolBounds, Reading, budget, memory};
 use ecs_password_reset::ecs::{ApiResponse, InstancePage, InstanceStatus, Observation};
 use jiff::{SignedDuration, Timestamp};
@@ -138,7 +138,7 @@ fn drive(mut record: ResetRecord, reading: Option<&Reading>, unsent: bool, accep
             reading,
             sendable: Sendable::Yes,
             start_time_follows_reboot: accept,
-            restart_rule: RestartRule::Allowed,
+            restart_hold: RestartHold::None,
             others_away: 0,
             describable_since: Some(noon() - SignedDuration::from_hours(1)),
             is_listed: true,

@@ -7,10 +7,10 @@ use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::reset_record::{Phase, ResetRecord, ResetRecordStatus};
 use ecs_password_reset::decide::claim::next::next;
-use ecs_password_reset::decide::claim::start_time::{self, Evidence};
+use ecs_password_reset::decide::claim::start_time_evidence::{self, Evidence};
 use ecs_password_reset::decide::claim::step::{Call, ClaimFacts, Sendable, Step};
 use ecs_password_reset::decide::claim::transition::{CallOutcome, NewAttempt, apply, fold, intend};
-use ecs_password_reset::decide::restart_rule::RestartRule;
+use ecs_password_reset::decide::restart_hold::RestartHold;
 use ecs_password_reset::decide::{Hold, Reading, SEND_WINDOW, budget};
 
 use crate::claims::{fingerprint, row};
@@ -32,9 +32,9 @@ pub fn look(setup: &Setup, world: &World, process: usize, instance: usize, readi
         unsent: own.is_some_and(|attempt| me.sent[instance].as_ref() != Some(&attempt.id)),
         reading: Some(reading),
         sendable: sendable(world, version),
-        restart_rule: restart_rule(world),
+        restart_hold: restart_hold(world),
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
-            && start_time::learn(setup.known, evidence(world)) == StartTimeFollowsReboot::Observed,
+            && start_time_evidence::learn(setup.known, evidence(world)) == StartTimeFollowsReboot::Observed,
         others_away: budget::others_away(&ledger(world), version, now),
         describable_since: world.machines[instance].describable_since(reading),
         is_listed: true,
@@ -72,8 +72,8 @@ pub fn known(world: &World, process: usize, instance: usize) -> Option<&Version>
 }
 
 /// What the object and its account say of a restart.
-fn restart_rule(world: &World) -> RestartRule {
-    if world.object.held { RestartRule::Held(Hold::new(Reason::Suspended, "")) } else { RestartRule::Allowed }
+fn restart_hold(world: &World) -> RestartHold {
+    if world.object.held { RestartHold::Held(Hold::new(Reason::Suspended, "")) } else { RestartHold::None }
 }
 
 /// The Secret holds the claimed password, or never will again as far as this claim can tell.

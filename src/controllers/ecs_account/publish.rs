@@ -15,7 +15,7 @@ use crate::cloud::accounts::Identity;
 use crate::cluster::ClusterError;
 use crate::controllers::Context;
 use crate::decide::Hold;
-use crate::decide::claim::start_time;
+use crate::decide::claim::start_time_evidence;
 
 /// Writes the status, if it has changed.
 pub(super) async fn write<T>(
@@ -126,7 +126,7 @@ fn regions<T>(context: &Context<T>, account_name: &str, before: &ECSAccountStatu
     let learnt = |region_id: String| {
         let known = before.start_time_follows_reboot(&region_id);
         let evidence = context.ledger.evidence(account_name, &region_id);
-        RegionStatus { start_time_follows_reboot: start_time::learn(known, evidence), region_id }
+        RegionStatus { start_time_follows_reboot: start_time_evidence::learn(known, evidence), region_id }
     };
     ids.into_iter().map(learnt).collect()
 }

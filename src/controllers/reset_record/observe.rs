@@ -18,10 +18,10 @@ use crate::cloud::readings;
 use crate::cluster::objects::ObjectKey;
 use crate::controllers::Context;
 use crate::decide::claim::consent;
-use crate::decide::claim::start_time;
+use crate::decide::claim::start_time_evidence;
 use crate::decide::claim::step::{Call, ClaimFacts, Sendable};
 use crate::decide::reset::targets;
-use crate::decide::restart_rule::{self, ClaimOwner, RestartRule};
+use crate::decide::restart_hold::{self, ClaimOwner, RestartHold};
 use crate::decide::{Hold, Reading, budget, later, newest_moment, reckoned};
 use crate::ecs::Transport;
 
@@ -41,7 +41,7 @@ pub(super) struct ObservedClaim {
     /// The claimed password, where it is to be sent.
     pub(super) password: Option<SecretString>,
     sendable: Sendable,
-    restart_rule: RestartRule,
+    restart_hold: RestartHold,
     start_time_follows_reboot: bool,
     others_away: u32,
     is_listed: bool,
@@ -58,7 +58,7 @@ impl ObservedClaim {
             unsent: is_unsent(context, record),
             reading: self.reading.as_ref(),
             sendable: self.sendable.clone(),
-            restart_rule: self.restart_rule.clone(),
+            restart_hold: self.restart_hold.clone(),
             start_time_follows_reboot: self.start_time_follows_reboot,
             others_away: self.others_away,
             is_listed: self.is_listed,
@@ -100,7 +100,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, record: &ResetRe
         reading,
         password,
         sendable,
-        restart_rule: restart_rule(context, record, now),
+        restart_hold: restart_hold(context, record, now),
         start_time_follows_reboot: matches!(phase, Phase::RestartRequested | Phase::Restarting)
             && start_time_follows_reboot(context, spec),
         others_away: others_away(context, record, now),
@@ -139,7 +139,7 @@ async fn untimed<T: Transport>(
         reading: None,
         password: None,
         sendable,
-        restart_rule: restart_rule(context, record, reckoned(newest, seen_for)),
+        restart_hold: restart_hold(context, record, reckoned(newest, seen_for)),
         start_time_follows_reboot: false,
         others_away: u32::MAX,
         is_listed: true,
@@ -176,10 +176,10 @@ pub(super) fn may_send_now<T>(
         return Err(hold);
     }
     if matches!(call, Call::Restart { .. }) {
-        match restart_rule(context, record, observed.later(context)) {
-            RestartRule::Allowed => {}
-            RestartRule::Held(hold) => return Err(hold),
-            RestartRule::Over => return Err(Hold::new(Reason::OwnerGone, "its maintenance window is closed")),
+        match restart_hold(context, record, observed.later(context)) {
+            RestartHold::None => {}
+            RestartHold::Held(hold) => return Err(hold),
+            RestartHold::Over => return Err(Hold::new(Reason::OwnerGone, "its maintenance window is closed")),
         }
     }
     consent::consent_before_send(reading(context, spec, Some(&account)).as_ref(), observed.later(context))
@@ -208,7 +208,7 @@ fn is_listed<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> b
 }
 
 /// Whether the record's restart may be requested, as its owner and its account were last watched.
-fn restart_rule<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> RestartRule {
+fn restart_hold<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> RestartHold {
     let spec = &record.spec;
     let object = context.objects.watched(&spec.owner.namespace, &spec.owner.name);
     let owner = match object.as_deref().map(|guard| guard.0.as_ref()) {
@@ -217,7 +217,7 @@ fn restart_rule<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -
         Some(Err(_)) | None => ClaimOwner::NotKnown,
     };
     let suspended = context.is_suspended(&spec.account_name).then_some(spec.account_name.as_str());
-    restart_rule::restart_rule(owner, suspended, record, now)
+    restart_hold::restart_hold(owner, suspended, record, now)
 }
 
 /// The instance's row in its owner's status, in the newest form that this process knows: a record that was restored may be older than
@@ -250,7 +250,7 @@ fn start_time_follows_reboot<T>(context: &Context<T>, spec: &ResetRecordSpec) ->
     let status = account.as_ref().and_then(|guard| guard.0.as_ref().ok()?.status.as_ref());
     let known = status.map(|status| status.start_time_follows_reboot(&spec.region_id)).unwrap_or_default();
     let evidence = context.ledger.evidence(&spec.account_name, &spec.region_id);
-    start_time::learn(known, evidence) == StartTimeFollowsReboot::Observed
+    start_time_evidence::learn(known, evidence) == StartTimeFollowsReboot::Observed
 }
 
 /// Whether the record's attempt is this process's own and was never sent.

@@ -5,9 +5,10 @@
 pub mod backoff;
 pub mod consent;
 pub mod next;
-mod reboot;
+mod proof;
 mod release;
-pub mod start_time;
+mod restart;
+pub mod start_time_evidence;
 pub mod step;
 pub mod transition;
 #[cfg(test)]

@@ -14,15 +14,14 @@
 //! again where StartTime is known to follow reboots and has not moved; or it ends as Unknown, and a person decides.
 //!
 //! [`next`] is total and pure. It names a [`Step`]; [`crate::decide::claim::transition`] says what the record is after it. This file holds the
-//! password's rules, [`crate::decide::claim::reboot`] those of the restart.
+//! rules of the password, [`super::restart`] says when a restart is requested, and [`super::proof`] what proves it.
 
 use jiff::Timestamp;
 
 use super::consent::{may_send, retry_time};
-use super::reboot;
-use super::release;
 use super::step::{Call, Change, ClaimFacts, Sendable, Step};
 use super::transition::heard;
+use super::{proof, release, restart};
 use crate::api::Reason;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus};
 use crate::decide::bounds::SOON;
@@ -49,10 +48,10 @@ pub fn next(observed: &ClaimFacts, now: Timestamp) -> Step {
     match status.phase {
         Phase::Idle | Phase::EffectiveAtNextStart | Phase::Unrecognized => Step::Done,
         Phase::SettingPassword => set_password(observed, spec, status, now),
-        Phase::PasswordSet => reboot::request(observed, spec, status, now),
-        Phase::RestartRequested => reboot::prove_unanswered(observed, spec, status, now),
-        Phase::Restarting => reboot::prove(observed, spec, status, now),
-        Phase::InEffect | Phase::Failed | Phase::Unknown => reboot::await_availability(observed, spec, status, now),
+        Phase::PasswordSet => restart::request(observed, spec, status, now),
+        Phase::RestartRequested => proof::prove_unanswered(observed, spec, status, now),
+        Phase::Restarting => proof::prove(observed, spec, status, now),
+        Phase::InEffect | Phase::Failed | Phase::Unknown => proof::await_availability(observed, spec, status, now),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::api::reset_record::ResetRecord;
 use crate::decide::claim::step::NextStart;
 use crate::decide::claim::transition;
 use crate::decide::fixtures::{at, claim_facts, claimed, reading, reset_spec};
-use crate::decide::restart_rule::{self, ClaimOwner, RestartRule};
+use crate::decide::restart_hold::{self, ClaimOwner, RestartHold};
 use crate::decide::{Hold, Reading, newest_moment, reckoned};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -126,20 +126,20 @@ fn a_released_instance_has_failed_and_holds_no_slot() {
     }
 }
 
-fn held() -> RestartRule {
-    RestartRule::Held(Hold::new(Reason::Suspended, "spec.suspend is true"))
+fn held() -> RestartHold {
+    RestartHold::Held(Hold::new(Reason::Suspended, "spec.suspend is true"))
 }
 
 #[test]
 fn held_restart_waits_however_long_and_goes_on() {
     let mut record = in_phase(Phase::PasswordSet);
     let running = |sent| reading(sent, 31, Power::Running, -600);
-    let first = ClaimFacts { restart_rule: held(), ..claim_facts(&record, None) };
+    let first = ClaimFacts { restart_hold: held(), ..claim_facts(&record, None) };
     assert_eq!(next(&first, at(35)), Step::Write(Change::RestartHeld));
     record.status = Some(transition::apply(&record, Change::RestartHeld, None, at(35)));
     assert_eq!(record.phase(), Phase::PasswordSet);
     let (late, later) = (running(9_000), running(9_100));
-    let waits = ClaimFacts { restart_rule: held(), ..claim_facts(&record, Some(&late)) };
+    let waits = ClaimFacts { restart_hold: held(), ..claim_facts(&record, Some(&late)) };
     assert!(is_wait(&next(&waits, at(9_000))), "the timeout does not run");
     let released = claim_facts(&record, Some(&late));
     assert_eq!(next(&released, at(9_000)), Step::Write(Change::RestartReleased));
@@ -157,11 +157,11 @@ fn held_restart_still_notices_starts_and_stops_by_others() {
     let mut record =
         ResetRecord { status: Some(transition::apply(&record, Change::RestartHeld, None, at(35))), ..record };
     let by_someone = reading(200, 190, Power::Running, 120);
-    let facts = ClaimFacts { restart_rule: held(), ..claim_facts(&record, Some(&by_someone)) };
+    let facts = ClaimFacts { restart_hold: held(), ..claim_facts(&record, Some(&by_someone)) };
     assert!(matches!(next(&facts, at(200)), Step::Write(Change::InEffect { .. })));
     record.spec.restart_policy = RestartPolicy::Never;
     let still = reading(200, 31, Power::Running, -600);
-    let facts = ClaimFacts { restart_rule: held(), ..claim_facts(&record, Some(&still)) };
+    let facts = ClaimFacts { restart_hold: held(), ..claim_facts(&record, Some(&still)) };
     assert!(matches!(next(&facts, at(200)), Step::Write(Change::EffectiveAtNextStart(NextStart::PolicyNever))));
 }
 
@@ -171,13 +171,13 @@ fn restart_proven_undone_is_not_requested_again_while_held() {
     let late = reading(3_000, 31, Power::Running, -600);
     let facts = ClaimFacts { start_time_follows_reboot: true, ..claim_facts(&record, Some(&late)) };
     assert!(matches!(next(&facts, at(3_000)), Step::Call(Call::Restart { .. })));
-    let facts = ClaimFacts { restart_rule: held(), ..facts };
+    let facts = ClaimFacts { restart_hold: held(), ..facts };
     assert_eq!(next(&facts, at(3_000)), Step::Write(Change::RestartHeld));
     record.status = Some(transition::apply(&record, Change::RestartHeld, Some(&late), at(3_000)));
     let status = record.progress();
     assert_eq!((status.phase, status.unanswered_until), (Phase::PasswordSet, None));
     assert_eq!(status.attempt.unwrap().number, 1, "the number of attempts never falls");
-    let over = ClaimFacts { restart_rule: RestartRule::Over, ..claim_facts(&record, Some(&late)) };
+    let over = ClaimFacts { restart_hold: RestartHold::Over, ..claim_facts(&record, Some(&late)) };
     let end = Step::Write(Change::EffectiveAtNextStart(NextStart::OwnerGone));
     assert_eq!(next(&over, at(3_000)), end);
 }
@@ -186,7 +186,7 @@ fn restart_proven_undone_is_not_requested_again_while_held() {
 fn owner_gone_after_its_window_leaves_the_restart_to_others() {
     let record = in_phase(Phase::PasswordSet);
     let running = reading(200, 31, Power::Running, -600);
-    let facts = ClaimFacts { restart_rule: RestartRule::Over, ..claim_facts(&record, Some(&running)) };
+    let facts = ClaimFacts { restart_hold: RestartHold::Over, ..claim_facts(&record, Some(&running)) };
     let end = Step::Write(Change::EffectiveAtNextStart(NextStart::OwnerGone));
     assert_eq!(next(&facts, at(200)), end);
 }
@@ -194,20 +194,20 @@ fn owner_gone_after_its_window_leaves_the_restart_to_others() {
 #[test]
 fn brake_does_not_go_with_its_object() {
     let mut record = in_phase(Phase::PasswordSet);
-    let rule = |owner, record: &ResetRecord| restart_rule::restart_rule(owner, None, record, at(100));
+    let rule = |owner, record: &ResetRecord| restart_hold::restart_hold(owner, None, record, at(100));
     let (unknown, gone) = (ClaimOwner::NotKnown, ClaimOwner::Gone);
-    assert_eq!([rule(unknown, &record), rule(gone, &record)], [RestartRule::Allowed, RestartRule::Allowed]);
+    assert_eq!([rule(unknown, &record), rule(gone, &record)], [RestartHold::None, RestartHold::None]);
     record.spec.window_end = Some(Time(at(100)));
-    assert!(matches!(rule(unknown, &record), RestartRule::Held(_)));
-    assert_eq!(rule(gone, &record), RestartRule::Over);
+    assert!(matches!(rule(unknown, &record), RestartHold::Held(_)));
+    assert_eq!(rule(gone, &record), RestartHold::Over);
     record.spec.window_end = None;
     record.status.as_mut().unwrap().restart_held_since = Some(Time(at(50)));
-    assert!(matches!(rule(unknown, &record), RestartRule::Held(_)));
-    assert_eq!(rule(gone, &record), RestartRule::Over);
+    assert!(matches!(rule(unknown, &record), RestartHold::Held(_)));
+    assert_eq!(rule(gone, &record), RestartHold::Over);
     let spec = reset_spec(1);
-    assert_eq!(rule(ClaimOwner::Known(&spec), &record), RestartRule::Allowed, "it is there, and holds nothing back");
+    assert_eq!(rule(ClaimOwner::Known(&spec), &record), RestartHold::None, "it is there, and holds nothing back");
     assert!(matches!(
-        restart_rule::restart_rule(gone, Some("default"), &in_phase(Phase::PasswordSet), at(100)),
-        RestartRule::Held(_)
+        restart_hold::restart_hold(gone, Some("default"), &in_phase(Phase::PasswordSet), at(100)),
+        RestartHold::Held(_)
     ));
 }

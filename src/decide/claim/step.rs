@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::api::Reason;
 use crate::api::password_reset::InstanceRow;
 use crate::api::reset_record::{ResetRecord, StartTimeEvidence};
-use crate::decide::restart_rule::RestartRule;
+use crate::decide::restart_hold::RestartHold;
 use crate::decide::{ProtocolBounds, Reading};
 
 /// The facts that the decision is based on.
@@ -26,7 +26,7 @@ pub struct ClaimFacts<'a> {
     /// itself says is not in it; see [`crate::decide::claim::consent`].
     pub sendable: Sendable,
     /// Whether a restart may be requested now, as far as the owner and the account are asked.
-    pub restart_rule: RestartRule,
+    pub restart_hold: RestartHold,
     /// Whether StartTime is known to follow reboots in this account and region.
     pub start_time_follows_reboot: bool,
     /// How many other instances of the owner are away, or may be.

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::start_time;
+use super::start_time_evidence;
 use super::step::{Call, Change, NextStart};
 use crate::api::Reason;
 use crate::api::password_reset::{PlannedAction, State};
@@ -203,7 +203,7 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
                 Some(start) => format!("password in effect since the start at {}", short(start)),
                 None => "password in effect: the instance left Running and returned".to_owned(),
             };
-            status.start_time_evidence = start_time::evidence(&status, start_time);
+            status.start_time_evidence = start_time_evidence::evidence(&status, start_time);
             // A readiness of zero seconds is reached by the very reading that proves the start, unless a copy is still alive.
             let requested = status.start_time_before.is_some() && status.unanswered_until.is_none();
             if requested && spec.min_ready_seconds == 0 {

@@ -13,7 +13,7 @@ use crate::api::reset_record::{Owner, Phase, ResetRecord};
 use crate::api::{RESOLVE_UNKNOWN, Reason};
 use crate::decide::row::advance;
 use crate::decide::{
-    Hold, Power, Reading, after, fresh, fresh_view, history, is_drained, later, memory, minute, restart_rule, second,
+    Hold, Power, Reading, after, fresh, fresh_view, history, is_drained, later, memory, minute, restart_hold, second,
     windows,
 };
 
@@ -221,7 +221,7 @@ fn suspended(object: &ResetFacts, _: Timestamp) -> Option<Hold> {
     if object.spec.is_plan() {
         return None;
     }
-    let hold = restart_rule::suspended(object.spec, object.suspended_account)?;
+    let hold = restart_hold::suspended(object.spec, object.suspended_account)?;
     Some(Hold { message: format!("not started: {}", hold.message), ..hold })
 }
 

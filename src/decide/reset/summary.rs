@@ -14,7 +14,7 @@ use crate::api::password_reset::{Counts, InstanceRow, State};
 use crate::api::reset_record::Owner;
 use crate::api::{RETRY_REQUESTED_AT, Reason};
 use crate::decide::windows::WindowState;
-use crate::decide::{Hold, later, restart_rule};
+use crate::decide::{Hold, later, restart_hold};
 
 /// The summary line, before it is spread over conditions.
 pub(super) struct Summary {
@@ -122,7 +122,7 @@ fn paused_on_failure(progress: &Progress) -> Option<Summary> {
 
 fn suspended(progress: &Progress) -> Option<Summary> {
     let Progress { facts, open, .. } = progress;
-    let hold = restart_rule::suspended(facts.spec, facts.suspended_account).filter(|_| !facts.spec.is_plan())?;
+    let hold = restart_hold::suspended(facts.spec, facts.suspended_account).filter(|_| !facts.spec.is_plan())?;
     let count = |wanted: &[State]| open.iter().filter(|row| wanted.contains(&row.state)).count();
     let parts = [
         (count(&[State::Pending, State::WaitingForStableState, State::Unrecognized]), "not started"),

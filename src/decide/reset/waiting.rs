@@ -7,7 +7,7 @@ use super::facts::{ResetFacts, Target};
 use crate::api::Reason;
 use crate::api::password_reset::InstanceRow;
 use crate::api::reset_record::{Phase, ResetRecord};
-use crate::decide::restart_rule::{ClaimOwner, RestartRule, restart_rule};
+use crate::decide::restart_hold::{ClaimOwner, RestartHold, restart_hold};
 use crate::decide::{Hold, MINUTE, Power, after, fresh, later, minute, second};
 
 /// Shows in `row` what the target's claim waits for, where that is known. Returns until when.
@@ -79,9 +79,9 @@ fn restart_under_way(row: &InstanceRow, record: &ResetRecord, target: &Target, n
 }
 
 fn held_restart(object: &ResetFacts, record: &ResetRecord, now: Timestamp) -> Option<Hold> {
-    match restart_rule(ClaimOwner::Known(object.spec), object.suspended_account, record, now) {
-        RestartRule::Held(hold) => Some(hold),
-        RestartRule::Allowed | RestartRule::Over => None,
+    match restart_hold(ClaimOwner::Known(object.spec), object.suspended_account, record, now) {
+        RestartHold::Held(hold) => Some(hold),
+        RestartHold::None | RestartHold::Over => None,
     }
 }
 

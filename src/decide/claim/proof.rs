@@ -1,132 +1,24 @@
-//! The restart rules: when a restart may be requested, what proves that it happened, and what follows when its outcome is
-//! not known. Part of [`crate::decide::claim::next`], and as pure.
+//! What proves that a restart happened, and what follows when its outcome is not known. Part of [`crate::decide::claim::next`], and as pure.
 //!
 //! An accepted restart is never requested again. One whose outcome is not known is requested again only after a reading that
 //! shows, from after the death of its last copy, that it cannot have happened.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::consent::{may_send, retry_time};
+use super::consent::may_send;
 use super::release;
-use super::step::{Call, Change, ClaimFacts, NextStart, Sendable, Step};
+use super::restart::{drained_at, due, due_from};
+use super::step::{Change, ClaimFacts, NextStart, Sendable, Step};
 use super::transition::heard;
-use crate::api::password_reset::RestartPolicy;
 use crate::api::reset_record::{Phase, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
 use crate::api::{HAPPENED, RESTART_AGAIN, Reason};
 use crate::decide::bounds::SOON;
 use crate::decide::resolution::happened_command;
-use crate::decide::restart_rule::RestartRule;
-use crate::decide::{InstanceView, MINUTE, Power, Reading, SEND_WINDOW, after, is_drained, later, minute, settled};
+use crate::decide::restart_hold::RestartHold;
+use crate::decide::{MINUTE, Power, Reading, after, is_drained, later, minute, settled};
 
 /// How often a restart is requested in one claim before its outcome is left to a person.
 const RESTART_ATTEMPTS: u32 = 3;
-/// How soon to ask again whether a restart is still held back: a change of its owner or its account does not wake the claim.
-const RECHECK_HOLD: SignedDuration = SignedDuration::from_secs(5);
-
-/// The password is acknowledged: requests the restart, if the instance is Running and nothing forbids it.
-pub(super) fn request(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecordStatus, now: Timestamp) -> Step {
-    let Some(acknowledged) = status.password_acknowledged_at.as_ref().map(|time| time.0) else { return Step::Done };
-    if let Some(step) = release::next(o, acknowledged, drained_at(status), now, Change::Released) {
-        return step;
-    }
-    let hold = if let RestartRule::Held(hold) = &o.restart_rule { Some(hold) } else { None };
-    if spec.restart_policy == RestartPolicy::IfRunning {
-        match (hold, &status.restart_held_since) {
-            (Some(_), None) => return Step::Write(Change::RestartHeld),
-            (None, Some(_)) if o.restart_rule == RestartRule::Allowed => {
-                return Step::Write(Change::RestartReleased);
-            }
-            _ => {}
-        }
-    }
-    let deadline = after(restart_due_from(status, acknowledged), i64::from(spec.timeout_seconds));
-    let wait = |fresh_after| {
-        if let Some(hold) = hold {
-            let until = later(now, RECHECK_HOLD);
-            return Step::Wait { until: hold.until.map_or(until, |end| until.min(end)), fresh_after };
-        }
-        if now > deadline {
-            let row = || status.row.as_ref().map_or("the instance was not seen Running", |row| &row.message);
-            let why = if let Sendable::NotNow(why) = &o.sendable { why } else { row() };
-            let seconds = spec.timeout_seconds;
-            Step::Write(Change::Failed(
-                Reason::RestartRefused,
-                format!(
-                    "the restart could not be requested within {seconds} s ({why}); the password takes effect at the next start"
-                ),
-            ))
-        } else {
-            Step::Wait { until: after(deadline, 1), fresh_after }
-        }
-    };
-    let reading = o.reading.filter(|reading| reading.sent_at > acknowledged);
-    let Some((reading, seen)) = reading.and_then(|reading| Some((reading, reading.seen.as_ref()?))) else {
-        return wait(Some(later(acknowledged, SignedDuration::from_millis(1))));
-    };
-    if seen.power == Power::Running
-        && let Some(start_time) = seen.start_time.filter(|start_time| minute(*start_time) > minute(acknowledged))
-    {
-        return Step::Write(Change::InEffect { start_time: Some(start_time) });
-    }
-    if spec.restart_policy != RestartPolicy::IfRunning {
-        return Step::Write(Change::EffectiveAtNextStart(NextStart::PolicyNever));
-    }
-    match &seen.power {
-        Power::Transitional(_) => wait(None),
-        Power::Stopped if spec.state_seen == Power::Stopped.as_str() => {
-            Step::Write(Change::EffectiveAtNextStart(NextStart::SetWhileStopped))
-        }
-        Power::Stopped => match settled(reading, acknowledged, o.bounds) {
-            Ok(()) => Step::Write(Change::EffectiveAtNextStart(NextStart::StoppedBefore)),
-            Err(then) => wait(Some(then)),
-        },
-        Power::Running => match may_send(o, now) {
-            Sendable::Never(why) => Step::Write(Change::Failed(
-                Reason::RestartRefused,
-                format!("the restart is no longer allowed ({why}); the password takes effect at the next start"),
-            )),
-            _ if o.restart_rule == RestartRule::Over => Step::Write(Change::EffectiveAtNextStart(NextStart::OwnerGone)),
-            Sendable::Yes if hold.is_none() && now <= deadline => {
-                due(o, spec, status, reading, seen, now).unwrap_or_else(|| wait(None))
-            }
-            Sendable::Yes | Sendable::NotNow(_) => wait(None),
-        },
-    }
-}
-
-/// From when `timeoutSeconds` counts: the time during which the restart was held back does not.
-fn restart_due_from(status: &ResetRecordStatus, otherwise: Timestamp) -> Timestamp {
-    status.restart_released_at.as_ref().map_or(otherwise, |released| released.0.max(otherwise))
-}
-
-/// The request of a restart of an instance that is Running, or what it still waits for.
-fn due(
-    o: &ClaimFacts,
-    spec: &ResetRecordSpec,
-    status: &ResetRecordStatus,
-    reading: &Reading,
-    seen: &InstanceView,
-    now: Timestamp,
-) -> Option<Step> {
-    let start_time = seen.start_time?;
-    if !reading.is_fresh(now) {
-        return Some(Step::Wait { until: now + SEND_WINDOW, fresh_after: Some(now - SEND_WINDOW / 2) });
-    }
-    // A StartTime has minute precision: one in the present minute could not be told from that of our own restart.
-    let next_minute = later(minute(start_time), MINUTE);
-    if now < next_minute {
-        return Some(Step::Wait { until: next_minute, fresh_after: None });
-    }
-    if let Some(attempt) = status.attempt.as_ref().filter(|_| status.start_time_before.is_some())
-        && now < retry_time(attempt, spec)
-    {
-        return Some(Step::Wait { until: retry_time(attempt, spec), fresh_after: None });
-    }
-    if o.others_away >= spec.max_unavailable {
-        return Some(Step::Wait { until: now + SOON, fresh_after: None });
-    }
-    Some(Step::Call(Call::Restart { start_time_before: start_time }))
-}
 
 /// A restart whose outcome is not known. Nothing is sent until a reading can tell: one that was sent after the last copy
 /// has died and whatever it did has become visible.
@@ -148,7 +40,7 @@ pub(super) fn prove_unanswered(
     if let Some(step) = release::next(o, sent, drained_at(status), now, Change::Released) {
         return step;
     }
-    let deadline = after(restart_due_from(status, settled_at), i64::from(spec.timeout_seconds));
+    let deadline = after(due_from(status, settled_at), i64::from(spec.timeout_seconds));
     let unknown = || {
         let why = format!(
             "a restart was requested ({}), and no start was observed since; the controller does not request it again",
@@ -173,7 +65,7 @@ pub(super) fn prove_unanswered(
             let attempts = status.attempt.as_ref().map_or(0, |attempt| attempt.number);
             match may_send(o, now) {
                 _ if !o.start_time_follows_reboot || attempts >= RESTART_ATTEMPTS => unknown(),
-                Sendable::Yes | Sendable::NotNow(_) if o.restart_rule != RestartRule::Allowed => {
+                Sendable::Yes | Sendable::NotNow(_) if o.restart_hold != RestartHold::None => {
                     Step::Write(Change::RestartHeld)
                 }
                 Sendable::Yes => match due(o, spec, status, reading, seen, now) {
@@ -285,9 +177,4 @@ fn moved(reading: Option<&Reading>, status: &ResetRecordStatus) -> Option<Timest
     let before = status.start_time_before.as_ref()?.0;
     let acknowledged = status.password_acknowledged_at.as_ref()?.0;
     (start_time > before && minute(start_time) >= minute(acknowledged)).then_some(start_time)
-}
-
-/// When the last unanswered copy is dead, if there is one.
-fn drained_at(status: &ResetRecordStatus) -> Option<Timestamp> {
-    status.unanswered_until.as_ref().map(|until| until.0)
 }

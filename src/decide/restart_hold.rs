@@ -19,25 +19,25 @@ pub enum ClaimOwner<'a> {
     Gone,
 }
 
-/// Whether a restart may be requested now.
+/// What holds back a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RestartRule {
-    /// It may.
-    Allowed,
-    /// Not now.
+pub enum RestartHold {
+    /// Nothing.
+    None,
+    /// A brake, a plan or a closed window: it may be requested later.
     Held(Hold),
-    /// Not any more: the owner is gone, and the restart was held back, or the window in which it was claimed is closed.
+    /// It is not requested any more: the owner is gone, and the restart was held back, or the window in which it was claimed is closed.
     Over,
 }
 
 /// What holds for the claim of `record`. A brake does not go with its object: a restart that was held back stays so while the owner is
 /// missing, and is left to others once it is gone.
-pub fn restart_rule(
+pub fn restart_hold(
     owner: ClaimOwner,
     suspended_account: Option<&str>,
     record: &ResetRecord,
     now: Timestamp,
-) -> RestartRule {
+) -> RestartHold {
     let was_held = record.status.as_ref().is_some_and(|status| status.restart_held_since.is_some());
     let is_closed = was_held || record.spec.window_end.as_ref().is_some_and(|end| end.0 <= now);
     let held = match owner {
@@ -48,10 +48,10 @@ pub fn restart_rule(
             let message = "the restart was held back, and the PasswordReset is missing or cannot be read";
             Some(Hold::new(Reason::Suspended, message))
         }
-        ClaimOwner::Gone if is_closed => return RestartRule::Over,
+        ClaimOwner::Gone if is_closed => return RestartHold::Over,
         ClaimOwner::NotKnown | ClaimOwner::Gone => suspended_account.map(account_suspended),
     };
-    held.map_or(RestartRule::Allowed, RestartRule::Held)
+    held.map_or(RestartHold::None, RestartHold::Held)
 }
 
 /// The brake: of the object, or of its account.
