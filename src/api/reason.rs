@@ -1,6 +1,7 @@
 //! Every reason that a condition, an instance's row or an event can carry, with what follows from it.
 //!
-//! A reason's text is its name. Its properties say what follows from it: nothing outside this folder compares reasons.
+//! The field `reason` shows its name; the sentence in `message` is made elsewhere. Its properties say what follows from it: nothing outside
+//! this folder compares reasons.
 
 use std::fmt;
 
@@ -43,7 +44,7 @@ enum Property {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident: [$($property:ident),*];)*) => {
-        /// Why something is as it is. The text that users see is the variant's name.
+        /// Why something is as it is. Users see the variant's name in the field `reason`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
             $($(#[$doc])* $name,)*
@@ -53,7 +54,7 @@ macro_rules! reasons {
             /// All of them, in the order of this file.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// The text that users see.
+            /// The name, as users see it.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*

@@ -1,7 +1,7 @@
 //! The decisions: pure functions from facts to the next step.
 //!
-//! Nothing here is async, does I/O, reads a clock or draws a random number; it imports `api`, time types, `sha2`
-//! and `thiserror`. A test reads the `use` lines. The protocol can therefore be tested state by state, and a model search can run it.
+//! Nothing here is async, does I/O, reads a clock or draws a random number; it imports `api` and a few crates of plain values, which
+//! `tests/architecture` lists. The protocol can therefore be tested state by state, and a model search can run it.
 //!
 //! Two wings that do not know each other, over one shared floor:
 //!

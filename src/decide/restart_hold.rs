@@ -45,7 +45,7 @@ pub fn restart_hold(
             .or_else(|| planned(spec))
             .or_else(|| windows::hold(&windows::at(spec.windows.as_deref(), now))),
         ClaimOwner::NotKnown if is_closed => {
-            let message = "the restart was held back, and the PasswordReset is missing or cannot be read";
+            let message = "the restart was held back or its maintenance window is closed, and the PasswordReset is missing or cannot be read";
             Some(Hold::new(Reason::Suspended, message))
         }
         ClaimOwner::Gone if is_closed => return RestartHold::Over,

@@ -179,7 +179,11 @@ pub(super) fn may_send_now<T>(
         match restart_hold(context, record, observed.later(context)) {
             RestartHold::None => {}
             RestartHold::Held(hold) => return Err(hold),
-            RestartHold::Over => return Err(Hold::new(Reason::OwnerGone, "its maintenance window is closed")),
+            RestartHold::Over => {
+                let message =
+                    "the PasswordReset is gone, and its restart was held back or its maintenance window is closed";
+                return Err(Hold::new(Reason::OwnerGone, message));
+            }
         }
     }
     consent::consent_before_send(reading(context, spec, Some(&account)).as_ref(), observed.later(context))
