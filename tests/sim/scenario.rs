@@ -162,6 +162,17 @@ impl Scenario {
         self.account("limits")["maxUnavailable"].as_u64()
     }
 
+    /// The same in each zone.
+    pub fn zone_max_unavailable(&self) -> Option<u64> {
+        self.account("limits")["maxUnavailablePerZone"].as_u64()
+    }
+
+    /// The zone of an instance.
+    pub fn zone_of(&self, instance_id: &str) -> &str {
+        let instance = self.instances.iter().find(|instance| instance.instance_id == instance_id);
+        instance.map_or("", |instance| &instance.zone)
+    }
+
     fn account(&self, field: &str) -> Value {
         let account = self.objects.iter().find(|object| object["kind"] == "ECSAccount");
         account.map(|account| account["spec"][field].clone()).unwrap_or_default()

@@ -54,6 +54,7 @@ pub fn all() -> Vec<Scenario> {
         window_closes(WINDOW_CLOSES - 6_000),
         account_with_one_slot(),
         account_slot_held(),
+        account_with_one_slot_per_zone(),
         retagged_in_mid_run(),
         plan_turned_to_apply(),
         not_after_has_passed(),
@@ -557,6 +558,23 @@ fn account_with_one_slot() -> Scenario {
     };
     for account in scenario.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
         account["spec"]["limits"]["maxUnavailable"] = json!(1);
+    }
+    scenario
+}
+
+/// Each zone of the account has one slot: two instances share one, and the third has its own.
+fn account_with_one_slot_per_zone() -> Scenario {
+    let restart = json!({"maxUnavailable": 2, "minReadySeconds": 5});
+    let web = reset("web", json!({"instanceIDs": [I1, I3], "restart": restart}));
+    let db = reset("db", json!({"instanceIDs": [I2]}));
+    let instances = [running(I1).in_zone("a"), running(I2).in_zone("a"), running(I3).in_zone("b")];
+    let mut scenario = Scenario {
+        runs: vec![(I1, 1), (I2, 1), (I3, 1)],
+        ends: vec![("InEffect RestartProven", 3)],
+        ..scenario("account with one slot per zone", &instances, &[web, db])
+    };
+    for account in scenario.objects.iter_mut().filter(|object| object["kind"] == "ECSAccount") {
+        account["spec"]["limits"]["maxUnavailablePerZone"] = json!(1);
     }
     scenario
 }

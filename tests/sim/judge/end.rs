@@ -71,7 +71,7 @@ impl Judge {
             journal.requests().map(|it| (it.request_id.as_str(), it)).collect();
         let mut away: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut most: BTreeMap<String, u64> = BTreeMap::new();
-        let mut in_all = 0;
+        let (mut in_all, mut in_a_zone) = (0, 0);
         for effect in journal.effects() {
             match (&effect.effect, &effect.cause) {
                 (Effect::RebootBegan, Some(cause)) => {
@@ -87,6 +87,9 @@ impl Judge {
                     let most = most.entry(attempt.claim.owner.clone()).or_default();
                     *most = (theirs.len() as u64).max(*most);
                     in_all = in_all.max(away.values().map(|theirs| theirs.len() as u64).sum());
+                    let zone = self.scenario.zone_of(&effect.instance_id);
+                    let is_same_zone = |id: &&String| self.scenario.zone_of(id) == zone;
+                    in_a_zone = in_a_zone.max(away.values().flatten().filter(is_same_zone).count() as u64);
                 }
                 (Effect::StatusChanged { to: Status::Running | Status::Stopped, .. } | Effect::Released, _) => {
                     for theirs in away.values_mut() {
@@ -99,6 +102,10 @@ impl Judge {
         let allowed = self.scenario.account_max_unavailable().map(|max| max + self.one_more_away);
         self.require(allowed.is_none_or(|allowed| in_all <= allowed), || {
             format!("I8: {in_all} instances of the account were away at once, of {allowed:?}")
+        });
+        let allowed = self.scenario.zone_max_unavailable().map(|max| max + self.one_more_away);
+        self.require(allowed.is_none_or(|allowed| in_a_zone <= allowed), || {
+            format!("I8: {in_a_zone} instances of a zone were away at once, of {allowed:?}")
         });
         for (owner, most) in most {
             let allowed = self.scenario.max_unavailable(&owner) + self.one_more_away;

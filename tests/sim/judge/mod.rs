@@ -321,10 +321,22 @@ impl Judge {
     /// I8, of an account: no more claims are in progress than it has slots. One that arrived late was decided by what was known before; how
     /// many machines are away is judged in the end.
     fn account_bound(&mut self, claim: &Claim, is_in_time: bool) {
-        let Some(max) = self.scenario.account_max_unavailable().filter(|_| is_in_time) else { return };
-        let open = self.records.values().filter(|record| !has_ended(record["status"]["phase"].as_str())).count() as u64;
-        let allowed = max + self.one_more_away;
-        self.require(open <= allowed, || format!("I8: {open} claims are in progress with {claim}, of {allowed}"));
+        if !is_in_time {
+            return;
+        }
+        let open = self.records.values().filter(|record| !has_ended(record["status"]["phase"].as_str()));
+        let zone = |record: &Value| self.scenario.zone_of(record["spec"]["instanceID"].as_str().unwrap_or_default());
+        let is_same_zone = |record: &&Value| zone(record) == self.scenario.zone_of(&claim.instance_id);
+        let counts = [
+            (open.clone().count() as u64, self.scenario.account_max_unavailable()),
+            (open.filter(is_same_zone).count() as u64, self.scenario.zone_max_unavailable()),
+        ];
+        for (open, max) in counts {
+            let allowed = max.map(|max| max + self.one_more_away);
+            self.require(allowed.is_none_or(|allowed| open <= allowed), || {
+                format!("I8: {open} claims are in progress with {claim}, of {allowed:?}")
+            });
+        }
     }
 
     fn suspension(&mut self, change: &Change, now: Timestamp) {
