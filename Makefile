@@ -126,11 +126,6 @@ security: ## Try to borrow the controller's rights in every known way, on a real
 	@$(call with-tools,control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
 	  --test security --success-output final --no-fail-fast
 
-.PHONY: badinput
-badinput: ## Send thousands of mutated and poisoned objects to a real API server (BADINPUT_MUTANTS: how many)
-	@$(call with-tools,control-plane kubectl nextest) BADINPUT_MUTANTS=$${BADINPUT_MUTANTS:-10000} \
-	  "$$NEXTEST" nextest run --locked --test bad_input --success-output immediate --no-fail-fast
-
 # The dev profile checks its arithmetic, which a release does not.
 .PHONY: fuzz
 fuzz: ## Mutate everything that is read from outside (FUZZ_SECONDS: 60 for each target; FUZZ_SEED=7: other inputs)

@@ -4,10 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
 
 mod admission;
+mod bounds;
 #[path = "../common/mod.rs"]
 mod common;
 mod conditions;
-mod generate;
-mod mutants;
-mod oracle;
 mod stored;
