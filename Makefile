@@ -128,8 +128,8 @@ security: ## Try to borrow the controller's rights in every known way, on a real
 
 # The dev profile checks its arithmetic, which a release does not.
 .PHONY: fuzz
-fuzz: ## Mutate everything that is read from outside (FUZZ_SECONDS: 60 for each target; FUZZ_SEED=7: other inputs)
-	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} cargo test --locked --test fuzz -- --nocapture
+fuzz: ## Try odd inputs on everything that is read from outside (PROPTEST_CASES: how many for each target, 30,000)
+	PROPTEST_CASES=$${PROPTEST_CASES:-30000} cargo test --locked --test fuzz -- --nocapture
 
 .PHONY: windows
 windows: ## Compare when maintenance windows open with croniter and Python's zoneinfo (WINDOWS: how many, 10,000)

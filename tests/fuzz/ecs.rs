@@ -5,40 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use ecs_password_reset::ecs::sign::{canonical_form, signature, string_to_sign};
 use ecs_password_reset::ecs::{
-    Accepted, ApiResponse, CallError, CallerIdentity, EcsClient, InstancePage, Keys, RegionEndpoint, Reply, RetryRule,
-    SendError, Stamp, Transport, modify_password,
+    Accepted, ApiResponse, CallerIdentity, EcsClient, InstancePage, Keys, RegionEndpoint, Reply, RetryRule, SendError,
+    Stamp, Transport, modify_password,
 };
 use futures::executor::block_on;
 use secrecy::SecretString;
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
-use super::engine::fuzz;
-
-const WORDS: &[&str] = &[
-    "Instances",
-    "Instance",
-    "InstanceId",
-    "Status",
-    "Running",
-    "Stopped",
-    "StartTime",
-    "OperationLocks",
-    "LockReason",
-    "Tags",
-    "Tag",
-    "TagKey",
-    "TagValue",
-    "NextToken",
-    "RequestId",
-    "Code",
-    "Message",
-    "AccountId",
-    "Arn",
-    "OSType",
-    "windows",
-    "ImageOptions",
-];
+use super::near::fuzz;
 
 /// The document that was read, for comparison; `None` where a value that nobody looks at is none that JSON can hold.
 pub fn document(input: &[u8]) -> Option<Value> {
@@ -47,10 +22,10 @@ pub fn document(input: &[u8]) -> Option<Value> {
 
 #[test]
 fn pages_of_instances() {
-    fuzz("pages", WORDS, |input| {
+    fuzz("pages", "Code Message", |input| {
         let page = InstancePage::read(input)?;
         // A page that was read is a document with a list, and every instance is one of its items.
-        let Some(document) = document(input) else { return Some((0, false, None)) };
+        let document = document(input)?;
         let text = document.to_string();
         assert!(document["Instances"]["Instance"].is_array(), "a broken list was taken for one");
         for instance in &page.instances {
@@ -58,14 +33,13 @@ fn pages_of_instances() {
             assert!(text.contains(&Value::from(instance.instance_id.as_str()).to_string()), "an id from nowhere");
             assert!(!instance.locks.iter().any(String::is_empty), "a lock has a reason");
         }
-        let seen = page.instances.first().map(|it| (it.start_time.is_some(), it.locks.len(), it.os_type.as_str()));
-        Some((page.instances.len(), page.next_token.is_some(), seen))
+        Some(())
     });
 }
 
 #[test]
 fn successes_of_changing_calls_and_identities() {
-    fuzz("successes", WORDS, |input| {
+    fuzz("successes", "Code Message", |input| {
         let (accepted, identity) = (Accepted::read(input), CallerIdentity::read(input));
         if let (Some(Accepted { request_id }), Some(document)) = (&accepted, document(input)) {
             assert!(!request_id.is_empty() && document.is_object(), "a success out of nothing");
@@ -74,7 +48,6 @@ fn successes_of_changing_calls_and_identities() {
         if let Some(CallerIdentity { account_id, .. }) = &identity {
             assert!(!account_id.is_empty());
         }
-        (accepted.is_some(), identity.is_some())
     });
 }
 
@@ -116,36 +89,12 @@ fn reply(input: &[u8]) -> Reply<Accepted> {
 
 #[test]
 fn errors_of_ecs_and_of_gateways() {
-    let words = [
-        WORDS,
-        &[
-            PASSWORD,
-            "aB3%3C%26%25%2Fx7Q",
-            "aB3%253C%2526%2525%252Fx7Q",
-            "aB3&lt;&amp;%/x7Q",
-            "<Error>",
-            "</Error>",
-            "<Code>",
-            "</Code>",
-            "<Message>",
-            "</Message>",
-            "<html>",
-            "Throttling.User",
-            "InternalError",
-            "IncorrectInstanceStatus",
-            "SignatureDoesNotMatch",
-            "InvalidPassword.Malformed",
-            "OperationDenied",
-            "500\n",
-            "403\n",
-            "302\n",
-            "200\n",
-        ],
-    ];
-    fuzz("errors", &words.concat(), |input| {
+    let words = "aB3%3C%26%25%2Fx7Q aB3%253C%2526%2525%252Fx7Q aB3&lt;&amp;%/x7Q <Error> </Error> <Code> </Code> <Message> </Message> \
+        <html> InternalError IncorrectInstanceStatus SignatureDoesNotMatch InvalidPassword.Malformed OperationDenied 500 403 302 200";
+    fuzz("errors", words, |input| {
         let answer = Scripted(input.to_vec());
-        let (status, _, body) = answer.parts();
-        let Err(error) = reply(input).result else { return (status, None) };
+        let (_, _, body) = answer.parts();
+        let Err(error) = reply(input).result else { return };
         let shown = format!("{error} {error:?}");
         assert!(!decoded(&shown).any(|it| it.contains(PASSWORD)), "the password is shown");
         assert!(shown.chars().count() < 1_600, "an error without bound");
@@ -153,8 +102,6 @@ fn errors_of_ecs_and_of_gateways() {
         if serde_json::from_slice::<Value>(body).is_err() && !text.contains("<Error>") {
             assert_eq!(error.retry_rule(), RetryRule::Unknown, "nobody has said that it was not executed");
         }
-        let code = if let CallError::Refused(refusal) = &error { refusal.code.clone() } else { String::new() };
-        (status, Some((code, error.class().as_str(), error.retry_rule() == RetryRule::Unknown)))
     });
 }
 
@@ -179,9 +126,7 @@ fn percent_decoded(text: &str) -> String {
 
 #[test]
 fn dates_and_start_times() {
-    let words =
-        ["Fri, 02 Jan 2026 03:04:06 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "GMT", "+0800", "Z", "T", "24:00", "-"];
-    fuzz("times", &words, |input| {
+    fuzz("times", "+0800 Z T 24:00", |input| {
         let date = reply(&[b"400\n", input].concat()).server_time;
         // Sums with it must be times again: three centuries hold every length of time that is added anywhere.
         assert!(
@@ -197,7 +142,6 @@ fn dates_and_start_times() {
             let digits = |it: &str| it.chars().filter(char::is_ascii_digit).collect::<String>();
             assert_eq!(digits(&start_time.strftime("%Y-%m-%dT%H:%MZ").to_string()), digits(&text), "{text}");
         }
-        (date.is_some(), start_time.is_some(), text.len())
     });
 }
 
@@ -221,7 +165,7 @@ mod by_the_book {
 
 #[test]
 fn the_string_that_is_signed() {
-    fuzz("signature", &["=", "&", "%", "+", "*", " ", "~", "é", "\u{1F511}", "Password", "\n"], |input| {
+    fuzz("signature", "Password", |input| {
         let text = String::from_utf8_lossy(input);
         let parameters: Vec<(&str, &str)> = text.lines().map(|it| it.split_once('=').unwrap_or((it, ""))).collect();
         let mut sorted = parameters.clone();
@@ -237,6 +181,5 @@ fn the_string_that_is_signed() {
         let digest = by_the_book::hmac(format!("{text}&").as_bytes(), signed.as_bytes());
         let expected = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest);
         assert_eq!(signature(&SecretString::from(text.as_ref()), &signed), expected, "the signature");
-        (sorted.len(), text.len() > 64, text.is_ascii())
     });
 }

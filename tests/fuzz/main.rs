@@ -1,18 +1,15 @@
-//! Bad bytes: everything that this program reads and did not write, mutated from a committed corpus. Each target says more than
-//! "no panic": what was read is what was there, no error shows a secret, nothing grows without bound, no record that makes no
-//! sense leads to a call.
+//! Bad bytes: everything that this program reads and did not write, by proptest, near a committed corpus. Each target says more
+//! than "no panic": what was read is what was there, no error shows a secret, nothing grows without bound, no record that makes
+//! no sense leads to a call.
 //!
-//! This is not coverage-guided fuzzing, which needs a C++ compiler or a nightly Rust. An input is kept and mutated further when
-//! its target answers in a way that no input before it did. `FUZZ_SECONDS` is the time for each target (without it a fixed
-//! number of inputs, the same every time), `FUZZ_SEED` another beginning. An input that fails is written to a file and named;
-//! put into `corpus/<target>/` it is replayed by every run from then on.
+//! This is not coverage-guided fuzzing, which needs a C++ compiler or a nightly Rust. An input that fails is made as small as it
+//! can be, written to a file and named; put into `corpus/<target>/` it is replayed by every run from then on.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers fail as tests do
 
 mod credentials;
 mod ecs;
-mod engine;
-mod mutate;
+mod near;
 mod objects;
 mod records;
 mod settings;

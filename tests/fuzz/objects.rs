@@ -12,114 +12,40 @@ use ecs_password_reset::decide::reset::password_rules;
 use ecs_password_reset::decide::resolution::Resolution;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::engine::fuzz;
+use super::near::fuzz;
 
 /// The message on an object that cannot be read must fit into its status, however large the object is.
-fn assert_told_in_short(error: &serde_json::Error) {
-    let conditions = unreadable::conditions(&unreadable::why(&error.to_string()), Some(1), Timestamp::UNIX_EPOCH);
+fn read<T: DeserializeOwned>(input: &[u8]) -> Option<T> {
+    let why = match serde_json::from_slice(input) {
+        Ok(object) => return Some(object),
+        Err(error) => unreadable::why(&error.to_string()),
+    };
+    let conditions = unreadable::conditions(&why, Some(1), Timestamp::UNIX_EPOCH);
     let patch = unreadable::status_patch(&conditions, Some(1));
     assert!(patch.to_string().len() < 8_000, "a status without bound");
+    None
 }
 
 #[test]
 fn password_resets() {
-    let words = [
-        "spec",
-        "accountRef",
-        "name",
-        "regionID",
-        "instanceIDs",
-        "passwordSecretRef",
-        "key",
-        "runID",
-        "suspend",
-        "restart",
-        "policy",
-        "maxUnavailable",
-        "minReadySeconds",
-        "timeoutSeconds",
-        "maxFailures",
-        "stableStateTimeoutSeconds",
-        "IfRunning",
-        "Never",
-        "100%",
-        "%",
-        "-5%",
-        "999999999999%",
-        "status",
-        "instances",
-        "run",
-        "conditions",
-        "Failed",
-        "Pending",
-    ];
-    fuzz("password_resets", &words, |input| {
-        let object: PasswordReset = match serde_json::from_slice(input) {
-            Ok(object) => object,
-            Err(error) => {
-                assert_told_in_short(&error);
-                return None;
-            }
-        };
+    fuzz("password_resets", "Never 100% -5% 999999999999% Failed", |input| {
+        let Some(object) = read::<PasswordReset>(input) else { return };
         let spec = &object.spec;
         assert!(spec.max_unavailable(2) >= 1, "nothing could ever start");
         // A year before 0 can be read and not written: the API server would have refused it, and refuses it now.
-        let again = serde_json::from_value::<PasswordReset>(serde_json::to_value(&object).unwrap()).ok()?;
-        assert!(object == again, "what is written is not what was read");
-        Some((
-            format!("{:?}", spec.restart_policy()),
-            spec.max_unavailable(2) > 1,
-            spec.suspended(),
-            object.status.is_some(),
-        ))
+        let again = serde_json::from_value::<PasswordReset>(serde_json::to_value(&object).unwrap());
+        assert!(again.map_or(true, |again| object == again), "what is written is not what was read");
     });
 }
 
 #[test]
 fn accounts() {
-    let words = [
-        "spec",
-        "credentials",
-        "rrsa",
-        "roleARN",
-        "oidcProviderARN",
-        "ecsRAMRole",
-        "secretRef",
-        "environment",
-        "assumeRole",
-        "regions",
-        "allowedNamespaces",
-        "names",
-        "from",
-        "All",
-        "rules",
-        "namespaces",
-        "instanceTags",
-        "limits",
-        "endpoint",
-        "url",
-        "stsURL",
-        "network",
-        "VPC",
-        "Public",
-        "https://a@b",
-        "https://a/b",
-        "https://a?b",
-        "https://a:1",
-        "http://a",
-        "cn-hangzhou",
-        "a.evil/",
-    ];
-    fuzz("accounts", &words, |input| {
-        let account: ECSAccount = match serde_json::from_slice(input) {
-            Ok(account) => account,
-            Err(error) => {
-                assert_told_in_short(&error);
-                return None;
-            }
-        };
+    let words = "ecsRAMRole Public https://a@b https://a/b https://a?b https://a:1 http://a a.evil/";
+    fuzz("accounts", words, |input| {
+        let Some(account) = read::<ECSAccount>(input) else { return };
         let spec = &account.spec;
         let region = spec.regions.as_ref().and_then(|it| it.first()).map_or("cn-hangzhou", String::as_str);
         let endpoint = endpoint(spec, region);
@@ -136,17 +62,14 @@ fn accounts() {
             !allowed || spec.rules.is_none() || !free,
             "an instance without tags matches a rule that asks for some"
         );
-        Some((endpoint.is_ok(), names, open, allowed))
     });
 }
 
 #[test]
 fn secrets() {
-    let words =
-        ["metadata", "data", "password", "UGFzc3cwcmQh", "QWJjZGVmZzEhCg==", "/w==", "=", "QUFB", "name", "stringData"];
-    fuzz("secrets", &words, |input| {
-        let Ok(secret) = serde_json::from_slice::<RawSecret>(input) else { return None };
-        let Some(text) = secret.text("password") else { return Some(None) };
+    fuzz("secrets", "stringData", |input| {
+        let Ok(secret) = serde_json::from_slice::<RawSecret>(input) else { return };
+        let Some(text) = secret.text("password") else { return };
         let text = text.expose_secret();
         let verdict = password_rules::check(text);
         let shown = format!("{:?} {}", verdict.map_err(|it| it.to_string()), secret.text("other").is_some());
@@ -166,20 +89,18 @@ fn secrets() {
             );
             assert_eq!(password_rules::check_windows(text).is_err(), text.starts_with('/'));
         }
-        Some(Some(verdict.err().map(|it| it.to_string())))
     });
 }
 
 #[test]
 fn annotations() {
-    fuzz("annotations", &["i-bp1a0000", "/", "=", "Happened", "RestartAgain", "\n", " "], |input| {
+    fuzz("annotations", "i-bp1a0000 Happened RestartAgain", |input| {
         let text = String::from_utf8_lossy(input);
         let tokens = history::tokens(Some(&text), Some(&text));
         assert!(tokens.iter().all(|it| it.len() <= 22), "a token is a digest, whatever its value was");
         assert_eq!(tokens.len(), if text.is_empty() { 1 } else { 2 });
-        let resolution = Resolution::parse(&text)?;
+        let Some(resolution) = Resolution::parse(&text) else { return };
         let again = format!("{}/{}={:?}", resolution.instance_id, resolution.claim, resolution.decision);
         assert_eq!(Resolution::parse(&again), Some(resolution.clone()), "{again}");
-        Some((resolution.instance_id.is_empty(), resolution.claim > 0, format!("{:?}", resolution.decision)))
     });
 }

@@ -18,50 +18,7 @@ use ecs_password_reset::ecs::{ApiResponse, InstancePage, InstanceStatus, Observa
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::engine::fuzz;
-
-const WORDS: &[&str] = &[
-    "spec",
-    "status",
-    "phase",
-    "Idle",
-    "SettingPassword",
-    "PasswordSet",
-    "RestartRequested",
-    "Restarting",
-    "InEffect",
-    "Failed",
-    "Unknown",
-    "EffectiveAtNextStart",
-    "Hibernating",
-    "attempt",
-    "timestamp",
-    "number",
-    "process",
-    "foundUnansweredUntil",
-    "unansweredUntil",
-    "refusal",
-    "passwordAcknowledgedAt",
-    "startTimeBefore",
-    "acceptedAt",
-    "leftRunning",
-    "startTimeEvidence",
-    "Moved",
-    "NotMoved",
-    "lastRestartTime",
-    "availableTime",
-    "row",
-    "state",
-    "stateTime",
-    "completed",
-    "claim",
-    "claimTime",
-    "restartPolicy",
-    "stateSeen",
-    "p1",
-    "Running",
-    "Stopped",
-];
+use super::near::fuzz;
 
 fn noon() -> Timestamp {
     "2026-11-24T12:00:00Z".parse().unwrap()
@@ -178,24 +135,25 @@ fn drive(mut record: ResetRecord, reading: Option<&Reading>, unsent: bool, accep
 
 #[test]
 fn records() {
-    fuzz("records", WORDS, |input| {
+    let words = "Idle Failed Unknown EffectiveAtNextStart Hibernating foundUnansweredUntil refusal NotMoved availableTime Stopped";
+    fuzz("records", words, |input| {
         let record: ResetRecord = serde_json::from_slice(input).ok()?;
         // A year before 0 can be read and not written: the API server would have refused it, and refuses it now.
         let again = serde_json::from_value::<ResetRecord>(serde_json::to_value(&record).unwrap()).ok()?;
         assert!(record == again, "what is written is not what was read");
-        let mut told = Vec::new();
         for (number, reading) in readings(noon()).iter().enumerate() {
-            told.push(drive(record.clone(), reading.as_ref(), number % 2 == 0, number % 3 == 0));
+            drive(record.clone(), reading.as_ref(), number % 2 == 0, number % 3 == 0);
         }
         // Its neighbours count its slot, and its owner plans by it.
-        let (owner, now) = (record.spec.owner.clone(), noon());
-        let away = budget::others_away(&[&record], &again, now);
-        let rows = plan(&owner, &record);
+        let mut neighbour = again;
+        neighbour.spec.instance_id.push('0');
+        assert!(budget::others_away(&[&record], &neighbour, noon()) <= 1, "one record takes more than its slot");
+        let rows = plan(&record.spec.owner, &record);
         assert_eq!(rows, 1, "the instance has lost its row");
         if memory::is_incomplete(&record) {
             assert_eq!(drive(record.clone(), None, true, true), ["Done"], "something is done by a damaged record");
         }
-        Some((told, away, format!("{:?}", record.progress().phase)))
+        Some(())
     });
 }
 
@@ -230,19 +188,8 @@ fn plan(owner: &Owner, record: &ResetRecord) -> usize {
 
 #[test]
 fn readings_of_answers() {
-    let words = [
-        "InstanceId",
-        "Status",
-        "Running",
-        "Stopped",
-        "Starting",
-        "Hibernating",
-        "StartTime",
-        "ExpiredTime",
-        "OperationLocks",
-    ];
     let record: ResetRecord = serde_json::from_str(include_str!("corpus/records/password-set.json")).unwrap();
-    fuzz("readings", &words, |input| {
+    fuzz("readings", "Hibernating Starting", |input| {
         let instance = InstancePage::read(input)?.instances.into_iter().next()?;
         let is_stable = matches!(instance.status, InstanceStatus::Running | InstanceStatus::Stopped);
         let observation = Observation { instance: Some(Arc::new(instance)), sent_at: noon(), since: noon() };
@@ -253,6 +200,6 @@ fn readings_of_answers() {
         assert_eq!(!matches!(seen.power, Power::Transitional(_)), is_stable, "what is not known is not stable");
         let steps = drive(record.clone(), Some(&reading), false, true);
         assert!(is_stable || !steps.iter().any(|it| it.starts_with("Call")), "a call for an instance in transition");
-        Some((steps, is_stable, seen.locks.len(), seen.expires.is_some(), seen.start_time.is_some()))
+        Some(())
     });
 }
