@@ -101,6 +101,9 @@ fn status_is_a_subresource_and_begins_with_crd_default() {
         assert_eq!((status.observed_generation, status.account_name.as_deref()), (Some(1), Some("default")));
         assert_eq!((stored.spec.run_id, stored.metadata.generation), (None, Some(1)));
         assert_eq!(web.metadata.generation, Some(1));
+        let patch = Patch::Merge(json!({"spec": {"runID": "2"}}));
+        let web = api.patch("web", &PatchParams::default(), &patch).await.unwrap();
+        assert_eq!((web.metadata.generation, web.status), (Some(2), Some(status)));
     });
 }
 

@@ -180,27 +180,3 @@ fn xml_element(text: &mut String, name: &str, value: &Value) {
 fn escape(plain: &str) -> String {
     plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_format_json_an_error_is_xml() {
-        let refusal = Refusal::new("X.Y", 403, "a <b> & c");
-        let response = write(Timestamp::UNIX_EPOCH, Format::Xml, "RebootInstance", "ID", Err(refusal));
-        let text = std::str::from_utf8(response.body()).unwrap();
-        assert_eq!(response.status(), 403);
-        assert!(text.contains("<Error>") && text.contains("<Code>X.Y</Code>"), "{text}");
-        assert!(text.contains("<Message>a &lt;b&gt; &amp; c</Message>"), "{text}");
-    }
-
-    #[test]
-    fn a_list_in_xml_repeats_its_element() {
-        let text = xml_document("R", &json!({"Tags": {"Tag": [{"TagKey": "a"}, {"TagKey": "b"}]}}));
-        assert!(
-            text.ends_with("<R><Tags><Tag><TagKey>a</TagKey></Tag><Tag><TagKey>b</TagKey></Tag></Tags></R>"),
-            "{text}"
-        );
-    }
-}

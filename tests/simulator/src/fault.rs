@@ -155,34 +155,3 @@ impl Faults {
         if rule.times > 0 { Some(rule.fault.clone()) } else { self.0.remove(position).map(|rule| rule.fault) }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rule_meets_only_its_action_and_instance_and_only_so_often() {
-        let mut faults = Faults::default();
-        faults.push(Rule::once("RebootInstance", Fault::LoseRequest).on("i-a").times(2));
-        let ids = |id: &str| vec![id.to_owned()];
-        assert!(faults.take("RebootInstance", &ids("i-b")).is_none());
-        assert!(faults.take("StopInstance", &ids("i-a")).is_none());
-        assert!(faults.take("RebootInstance", &ids("i-a")).is_some());
-        assert!(faults.take("RebootInstance", &ids("i-a")).is_some());
-        assert!(faults.take("RebootInstance", &ids("i-a")).is_none());
-    }
-
-    #[test]
-    fn a_star_means_any_action() {
-        let mut faults = Faults::default();
-        faults.push(Rule::once("*", Fault::LoseRequest));
-        assert!(faults.take("GetCallerIdentity", &[]).is_some());
-    }
-
-    #[test]
-    fn rules_read_from_json() {
-        let text = r#"{"action": "DescribeInstances", "times": 3, "fault": {"kind": "StaleDescribe", "seconds": 5}}"#;
-        let rule: Rule = serde_json::from_str(text).unwrap();
-        assert_eq!((rule.times, rule.fault.name()), (3, "StaleDescribe"));
-    }
-}

@@ -64,4 +64,3 @@ pub use listener::{Simulator, StartError};
 pub use metadata::InstanceMetadata;
 pub use role::{OidcTrust, Role};
 pub use signature::v1::{sign, string_to_sign};
-pub use signature::v3::authorization;

@@ -39,21 +39,3 @@ impl Random {
         )
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_seed_gives_the_same_ids_and_no_id_twice() {
-        let ids = |seed| {
-            let mut random = Random::new(seed);
-            (0..100).map(|_| random.request_id()).collect::<Vec<_>>()
-        };
-        assert_eq!(ids(7), ids(7));
-        assert_ne!(ids(7), ids(8));
-        assert_eq!(ids(7).iter().collect::<std::collections::BTreeSet<_>>().len(), 100);
-        assert_eq!(ids(7)[0].len(), 36);
-        assert_eq!(Random::new(7).text(22).len(), 22);
-    }
-}

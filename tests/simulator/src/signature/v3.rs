@@ -74,15 +74,6 @@ pub(crate) fn parameters(headers: &HeaderMap) -> Vec<(String, String)> {
     found
 }
 
-/// Header `Authorization` as a client would write it, over the headers that `request` has. Tests use it to speak to the
-/// simulator without the controller's code.
-pub fn authorization(access_key_id: &str, access_key_secret: &str, request: &Request<Bytes>) -> String {
-    let mut signed: Vec<&str> = signable(request.headers()).collect();
-    signed.sort_unstable();
-    let signature = sign(access_key_secret, &canonical_request(request, &signed));
-    format!("{SCHEME} Credential={access_key_id},SignedHeaders={},Signature={signature}", signed.join(";"))
-}
-
 /// The headers that are signed if they are sent.
 fn signable(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let names = headers.keys().map(http::HeaderName::as_str);
@@ -150,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn every_published_signature_is_ours_too_and_is_taken_back() {
+    fn every_published_signature_is_taken() {
         let vectors: Vectors = serde_json::from_str(include_str!("../../../data/signature-vectors.json")).unwrap();
         assert_eq!(vectors.v3.len(), 3);
         for vector in vectors.v3 {
@@ -160,13 +151,11 @@ mod tests {
                 request = request.header(name, value);
             }
             let mut request = request.body(Bytes::from(vector.body)).unwrap();
-            let (id, secret) = (&vector.access_key_id, &vector.access_key_secret);
-            assert_eq!(authorization(id, secret, &request), vector.authorization, "{}", vector.id);
             request.headers_mut().insert("authorization", vector.authorization.parse().unwrap());
             let signature = Signature::read(&request).unwrap().ok().unwrap();
             assert_eq!(signature.canonical_request, vector.canonical_request, "{}", vector.id);
-            assert_eq!(&signature.access_key_id, id);
-            assert!(signature.is_by(secret) && !signature.is_by("another"));
+            assert_eq!(signature.access_key_id, vector.access_key_id);
+            assert!(signature.is_by(&vector.access_key_secret) && !signature.is_by("another"), "{}", vector.id);
         }
     }
 }

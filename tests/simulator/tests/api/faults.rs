@@ -117,27 +117,6 @@ fn a_fault_does_not_let_a_wrong_signature_in() {
 }
 
 #[test]
-fn a_quota_counts_one_action_in_one_region_per_fixed_minute() {
-    let config = Config::default()
-        .with(Instance::running(ID, REGION))
-        .with(Instance::running("i-b", "cn-beijing"))
-        .with_quota("ModifyInstanceAttribute", 2);
-    let mut world = World::new(config);
-    assert_eq!(world.modify(ID, PASSWORD).status, 200);
-    assert_eq!(world.modify(ID, PASSWORD).status, 200);
-    let got = world.modify(ID, PASSWORD);
-    assert_eq!(
-        (got.status, got.code(), &got.headers["x-acs-retry-after"]),
-        (400, "Throttling.User", &http::HeaderValue::from_static("53000"))
-    );
-    assert_eq!(world.modify("i-b", PASSWORD).status, 200);
-    assert_eq!(world.describe(&[]).len(), 1);
-    world.pass(53.0);
-    assert_eq!(world.modify(ID, PASSWORD).status, 200);
-    assert_eq!(world.core.journal().modifies(ID), 3);
-}
-
-#[test]
 fn the_same_seed_and_the_same_requests_give_the_same_journal() {
     let run = || {
         let mut world = World::new(Config::default().with(Instance::running(ID, REGION)));

@@ -14,5 +14,4 @@ mod faults;
 mod lifecycle;
 mod metadata;
 mod signature;
-mod signature_v3;
 mod sts;

@@ -1,7 +1,7 @@
 //! Roles: who gets credentials, what they are good for, and how they end.
 
 use crate::client::{Got, REGION, World, post};
-use ecs_simulator::{AccessKey, Config, Fault, Instance, Outcome, Revocation, Role, Rule};
+use ecs_simulator::{AccessKey, Config, Instance, Role};
 
 const ROLE: &str = "acs:ram::2222222222222222:role/reset";
 const PROVIDER: &str = "acs:ram::2222222222222222:oidc-provider/cluster";
@@ -75,45 +75,11 @@ fn a_role_is_assumed_by_those_it_trusts_alone() {
 }
 
 #[test]
-fn a_role_may_be_trusted_by_another_one() {
-    let first = Role::new(ROLE).trusting_oidc(PROVIDER, TOKEN);
-    let second = Role::new("acs:ram::3333333333333333:role/second").trusting(ROLE);
-    let mut world = World::new(Config::default().with_role(first).with_role(second));
-    let got = with_oidc(&mut world, TOKEN, &[]);
-    world.use_credentials(&got);
-    let got = assume(&mut world, &[("RoleArn", "acs:ram::3333333333333333:role/second")]);
-    world.use_credentials(&got);
-    assert_eq!(world.ask("GetCallerIdentity", &[]).body["AccountId"], "3333333333333333");
-}
-
-#[test]
 fn an_external_id_must_be_the_wanted_one() {
     let mut world = world_with(Role::new(ROLE).trusting("testid").wanting_external_id("team-7"));
     assert_eq!(assume(&mut world, &[]).code(), "NoPermission");
     assert_eq!(assume(&mut world, &[("ExternalId", "team-8")]).code(), "NoPermission");
     assert_eq!(assume(&mut world, &[("ExternalId", "team-7")]).code(), "");
-}
-
-#[test]
-fn malformed_request_is_refused() {
-    let long = "x".repeat(65);
-    for (name, value, code) in [
-        ("RoleArn", "", "MissingParameter"),
-        ("RoleSessionName", "", "MissingParameter"),
-        ("RoleArn", "acs:ram::2222222222222222:role/other", "EntityNotExist.Role"),
-        ("RoleSessionName", "x", "InvalidParameter.RoleSessionName"),
-        ("RoleSessionName", &long, "InvalidParameter.RoleSessionName"),
-        ("RoleSessionName", "a b", "InvalidParameter.RoleSessionName"),
-        ("DurationSeconds", "899", "InvalidParameter.DurationSeconds"),
-        ("DurationSeconds", "3601", "InvalidParameter.DurationSeconds"),
-        ("DurationSeconds", "soon", "InvalidParameter.DurationSeconds"),
-        ("DurationSeconds", "900", ""),
-        ("Policy", "{}", "InvalidParameter.Policy"),
-    ] {
-        let mut world = world_with(Role::new(ROLE).trusting("testid").trusting_oidc(PROVIDER, TOKEN));
-        assert_eq!(assume(&mut world, &[(name, value)]).code(), code, "{name}={value}");
-        assert_eq!(with_oidc(&mut world, TOKEN, &[(name, value)]).code(), code, "{name}={value}");
-    }
 }
 
 #[test]
@@ -139,28 +105,6 @@ fn an_oidc_token_needs_no_signature_and_must_be_the_present_one() {
 }
 
 #[test]
-fn an_oidc_token_comes_by_post_and_in_time() {
-    let mut world = world_with(Role::new(ROLE).trusting_oidc(PROVIDER, TOKEN));
-    let query = |timestamp: &str| {
-        form_urlencoded::Serializer::new("/?".to_owned())
-            .extend_pairs([("Action", "AssumeRoleWithOIDC"), ("Version", "2015-04-01"), ("Format", "JSON")])
-            .extend_pairs([("RoleArn", ROLE), ("OIDCProviderArn", PROVIDER), ("OIDCToken", TOKEN)])
-            .extend_pairs([("RoleSessionName", "cluster"), ("Timestamp", timestamp)])
-            .finish()
-    };
-    for (method, seconds, code) in [
-        ("POST", 0, ""),
-        ("GET", 0, "UnsupportedHTTPMethod"),
-        ("POST", -1861, "InvalidTimeStamp.Expired"),
-        ("POST", 901, "InvalidTimeStamp.Expired"),
-    ] {
-        let target = query(&world.timestamp(seconds));
-        let request = http::Request::builder().method(method).uri(target).body(bytes::Bytes::new()).unwrap();
-        assert_eq!(world.exchange(&request).code(), code, "{method} {seconds}");
-    }
-}
-
-#[test]
 fn a_session_ends_at_its_expiration() {
     let mut world = world_with(Role::new(ROLE).trusting("testid"));
     let got = assume(&mut world, &[("DurationSeconds", "900")]);
@@ -172,57 +116,4 @@ fn a_session_ends_at_its_expiration() {
     let mut world = world_with(Role::new(ROLE).trusting("testid").with_sessions_of(2));
     let got = assume(&mut world, &[("DurationSeconds", "900")]);
     assert_eq!(got.body["Credentials"]["Expiration"], "2026-11-24T05:21:09Z");
-}
-
-#[test]
-fn the_token_of_another_session_is_a_mismatch() {
-    let mut world = world_with(Role::new(ROLE).trusting("testid"));
-    let (first, second) = (assume(&mut world, &[]), assume(&mut world, &[]));
-    world.use_credentials(&first);
-    world.token = Some(second.body["Credentials"]["SecurityToken"].as_str().unwrap().to_owned());
-    assert_eq!(world.ask("GetCallerIdentity", &[]).code(), "InvalidSecurityToken.MismatchWithAccessKey");
-    world.token = Some("CAISnobody".to_owned());
-    assert_eq!(world.ask("GetCallerIdentity", &[]).code(), "InvalidSecurityToken.Malformed");
-}
-
-#[test]
-fn a_key_can_be_revoked_in_each_documented_way() {
-    for (how, code) in [
-        (Revocation::Disabled, "Forbidden.AccessKeyDisabled"),
-        (Revocation::Inactive, "InvalidAccessKeyId.Inactive"),
-        (Revocation::Expired, "InvalidSecurityToken.Expired"),
-    ] {
-        let mut world = world_with(Role::new(ROLE).trusting("testid"));
-        let got = assume(&mut world, &[]);
-        world.use_credentials(&got);
-        let id = world.core.temporary_access_key_ids().next().unwrap().to_owned();
-        assert!(world.core.revoke(&id, how));
-        assert_eq!(world.ask("GetCallerIdentity", &[]).code(), code);
-        assert!(!world.core.revoke("nobody", how));
-    }
-}
-
-#[test]
-fn all_sessions_can_be_ended_at_once_and_keys_that_last_go_on() {
-    let mut world = world_with(Role::new(ROLE).trusting("testid"));
-    let old = assume(&mut world, &[]);
-    world.core.expire_temporary_credentials();
-    let new = assume(&mut world, &[]);
-    world.use_credentials(&old);
-    assert_eq!(world.ask("GetCallerIdentity", &[]).code(), "InvalidSecurityToken.Expired");
-    world.use_credentials(&new);
-    assert_eq!(world.ask("GetCallerIdentity", &[]).status, 200);
-}
-
-#[test]
-fn faults_and_quotas_meet_sts_too() {
-    let mut world = world_with(Role::new(ROLE).trusting_oidc(PROVIDER, TOKEN));
-    let refuse = Fault::Refuse { code: "InternalError".to_owned(), http: 500, message: String::new() };
-    world.core.inject(Rule::once("AssumeRoleWithOIDC", refuse));
-    assert_eq!(with_oidc(&mut world, TOKEN, &[]).code(), "InternalError");
-    world.core.set_quota("AssumeRoleWithOIDC", Some(1));
-    assert_eq!(with_oidc(&mut world, TOKEN, &[]).code(), "");
-    assert_eq!(with_oidc(&mut world, TOKEN, &[]).code(), "Throttling.User");
-    let entry = world.core.journal().requests().next().unwrap();
-    assert_eq!((&entry.outcome, entry.fault), (&Outcome::Refused("InternalError".to_owned()), Some("Refuse")));
 }
