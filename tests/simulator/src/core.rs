@@ -123,11 +123,6 @@ impl Core {
         self.now = self.now.max(now);
     }
 
-    /// When something happens next without a request; what a test in virtual time may jump to.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        self.agenda.first().map(|(due, _)| *due)
-    }
-
     /// ECS judges a request that has reached it.
     fn judge(&mut self, call: &Call, fault: Option<&Fault>) -> Reply {
         let request_id = self.random.request_id();

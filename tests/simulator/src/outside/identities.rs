@@ -27,11 +27,6 @@ impl Core {
         self.gate.expire_temporary();
     }
 
-    /// The ids of the temporary keys that were ever given out, in no special order.
-    pub fn temporary_access_key_ids(&self) -> impl Iterator<Item = &str> {
-        self.gate.keys().filter(|key| key.assumed_role.is_some()).map(|key| key.access_key_id.as_str())
-    }
-
     /// Adds a role, or replaces the one with this ARN.
     pub fn put_role(&mut self, role: Role) {
         self.roles.insert(role.arn.clone(), role);
