@@ -496,9 +496,10 @@ async fn an_endless_answer_is_unknown() {
 #[tokio::test]
 async fn no_answer_in_time_is_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
+    let url = format!("http://{address}");
     let error = transport().send(request(url), Duration::from_millis(50)).await.unwrap_err();
-    assert_eq!(error, SendError::NoAnswer("no answer in time".into()));
+    assert_eq!(error, SendError::NoAnswer(format!("{address} did not answer in time")));
 }
 
 #[tokio::test]

@@ -162,9 +162,9 @@ fn describe(error: &reqwest::Error, host: &str) -> SendError {
     } else if error.is_connect() {
         SendError::NotSent(connect_failure(error, host))
     } else if error.is_timeout() {
-        SendError::NoAnswer("no answer in time".to_owned())
+        SendError::NoAnswer(format!("{host} did not answer in time"))
     } else {
-        SendError::NoAnswer("the connection broke before an answer came".to_owned())
+        SendError::NoAnswer(format!("the connection to {host} broke before an answer came"))
     }
 }
 

@@ -88,6 +88,21 @@ fn an_instance_is_reset_by_its_tag_and_from_no_other_namespace() {
 }
 
 #[test]
+fn plan_blocks_what_no_rule_covers_and_tells_nothing_of_it() {
+    let world = world_with_rules([tagged(), foreign()]);
+    world.apply_reset("web", json!({"instanceIDs": [FOREIGN, ID], "mode": "Plan", "stableStateTimeoutSeconds": 2}));
+    let status = world.wait_for("web", "Ready");
+    assert_eq!(condition(&status, "Ready")["reason"], "Planned");
+    let shown = |id: &str| (row(&status, id)["plannedAction"].clone(), row(&status, id)["reason"].clone());
+    assert_eq!(shown(FOREIGN), (json!("Blocked"), json!("InstanceNotAllowed")));
+    assert_eq!(shown(ID), (json!("ResetAndRestart"), json!("Planned")));
+    for word in ["payroll", "windows", "Stopped", "security"] {
+        assert!(!status.to_string().contains(word), "{word} is told: {status:#}");
+    }
+    assert_eq!(world.changing_calls(), 0);
+}
+
+#[test]
 fn tag_removed_before_password_withdraws_claim_until_restored() {
     let world = world_with_rules([tagged()]);
     refuse_for_now(&world, "ModifyInstanceAttribute");

@@ -6,7 +6,7 @@ use ecs_password_reset::api::password_reset::InstanceRow;
 use ecs_password_reset::api::reset_record::{
     Attempt, ClaimedSecretRef, Fingerprint, Owner, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus,
 };
-use ecs_password_reset::decide::budget::Holder;
+use ecs_password_reset::decide::budget::{AccountSlots, Holder};
 use ecs_password_reset::decide::claim::step::Change;
 use ecs_password_reset::decide::claim::transition::apply;
 use ecs_password_reset::decide::history::{self, Request};
@@ -48,8 +48,13 @@ pub fn planned(setup: &Setup, world: &World, request: &Request, readings: &[Read
         .map(|instance| target(world, instance, world.ledger(instance).map(Rc::as_ref), &readings[instance]))
         .collect();
     let reading_of = |id: &str| readings.get(INSTANCES.iter().position(|it| *it == id)?).cloned();
-    let holders = budget::holders(&ledger(world), &request.owner, reading_of, setup.bounds, at(world.now));
-    plan(&object(setup, world, request, &holders), &targets, at(world.now))
+    let (records, now) = (ledger(world), at(world.now));
+    let holders = budget::holders(&records, &request.owner, reading_of, setup.bounds, now);
+    let outlook =
+        |record: &ResetRecord| budget::outlook(record, reading_of(&record.spec.instance_id).as_ref(), setup.bounds);
+    let slots = |max| budget::slots(&records, None, max, 0, &request.owner.namespace, outlook, now);
+    let account_slots = AccountSlots { total: setup.account.max.map(slots), ..AccountSlots::default() };
+    plan(&ResetFacts { account_slots, ..object(setup, world, request, &holders) }, &targets, now)
 }
 
 /// Writes the object's status, where the search has one.

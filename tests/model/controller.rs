@@ -114,13 +114,14 @@ pub fn store(setup: &Setup, world: &mut World, process: usize, job: usize) -> Op
         return None;
     }
     let is_restart = matches!(then, Some(Sending { call: Call::Restart { .. }, .. }));
-    if is_restart && !has_slot(world, process, &record) {
+    let is_claim = current.as_ref().is_none_or(|current| current.spec.claim != record.spec.claim)
+        && phase(&record) == Phase::SettingPassword;
+    if (is_restart || is_claim) && !has_slot(setup, world, process, &record, is_restart) {
         return None;
     }
     if is_restart {
         let others = written_by(world, |writer| writer != world.processes[process].id);
-        world.machines[instance].crowded =
-            budget::others_away(&others, &record, at(world.now)) >= record.spec.max_unavailable;
+        world.machines[instance].crowded = !fits(setup, &others, &record, true, world.now);
     }
     world.records[instance] = Some(Rc::clone(&record));
     if let Some(sending) = then {
@@ -129,12 +130,19 @@ pub fn store(setup: &Setup, world: &mut World, process: usize, job: usize) -> Op
     Some(record)
 }
 
-/// Whether a restart may be stored, as far as slots go: a process counts them in the same step in which it stores one. The
+/// Whether a claim or a restart may be stored, as far as slots go: a process counts them in the same step in which it stores one. The
 /// leader counts what its watch shows; the other one's watch may be behind, so of itself it knows only what it wrote.
-fn has_slot(world: &World, process: usize, record: &ResetRecord) -> bool {
+fn has_slot(setup: &Setup, world: &World, process: usize, record: &ResetRecord, is_restart: bool) -> bool {
     let own = |writer: &str| writer == world.processes[process].id;
     let known = if process == world.lead { ledger(world) } else { written_by(world, own) };
-    budget::others_away(&known, record, at(world.now)) < record.spec.max_unavailable
+    fits(setup, &known, record, is_restart, world.now)
+}
+
+/// Whether the slots that `known` holds leave one. Those of the object are counted at a claim by the plan alone.
+fn fits(setup: &Setup, known: &[&ResetRecord], record: &ResetRecord, is_restart: bool, now: i64) -> bool {
+    let (now, id) = (at(now), &record.spec.instance_id);
+    (!is_restart || budget::others_away(known, record, now) < record.spec.max_unavailable)
+        && budget::has_account_slot(known, setup.account, id, "", is_restart, now)
 }
 
 /// The records whose attempt is of such a process.

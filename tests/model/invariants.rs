@@ -185,7 +185,7 @@ fn learnt(setup: &Setup, record: &ResetRecord, machine: &Machine) -> Verdict {
 /// I8: instances that are away because of us never exceed `maxUnavailable`.
 fn away(setup: &Setup, world: &World) -> Verdict {
     let away = away_because_of_us(world).filter(|machine| !may_be_surplus(setup, machine)).count();
-    must(away <= setup.spec.max_unavailable(2) as usize, || format!("I8: {away} instances are away because of us"))
+    must(away <= setup.most_away() as usize, || format!("I8: {away} instances are away because of us"))
 }
 
 fn away_because_of_us(world: &World) -> impl Iterator<Item = &Machine> {
@@ -202,7 +202,7 @@ fn may_be_surplus(setup: &Setup, machine: &Machine) -> bool {
 pub fn excuses(setup: &Setup, world: &World) -> impl Iterator<Item = &'static str> {
     let records = world.records.iter().flatten().zip(&world.machines);
     let same_minute = records.filter(|(record, machine)| is_the_allowed_error(record, machine)).count() > 0;
-    let surplus = away_because_of_us(world).count() > setup.spec.max_unavailable(2) as usize;
+    let surplus = away_because_of_us(world).count() > setup.most_away() as usize;
     let overtaken = surplus && away_because_of_us(world).any(|machine| machine.crossed);
     let mut records = world.records.iter().flatten().zip(&world.machines);
     let started = records.any(|(record, machine)| {

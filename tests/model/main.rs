@@ -240,6 +240,28 @@ fn held_back_instance_in_trouble() {
 }
 
 #[test]
+fn an_account_with_one_slot() {
+    exhaust([
+        Setup::new("account: quiet", NONE).one_of_account(),
+        Setup::new("account: lost", Budget { losses: 1, ..NONE }).one_of_account(),
+    ]);
+}
+
+#[test]
+#[ignore = "minutes: run by `make model`"]
+fn an_account_with_one_slot_in_trouble() {
+    let setup = |name, trouble| Setup::new(name, trouble).one_of_account();
+    let lost = Budget { rivals: 3, losses: 1, ..NONE };
+    exhaust([
+        setup("account: handed over, lost", Budget { handovers: 1, losses: 1, ..NONE }),
+        setup("account: crash, lost", Budget { crashes: 1, losses: 1, ..NONE }).unknown(&[RESTART]),
+        setup("account: released", Budget { releases: 1, ..NONE }),
+        setup("account: hidden", Budget { hides: 1, ..NONE }).unknown(&[STUCK]),
+        Setup { gate: true, ..setup("account: a rival 3x, lost, behind the gate", lost).unknown(&[RESTART]) },
+    ]);
+}
+
+#[test]
 fn two_instances_a_little_trouble() {
     exhaust([
         Setup::new("2: lost", Budget { losses: 1, ..NONE }),

@@ -6,6 +6,7 @@ use ecs_password_reset::api::Reason;
 use ecs_password_reset::api::ecs_account::StartTimeFollowsReboot;
 use ecs_password_reset::api::password_reset::{PasswordResetSpec, PasswordResetStatus};
 use ecs_password_reset::api::reset_record::Phase;
+use ecs_password_reset::decide::budget::AccountBounds;
 use ecs_password_reset::decide::{Hold, ProtocolBounds, history};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -65,6 +66,8 @@ pub struct Setup {
     pub tokens: [Vec<String>; 2],
     /// The account's pause between two restarts.
     pub min_restart_interval_seconds: u32,
+    /// How many instances of the account may be away at once.
+    pub account: AccountBounds,
     /// Whether a changed Secret asks for a run.
     pub resets_on_change: bool,
 }
@@ -92,6 +95,7 @@ impl Setup {
             no_secret: Hold::new(Reason::SecretNotFound, ""),
             tokens: [history::tokens(Some("1"), None), history::tokens(Some("2"), None)],
             min_restart_interval_seconds: seconds(MIN_RESTART_INTERVAL),
+            account: AccountBounds::default(),
             resets_on_change: false,
         }
     }
@@ -99,6 +103,16 @@ impl Setup {
     /// The same with both instances away at once.
     pub fn both_at_once(self) -> Self {
         Self { spec: spec(2), ..self }
+    }
+
+    /// The same where the object lets both be away at once, and the account one.
+    pub fn one_of_account(self) -> Self {
+        Self { spec: spec(2), account: AccountBounds { max: Some(1), max_per_zone: None }, ..self }
+    }
+
+    /// How many instances may be away at once.
+    pub fn most_away(&self) -> u32 {
+        self.spec.max_unavailable(2).min(self.account.max.unwrap_or(u32::MAX))
     }
 
     /// The same with one instance.

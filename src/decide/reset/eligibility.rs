@@ -134,8 +134,20 @@ fn remembered(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<El
     if let Some(row) = in_flight(object, target) {
         return Some(nothing_to_do(row));
     }
+    if let Some(row) = in_flight_as_shown(object, target, now) {
+        return Some(Eligibility::Waits { row, until: None, watch: false });
+    }
     let (row, retry) = done(object, target, now)?;
     Some(Eligibility::NothingToDo { row, is_of_this_retry: !history::asks_again(retry, object.request) })
+}
+
+/// The row of a claim that was in flight when its record became unusable. It keeps what it shows of the claim, since nothing else does: the
+/// record may be repaired, or deleted.
+fn in_flight_as_shown(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<InstanceRow> {
+    let hold = unusable_record(object, target, now).or_else(|| unknown_phase(object, target, now))?;
+    let mut row = target.before.filter(|row| row.attempts > 0 && !row.state.has_ended())?.clone();
+    advance(&mut row, State::Pending, hold.reason, hold.message, now);
+    Some(row)
 }
 
 fn unusable_record(object: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {

@@ -35,6 +35,8 @@ pub struct Plan {
     pub happened: Option<String>,
     /// Why a person's decision is on no claim that there is: the rest of a sentence about the annotation.
     pub misdirected: Option<String>,
+    /// When a person's decision counts, where it does not yet.
+    pub decision_counts_at: Option<Timestamp>,
     /// The instances of which readings are wanted.
     pub watch: Vec<String>,
     /// When to reconcile again at the latest, if a moment is known.
@@ -87,7 +89,8 @@ pub fn plan(object: &ResetFacts, targets: &[Target], now: Timestamp) -> Plan {
     let happened = targets.iter().find(|target| resolved_as(Decision::Happened, object, target, now));
     plan.happened = happened.map(|target| target.instance_id.to_owned());
     plan.misdirected = misdirected(object, targets);
-    plan.wake = decision_counts_at(object, targets, now);
+    plan.decision_counts_at = decision_counts_at(object, targets, now);
+    plan.wake = plan.decision_counts_at;
     plan.begun = runs::begun(object, targets);
     plan.password = runs::password(object, targets, plan.begun);
     plan.out_of_sync = out_of_sync(object, targets);

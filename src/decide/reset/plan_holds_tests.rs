@@ -3,7 +3,7 @@
 use super::super::slots_tests::in_all;
 use super::tests::{claims, reading, requested, targets};
 use super::*;
-use crate::api::password_reset::PlannedAction;
+use crate::api::password_reset::{InstanceRow, PasswordResetSpec, PlannedAction};
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordStatus};
 use crate::decide::budget;
 use crate::decide::claim::step::Change;
@@ -25,6 +25,35 @@ fn a_block_holds_back_what_has_not_begun() {
     assert!(plan.claims.is_empty());
     assert!(plan.rows.iter().all(|row| row.reason == Reason::SecretNotFound));
     assert_eq!(plan.rows[0].planned_action, Some(PlannedAction::Blocked));
+}
+
+/// The row is the only memory of the claim then: it must not be taken for one that waits for another.
+#[test]
+fn claim_whose_record_is_unusable_goes_on_once_repaired() {
+    let (spec, request, running) = (reset_spec(1), request(), reading(Power::Running));
+    let (mut record, unknown) = (claimed(), Some(BadRecord::Unreadable));
+    let before = record.row().unwrap().clone();
+    record.status.as_mut().unwrap().phase = Phase::Unrecognized;
+    let expires = PasswordResetSpec { not_after: Some(Time(at(1))), ..spec.clone() };
+    let whole = claimed();
+    let plan_of = |spec: &PasswordResetSpec,
+                   record: Option<&ResetRecord>,
+                   bad_record: Option<BadRecord>,
+                   before: &InstanceRow| {
+        let target = Target { record, bad_record, before: Some(before), ..targets(spec, Some(&running)).remove(0) };
+        plan(&reset_facts(spec, &request), &[target], at(2))
+    };
+    for (record, bad) in [(None, unknown), (Some(&record), None)] {
+        for spec in [&spec, &expires] {
+            let shown = plan_of(spec, record, bad, &before).rows.remove(0);
+            assert_eq!((shown.state, shown.reason()), (State::Pending, Some(Reason::InvalidSpec)));
+            assert_eq!((shown.claim, shown.attempts), (before.claim, before.attempts));
+            let repaired = plan_of(spec, Some(&whole), None, &shown);
+            assert_eq!((repaired.lost.len(), repaired.rows[0].state), (0, State::SettingPassword));
+            let deleted = plan_of(spec, None, None, &shown);
+            assert_eq!((deleted.lost.len(), deleted.claims.len()), (1, 0), "its request may be alive");
+        }
+    }
 }
 
 #[test]

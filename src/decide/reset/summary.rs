@@ -321,11 +321,12 @@ fn unresolved(facts: &ResetFacts, plan: &Plan, counts: &Counts) -> String {
         return String::new();
     }
     let why = match (&facts.request.resolution, &plan.misdirected) {
-        (None, _) => "must be <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain",
-        (Some(_), Some(why)) => why,
-        (Some(_), None) => {
-            "counts only for a claim that is Unknown after a restart request or a loss of memory, once no copy of a request can still be carried out"
-        }
+        (None, _) => "must be <instanceID>/<claim>=Happened or <instanceID>/<claim>=RestartAgain".to_owned(),
+        (Some(_), Some(why)) => why.clone(),
+        (Some(_), None) => match plan.decision_counts_at {
+            Some(at) => format!("counts from {at}: until then a copy of a request may still be carried out"),
+            None => "does not count: only an Unknown after a restart request or a loss of memory can be decided so; a new runID resets all instances of this object".to_owned(),
+        },
     };
     format!(". The annotation resolve-unknown {why}")
 }

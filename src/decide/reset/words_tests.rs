@@ -235,6 +235,8 @@ fn words_of_ready() {
         facts.request = Box::leak(Box::new(resolving.clone()));
     };
     say("ended, the annotation does not count", &rows(slice::from_ref(&unknown)), &decided);
+    let not_yet = Plan { decision_counts_at: Some(at(2_040)), ..rows(slice::from_ref(&unknown)) };
+    say("ended, the annotation does not count yet", &not_yet, &decided);
     let misdirected = Some("names claim 9 of i-bp1a0000; this object's last claim on it is 1".to_owned());
     let of_another_claim = Plan { misdirected, ..rows(slice::from_ref(&unknown)) };
     say("ended, the annotation names another claim", &of_another_claim, &decided);
