@@ -275,7 +275,6 @@ impl Phase {
     }
 
     /// Whether the claim is in flight, in a phase that this version knows.
-    #[must_use]
     pub fn is_at_work(self) -> bool {
         !self.has_ended() && self != Self::Unrecognized
     }

@@ -67,11 +67,14 @@ fn may_be_away(status: &ResetRecordStatus, now: Timestamp) -> bool {
     }
 }
 
-/// Whether the claim of `record` counts against a bound: a restart is bounded by the instances that are away, and a claim by the slots
-/// that are held. An instance that is away holds a slot too.
-fn counts(record: &ResetRecord, is_restart: bool, now: Timestamp) -> bool {
-    let counts = if is_restart { may_be_away } else { holds_slot };
-    record.status.as_ref().is_some_and(|status| counts(status, now))
+/// Whether the claim of `record` holds a slot: what bounds claims.
+fn has_slot(record: &ResetRecord, now: Timestamp) -> bool {
+    record.status.as_ref().is_some_and(|status| holds_slot(status, now))
+}
+
+/// Whether its instance is away, or may be: what bounds restarts. One that is away holds a slot too.
+fn is_away(record: &ResetRecord, now: Timestamp) -> bool {
+    record.status.as_ref().is_some_and(|status| may_be_away(status, now))
 }
 
 /// The instances that hold a slot of `owner`, in the order of their ids. `reading_of`: the latest reading of an instance, whether the
@@ -95,7 +98,7 @@ pub fn holders(
         Holder { instance_id, outlook, ready_at }
     };
     let mut holders: Vec<Holder> =
-        of_owner(records, owner).filter(|record| counts(record, false, now)).map(holder).collect();
+        of_owner(records, owner).filter(|record| has_slot(record, now)).map(holder).collect();
     holders.sort_unstable_by(|a, b| a.instance_id.cmp(&b.instance_id));
     holders
 }
@@ -124,7 +127,7 @@ pub fn outlook(record: &ResetRecord, reading: Option<&Reading>, bounds: Protocol
 pub fn others_away(records: &[impl Borrow<ResetRecord>], record: &ResetRecord, now: Timestamp) -> u32 {
     let others =
         of_owner(records, &record.spec.owner).filter(|other| other.spec.instance_id != record.spec.instance_id);
-    u32::try_from(others.filter(|other| counts(other, true, now)).count()).unwrap_or(u32::MAX)
+    u32::try_from(others.filter(|other| is_away(other, now)).count()).unwrap_or(u32::MAX)
 }
 
 /// How many instances of an account may be away at once, over all its objects; `None`: no bound.
@@ -192,7 +195,7 @@ pub fn slots(
     outlook: impl Fn(&ResetRecord) -> Outlook,
     now: Timestamp,
 ) -> Slots {
-    let holders: Vec<&ResetRecord> = of_account(open, zone).filter(|record| counts(record, false, now)).collect();
+    let holders: Vec<&ResetRecord> = of_account(open, zone).filter(|record| has_slot(record, now)).collect();
     let (ours, theirs): (Vec<&ResetRecord>, Vec<&ResetRecord>) =
         holders.iter().copied().partition(|record| record.spec.owner.namespace == namespace);
     let mut named: Vec<String> = ours
@@ -256,7 +259,8 @@ pub fn has_account_slot(
     is_restart: bool,
     now: Timestamp,
 ) -> bool {
-    let is_taken = |other: &&ResetRecord| other.spec.instance_id != instance_id && counts(other, is_restart, now);
+    let counts = if is_restart { is_away } else { has_slot };
+    let is_taken = |other: &&ResetRecord| other.spec.instance_id != instance_id && counts(other, now);
     let has = |max: Option<u32>, zone: Option<&str>| {
         max.is_none_or(|max| of_account(open, zone).filter(is_taken).count() < max as usize)
     };

@@ -196,6 +196,8 @@ fn broken_records_are_never_driven_and_stop_no_other() {
     let now = json!(world.ecs().now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     (whole["spec"]["claimTime"], whole["status"]["passwordAcknowledgedAt"]) = (now.clone(), now);
     whole["status"]["phase"] = json!("PasswordSet");
+    // None of them waits for the slot of another.
+    whole["spec"]["maxUnavailable"] = json!(100);
     for field in ["startTimeBefore", "acceptedAt", "availableTime", "attempt"] {
         whole["status"].as_object_mut().unwrap().remove(field);
     }
@@ -213,6 +215,11 @@ fn broken_records_are_never_driven_and_stop_no_other() {
         record
     });
     let broken = json!({"apiVersion": "v1", "kind": "List", "items": broken.collect::<Vec<_>>()}).to_string();
+    let refused = world.try_kubectl(&["create", "--dry-run=server", "--validate=ignore", "--filename=-"], &broken);
+    let refused = refused.expect_err("the schema takes broken records");
+    for (number, (place, value)) in places.iter().enumerate() {
+        assert!(refused.contains(&broken_id(number)), "the schema takes {place}: {value}\n{refused}");
+    }
     // The schema stays loose: a strict one would refuse what is written before a call, and so hide that one is made.
     loosen(&world, "resetrecords.ecs.password-reset.dev");
     eventually("the loosened schema lets the records in", || {
@@ -229,6 +236,9 @@ fn broken_records_are_never_driven_and_stop_no_other() {
     eventually("every record is looked at", || (looks() >= records).then_some(()));
     // What the whole one is told to do, each of the others would be.
     eventually("the whole record is driven", || (world.reboots("i-whole00001") == 2).then_some(()));
+    let before = looks();
+    world.advance(1);
+    eventually("every record is looked at once more", || (looks() >= before + records - 1.0).then_some(()));
     for (number, (place, value)) in places.iter().enumerate() {
         let (modifies, reboots) = (world.modifies(&broken_id(number)), world.reboots(&broken_id(number)));
         assert_eq!((modifies, reboots), (0, 0), "{place}: {value}");

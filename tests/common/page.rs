@@ -171,9 +171,11 @@ fn mask(line: &str) -> String {
     if let Some(at) = line.find("Resource Version:") {
         return format!("{}Resource Version:  <version>", &line[..at]);
     }
-    // One more for each try; how many there were by the time of a page depends on how long it took to get there.
-    if let Some(indent) = line.trim_end_matches(|c: char| c.is_ascii_digit() || c == ' ').strip_suffix("Attempts:") {
-        return format!("{indent}Attempts:  <number>");
+    // What is tried again and again was tried so often by the time of a page as it took to get there.
+    if let Some((indent, attempts)) = line.split_once("Attempts:")
+        && attempts.trim().parse().is_ok_and(|attempts: u32| attempts > 2)
+    {
+        return format!("{indent}Attempts:  <more than 2>");
     }
     let chars: Vec<char> = line.chars().collect();
     let (mut masked, mut at) = (String::new(), 0);

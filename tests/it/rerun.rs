@@ -239,7 +239,7 @@ fn a_secret_changed_in_mid_run_stalls_until_a_new_run_id() {
     let status = world.status("web");
     let ready = condition(&status, "Ready");
     assert_eq!((&ready["status"], &condition(&status, "Stalled")["status"]), (&json!("False"), &json!("True")));
-    let message = "the Secret was changed during the run: 2 of 3 instances have the earlier password; set a new runID to reset all with the current one, or put the earlier value back";
+    let message = "the Secret was changed during the run: 2 of 3 instances have the earlier password; set a new runID to reset all with the current one, and restart them again, or put the earlier value back, which restarts none of those again";
     assert_eq!(ready["message"], message);
     // The event is written after the status.
     eventually("an event", || {

@@ -80,8 +80,10 @@ async fn send<T: Transport>(
     may_send_now(context, observed, record, call)?;
     // A request that has not left when connecting is given up never leaves.
     let needed = context.settings.ecs_connect_timeout;
-    let Some(leave) = context.leadership.permit(needed) else { return Err(held("this replica is not the leader")) };
-    leave.spend();
+    let Some(leader_permit) = context.leadership.permit(needed) else {
+        return Err(held("this replica is not the leader"));
+    };
+    leader_permit.spend();
     Ok(context.calls.send(destination, permit, signed).await)
 }
 

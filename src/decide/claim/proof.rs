@@ -84,7 +84,7 @@ pub(super) fn prove_unanswered(
 fn ways_out(spec: &ResetRecordSpec) -> String {
     let ResetRecordSpec { owner, instance_id, claim, .. } = spec;
     format!(
-        "Decide by the instance's start time in the ECS console: {HAPPENED} if it was started after passwordSetTime; {RESTART_AGAIN}, which resets and restarts it once more, if it was not and ActionTrail shows no accepted RebootInstance: {}",
+        "Decide by the instance's start time in the ECS console: {RESTART_AGAIN}, which resets and restarts it once more, if it was not started after passwordSetTime and ActionTrail shows no accepted RebootInstance; {HAPPENED} if it was started after that: {}",
         happened_command(owner, instance_id, *claim)
     )
 }
@@ -131,11 +131,12 @@ pub(super) fn prove(o: &ClaimFacts, spec: &ResetRecordSpec, status: &ResetRecord
         }
     }
     if now > deadline {
-        let why = format!(
-            "ECS accepted the restart, but it was not seen to finish within {} s; the controller never forces a restart",
-            spec.timeout_seconds
+        let ResetRecordSpec { owner, instance_id, claim, timeout_seconds, .. } = spec;
+        let message = format!(
+            "ECS accepted the restart, but it was not seen to finish within {timeout_seconds} s; the controller never forces a restart, and requests no other one. Bring the instance to Running in the ECS console. Once it shows a start after passwordSetTime, record that: {}",
+            happened_command(owner, instance_id, *claim)
         );
-        return Step::Write(Change::Unknown(Reason::RestartStuck, format!("{why}. {}", ways_out(spec))));
+        return Step::Write(Change::Unknown(Reason::RestartStuck, message));
     }
     Step::Wait { until: after(deadline, 1), fresh_after }
 }

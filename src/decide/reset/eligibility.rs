@@ -196,7 +196,8 @@ fn another_owner_at_work(object: &ResetFacts, target: &Target, now: Timestamp) -
     let how_far = waiting::how_far(record, target, now).filter(|_| is_ours_to_know);
     let told = how_far.as_ref().map(|hold| format!(": {}", hold.message)).unwrap_or_default();
     let until = how_far.and_then(|hold| hold.until);
-    Some(Hold { until, ..Hold::new(Reason::InstanceBusy, format!("{who} is at work on this instance{told}")) })
+    let then = if object.spec.is_plan() { "" } else { "; this object resets it after that" };
+    Some(Hold { until, ..Hold::new(Reason::InstanceBusy, format!("{who} is at work on this instance{told}{then}")) })
 }
 
 /// Another object as this one's user may know it: by name in the same namespace, and in no other.

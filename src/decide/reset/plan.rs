@@ -325,9 +325,9 @@ fn can_be_compared(object: &ResetFacts, target: &Target) -> bool {
 pub(super) fn secret_changed(with_the_first: usize, all: usize, is_open: bool) -> String {
     let verb = if with_the_first == 1 { "has" } else { "have" };
     // Those that have not begun may still get the earlier one.
-    let or = if is_open { ", or put the earlier value back" } else { "" };
+    let or = if is_open { ", or put the earlier value back, which restarts none of those again" } else { "" };
     format!(
-        "the Secret was changed during the run: {with_the_first} of {all} instances {verb} the earlier password; set a new runID to reset all with the current one{or}"
+        "the Secret was changed during the run: {with_the_first} of {all} instances {verb} the earlier password; set a new runID to reset all with the current one, and restart them again{or}"
     )
 }
 

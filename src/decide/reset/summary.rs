@@ -110,7 +110,7 @@ fn paused_on_failure(progress: &Progress) -> Option<Summary> {
     let Progress { facts, plan, counts, open, .. } = progress;
     let message = || {
         format!(
-            "{}; failures exceed maxFailures, so {} not started; {}{}",
+            "{}; failures exceed maxFailures, so {} not reset; {}{}",
             failures(&plan.rows),
             others(open.len()),
             retry(facts, counts),
