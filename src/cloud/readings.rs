@@ -105,7 +105,7 @@ pub fn of_account(account: &str, error: &CallError) -> Option<Hold> {
 }
 
 /// Why instances of a region cannot be read, as their objects show it.
-pub fn hold_for(error: &DescribeError, scope: &Scope) -> ReadHold {
+pub fn read_hold_of(error: &DescribeError, scope: &Scope) -> ReadHold {
     let region = &scope.region_id;
     if let DescribeError::Call(call) = error
         && let Some(hold) = of_account(&scope.account, call)
@@ -193,7 +193,7 @@ mod tests {
                 class,
                 retry_after: None,
             };
-            let read_hold = hold_for(&CallError::Refused(refusal).into(), &scope);
+            let read_hold = read_hold_of(&CallError::Refused(refusal).into(), &scope);
             let says = |words: &str| read_hold.hold.message.contains(words);
             // An error of the account is for its administrator.
             let is_of_account = read_hold.hold.reason == Reason::AccountNotReady;
@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(refused(code), (Reason::ReadRefused, true), "{code}");
         }
         let reason = |error: DescribeError| {
-            let ReadHold { hold, is_for_a_person } = hold_for(&error, &scope);
+            let ReadHold { hold, is_for_a_person } = read_hold_of(&error, &scope);
             (hold.reason, is_for_a_person)
         };
         assert_eq!(reason(DescribeError::NotReady("no".to_owned())), (Reason::AccountNotReady, false));

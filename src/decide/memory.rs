@@ -219,7 +219,7 @@ fn message(loss: Loss, owner: &Owner, row: &InstanceRow, is_decidable: bool) -> 
 /// The record after its memory was found lost: an ended one, from which the ordinary rules go on. `spec` is the claim that
 /// `record` holds, or one made up of the object where there is none. What every owner is known to have asked for is remembered;
 /// a copy of an attempt that was forgotten may be carried out until V from now.
-pub fn restored(
+pub fn after_loss(
     record: Option<&ResetRecord>,
     mut spec: ResetRecordSpec,
     loss: Loss,

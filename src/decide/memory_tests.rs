@@ -143,7 +143,7 @@ fn restored_memory_is_whole_and_needs_a_new_request() {
         let tokens = tokens(run_id);
         let requested = row.as_ref().map(|_| &asked);
         let own = OwnMemory { owner, tokens: &tokens, row: row.as_ref(), requested, run: None, asks_anew: false };
-        let (spec, status) = restored(Some(&bare), bare.spec.clone(), Loss::Incomplete, own, bounds(), now);
+        let (spec, status) = after_loss(Some(&bare), bare.spec.clone(), Loss::Incomplete, own, bounds(), now);
         let record = ResetRecord { metadata: bare.metadata.clone(), spec, status: Some(status) };
         let status = record.progress();
         assert_eq!(status.unanswered_until, Some(Time(now + bounds().request_validity)));
@@ -181,7 +181,7 @@ fn restored_row_keeps_the_password_of_its_own_run() {
     let of = |row: InstanceRow, run: Option<&Run>| {
         let own =
             OwnMemory { owner: &web, tokens: &tokens, row: Some(&row), requested: Some(&asked), run, asks_anew: false };
-        let (spec, status) = restored(Some(&old), old.spec.clone(), Loss::Older, own, bounds(), at(1_000));
+        let (spec, status) = after_loss(Some(&old), old.spec.clone(), Loss::Older, own, bounds(), at(1_000));
         let entry = history::entry_of(&status.completed, &web).unwrap();
         assert_eq!(entry.fingerprint, spec.fingerprint);
         entry.fingerprint.clone()

@@ -39,8 +39,8 @@ impl Leadership {
     }
 
     /// A permit for one send, now. `needed` is how long the request may take to leave this machine: no other process may lead
-    /// before it has. `None` when this process does not lead for longer than that: the pass ends without sending, and its
-    /// stored intent is taken over like that of a process that died.
+    /// before it has. `None` when this process does not lead for longer than that: the call counts as not sent, and this process
+    /// writes that. Where that write fails too, the stored intent is taken over like that of a process that died.
     #[must_use]
     pub fn permit(&self, needed: Duration) -> Option<LeaderPermit> {
         let leads = match &self.end {

@@ -158,10 +158,11 @@ fn realigned(table: &[String]) -> Vec<String> {
 
 /// `d` is a digit, `x` one of hexadecimal; anything else is itself.
 const MASKS: &[(&str, &str)] = &[
+    // One that falls on a full minute is shown without seconds.
     ("dddd-dd-ddTdd:dd:ddZ", "<time>"),
-    ("dddd-dd-ddTdd:ddZ", "<minute>"),
+    ("dddd-dd-ddTdd:ddZ", "<time>"),
     ("dd:dd:ddZ", "<time>"),
-    ("dd:ddZ", "<minute>"),
+    ("dd:ddZ", "<time>"),
     ("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "<uuid>"),
     ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "<digest>"),
     ("127.0.0.1:ddddd", "127.0.0.1:<port>"),
@@ -171,11 +172,11 @@ fn mask(line: &str) -> String {
     if let Some(at) = line.find("Resource Version:") {
         return format!("{}Resource Version:  <version>", &line[..at]);
     }
-    // What is tried again and again was tried so often by the time of a page as it took to get there.
+    // How often a call was tried by the time of a page depends on how long it took to get there, and on how often its record was touched.
     if let Some((indent, attempts)) = line.split_once("Attempts:")
-        && attempts.trim().parse().is_ok_and(|attempts: u32| attempts > 2)
+        && attempts.trim().parse().is_ok_and(|attempts: u32| attempts > 1)
     {
-        return format!("{indent}Attempts:  <more than 2>");
+        return format!("{indent}Attempts:  <2 or more>");
     }
     let chars: Vec<char> = line.chars().collect();
     let (mut masked, mut at) = (String::new(), 0);

@@ -71,7 +71,7 @@ fn region_with_fixed_start_times_is_known_by_first_restart() {
 /// The two commands that the row's message advises: that it happened, and to restart again.
 fn advice(world: &World) -> (String, String) {
     let message = row(&world.status("web"), ID)["message"].as_str().unwrap().to_owned();
-    let (_, happened) = message.split_once("accepted RebootInstance: ").unwrap_or_else(|| panic!("{message}"));
+    let (_, happened) = message.split_once("if it was started after that: ").unwrap_or_else(|| panic!("{message}"));
     let (command, _) = happened.rsplit_once('=').unwrap();
     (happened.to_owned(), format!("{command}=RestartAgain"))
 }

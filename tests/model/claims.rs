@@ -10,7 +10,7 @@ use ecs_password_reset::decide::budget::{AccountSlots, Holder};
 use ecs_password_reset::decide::claim::step::Change;
 use ecs_password_reset::decide::claim::transition::apply;
 use ecs_password_reset::decide::history::{self, Request};
-use ecs_password_reset::decide::memory::restored;
+use ecs_password_reset::decide::memory::after_loss;
 use ecs_password_reset::decide::reset::facts::{NewClaim, ResetFacts, Target};
 use ecs_password_reset::decide::reset::plan::{Plan, plan};
 use ecs_password_reset::decide::reset::remembered::{loss, may_restore, own_memory};
@@ -147,7 +147,7 @@ fn restore(setup: &Setup, world: &World, request: &Request, instance: usize, rea
         ResetRecordSpec { claim, ..spec(setup, world, request, INSTANCES[instance])? }
     };
     let own = own_memory(&object, &target);
-    let (spec, status) = restored(version.map(Rc::as_ref), spec, loss, own, setup.bounds, now);
+    let (spec, status) = after_loss(version.map(Rc::as_ref), spec, loss, own, setup.bounds, now);
     let record = Rc::new(ResetRecord { metadata: ObjectMeta::default(), spec, status: Some(status) });
     Some(Pass::Store { base: version.cloned(), record, then: None })
 }

@@ -1,4 +1,4 @@
-//! What must hold, by the numbers of the protocol's invariants. They judge by what happened to the machines, not by what
+//! What must hold, by the numbers of the invariants in docs/RELIABILITY.md. They judge by what happened to the machines, not by what
 //! the records say of it.
 //!
 //! I6 (every record reaches an end) is a property of paths: [`settled`] says what an end is, the search finds the paths.
@@ -218,7 +218,7 @@ pub fn excuses(setup: &Setup, world: &World) -> impl Iterator<Item = &'static st
 }
 
 /// I1, first half, as a restart begins: at most one of ours is carried out per claim.
-pub fn restarted(world: &mut World, instance: usize, claim: i64) {
+pub fn at_most_one_restart_per_claim(world: &mut World, instance: usize, claim: i64) {
     let machine = &mut world.machines[instance];
     if machine.restarted == claim {
         world.broken = Some(format!("I1, {}: a second restart of claim {claim} is carried out", INSTANCES[instance]));

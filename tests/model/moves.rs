@@ -207,7 +207,7 @@ impl Moves<'_> {
                 let follows = self.setup.follows;
                 self.add(Action::Begin { instance }, |next| {
                     let claim = next.machines[instance].begin(next.now, follows);
-                    invariants::restarted(next, instance, claim);
+                    invariants::at_most_one_restart_per_claim(next, instance, claim);
                 });
             }
             if machine.can_finish(world.now) {

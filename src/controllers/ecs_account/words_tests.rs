@@ -89,7 +89,7 @@ fn words_to_objects_of_an_account() {
         ("reads not sent", CallError::NotSent("<why>".to_owned()).into()),
         ("reads not answered", CallError::NoAnswer("<why>".to_owned()).into()),
     ] {
-        words.hold(situation, &readings::hold_for(&error, &scope).hold);
+        words.hold(situation, &readings::read_hold_of(&error, &scope).hold);
     }
     words.assert();
 }

@@ -169,7 +169,7 @@ async fn changed_since<T>(context: &Context<T>, observed: &ObservedReset, claims
 }
 
 /// Stores a person's decision that an Unknown restart happened, and shows it in the plan's rows.
-pub(super) async fn resolve<T>(
+pub(super) async fn record_decision<T>(
     context: &Context<T>,
     observed: &ObservedReset,
     plan: &mut Plan,
@@ -193,14 +193,14 @@ pub(super) async fn resolve<T>(
 
 /// Stores for each instance whose memory is lost that it is lost, so that the ordinary rules apply from there. Nothing is sent. Returns
 /// whether each loss is certain: a row that tells of one would be newer than a record that was never lost, and so become one.
-pub(super) async fn restore<T>(context: &Context<T>, observed: &ObservedReset, plan: &mut Plan) -> bool {
+pub(super) async fn record_losses<T>(context: &Context<T>, observed: &ObservedReset, plan: &mut Plan) -> bool {
     let mut is_certain = true;
     for instance_id in std::mem::take(&mut plan.lost) {
         let failed =
             |error| tracing::warn!(instanceID = instance_id, %error, "a loss of memory could not be written down");
         let name = ResetRecord::name_of(&observed.scope.region_id, &instance_id);
         is_certain &= match context.cluster.record(&name).await {
-            Ok(found) => restore_one(context, observed, &instance_id, found).await.unwrap_or_else(|error| {
+            Ok(found) => record_loss(context, observed, &instance_id, found).await.unwrap_or_else(|error| {
                 // What was read is certain, and is shown although it cannot be stored, unless it was written by another meanwhile.
                 let is_certain = !error.shows_another_version();
                 failed(error);
@@ -216,7 +216,7 @@ pub(super) async fn restore<T>(context: &Context<T>, observed: &ObservedReset, p
 }
 
 /// Returns whether there was something to write in place of `found`, the record as it is now: if not, the cache was behind.
-async fn restore_one<T>(
+async fn record_loss<T>(
     context: &Context<T>,
     observed: &ObservedReset,
     instance_id: &str,
@@ -237,7 +237,7 @@ async fn restore_one<T>(
         Some(record) => record.spec.clone(),
         None => spec(observed, target.before.and_then(|row| row.claim).unwrap_or(1), instance_id, observed.now),
     };
-    let (spec, status) = memory::restored(found.as_ref(), spec, loss, own, context.bounds(), observed.now);
+    let (spec, status) = memory::after_loss(found.as_ref(), spec, loss, own, context.bounds(), observed.now);
     let metadata = metadata(context, found.as_ref(), &spec);
     context.write_record(&ResetRecord { metadata, spec, status: Some(status) }).await?;
     tracing::warn!(instanceID = instance_id, ?loss, "the memory of the instance is lost; a person decides");

@@ -128,8 +128,8 @@ async fn reconcile_once<T: Transport>(
         return select::resolve(context, observed).await.map(Action::requeue);
     }
     let mut plan = plan(&observed.facts(), &observed.targets(), observed.now);
-    claim::resolve(context, &observed, &mut plan).await?;
-    if !claim::restore(context, &observed, &mut plan).await {
+    claim::record_decision(context, &observed, &mut plan).await?;
+    if !claim::record_losses(context, &observed, &mut plan).await {
         return Ok(Action::requeue(AFTER_DOUBT));
     }
     let claimed = claim::make_claims(context, &observed, &mut plan).await;

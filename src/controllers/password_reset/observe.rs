@@ -126,7 +126,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         Ok(account) => (Some(account), None),
         Err(hold) => (None, Some(hold)),
     };
-    // Only new claims are held back. The account stays because claims in flight are still driven.
+    // A missing policy holds back new claims only: the account stays usable for those in flight.
     let account_hold =
         account_hold.or_else(|| context.policies.hold_all().map(|hold| not_ready(&account_name, hold.reason)));
     let local = context.clock.now();
@@ -179,7 +179,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         targets,
         account_slots: account_slots(context, account.as_deref(), &request.owner, &instances, now),
         usual_restart: context.ledger.usual_restart(&scope.account, region),
-        read_hold: poll_error.map(|error| readings::hold_for(&error, &scope)),
+        read_hold: poll_error.map(|error| readings::read_hold_of(&error, &scope)),
         window: windows::at(object.spec.windows.as_deref(), now),
         throttled_until: throttled_until(context, &scope, now),
         is_account_suspended: context.is_suspended(&scope.account),

@@ -34,7 +34,7 @@ pub(super) async fn resolve<T: Transport>(
         }
         // A limiter that is busy is not an error.
         Some(Err(DescribeError::NotBefore(at))) => pause = clock::until_instant(at),
-        Some(Err(error)) => observed.read_hold = Some(readings::hold_for(&error, &observed.scope)),
+        Some(Err(error)) => observed.read_hold = Some(readings::read_hold_of(&error, &observed.scope)),
         None => {}
     }
     let rows = observed.before.instances.clone();

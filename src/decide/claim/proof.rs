@@ -17,7 +17,7 @@ use crate::decide::resolution::happened_command;
 use crate::decide::restart_hold::RestartHold;
 use crate::decide::{MINUTE, Power, Reading, after, is_drained, later, minute, settled};
 
-/// How often a restart is requested in one claim before its outcome is left to a person.
+/// With how many stored attempts, refused ones too, a lost restart is left to a person.
 const RESTART_ATTEMPTS: u32 = 3;
 
 /// A restart whose outcome is not known. Nothing is sent until a reading can tell: one that was sent after the last copy

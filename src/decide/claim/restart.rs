@@ -1,5 +1,5 @@
-//! Whether and when a restart is requested. Part of [`crate::decide::claim::next`], and as pure. What proves it is in
-//! [`super::proof`].
+//! Whether and when a restart is requested. Part of [`crate::decide::claim::next`], and as pure. What proves it, and whether a lost one is
+//! requested again, is in [`super::proof`]; what holds one back in [`crate::decide::restart_hold`].
 
 use jiff::{SignedDuration, Timestamp};
 
