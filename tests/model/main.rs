@@ -254,7 +254,7 @@ fn an_account_with_one_slot_in_trouble() {
     let lost = Budget { rivals: 3, losses: 1, ..NONE };
     exhaust([
         setup("account: handed over, lost", Budget { handovers: 1, losses: 1, ..NONE }),
-        setup("account: crash, lost", Budget { crashes: 1, losses: 1, ..NONE }).unknown(&[RESTART]),
+        setup("account: crash, lost", Budget { crashes: 1, losses: 1, ..NONE }),
         setup("account: released", Budget { releases: 1, ..NONE }),
         setup("account: hidden", Budget { hides: 1, ..NONE }).unknown(&[STUCK]),
         Setup { gate: true, ..setup("account: a rival 3x, lost, behind the gate", lost).unknown(&[RESTART]) },
