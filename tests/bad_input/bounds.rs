@@ -262,6 +262,6 @@ fn bounds_are_where_they_are_said_to_be_and_do_no_harm() {
         let answered = |it: &Value| it["status"]["observedGeneration"] == it["metadata"]["generation"];
         list["items"].as_array().unwrap().iter().all(answered).then_some(())
     });
-    assert_eq!(world.changing_calls(), 2, "somebody but the neighbour was reset");
+    assert_eq!(world.changing_calls(), 2, "an instance beside the neighbour was reset");
     assert!(!world.log().contains("panicked"), "a reconcile panicked");
 }

@@ -233,12 +233,12 @@ fn broken_records_are_never_driven_and_stop_no_other() {
     world.assert_reset_and_restarted_once(&world.wait_for("good", "Ready"), "i-good000001", PASSWORD);
     let looks = || world.metric("controller_runtime_reconcile_total", "controller=\"reset_record\"");
     let records = f64::from(u32::try_from(places.len()).unwrap()) + 2.0;
-    eventually("every record is looked at", || (looks() >= records).then_some(()));
-    // What the whole one is told to do, each of the others would be.
+    eventually("every record is checked", || (looks() >= records).then_some(()));
+    // What is done for the whole one, would be done for each of the others.
     eventually("the whole record is driven", || (world.reboots("i-whole00001") == 2).then_some(()));
     let before = looks();
     world.advance(1);
-    eventually("every record is looked at once more", || (looks() >= before + records - 1.0).then_some(()));
+    eventually("every record is checked once more", || (looks() >= before + records - 1.0).then_some(()));
     for (number, (place, value)) in places.iter().enumerate() {
         let (modifies, reboots) = (world.modifies(&broken_id(number)), world.reboots(&broken_id(number)));
         assert_eq!((modifies, reboots), (0, 0), "{place}: {value}");

@@ -97,7 +97,7 @@ fn plan_blocks_what_no_rule_covers_and_tells_nothing_of_it() {
     assert_eq!(shown(FOREIGN), (json!("Blocked"), json!("InstanceNotAllowed")));
     assert_eq!(shown(ID), (json!("ResetAndRestart"), json!("Planned")));
     for word in ["payroll", "windows", "Stopped", "security"] {
-        assert!(!status.to_string().contains(word), "{word} is told: {status:#}");
+        assert!(!status.to_string().contains(word), "{word} is shown: {status:#}");
     }
     assert_eq!(world.changing_calls(), 0);
 }
