@@ -9,7 +9,7 @@
 //! A reconcile decides on the newest version that is known here. What makes that safe is the write: it replaces exactly that version, and
 //! a record that turned out to be another is doubted until it is read again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::SignedDuration;
@@ -17,11 +17,13 @@ use kube::api::ObjectMeta;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
+use super::cached::{Cached, Words};
+use super::record_index::RecordIndex;
 use crate::api::reset_record::{Owner, ResetRecord};
 use crate::cluster::guarded::Guarded;
 use crate::cluster::measure;
 use crate::decide::claim::next::is_done;
-use crate::decide::claim::start_time_evidence::{Evidence, restart_took};
+use crate::decide::claim::start_time_evidence::Evidence;
 use crate::decide::reset::facts::BadRecord;
 use crate::metrics::Metrics;
 
@@ -38,142 +40,73 @@ struct Known {
     own: HashMap<String, Arc<ResetRecord>>,
     /// Those to be read again before anything is decided by them.
     doubted: BTreeSet<String>,
-    index: Index,
+    index: RecordIndex,
+    words: Words,
     /// Counts what becomes known.
     metrics: Option<Arc<Metrics>>,
 }
 
-/// The usual duration is the middle one of so many restarts.
-const RESTARTS_KEPT: usize = 32;
-
 /// A record as the watch shows it.
 struct Shown {
-    metadata: ObjectMeta,
-    record: Result<Arc<ResetRecord>, BadRecord>,
+    revision: Revision,
+    record: Result<Cached<ResetRecord>, BadRecord>,
 }
 
 impl Shown {
-    fn new(guard: &Guarded<ResetRecord>) -> Self {
+    fn new(guard: &Guarded<ResetRecord>, words: &Words) -> Self {
         let record = match &guard.0 {
-            Ok(record) if record.is_named_after_its_instance() => Ok(Arc::new(record.clone())),
+            Ok(record) if record.is_named_after_its_instance() => Ok(Cached::new(record, is_done(record), words)),
             Ok(_) => Err(BadRecord::OfAnotherInstance),
             Err(_) => Err(BadRecord::Unreadable),
         };
-        // A usable record holds its own metadata.
-        let metadata = if record.is_ok() { ObjectMeta::default() } else { guard.meta().clone() };
-        Self { metadata, record }
+        Self { revision: Revision::of(guard.meta()), record }
     }
 
-    fn metadata(&self) -> &ObjectMeta {
-        self.record.as_ref().map_or(&self.metadata, |record| record.meta())
+    fn get(&self, words: &Words) -> Result<Arc<ResetRecord>, BadRecord> {
+        self.record.as_ref().map_err(|bad| *bad)?.get(words).map_err(|_| BadRecord::Unreadable)
     }
 }
 
-/// Where a record belongs: its owner, and what it teaches of its account and region.
-#[derive(Clone, PartialEq, Eq)]
-struct Entry {
-    owner: OwnerKey,
-    place: Place,
-    evidence: Evidence,
-    is_open: bool,
-    restart_took: Option<SignedDuration>,
+/// What tells one version of a record from another.
+struct Revision {
+    uid: Option<String>,
+    generation: Option<i64>,
+    resource_version: Option<String>,
 }
 
-/// The known records of one account and region.
-#[derive(Default)]
-struct AtPlace {
-    records: usize,
-    evidence: Evidence,
-    /// Those on which something is left to do.
-    open: BTreeSet<String>,
-    /// How long the latest restarts took.
-    restarts: VecDeque<SignedDuration>,
-}
+impl Revision {
+    fn of(metadata: &ObjectMeta) -> Self {
+        let ObjectMeta { uid, generation, resource_version, .. } = metadata.clone();
+        Self { uid, generation, resource_version }
+    }
 
-type OwnerKey = (String, String);
-type Place = (String, String);
-
-#[derive(Default)]
-struct Index {
-    entries: HashMap<String, Entry>,
-    by_owner: HashMap<OwnerKey, BTreeSet<String>>,
-    by_place: BTreeMap<Place, AtPlace>,
-}
-
-impl Index {
-    fn set(&mut self, name: &str, record: Option<&ResetRecord>) {
-        let entry = record.map(|record| Entry {
-            owner: (record.spec.owner.namespace.clone(), record.spec.owner.name.clone()),
-            place: (record.spec.account_name.clone(), record.spec.region_id.clone()),
-            evidence: Evidence::of(record),
-            is_open: !is_done(record),
-            restart_took: restart_took(record),
-        });
-        if self.entries.get(name) == entry.as_ref() {
-            return;
+    /// The generation rises with every write of a record, since the kind has no status subresource. If two records have one name, one was
+    /// created after the other was deleted: the versions of the API server say which, as it promises since Kubernetes 1.35. Without them
+    /// what comes last counts.
+    fn is_newer(&self, than: &Self) -> bool {
+        if self.uid == than.uid {
+            return self.generation > than.generation;
         }
-        let before = self.entries.remove(name);
-        let took_before = before.as_ref().and_then(|before| before.restart_took);
-        if let Some(Entry { owner, place, evidence, .. }) = before {
-            if let Some(names) = self.by_owner.get_mut(&owner) {
-                names.remove(name);
-                if names.is_empty() {
-                    self.by_owner.remove(&owner);
-                }
-            }
-            if let Some(there) = self.by_place.get_mut(&place) {
-                there.records -= 1;
-                there.evidence = there.evidence.less(evidence);
-                there.open.remove(name);
-                if there.records == 0 {
-                    self.by_place.remove(&place);
-                }
-            }
-        }
-        if let Some(entry) = entry {
-            self.by_owner.entry(entry.owner.clone()).or_default().insert(name.to_owned());
-            let there = self.by_place.entry(entry.place.clone()).or_default();
-            there.records += 1;
-            there.evidence = there.evidence.and(entry.evidence);
-            if let Some(took) = entry.restart_took.filter(|took| Some(*took) != took_before) {
-                there.restarts.push_back(took);
-                let surplus = there.restarts.len().saturating_sub(RESTARTS_KEPT);
-                there.restarts.drain(..surplus);
-            }
-            if entry.is_open {
-                there.open.insert(name.to_owned());
-            }
-            self.entries.insert(name.to_owned(), entry);
-        }
+        let version = |it: &Self| it.resource_version.as_ref()?.parse::<u128>().ok();
+        version(self).zip(version(than)).is_none_or(|(this, than)| this > than)
     }
-}
-
-/// The generation rises with every write of a record, since the kind has no status subresource. If two records have one name, one was
-/// created after the other was deleted: the versions of the API server say which, as it promises since Kubernetes 1.35. Without them what
-/// comes last counts.
-fn is_newer(record: &ObjectMeta, than: &ObjectMeta) -> bool {
-    if record.uid == than.uid {
-        return record.generation > than.generation;
-    }
-    let version = |metadata: &ObjectMeta| metadata.resource_version.as_ref()?.parse::<u128>().ok();
-    version(record).zip(version(than)).is_none_or(|(record, than)| record > than)
 }
 
 impl Known {
-    fn newest(&self, name: &str) -> Option<&Arc<ResetRecord>> {
+    fn newest(&self, name: &str) -> Option<Arc<ResetRecord>> {
         if let Some(metrics) = &self.metrics {
             metrics.record_read();
         }
-        let own = self.own.get(name);
-        own.or_else(|| self.watched.get(name)?.record.as_ref().ok()).filter(|it| it.is_named_after_its_instance())
+        let own = self.own.get(name).cloned();
+        own.or_else(|| self.watched.get(name)?.get(&self.words).ok()).filter(|it| it.is_named_after_its_instance())
     }
 
     /// After a change of what is known of a name; `before` was the newest version.
     fn reindex(&mut self, name: &str, before: Option<&ResetRecord>) {
-        let newest = self.newest(name).cloned();
+        let newest = self.newest(name);
         self.index.set(name, newest.as_deref());
         if let (Some(metrics), Some(before), Some(after)) = (&self.metrics, before, &newest)
-            && is_newer(after.meta(), before.meta())
+            && Revision::of(after.meta()).is_newer(&Revision::of(before.meta()))
         {
             measure::record(metrics, before, after);
         }
@@ -181,14 +114,14 @@ impl Known {
 
     /// Takes in what the watch shows of a name, `None`: that it is gone. Returns the record that is gone.
     fn show(&mut self, name: &str, shown: Option<Shown>) -> Option<Arc<ResetRecord>> {
-        let newest = self.newest(name).cloned();
-        if let Some(shown) = &shown
-            && self.own.get(name).is_some_and(|own| !is_newer(own.meta(), shown.metadata()))
+        let newest = self.newest(name);
+        let own = self.own.get(name).map(|own| Revision::of(own.meta()));
+        if let (Some(shown), Some(own)) = (&shown, own)
+            && !own.is_newer(&shown.revision)
         {
+            self.own.remove(name);
             // The write in doubt replaced that version.
-            if let Some(own) = self.own.remove(name)
-                && is_newer(shown.metadata(), own.meta())
-            {
+            if shown.revision.is_newer(&own) {
                 self.doubted.remove(name);
             }
         }
@@ -198,7 +131,7 @@ impl Known {
             None => self.watched.remove(name),
         };
         self.reindex(name, newest.as_deref());
-        before.filter(|_| is_gone)?.record.ok()
+        before.filter(|_| is_gone)?.get(&self.words).ok()
     }
 
     fn relist(&mut self) -> Vec<Arc<ResetRecord>> {
@@ -230,13 +163,17 @@ impl Ledger {
     pub fn watched(&self, event: &Event<Guarded<ResetRecord>>) -> Vec<Arc<ResetRecord>> {
         let mut known = self.lock();
         match event {
-            Event::Apply(guard) => known.show(&guard.name_any(), Some(Shown::new(guard))).into_iter().collect(),
+            Event::Apply(guard) => {
+                let shown = Shown::new(guard, &known.words);
+                known.show(&guard.name_any(), Some(shown)).into_iter().collect()
+            }
             Event::Init => {
                 known.listing.clear();
                 Vec::new()
             }
             Event::InitApply(guard) => {
-                known.listing.insert(guard.name_any(), Shown::new(guard));
+                let shown = Shown::new(guard, &known.words);
+                known.listing.insert(guard.name_any(), shown);
                 Vec::new()
             }
             Event::InitDone => known.relist(),
@@ -255,9 +192,10 @@ impl Ledger {
     pub fn put(&self, record: ResetRecord) {
         let name = record.name_any();
         let mut known = self.lock();
-        let newest = known.newest(&name).cloned();
+        let newest = known.newest(&name);
         known.doubted.remove(&name);
-        let is_shown = known.watched.get(&name).is_some_and(|shown| !is_newer(record.meta(), shown.metadata()));
+        let revision = Revision::of(record.meta());
+        let is_shown = known.watched.get(&name).is_some_and(|shown| !revision.is_newer(&shown.revision));
         if !is_shown {
             known.own.insert(name.clone(), Arc::new(record));
         } else if known.own.get(&name).is_some_and(|own| own.uid() != record.uid()) {
@@ -298,59 +236,54 @@ impl Ledger {
 
     /// A record by name, in its newest known form.
     pub fn get(&self, name: &str) -> Option<Arc<ResetRecord>> {
-        self.lock().newest(name).cloned()
+        self.lock().newest(name)
     }
 
-    /// Why a record that is there is unusable. [`Self::get`] has none then.
+    /// Why a record that is there is unusable, where [`Self::get`] has none.
     pub fn record_problem(&self, name: &str) -> Option<BadRecord> {
         let known = self.lock();
         if known.own.contains_key(name) {
             return None;
         }
-        known.watched.get(name)?.record.as_ref().err().copied()
+        known.watched.get(name)?.get(&known.words).err()
     }
 
-    /// The records whose claim is of `owner`, in the order of their names.
-    pub fn of_owner(&self, owner: &Owner) -> Vec<Arc<ResetRecord>> {
+    /// The records whose claim is of `owner` and holds a slot at some time, in the order of their names.
+    pub fn holders(&self, owner: &Owner) -> Vec<Arc<ResetRecord>> {
         let known = self.lock();
-        let names = known.index.by_owner.get(&(owner.namespace.clone(), owner.name.clone()));
-        names.into_iter().flatten().filter_map(|name| known.newest(name).cloned()).collect()
+        known.index.holders(owner).filter_map(|name| known.newest(name)).collect()
+    }
+
+    /// Those of them whose instance is away at some time, in the order of their names.
+    pub fn away(&self, owner: &Owner) -> Vec<Arc<ResetRecord>> {
+        let known = self.lock();
+        known.index.away(owner).filter_map(|name| known.newest(name)).collect()
     }
 
     /// What the records of an account and region teach.
     pub fn evidence(&self, account_name: &str, region_id: &str) -> Evidence {
-        let place = (account_name.to_owned(), region_id.to_owned());
-        self.lock().index.by_place.get(&place).map(|there| there.evidence).unwrap_or_default()
+        self.lock().index.evidence(account_name, region_id)
     }
 
     /// How long a restart usually takes in an account's region: the middle one of the latest. `None`: none was observed.
     pub fn usual_restart(&self, account_name: &str, region_id: &str) -> Option<SignedDuration> {
-        let place = (account_name.to_owned(), region_id.to_owned());
-        let mut restarts: Vec<_> = self.lock().index.by_place.get(&place)?.restarts.iter().copied().collect();
-        restarts.sort_unstable();
-        restarts.get(restarts.len() / 2).copied()
+        self.lock().index.usual_restart(account_name, region_id)
     }
 
     /// An account's records on which something is left to do, in whatever region.
     pub fn open_records(&self, account_name: &str) -> Vec<Arc<ResetRecord>> {
         let known = self.lock();
-        let there = known.index.by_place.iter().filter(|((account, _), _)| account == account_name);
-        let names = there.flat_map(|(_, there)| there.open.iter());
-        names.filter_map(|name| known.newest(name).cloned()).collect()
+        known.index.open(account_name).filter_map(|name| known.newest(name)).collect()
     }
 
     /// The names of an account's records on which something is left to do.
     pub fn open_of_account(&self, account_name: &str) -> Vec<String> {
-        let known = self.lock();
-        let there = known.index.by_place.iter().filter(|((account, _), _)| account == account_name);
-        there.flat_map(|(_, there)| there.open.iter().cloned()).collect()
+        self.lock().index.open(account_name).map(str::to_owned).collect()
     }
 
     /// The regions in which an account has records.
     pub fn regions(&self, account_name: &str) -> BTreeSet<String> {
-        let known = self.lock();
-        let of_account = known.index.by_place.keys().filter(|(account, _)| account == account_name);
-        of_account.map(|(_, region)| region.clone()).collect()
+        self.lock().index.regions(account_name).map(str::to_owned).collect()
     }
 }
 

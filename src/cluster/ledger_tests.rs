@@ -28,7 +28,7 @@ fn ledger() -> (Ledger, impl FnMut(Event<Guarded<ResetRecord>>)) {
 }
 
 fn count(ledger: &Ledger, owner_name: &str) -> usize {
-    ledger.of_owner(&owner(owner_name)).len()
+    ledger.holders(&owner(owner_name)).len()
 }
 
 #[test]

@@ -126,11 +126,6 @@ impl Runs {
     pub(super) fn forget(&mut self, key: &ObjectKey) {
         self.seen.remove(key);
     }
-
-    /// Forgets all that a complete list does not hold.
-    pub(super) fn retain(&mut self, is_there: impl Fn(&ObjectKey) -> bool) {
-        self.seen.retain(|key, _| is_there(key));
-    }
 }
 
 /// The worst of a run's instances.

@@ -58,7 +58,7 @@ impl Urgent {
 pub struct Waker {
     urgent: Urgent,
     namespace: String,
-    password_resets: UnboundedSender<ObjectRef<Guarded<PasswordReset>>>,
+    password_resets: UnboundedSender<ObjectRef<PartialObjectMeta<PasswordReset>>>,
     reset_records: UnboundedSender<ObjectRef<PartialObjectMeta<ResetRecord>>>,
     ecs_accounts: UnboundedSender<ObjectRef<Guarded<ECSAccount>>>,
 }
@@ -66,7 +66,7 @@ pub struct Waker {
 /// The ends that the controllers listen to.
 pub struct Listeners {
     /// For `PasswordReset`s.
-    pub password_resets: Wakes<Guarded<PasswordReset>>,
+    pub password_resets: Wakes<PartialObjectMeta<PasswordReset>>,
     /// For `ResetRecord`s.
     pub reset_records: Wakes<PartialObjectMeta<ResetRecord>>,
     /// For `ECSAccount`s.

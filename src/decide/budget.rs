@@ -77,7 +77,7 @@ fn is_away(record: &ResetRecord, now: Timestamp) -> bool {
     record.status.as_ref().is_some_and(|status| may_be_away(status, now))
 }
 
-/// The instances that hold a slot of `owner`, in the order of their ids. `reading_of`: the latest reading of an instance, whether the
+/// The instances that hold a slot of `owner`, in the order of their ids. `records`: those of which [`ever_has_slot`] holds; `reading_of`: the latest reading of an instance, whether the
 /// account's rules cover it or not.
 pub fn holders(
     records: &[impl Borrow<ResetRecord>],
@@ -123,7 +123,19 @@ pub fn outlook(record: &ResetRecord, reading: Option<&Reading>, bounds: Protocol
     }
 }
 
-/// How many instances of the owner of `record`, other than its own, are away or may be.
+/// Whether the claim of `record`, while the record stays as it is, holds a slot at any time: whoever does so does it from the beginning of
+/// time.
+pub fn ever_has_slot(record: &ResetRecord) -> bool {
+    has_slot(record, Timestamp::MIN)
+}
+
+/// Whether its instance is away at any time, likewise.
+pub fn is_ever_away(record: &ResetRecord) -> bool {
+    is_away(record, Timestamp::MIN)
+}
+
+/// How many instances of the owner of `record`, other than its own, are away or may be. `records`: those of which
+/// [`is_ever_away`] holds.
 pub fn others_away(records: &[impl Borrow<ResetRecord>], record: &ResetRecord, now: Timestamp) -> u32 {
     let others =
         of_owner(records, &record.spec.owner).filter(|other| other.spec.instance_id != record.spec.instance_id);

@@ -24,7 +24,7 @@ use crate::cloud::calls::Calls;
 use crate::cloud::readings::Reader;
 use crate::cluster::fingerprint::{FingerprintKey, KeyError};
 use crate::cluster::ledger::Ledger;
-use crate::cluster::objects::{ObjectIndex, Objects};
+use crate::cluster::objects::Objects;
 use crate::cluster::policies::Policies;
 use crate::cluster::secrets::Secrets;
 use crate::cluster::wake::{Waiter, Waker};
@@ -231,8 +231,8 @@ fn build<T: Transport>(
 ) -> (Arc<Context<T>>, Streams) {
     let Dependencies { client, ecs, clock, process, leadership } = dependencies;
     let ledger = Ledger::measured(Arc::clone(&metrics));
-    let index = ObjectIndex::measured(Arc::clone(&metrics));
-    let streams = streams(&client, &settings.namespace, &ledger, &index, waker);
+    let objects = Objects::measured(Arc::clone(&metrics));
+    let streams = streams(&client, &settings.namespace, &ledger, &objects, waker);
     let account_waker = waker.clone();
     let wake_account = move |account: &str| account_waker.wake(&Waiter::Account(account.to_owned()));
     let calls = Arc::new(Calls::new(ecs, clock.clone(), Arc::clone(&metrics), wake_account));
@@ -242,7 +242,7 @@ fn build<T: Transport>(
         instances: Instances::new(reader, wake, settings.describe_interval),
         ledger,
         secrets: Secrets::default(),
-        objects: Objects::new(streams.password_resets.reader.clone(), index),
+        objects,
         ecs_accounts: streams.ecs_accounts.reader.clone(),
         synced: Synced::new([
             streams.password_resets.synced.clone(),

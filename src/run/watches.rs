@@ -14,15 +14,17 @@ use crate::api::password_reset::PasswordReset;
 use crate::api::reset_record::{Phase, ResetRecord};
 use crate::cluster::guarded::Guarded;
 use crate::cluster::ledger::Ledger;
-use crate::cluster::objects::ObjectIndex;
+use crate::cluster::objects::{Objects, keep_own_annotations};
 use crate::cluster::wake::{Waiter, Waker};
 
-/// A record as the controller is driven by it: the record itself is in the ledger.
-pub(super) type RecordMeta = PartialObjectMeta<ResetRecord>;
+/// An object as its controller is driven by it: what it holds is in [`Objects`].
+type ResetMeta = PartialObjectMeta<PasswordReset>;
+/// A record as its controller is driven by it: what it holds is in the ledger.
+type RecordMeta = PartialObjectMeta<ResetRecord>;
 
 /// The watches, before they are given to the controllers.
 pub(super) struct Streams {
-    pub(super) password_resets: Watched<Guarded<PasswordReset>>,
+    pub(super) password_resets: Watched<ResetMeta>,
     pub(super) reset_records: Watched<RecordMeta>,
     pub(super) ecs_accounts: Watched<Guarded<ECSAccount>>,
 }
@@ -43,34 +45,30 @@ impl<K: Resource<DynamicType = ()> + Send + Sync + 'static> Watched<K> {
 }
 
 /// The three watches. Owners are woken by what happens to their records; see [`watch`] for the rest.
-pub(super) fn streams(
-    client: &Client,
-    namespace: &str,
-    ledger: &Ledger,
-    index: &ObjectIndex,
-    waker: &Waker,
-) -> Streams {
-    let (objects, records, accounts) = (waker.clone(), waker.clone(), waker.clone());
-    let (indexed, watching) = (index.clone(), ledger.clone());
-    let concerned = Concerned { ledger: ledger.clone(), index: index.clone(), waker: waker.clone() };
+pub(super) fn streams(client: &Client, namespace: &str, ledger: &Ledger, objects: &Objects, waker: &Waker) -> Streams {
+    let (resets, records, accounts) = (waker.clone(), waker.clone(), waker.clone());
+    let (known_resets, known_records) = (objects.clone(), ledger.clone());
+    let concerned = Concerned { ledger: ledger.clone(), objects: objects.clone(), waker: waker.clone() };
     let (concerned_too, concerned_by_end) = (concerned.clone(), concerned.clone());
+    let reset_events = events::<Guarded<PasswordReset>>(Api::all(client.clone()))
+        .modify(|object| keep_own_annotations(object.meta_mut()));
     let record_events = events::<Guarded<ResetRecord>>(Api::namespaced(client.clone(), namespace));
     Streams {
         password_resets: watch(
-            events(Api::all(client.clone())),
-            move |event, watched| indexed.watched(event, watched),
-            move |object: &Guarded<PasswordReset>| objects.wake(&waiter(object)),
+            // Before the cache of names has taken it: who is woken must find it there.
+            reset_events.inspect_ok(move |event| known_resets.watched(event)).map_ok(|event| metadata(&event)),
+            |_| {},
+            move |object: &ResetMeta| resets.wake(&waiter(object)),
         ),
         reset_records: watch(
-            // Before the cache of names has taken it: who is woken must find it in the ledger.
             record_events
                 .inspect_ok(move |event| {
-                    for gone in watching.watched(event) {
+                    for gone in known_records.watched(event) {
                         concerned_by_end.wake_for(&gone);
                     }
                 })
                 .map_ok(|event| metadata(&event)),
-            move |event, _| {
+            move |event| {
                 if let Event::Apply(record) = event {
                     concerned.wake(&record.name_any());
                 }
@@ -82,13 +80,13 @@ pub(super) fn streams(
         ),
         ecs_accounts: watch(
             events(Api::all(client.clone())),
-            |_, _| {},
+            |_| {},
             move |account: &Guarded<ECSAccount>| accounts.wake(&Waiter::Account(account.name_any())),
         ),
     }
 }
 
-fn waiter(object: &Guarded<PasswordReset>) -> Waiter {
+fn waiter(object: &ResetMeta) -> Waiter {
     Waiter::Object { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
 }
 
@@ -97,7 +95,7 @@ fn waiter(object: &Guarded<PasswordReset>) -> Waiter {
 #[derive(Clone)]
 struct Concerned {
     ledger: Ledger,
-    index: ObjectIndex,
+    objects: Objects,
     waker: Waker,
 }
 
@@ -120,7 +118,7 @@ impl Concerned {
         let phase = record.phase();
         let is_for_others = phase == Phase::PasswordSet || phase.has_ended();
         let others = if is_for_others {
-            self.index.naming(&record.spec.region_id, &record.spec.instance_id)
+            self.objects.naming(&record.spec.region_id, &record.spec.instance_id)
         } else {
             Vec::new()
         };
@@ -138,17 +136,17 @@ where
     events.modify(|object| object.meta_mut().managed_fields = None)
 }
 
-/// The names of an event's records, with what tells one version from another.
-fn metadata(event: &Event<Guarded<ResetRecord>>) -> Event<RecordMeta> {
-    let meta = |record: &Guarded<ResetRecord>| {
-        let ObjectMeta { name, namespace, uid, resource_version, generation, .. } = record.meta().clone();
-        let metadata = ObjectMeta { name, namespace, uid, resource_version, generation, ..ObjectMeta::default() };
-        metadata.into_response_partial::<ResetRecord>()
+/// The names of an event's objects, with what tells one version from another: also the annotations that people ask by.
+fn metadata<K: Resource<DynamicType = ()>>(event: &Event<Guarded<K>>) -> Event<PartialObjectMeta<K>> {
+    let meta = |object: &Guarded<K>| {
+        let ObjectMeta { name, namespace, uid, resource_version, generation, annotations, .. } = object.meta().clone();
+        ObjectMeta { name, namespace, uid, resource_version, generation, annotations, ..ObjectMeta::default() }
+            .into_response_partial::<K>()
     };
     match event {
-        Event::Apply(record) => Event::Apply(meta(record)),
-        Event::Delete(record) => Event::Delete(meta(record)),
-        Event::InitApply(record) => Event::InitApply(meta(record)),
+        Event::Apply(object) => Event::Apply(meta(object)),
+        Event::Delete(object) => Event::Delete(meta(object)),
+        Event::InitApply(object) => Event::InitApply(meta(object)),
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
     }
@@ -161,7 +159,7 @@ fn metadata(event: &Event<Guarded<ResetRecord>>) -> Event<RecordMeta> {
 /// controllers' filters, and what was deleted while there was no watch is in no list.
 fn watch<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-    on_event: impl Fn(&Event<K>, &Store<K>) + Send + 'static,
+    on_event: impl Fn(&Event<K>) + Send + 'static,
     wake: impl Fn(&K) + Send + 'static,
 ) -> Watched<K>
 where
@@ -174,7 +172,7 @@ where
         .reflect(writer)
         // After the cache has taken it: who is woken must find it there.
         .inspect_ok(move |event| {
-            on_event(event, &cached);
+            on_event(event);
             match event {
                 Event::Init => before = cached.state(),
                 Event::InitDone => {
@@ -209,7 +207,7 @@ mod tests {
 
     #[test]
     fn completion_wakes_every_reset_naming_the_instance() {
-        let ((watched, mut writer), index) = (store(), ObjectIndex::default());
+        let objects = Objects::default();
         for (name, region_id, instance_id) in [
             ("web", "cn-hangzhou", "i-bp1a0000"),
             ("other", "cn-hangzhou", "i-bp1a0000"),
@@ -220,12 +218,10 @@ mod tests {
                 "regionID": region_id, "instanceIDs": [instance_id], "passwordSecretRef": {"name": "pw"},
             });
             let object = json!({"metadata": {"namespace": "prod", "name": name}, "spec": spec});
-            let event = Event::Apply(Guarded(Ok(serde_json::from_value(object).unwrap())));
-            writer.apply_watcher_event(&event);
-            index.watched(&event, &watched);
+            objects.watched(&Event::Apply(Guarded(Ok(serde_json::from_value(object).unwrap()))));
         }
         let (waker, _listeners) = Waker::new("system");
-        let concerned = Concerned { ledger: Ledger::default(), index, waker };
+        let concerned = Concerned { ledger: Ledger::default(), objects, waker };
         let mut record = claimed();
         let mut told = |phase| {
             record.status.as_mut().unwrap().phase = phase;
@@ -280,7 +276,7 @@ mod tests {
         ];
         let (wakes, woken) = unbounded();
         let wake = move |account: &Guarded<ECSAccount>| wakes.unbounded_send(account.name_any()).unwrap();
-        let Watched { reader, stream, .. } = watch(events(Api::all(client(answers))), |_, _| {}, wake);
+        let Watched { reader, stream, .. } = watch(events(Api::all(client(answers))), |_| {}, wake);
         let passed_on = tokio::spawn(stream.for_each(|_| std::future::ready(())));
         let names = woken.take(4).collect::<Vec<String>>();
         let names = tokio::time::timeout(Duration::from_mins(5), names).await.expect("somebody was not woken");

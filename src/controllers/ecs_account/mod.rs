@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use crate::api::conditions::ready;
@@ -105,7 +104,7 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
 
 /// Requests a reconcile of everything that uses the account: objects, and claims that have not ended.
 fn wake_all_of<T>(context: &Context<T>, waker: &Waker, account: &str) {
-    for key in context.objects.index().of_account(account) {
+    for key in context.objects.of_account(account) {
         waker.wake(&Waiter::Object { namespace: key.namespace, name: key.name });
     }
     for name in context.ledger.open_of_account(account) {
@@ -114,7 +113,7 @@ fn wake_all_of<T>(context: &Context<T>, waker: &Waker, account: &str) {
 }
 
 fn wake_all_objects<T>(context: &Context<T>, waker: &Waker) {
-    for object in context.objects.all() {
-        waker.wake(&Waiter::Object { namespace: object.namespace().unwrap_or_default(), name: object.name_any() });
+    for key in context.objects.keys() {
+        waker.wake(&Waiter::Object { namespace: key.namespace, name: key.name });
     }
 }

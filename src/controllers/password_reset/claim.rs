@@ -149,7 +149,7 @@ async fn changed_since<T>(context: &Context<T>, observed: &ObservedReset, claims
                 found = object.metadata.resource_version,
                 "nothing is claimed yet: the object has changed"
             );
-            context.objects.put(&object, observed.object.metadata.resource_version.clone());
+            context.objects.put(object, observed.object.metadata.resource_version.clone());
             return Some(AT_ONCE);
         }
         Err(error) => {
@@ -302,7 +302,7 @@ fn build_claim<T: Transport>(
     attempt_id: &str,
     found: Option<&ResetRecord>,
 ) -> Option<ResetRecord> {
-    let exists = |owner: &Owner| context.objects.watched(&owner.namespace, &owner.name).is_some();
+    let exists = |owner: &Owner| context.objects.exists(&owner.namespace, &owner.name);
     let before = found.map(ResetRecord::progress).unwrap_or_default();
     let completed = history::make_room(&before.completed, &observed.request.owner, exists)?;
     // The present moment, not the pass's: earlier claims of this pass have taken their time.

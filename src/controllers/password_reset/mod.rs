@@ -156,15 +156,14 @@ fn note_turn<T>(context: &Context<T>, observed: &ObservedReset, plan: &Plan) {
 }
 
 /// The object in its newest known form; read, where it is not known how it is.
-async fn known<T>(context: &Context<T>, namespace: &str, name: &str) -> Result<PasswordReset, ClusterError> {
+async fn known<T>(context: &Context<T>, namespace: &str, name: &str) -> Result<Arc<PasswordReset>, ClusterError> {
     let key = ObjectKey::new(namespace, name);
     let known = context.objects.get(&key);
     if !context.objects.is_doubted(&key) {
         return known;
     }
     let object = context.cluster.password_reset(namespace, name).await?;
-    context.objects.put(&object, known.ok().and_then(|known| known.metadata.resource_version));
-    Ok(object)
+    Ok(context.objects.put(object, known.ok().and_then(|known| known.metadata.resource_version.clone())))
 }
 
 /// When to look again by itself: at the next deadline, and while work is open for the sake of the Secret.

@@ -32,7 +32,7 @@ use crate::ecs::{Scope, Transport};
 /// The facts of one object. It holds no password: only its fingerprint, and which rule the password breaks.
 pub(super) struct ObservedReset {
     /// The object, in its newest known version.
-    pub(super) object: PasswordReset,
+    pub(super) object: Arc<PasswordReset>,
     /// Its present status.
     pub(super) before: PasswordResetStatus,
     /// What that status answers.
@@ -112,7 +112,7 @@ async fn read_doubted<T>(context: &Context<T>) {
 }
 
 /// `None`: the account exists but has not been checked yet. That happens only at the start.
-pub(super) async fn observe<T: Transport>(context: &Context<T>, object: PasswordReset) -> Option<ObservedReset> {
+pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Arc<PasswordReset>) -> Option<ObservedReset> {
     read_doubted(context).await;
     let namespace = object.namespace().unwrap_or_default();
     let account_name = object.spec.account_name().to_owned();
@@ -145,10 +145,14 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
         .ids()
         .iter()
         .cloned()
-        .map(|instance_id| OwnedTarget {
+        .map(|instance_id| (context.ledger.get(&ResetRecord::name_of(region, &instance_id)), instance_id))
+        .map(|(record, instance_id)| OwnedTarget {
             claimed_by_another: claimed_by_another(context, &request.owner, region, &instance_id),
-            record: context.ledger.get(&ResetRecord::name_of(region, &instance_id)),
-            bad_record: context.ledger.record_problem(&ResetRecord::name_of(region, &instance_id)),
+            bad_record: match record {
+                None => context.ledger.record_problem(&ResetRecord::name_of(region, &instance_id)),
+                Some(_) => None,
+            },
+            record,
             reading: context
                 .instances
                 .latest(&scope, &instance_id)
@@ -172,7 +176,7 @@ pub(super) async fn observe<T: Transport>(context: &Context<T>, object: Password
     }
     let reading_of = |id: &str| instances.iter().find(|seen| seen.instance_id == id)?.reading.clone();
     let slot_holders =
-        budget::holders(&context.ledger.of_owner(&request.owner), &request.owner, reading_of, context.bounds(), now);
+        budget::holders(&context.ledger.holders(&request.owner), &request.owner, reading_of, context.bounds(), now);
     let instances = instances.into_iter().map(OwnedTarget::redacted).collect::<Vec<_>>();
     Some(ObservedReset {
         slot_holders,
@@ -252,12 +256,11 @@ fn request(
 
 /// Whether another object's status, as last watched, shows a claim on the instance that has not ended.
 fn claimed_by_another<T>(context: &Context<T>, owner: &Owner, region: &str, instance_id: &str) -> bool {
-    let others = context.objects.index().naming(region, instance_id).into_iter();
+    let others = context.objects.naming(region, instance_id).into_iter();
     let mut others = others.filter(|key| (&key.namespace, &key.name) != (&owner.namespace, &owner.name));
     others.any(|key| {
-        let object = context.objects.watched(&key.namespace, &key.name);
-        let status = object.as_ref().and_then(|object| object.0.as_ref().ok()?.status.as_ref());
-        let row = status.and_then(|status| status.row(instance_id));
+        let object = context.objects.shown(&key.namespace, &key.name).and_then(Result::ok);
+        let row = object.as_ref().and_then(|object| object.status.as_ref()?.row(instance_id));
         row.is_some_and(|row| row.attempts > 0 && !row.state.has_ended())
     })
 }

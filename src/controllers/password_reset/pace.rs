@@ -79,5 +79,5 @@ fn is_in_flight<T>(context: &Context<T>, object: &PasswordReset) -> bool {
         name: object.name_any(),
         uid: object.uid().unwrap_or_default(),
     };
-    context.ledger.of_owner(&owner).iter().any(|record| !record.phase().has_ended())
+    context.ledger.holders(&owner).iter().any(|record| !record.phase().has_ended())
 }

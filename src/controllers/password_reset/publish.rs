@@ -56,12 +56,12 @@ pub(super) async fn write_now<T>(
     observed: &ObservedReset,
     status: PasswordResetStatus,
 ) -> Result<(), ClusterError> {
-    let mut object = observed.object.clone();
+    let mut object = PasswordReset::clone(&observed.object);
     object.status = Some(status);
     let written = context.cluster.write_password_reset_status(&object).await?;
     let owner = &observed.request.owner;
     context.status_writes.set(&key(&owner.namespace, &owner.name), context.clock.now());
-    context.objects.put(&written, observed.object.metadata.resource_version.clone());
+    let written = context.objects.put(written, observed.object.metadata.resource_version.clone());
     publish(context, &observed.before, &written).await;
     Ok(())
 }

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::absent;
 use crate::api::Reason;
 use crate::api::ecs_account::StartTimeFollowsReboot;
-use crate::api::password_reset::{InstanceRow, PasswordReset};
+use crate::api::password_reset::InstanceRow;
 use crate::api::reset_record::{Phase, ResetRecord, ResetRecordSpec};
 use crate::clock;
 use crate::cloud::accounts::UsableAccount;
@@ -195,27 +195,27 @@ pub(super) fn not_known(account: &str) -> Hold {
 }
 
 fn others_away<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> u32 {
-    budget::others_away(&context.ledger.of_owner(&record.spec.owner), record, now)
+    budget::others_away(&context.ledger.away(&record.spec.owner), record, now)
 }
 
 /// Whether the claim's owner, as last watched, lists the instance. One that cannot be read has not taken it off, and one that is gone
 /// only once this process has missed it for long.
 fn is_listed<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> bool {
     let ResetRecordSpec { owner, instance_id, .. } = &record.spec;
-    let Some(object) = context.objects.watched(&owner.namespace, &owner.name) else {
+    let Some(object) = context.objects.shown(&owner.namespace, &owner.name) else {
         let since = context.owner_missed_since.get(&record.name_any()).unwrap_or(now);
         context.owner_missed_since.set(&record.name_any(), since);
         return now < later(since, REPLACED_WITHIN);
     };
     context.owner_missed_since.take(&record.name_any());
-    object.0.as_ref().map_or(true, |object| targets::lists(&object.spec, object.status.as_ref(), instance_id))
+    object.map_or(true, |object| targets::lists(&object.spec, object.status.as_ref(), instance_id))
 }
 
 /// Whether the record's restart may be requested, as its owner and its account were last watched.
 fn restart_hold<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -> RestartHold {
     let spec = &record.spec;
-    let object = context.objects.watched(&spec.owner.namespace, &spec.owner.name);
-    let owner = match object.as_deref().map(|guard| guard.0.as_ref()) {
+    let object = context.objects.shown(&spec.owner.namespace, &spec.owner.name);
+    let owner = match &object {
         Some(Ok(object)) => ClaimOwner::Known(&object.spec),
         None if !is_listed(context, record, now) => ClaimOwner::Gone,
         Some(Err(_)) | None => ClaimOwner::NotKnown,
@@ -229,8 +229,7 @@ fn restart_hold<T>(context: &Context<T>, record: &ResetRecord, now: Timestamp) -
 fn owner_row<T>(context: &Context<T>, spec: &ResetRecordSpec) -> Option<InstanceRow> {
     let ResetRecordSpec { owner, instance_id, .. } = spec;
     let key = ObjectKey::new(&owner.namespace, &owner.name);
-    let row = |object: &PasswordReset| object.status.as_ref()?.row(instance_id).cloned();
-    context.objects.with_newest(&key, row).ok()?
+    context.objects.get(&key).ok()?.status.as_ref()?.row(instance_id).cloned()
 }
 
 /// Whether a restart of the record's instance may be stored, as far as slots go. A record in doubt may hold the last one.
