@@ -140,7 +140,7 @@ windows: ## Compare when maintenance windows open with croniter and Python's zon
 bench: ## Measure the release binary on a real control plane (ARGS="B3 B8", --vs, --write-baseline; BENCH_INSTANCES, BENCH_SETTLED)
 	cargo build --locked --release --bin ecs-password-reset
 	@$(call with-tools,control-plane kubectl $(if $(findstring --vs,$(ARGS)),sdk)) CONTROLLER=$(CURDIR)/target/release/ecs-password-reset \
-	  cargo test --locked --quiet --test bench -- $(ARGS)
+	  cargo test --locked --quiet --profile sim --test bench -- $(ARGS)
 
 .PHONY: mutants-check
 mutants-check: ## Check that every mutant can still be applied
