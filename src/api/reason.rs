@@ -128,8 +128,10 @@ reasons! {
     // What a person has to see to.
     /// The password breaks ECS's rules.
     InvalidPassword: [NeedsPerson, SecretLost, OfObject];
-    /// The object, or the record of an instance, is stored in a form that this version cannot go by.
+    /// The object is stored in a form that this version cannot go by.
     InvalidSpec: [Unusable];
+    /// The record of an instance is stored in a form that this version cannot go by.
+    RecordUnusable: [Unusable];
     /// ECS refuses the action to the account's identity.
     NotPermitted: [StandsUntilAsked, TargetMissing, NeedsPerson, Waits];
     /// The annotation `resolve-unknown` decides on a claim that has not begun.

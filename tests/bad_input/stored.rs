@@ -141,7 +141,7 @@ fn a_record_that_cannot_be_read_holds_up_its_own_instance_only() {
     world.apply_reset("second", json!({"instanceIDs": ["i-broken0001", "i-good000001"]}));
     let row = world.wait_for_state("second", "i-good000001", "InEffect");
     assert_eq!(row["reason"], "RestartProven");
-    let ready = world.wait_for_reason("second", "InvalidSpec");
+    let ready = world.wait_for_reason("second", "RecordUnusable");
     let message = ready["message"].as_str().unwrap();
     assert!(message.contains("i-broken0001") && message.contains("ResetRecord"), "{message}");
     world.wait_for("second", "Stalled");
@@ -281,7 +281,7 @@ fn misnamed_record_is_never_driven() {
     world.start_controller();
     world.apply_reset("first", json!({"instanceIDs": ["i-named00001", "i-good000001"], "runID": "again"}));
     world.wait_for_state("first", "i-good000001", "InEffect");
-    let ready = world.wait_for_reason("first", "InvalidSpec");
+    let ready = world.wait_for_reason("first", "RecordUnusable");
     let message = ready["message"].as_str().unwrap();
     assert!(
         message.contains("i-named00001: its ResetRecord cn-hangzhou.i-named00001 names a different instance"),

@@ -579,7 +579,7 @@ fn pages_of_what_ends_by_a_deadline() {
     world.page(
         "58-record-unreadable",
         "unreadable",
-        "InvalidSpec",
+        "RecordUnusable",
         "The ResetRecord of the instance is of another version.",
     );
 }

@@ -112,6 +112,9 @@ pub(super) fn judge(object: &ResetFacts, target: &Target, now: Timestamp) -> Eli
         let is_record_unfit =
             target.bad_record.is_some() || target.record.is_some_and(|record| record.phase() == Phase::Unrecognized);
         let is_to_be_found = is_record_unfit && row.name.is_none();
+        if is_record_unfit {
+            row.planned_action = Some(PlannedAction::Blocked);
+        }
         let watch = (object.hides_unpermitted || is_to_be_found) && held.is_none() && !is_time;
         return Eligibility::Waits { row, until: hold.until, watch };
     }
@@ -159,7 +162,7 @@ fn unusable_record(object: &ResetFacts, target: &Target, _: Timestamp) -> Option
     let message = format!(
         "its ResetRecord {name} {what}; this object's spec is not the cause. Nothing is done until a cluster admin installs the version that wrote the record, or repairs it"
     );
-    Some(Hold::new(Reason::InvalidSpec, message))
+    Some(Hold::new(Reason::RecordUnusable, message))
 }
 
 /// A person's decision is on what has happened. One on a claim that is to come would decide by itself, with nobody having looked: a wrong
@@ -186,7 +189,7 @@ fn claim_of_another_lost(_: &ResetFacts, target: &Target, _: Timestamp) -> Optio
 
 fn unknown_phase(_: &ResetFacts, target: &Target, _: Timestamp) -> Option<Hold> {
     let message = "its ResetRecord is in a phase that this version of the controller does not know; nothing is done until the version that wrote it is installed";
-    (target.record?.phase() == Phase::Unrecognized).then(|| Hold::new(Reason::InvalidSpec, message))
+    (target.record?.phase() == Phase::Unrecognized).then(|| Hold::new(Reason::RecordUnusable, message))
 }
 
 fn another_owner_at_work(object: &ResetFacts, target: &Target, now: Timestamp) -> Option<Hold> {

@@ -46,7 +46,7 @@ fn claim_whose_record_is_unusable_goes_on_once_repaired() {
     for (record, bad) in [(None, unknown), (Some(&record), None)] {
         for spec in [&spec, &expires] {
             let shown = plan_of(spec, record, bad, &before).rows.remove(0);
-            assert_eq!((shown.state, shown.reason()), (State::Pending, Some(Reason::InvalidSpec)));
+            assert_eq!((shown.state, shown.reason()), (State::Pending, Some(Reason::RecordUnusable)));
             assert_eq!((shown.claim, shown.attempts), (before.claim, before.attempts));
             let repaired = plan_of(spec, Some(&whole), None, &shown);
             assert_eq!((repaired.lost.len(), repaired.rows[0].state), (0, State::SettingPassword));
@@ -65,7 +65,8 @@ fn unusable_record_takes_no_slot_from_other_instances() {
         targets[0].bad_record = Some(bad);
         let plan = plan(&reset_facts(&spec, &request), &targets, at(0));
         let row = &plan.rows[0];
-        assert_eq!((row.state, row.reason().unwrap()), (State::Pending, Reason::InvalidSpec));
+        assert_eq!((row.state, row.reason().unwrap()), (State::Pending, Reason::RecordUnusable));
+        assert_eq!(row.planned_action, Some(PlannedAction::Blocked), "whether it was read or not");
         assert!(row.message.contains("ResetRecord") && row.message.contains(says), "{}", row.message);
         assert_eq!(plan.claims.len(), 2);
     }
@@ -226,7 +227,7 @@ fn a_record_in_a_phase_of_another_version_is_waited_for_by_name() {
     record.status.as_mut().unwrap().phase = Phase::Unrecognized;
     let target = Target { record: Some(&record), ..targets(&spec, Some(&running)).remove(0) };
     let plan = plan(&reset_facts(&spec, &request), &[target], at(1));
-    assert_eq!((plan.rows[0].state, plan.rows[0].reason().unwrap()), (State::Pending, Reason::InvalidSpec));
+    assert_eq!((plan.rows[0].state, plan.rows[0].reason().unwrap()), (State::Pending, Reason::RecordUnusable));
     assert!(plan.claims.is_empty());
 }
 

@@ -272,7 +272,7 @@ fn waiting_permitted_instance_is_still_read_under_rules() {
     let mut broken = targets(&spec, None);
     broken[0].bad_record = Some(BadRecord::Unreadable);
     let shown = plan(&reset_facts(&spec, &request), &broken, at(1));
-    assert_eq!((shown.rows[0].reason().unwrap(), shown.watch.len()), (Reason::InvalidSpec, 1));
+    assert_eq!((shown.rows[0].reason().unwrap(), shown.watch.len()), (Reason::RecordUnusable, 1));
     let blocked = plan(&ResetFacts { secret_hold: Some(&hold), ..guarded }, &target, at(1));
     assert_eq!(
         (blocked.rows[0].reason().unwrap(), blocked.watch.len()),

@@ -247,7 +247,7 @@ fn words_of_ready() {
     let stopped = with(State::EffectiveAtNextStart, Reason::StoppedAfterRestart);
     say("paused on one found Stopped", &paused(&[stopped, pending.clone()]), &as_it_is);
     say("suspended", &rows(&[done.clone(), pending.clone()]), &|facts| facts.spec = suspended);
-    say("records unusable", &rows(&[with(State::Pending, Reason::InvalidSpec)]), &as_it_is);
+    say("records unusable", &rows(&[with(State::Pending, Reason::RecordUnusable)]), &as_it_is);
     say("held by a row", &rows(&[with(State::WaitingForStableState, Reason::Throttled)]), &as_it_is);
     let unread = rows(&[with(State::WaitingForStableState, Reason::ReadRefused)]);
     say("held for long", &Plan { unread_for_too_long: true, ..unread }, &as_it_is);
