@@ -208,7 +208,7 @@ pub struct InstanceRow {
     /// The instance's status when it was claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_status: Option<String>,
-    /// What the controller is going to do, as far as it can tell now.
+    /// What the controller is going to do, as far as it can tell now; absent while a claim is at work, since `state` tells then.
     // kube keeps the text of an optional enum and drops this field's: the default would not be explained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "PlannedAction")]

@@ -5,12 +5,12 @@ use std::sync::LazyLock;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::api::password_reset::{PasswordResetSpec, Requested, RestartSpec};
+use crate::api::password_reset::{PasswordResetSpec, PlannedAction, Requested, RestartSpec};
 use crate::api::reset_record::{Phase, ResetRecordStatus};
 use crate::decide::fixtures::{at, claimed, holder, owner, request, reset_facts, reset_spec, row, run, target};
 use crate::decide::history::Request;
 use crate::decide::reset::facts::BadRecord;
-use crate::decide::reset::rows::hold_up;
+use crate::decide::reset::rows::{hold_up, initial_row};
 use crate::decide::{InstanceView, Power, Reading};
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -46,6 +46,15 @@ pub(super) fn targets<'a>(spec: &'a PasswordResetSpec, reading: Option<&'a Readi
 
 pub(super) fn claims(plan: &Plan) -> Vec<&str> {
     plan.claims.iter().map(|claim| claim.instance_id.as_str()).collect()
+}
+
+#[test]
+fn row_of_a_claim_shows_no_planned_action() {
+    let (spec, request, running) = (reset_spec(1), request(), reading(Power::Running));
+    let plan = plan(&reset_facts(&spec, &request), &targets(&spec, Some(&running)), at(0));
+    let planned = plan.claims[0].row.planned_action;
+    assert_eq!((planned, plan.rows[0].planned_action), (Some(PlannedAction::ResetAndRestart), planned));
+    assert_eq!(initial_row(&plan.claims[0], 1, at(0)).planned_action, None);
 }
 
 #[test]

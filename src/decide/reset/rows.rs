@@ -97,6 +97,8 @@ pub fn initial_row(claim: &NewClaim, number: i64, now: Timestamp) -> InstanceRow
     let mut row = claim.row.clone();
     row.claim = Some(number);
     row.initial_status = Some(claim.state_seen.clone());
+    // What was planned is being done: beside a restart that is under way it would read as another one.
+    row.planned_action = None;
     row.attempts = 1;
     row.state_time = Some(Time(now));
     advance(&mut row, State::SettingPassword, Reason::SettingPassword, "setting the password".to_owned(), now);
