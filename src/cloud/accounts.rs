@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,6 +15,8 @@ use crate::ecs::{ApiCall, CallerIdentity, EndpointError, Keys, RegionEndpoint, S
 
 /// How long the answer to "may this identity describe instances" is kept.
 const MAY_DESCRIBE_SECONDS: i64 = 60;
+/// How soon an account that is not ready is checked again, at the latest.
+pub const RECHECK: Duration = Duration::from_secs(15);
 /// How long ECS is not asked with credentials that it refuses although STS takes them.
 const REJECTED_SECONDS: i64 = 60;
 
@@ -238,12 +241,17 @@ impl UsableAccount {
     }
 }
 
-/// What an object says of an account that is not ready: only the reason. Whose account it is, and where its credentials come from, is
-/// for users who may read the account.
+/// What an object says of an account that is not ready: the reason, and whose turn it is. Whose account it is, and where its credentials come
+/// from, is for users who may read the account.
 pub fn not_ready(account: &str, reason: Reason) -> Hold {
-    let message = format!(
-        "ECSAccount {account} is not ready ({reason}); its administrator sees why: kubectl describe ecsaccount {account}"
-    );
+    let turn = if reason.passes_by_itself() {
+        let seconds = RECHECK.as_secs();
+        format!("this usually passes by itself, and is checked again within {seconds} s; its administrator sees why")
+    } else {
+        "its administrator must act, and sees why".to_owned()
+    };
+    let message =
+        format!("ECSAccount {account} is not ready ({reason}); {turn}: kubectl describe ecsaccount {account}");
     Hold::new(Reason::AccountNotReady, message)
 }
 

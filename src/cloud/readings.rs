@@ -97,10 +97,11 @@ pub async fn may_describe<T: Transport>(
 }
 
 /// What an object says of a call that ECS refuses for the account's credentials: no more than that its account is not ready. The account
-/// itself and the log say why.
+/// itself and the log say why. What the next check renews, the time and the token of a session, is nobody's turn yet.
 pub fn of_account(account: &str, error: &CallError) -> Option<Hold> {
     let CallError::Refused(refusal) = error else { return None };
-    let reason = if refusal.blames_the_clock() { Reason::ClockSkew } else { Reason::CredentialsRefused };
+    let is_renewed = refusal.blames_the_clock() || refusal.code.starts_with("InvalidSecurityToken");
+    let reason = if is_renewed { Reason::AccountNotReady } else { Reason::CredentialsRefused };
     (refusal.class == Class::Auth).then(|| not_ready(account, reason))
 }
 

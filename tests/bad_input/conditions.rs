@@ -322,7 +322,7 @@ fn plain_http_is_refused_without_the_flag_and_nothing_is_sent() {
     world.apply_reset("web", json!({"instanceIDs": ["i-plainhttp1"]}));
 
     let ready = world.wait_for_reason("web", "AccountNotReady");
-    let says = "ECSAccount default is not ready (EndpointRefused); its administrator sees why: kubectl describe ecsaccount default";
+    let says = "ECSAccount default is not ready (EndpointRefused); its administrator must act, and sees why: kubectl describe ecsaccount default";
     assert_eq!(ready["message"], says);
     world.wait_for_account("Stalled");
     assert_eq!(world.journal(|journal| journal.requests().count()), 0, "not even the access key id may be sent");

@@ -228,8 +228,14 @@ impl<T: Transport> IdentityCheck<'_, T> {
         if let Some(reference) = &named.secret_ref {
             let namespace = context.cluster.namespace();
             let secret: RawSecret = context.cluster.get(namespace, &reference.name).await.map_err(|error| {
-                let is_gone = matches!(error, ClusterError::NotFound { .. });
-                failure(is_gone, format!("{error} (namespace {namespace})"))
+                let message = format!("{error} (namespace {namespace})");
+                match error {
+                    ClusterError::NotFound { .. } => failure(true, message),
+                    ClusterError::Unanswered { .. } => {
+                        Failure { hold: hold(Reason::AccountNotReady, message), withdraws: false }
+                    }
+                    _ => failure(false, message),
+                }
             })?;
             let key = credentials::from_secret(&reference.name, |key| secret.has(key), |key| secret.text(key));
             return key.map(Source::AccessKey).map_err(|error| failure(true, error.to_string()));

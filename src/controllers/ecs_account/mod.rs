@@ -19,7 +19,7 @@ use kube::runtime::controller::Action;
 
 use crate::api::conditions::ready;
 use crate::clock;
-use crate::cloud::accounts::Term;
+use crate::cloud::accounts::{RECHECK, Term};
 use crate::cluster::ClusterError;
 use crate::cluster::policies;
 use crate::cluster::unreadable;
@@ -27,10 +27,9 @@ use crate::cluster::wake::{Waiter, Waker};
 use crate::controllers::Context;
 use crate::controllers::pass::{self, Subject};
 use crate::ecs::{ApiCall, Transport};
+use crate::settings::Settings;
 
 const KIND: &str = "ECSAccount";
-/// How soon an account that is not ready is checked again.
-const RETRY: Duration = Duration::from_secs(15);
 /// How soon to check again after a failed renewal: the old credentials are still valid.
 const AFTER_REFRESH: Duration = Duration::from_secs(5);
 
@@ -83,7 +82,7 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
     }
     let hold = principal.as_ref().err().cloned().or_else(|| context.policies.hold_all());
     let checks = context.settings.account_check.min(context.settings.policy_check);
-    let mut pause = if hold.is_none() { checks } else { RETRY.min(checks) };
+    let mut pause = if hold.is_none() { checks } else { recheck(&context.settings) };
     let known = principal.as_ref().ok().cloned();
     if let Some(Term { refresh_at, .. }) = known.as_ref().and_then(|principal| principal.term) {
         let now = learnt.clock.now(context.clock.now());
@@ -100,6 +99,11 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
     }
     publish::write(context, account, known, missing_permissions, &throttled, hold).await?;
     Ok(Action::requeue(pause))
+}
+
+/// How soon an account that is not ready is checked again, at the latest.
+fn recheck(settings: &Settings) -> Duration {
+    RECHECK.min(settings.account_check).min(settings.policy_check)
 }
 
 /// Requests a reconcile of everything that uses the account: objects, and claims that have not ended.

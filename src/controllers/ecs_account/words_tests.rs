@@ -82,6 +82,7 @@ fn words_to_objects_of_an_account() {
     words.hold("region", &account.hold_for("prod", "cn-beijing").unwrap());
     words.hold("not ready", &account.hold_for("prod", "cn-hangzhou").unwrap());
     words.hold("policies", &not_ready("default", Reason::PolicyMissing));
+    words.hold("not reached", &not_ready("default", Reason::ECSUnavailable));
     let scope = Scope { account: "default".to_owned(), region_id: "cn-hangzhou".to_owned() };
     for (situation, error) in [
         ("reads not ready", DescribeError::NotReady("<why>".to_owned())),
