@@ -110,20 +110,21 @@ impl RawSecret {
 ///
 /// # Errors
 /// What is in the way, in words that say what to do; they hold nothing of the Secret.
-async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<RawSecret, Hold> {
+async fn read(cluster: &Cluster, reference: &ClaimedSecretRef, poll: Duration) -> Result<RawSecret, Hold> {
     let ClaimedSecretRef { namespace, name, key } = reference;
+    let poll = poll.as_secs();
     let (reason, message) = match cluster.get(namespace, name).await {
         Ok(secret) => return Ok(RawSecret::without_annotations(secret)),
         Err(ClusterError::NotFound { .. }) => (
             Reason::SecretNotFound,
             format!(
-                "Secret {namespace}/{name} does not exist; the controller goes on by itself once it does; create it with: kubectl create secret generic {name} -n {namespace} --from-file={key}=./password"
+                "Secret {namespace}/{name} does not exist; the controller looks again within {poll} s, and goes on by itself; create it with: kubectl create secret generic {name} -n {namespace} --from-file={key}=./password"
             ),
         ),
         Err(ClusterError::Forbidden { .. }) => (
             Reason::SecretNotPermitted,
             format!(
-                "the controller may not read Secrets in namespace {namespace}; allow it with: kubectl create rolebinding ecs-password-reset-secret-reader -n {namespace} --clusterrole=ecs-password-reset-secret-reader --serviceaccount={}:ecs-password-reset",
+                "the controller may not read Secrets in namespace {namespace}; it tries again within {poll} s, and goes on by itself; allow it with: kubectl create rolebinding ecs-password-reset-secret-reader -n {namespace} --clusterrole=ecs-password-reset-secret-reader --serviceaccount={}:ecs-password-reset",
                 cluster.namespace()
             ),
         ),
@@ -133,8 +134,13 @@ async fn read(cluster: &Cluster, reference: &ClaimedSecretRef) -> Result<RawSecr
 }
 
 /// The Secrets as last read: all objects that name one share one read. Only in memory, and only while they are asked for.
-#[derive(Default)]
-pub struct Secrets(Mutex<HashMap<ObjectKey, Arc<tokio::sync::Mutex<Option<Read>>>>>);
+pub struct Secrets {
+    places: Mutex<HashMap<ObjectKey, Place>>,
+    poll: Duration,
+}
+
+/// One Secret as last read. Its lock is held while it is read.
+type Place = Arc<tokio::sync::Mutex<Option<Read>>>;
 
 /// One Secret and when its read began. It has no Debug.
 struct Read {
@@ -146,6 +152,11 @@ struct Read {
 const KEPT: Duration = Duration::from_mins(2);
 
 impl Secrets {
+    /// None is known yet. `poll`: how often an object that waits for its Secret has it read.
+    pub fn new(poll: Duration) -> Self {
+        Self { places: Mutex::default(), poll }
+    }
+
     /// The Secret that `reference` names, as read not longer than `within` ago.
     ///
     /// # Errors
@@ -175,7 +186,7 @@ impl Secrets {
         since: Instant,
     ) -> Result<Arc<RawSecret>, Hold> {
         let place = {
-            let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(places.entry(place_of(reference)).or_default())
         };
         // All callers that wait here share the next read: it begins after they have asked.
@@ -186,25 +197,25 @@ impl Secrets {
         let began = clock::instant();
         // A failed read is not kept: a person is about to fix the cause.
         *last = None;
-        let secret = Arc::new(read(cluster, reference).await?);
+        let secret = Arc::new(read(cluster, reference, self.poll).await?);
         *last = Some(Read { began, secret: Arc::clone(&secret) });
         Ok(secret)
     }
 
     /// Forgets the Secrets that were read long ago. It is called once a minute: nothing else may come by here again.
     pub fn forget_old(&self) {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         places.retain(|_, place| Arc::strong_count(place) > 1 || is_recent(place));
     }
 
     /// Forgets a Secret that has changed.
     pub fn forget(&self, secret: &ObjectKey) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(secret);
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(secret);
     }
 
     /// How long ago the Secret was read, if it is known.
     pub fn age(&self, secret: &ObjectKey) -> Option<Duration> {
-        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let read = places.get(secret)?.try_lock().ok()?;
         Some(clock::instant().duration_since(read.as_ref()?.began))
     }
@@ -263,17 +274,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn password_is_forgotten_some_time_after_its_read() {
-        let secrets = Secrets::default();
+        let secrets = Secrets::new(KEPT);
         let text = |text: &str| text.to_owned();
         let reference = ClaimedSecretRef { namespace: text("prod"), name: text("pw"), key: text("password") };
         let read = Read { began: clock::instant(), secret: Arc::new(secret("UGFzc3cwcmQh")) };
         let place = Arc::new(tokio::sync::Mutex::new(Some(read)));
-        secrets.0.lock().unwrap().insert(place_of(&reference), place);
+        secrets.places.lock().unwrap().insert(place_of(&reference), place);
         tokio::time::advance(KEPT / 2).await;
         secrets.forget_old();
         assert!(secrets.age(&place_of(&reference)).is_some());
         tokio::time::advance(KEPT / 2).await;
         secrets.forget_old();
-        assert!(secrets.0.lock().unwrap().is_empty());
+        assert!(secrets.places.lock().unwrap().is_empty());
     }
 }

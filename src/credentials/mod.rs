@@ -48,7 +48,7 @@ pub enum CredentialsError {
 }
 
 /// Credentials from the keys `accessKeyID`, `accessKeySecret` and, for temporary ones, `securityToken` of a Secret.
-/// `has` tells whether there is a key, `value` decodes it. A token that is there and of no use is not passed over: without it
+/// `secret` names it in messages. `has` tells whether there is a key, `value` decodes it. A token that is there and of no use is not passed over: without it
 /// ECS would say that the access key is wrong.
 ///
 /// # Errors

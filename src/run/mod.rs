@@ -241,7 +241,7 @@ fn build<T: Transport>(
     let context = Context {
         instances: Instances::new(reader, wake, settings.describe_interval),
         ledger,
-        secrets: Secrets::default(),
+        secrets: Secrets::new(settings.secret_poll),
         objects,
         ecs_accounts: streams.ecs_accounts.reader.clone(),
         synced: Synced::new([

@@ -133,7 +133,7 @@ fn cases() -> Vec<Case> {
         Case {
             namespace: "unbound",
             reason: "SecretNotPermitted",
-            says: "the controller may not read Secrets in namespace unbound; allow it with: kubectl create rolebinding ecs-password-reset-secret-reader -n unbound --clusterrole=ecs-password-reset-secret-reader --serviceaccount=ecs-password-reset-system:ecs-password-reset",
+            says: "the controller may not read Secrets in namespace unbound; it tries again within 1 s, and goes on by itself; allow it with: kubectl create rolebinding ecs-password-reset-secret-reader -n unbound --clusterrole=ecs-password-reset-secret-reader --serviceaccount=ecs-password-reset-system:ecs-password-reset",
             ..Case::good("no-binding")
         },
         Case {

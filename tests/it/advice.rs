@@ -83,7 +83,8 @@ fn command_for_a_broken_account_shows_the_cause() {
     let wrong = json!({"accessKeyID": "testid", "accessKeySecret": "wrong"});
     world.apply(&manifests::secret(SYSTEM_NAMESPACE, "ecs-credentials", &wrong));
     world.apply_reset("web", json!({"instanceIDs": [ID]}));
-    let shown = world.paste(&advice(&world, "web", "AccountNotReady", "its administrator must act, and sees why: ")).unwrap();
+    let shown =
+        world.paste(&advice(&world, "web", "AccountNotReady", "its administrator must act, and sees why: ")).unwrap();
     for words in ["SignatureDoesNotMatch", "the accessKeySecret does not belong to the accessKeyID; store both again"] {
         assert!(shown.contains(words), "{words} is not in: {shown}");
     }

@@ -343,6 +343,17 @@ fn plan_says_what_blocks_an_instance_and_when_others_begin() {
 }
 
 #[test]
+fn plan_is_made_soon_after_its_secret_is_there() {
+    let world = World::with([Instance::running("i-running1", REGION)]);
+    world.kubectl(&["delete", "secret", manifests::SECRET, "--namespace=prod"]);
+    world.apply_reset("web", json!({"instanceIDs": ["i-running1"], "mode": "Plan"}));
+    let ready = world.wait_for_reason("web", "SecretNotFound");
+    assert!(ready["message"].as_str().unwrap().contains("looks again within 1 s"), "{ready:#}");
+    world.set_password(PASSWORD);
+    world.wait_for_reason("web", "Planned");
+}
+
+#[test]
 fn plan_with_a_bad_password_is_made_and_says_so() {
     let world = World::with([Instance::running("i-running1", REGION)]);
     world.set_password("short");

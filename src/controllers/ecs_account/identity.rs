@@ -3,6 +3,8 @@
 //! Temporary credentials are kept until their renewal is due. If renewal fails, they are used until they expire. It signs only
 //! calls to STS, and never falls back to another source than the one that is named.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
@@ -42,11 +44,14 @@ pub(super) async fn principal<T: Transport>(
     let scope = Scope { account: name, region_id: region.to_owned() };
     let check = IdentityCheck { context, scope, spec, endpoint, learnt };
     let now = check.now();
+    let again = |hold: &Hold| looked_at_again(hold, super::recheck(&context.settings));
     let current = before
         .filter(|before| is_same_source(&before.spec, spec))
         .and_then(|before| before.principal.as_ref().ok())
         .filter(|current| !current.has_expired(now) && !learnt.is_rejected(&current.credentials.access_key_id));
-    let principal = match (check.renew(current, now).await, current) {
+    let renewed =
+        check.renew(current, now).await.map_err(|failure| Failure { hold: check.of_source(failure.hold), ..failure });
+    let principal = match (renewed, current) {
         (Ok(principal), _) => principal,
         (Err(Failure { hold, withdraws: false }), Some(current)) => {
             if current.failure.is_none() {
@@ -56,7 +61,7 @@ pub(super) async fn principal<T: Transport>(
             }
             Identity { failure: Some(hold.message), ..current.clone() }
         }
-        (Err(Failure { hold, .. }), _) => return Err(hold),
+        (Err(Failure { hold, .. }), _) => return Err(again(&hold)),
     };
     if before
         .and_then(|before| before.principal.as_ref().ok())
@@ -64,13 +69,27 @@ pub(super) async fn principal<T: Transport>(
     {
         learnt.forget_permissions();
     }
-    check_account_id(spec, &principal.identity)?;
+    check_account_id(spec, &principal.identity).map_err(|hold| again(&check.of_source(hold)))?;
     let limit = SignedDuration::try_from(context.settings.clock_skew_limit).unwrap_or(SignedDuration::MAX);
-    check_clock(learnt.clock.skew(), limit)?;
+    check_clock(learnt.clock.skew(), limit).map_err(|hold| again(&hold))?;
     if let Some(refusal) = learnt.why_rejected(check.now(), &principal.credentials.access_key_id) {
-        return Err(hold(Reason::CredentialsRefused, refusal));
+        // It says itself when they are tried again.
+        return Err(check.of_source(hold(Reason::CredentialsRefused, refusal)));
     }
     Ok(principal)
+}
+
+/// When the cause is looked at again, for whoever has just mended it.
+pub(super) fn looked_at_again(hold: &Hold, within: Duration) -> Hold {
+    Hold { message: format!("{}; looked at again within {} s", hold.message, within.as_secs()), ..hold.clone() }
+}
+
+/// Which Secret is to be mended, where a person has to mend the credentials and they are in one.
+pub(super) fn of_source(hold: Hold, spec: &ECSAccountSpec, namespace: &str) -> Hold {
+    let secret = spec.credentials.secret_ref.as_ref().filter(|_| hold.reason.needs_person());
+    let Some(reference) = secret else { return hold };
+    let message = format!("{}; the credentials are in Secret {namespace}/{}", hold.message, reference.name);
+    Hold { message, ..hold }
 }
 
 /// Why there are no new credentials.
@@ -198,6 +217,10 @@ impl<T: Transport> IdentityCheck<'_, T> {
         self.learnt.clock.now(self.context.clock.now())
     }
 
+    fn of_source(&self, hold: Hold) -> Hold {
+        of_source(hold, self.spec, self.context.cluster.namespace())
+    }
+
     fn stamp(&self) -> Stamp {
         self.context.calls.stamp(&self.learnt.clock)
     }
@@ -237,7 +260,8 @@ impl<T: Transport> IdentityCheck<'_, T> {
                     _ => failure(false, message),
                 }
             })?;
-            let key = credentials::from_secret(&reference.name, |key| secret.has(key), |key| secret.text(key));
+            let name = format!("{namespace}/{}", reference.name);
+            let key = credentials::from_secret(&name, |key| secret.has(key), |key| secret.text(key));
             return key.map(Source::AccessKey).map_err(|error| failure(true, error.to_string()));
         }
         if let Some(rrsa) = &named.rrsa {

@@ -1,11 +1,12 @@
 //! What an `ECSAccount` says of itself, and what the objects that use it say of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::identity::{check_account_id, check_clock, endpoint, refused};
+use super::identity::{check_account_id, check_clock, endpoint, looked_at_again, of_source, refused};
 use super::publish::conditions_of;
 use crate::api::Reason;
 use crate::api::ecs_account::ECSAccountSpec;
@@ -48,6 +49,11 @@ fn words_of_an_account() {
 
     let identity = CallerIdentity { account_id: "123456".to_owned(), identity_arn: String::new() };
     let expects = spec(&json!({"expectedAccountID": "654321"}));
+    let of_secret = spec(&json!({"credentials": {"secretRef": {"name": "keys"}}}));
+    for reason in [Reason::CredentialsRefused, Reason::Throttled] {
+        let hold = of_source(Hold::new(reason, "<what was answered>"), &of_secret, "ecs-password-reset-system");
+        words.hold("credentials in a Secret", &looked_at_again(&hold, Duration::from_secs(15)));
+    }
     words.hold("of another account", &check_account_id(&expects, &identity).unwrap_err());
     let (skew, limit) = (SignedDuration::from_secs(-412), SignedDuration::from_secs(300));
     words.hold("clock", &check_clock(Some(skew), limit).unwrap_err());
@@ -64,7 +70,7 @@ fn words_of_an_account() {
     words.hold("endpoint of metadata", &endpoint(&spec(&metadata), "cn-hangzhou", unset, false).unwrap_err());
     let of_pod = |name: &str| (name == "ALIBABA_CLOUD_STS_ENDPOINT").then(|| "sts.example/path".to_owned());
     words.hold("endpoint of the pod", &endpoint(&spec(&json!({})), "cn-hangzhou", of_pod, false).unwrap_err());
-    let missing = credentials::from_secret("keys", |_| false, |_| None).err().unwrap();
+    let missing = credentials::from_secret("ecs-password-reset-system/keys", |_| false, |_| None).err().unwrap();
     words.say("key of the Secret", missing);
     words.say("environment", credentials::from_environment(unset).err().unwrap());
     words.assert();

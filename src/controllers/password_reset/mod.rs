@@ -175,10 +175,11 @@ fn next_requeue<T>(context: &Context<T>, observed: &ObservedReset, plan: &Plan) 
     [deadline, secret].into_iter().flatten().min()
 }
 
-/// Whether the object itself reads its Secret again. A failure counts: another password is a reason to try again.
+/// Whether the object itself reads its Secret again. A failure counts: another password is a reason to try again. A plan reads it again only
+/// while it could not be read.
 fn is_open(observed: &ObservedReset, plan: &Plan) -> bool {
     let is_open = plan.rows.iter().any(|row| !row.state.has_ended() || row.state == State::Failed);
-    is_open && !observed.object.spec.is_plan()
+    is_open && (!observed.object.spec.is_plan() || observed.secret_hold.is_some())
 }
 
 /// Notes whether a changed Secret concerns the object at rest.

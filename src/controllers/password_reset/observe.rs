@@ -58,7 +58,7 @@ pub(super) struct ObservedReset {
     is_account_suspended: bool,
     throttled_until: Option<Timestamp>,
     account_hold: Option<Hold>,
-    secret_hold: Option<Hold>,
+    pub(super) secret_hold: Option<Hold>,
     broken: Option<Broken>,
     broken_on_windows: Option<Broken>,
     may_describe: Option<bool>,
