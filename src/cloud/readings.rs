@@ -119,7 +119,7 @@ pub fn read_hold_of(error: &DescribeError, scope: &Scope) -> ReadHold {
         DescribeError::Endless(_) => Reason::ECSUnavailable,
         DescribeError::Call(call) => match call.class() {
             Class::Throttled => Reason::Throttled,
-            Class::Denied => Reason::NotPermitted,
+            _ if is_about_rights(call) => Reason::NotPermitted,
             _ if error.is_refused() => Reason::ReadRefused,
             _ => Reason::ECSUnavailable,
         },
@@ -132,6 +132,10 @@ pub fn read_hold_of(error: &DescribeError, scope: &Scope) -> ReadHold {
         DescribeError::NotReady(_) | DescribeError::NotBefore(_) => error.to_string(),
     };
     ReadHold { hold: Hold::new(reason, message), is_for_a_person }
+}
+
+fn is_about_rights(call: &CallError) -> bool {
+    matches!(call, CallError::Refused(refusal) if refusal.is_about_rights())
 }
 
 /// An error without its RequestId. With it, every object's status would be written after each poll while ECS fails.
@@ -207,7 +211,9 @@ mod tests {
         assert_eq!(refused("Forbidden.RAM"), (Reason::NotPermitted, true));
         assert_eq!(refused("InvalidAccessKeyId.Inactive"), (Reason::AccountNotReady, true));
         assert_eq!(refused("InternalError"), (Reason::ECSUnavailable, false));
-        for code in ["InvalidRegionId.NotFound", "InvalidOperation.NotSupportedEndpoint", "QuiteNew"] {
+        for code in
+            ["InvalidRegionId.NotFound", "InvalidOperation.NotSupportedEndpoint", "QuiteNew", "Forbidden.RiskControl"]
+        {
             assert_eq!(refused(code), (Reason::ReadRefused, true), "{code}");
         }
         let reason = |error: DescribeError| {

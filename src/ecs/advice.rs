@@ -28,9 +28,7 @@ impl ErrorResponse {
             Class::Denied if self.names_a_missing_permission() => {
                 "grant the account's identity ecs:ModifyInstanceAttribute on the instance; no policy may deny it by the condition ecs:PasswordCustomized"
             }
-            Class::Denied => {
-                "look up the error code in the ECS API reference: a right, the balance, a lock or the stock may be in the way"
-            }
+            Class::Denied => self.advice_on_denial(),
             Class::Invalid | Class::Refused => {
                 "the controller does not repeat the call; look up the error code in the ECS API reference"
             }
@@ -46,7 +44,10 @@ impl ErrorResponse {
                 "too many calls by all who use the account in this region; the controller tries again more slowly"
             }
             Class::Transient | Class::WaitState | Class::Unknown => "the controller tries again",
-            Class::Denied => "grant the account's identity ecs:DescribeInstances in the region",
+            Class::Denied if self.names_a_missing_permission() => {
+                "grant the account's identity ecs:DescribeInstances in the region"
+            }
+            Class::Denied => self.advice_on_denial(),
             Class::Invalid if self.blames_the_region() => {
                 "check regionID, which cannot be changed: create a new PasswordReset for another region; if it is right, the account's endpoint does not serve it"
             }
@@ -77,6 +78,38 @@ impl ErrorResponse {
             Class::Invalid | Class::Refused => {
                 "check the account's role and credentials; the STS API reference explains the code"
             }
+        }
+    }
+
+    /// What is denied although no permission is known to be missing.
+    fn advice_on_denial(&self) -> &'static str {
+        match self.code.as_str() {
+            "Forbidden.NotSupportRAM" => "the API does not take this kind of identity; use another one for the account",
+            "Forbidden.RiskControl" => {
+                "Alibaba Cloud's risk control has stopped the Alibaba Cloud account; ask its support"
+            }
+            "RealNameAuthenticationError" => "the Alibaba Cloud account needs real-name registration",
+            "OperationDenied.NoStock" => "ECS has no stock of the instance's type in its zone; retry later",
+            "InvalidOperation.ResourceManagedByCloudProduct" => {
+                "another Alibaba Cloud product manages the instance; set its password there"
+            }
+            "InsufficientBalance" | "InvalidAccountStatus.NotEnoughBalance" | "DiskInArrears" => {
+                "pay what the Alibaba Cloud account owes, or raise its balance"
+            }
+            code if code.starts_with("Account.") => {
+                "look up the error code in the ECS API reference: it is about the Alibaba Cloud account's state or balance"
+            }
+            code if code.starts_with("InstanceExpired") => "renew the instance, or pay what is owed for it",
+            code if code.starts_with("InstanceLocked") => {
+                "ECS has locked the instance; unlock it as the ECS console says"
+            }
+            code if code.starts_with("InvalidParameter.KMSKeyId.") => {
+                "ECS cannot use the KMS key of an encrypted disk; see to that key and its grants"
+            }
+            _ if self.is_about_rights() => {
+                "look up the error code in the ECS API reference, and check the RAM policy of the account's identity"
+            }
+            _ => "look up the error code in the ECS API reference",
         }
     }
 

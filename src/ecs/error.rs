@@ -190,6 +190,14 @@ impl ErrorResponse {
             .contains(&self.code.as_str())
     }
 
+    /// Whether it is who calls that is refused: another grant, or another identity, would do. All else that is denied lies with the bill, the
+    /// instance or the stock.
+    pub fn is_about_rights(&self) -> bool {
+        let is_named = ["Forbidden.", "NoPermission"].iter().any(|prefix| self.code.starts_with(prefix));
+        self.class == Class::Denied
+            && (self.names_a_missing_permission() || is_named && self.code != "Forbidden.RiskControl")
+    }
+
     /// Whether the access key or its token is of no use any more: newer ones may be.
     pub fn names_bad_credentials(&self) -> bool {
         ["InvalidSecurityToken", "MissingSecurityToken", "InvalidAccessKeyId", "Forbidden.AccessKeyDisabled"]

@@ -17,7 +17,7 @@ use crate::controllers::Context;
 use crate::decide::claim::step::Call;
 use crate::decide::claim::transition::CallOutcome;
 use crate::decide::{Hold, SEND_WINDOW, later};
-use crate::ecs::{Accepted, CallError, Class, ErrorResponse, RatePermit, Reply, RetryRule, Signed, Stamp, Transport};
+use crate::ecs::{Accepted, CallError, Class, RatePermit, Reply, RetryRule, Signed, Stamp, Transport};
 use crate::ecs::{ApiCall, modify_password, reboot_instance};
 
 /// Makes the call, and says what became of it.
@@ -116,7 +116,10 @@ fn whole_second_after(time: Timestamp) -> Timestamp {
 
 /// The reason that a row shows for a refusal.
 fn reason(error: &CallError) -> Reason {
-    let code = if let CallError::Refused(ErrorResponse { code, .. }) = error { code.as_str() } else { "" };
+    let (code, is_about_rights) = match error {
+        CallError::Refused(refusal) => (refusal.code.as_str(), refusal.is_about_rights()),
+        CallError::NotSent(_) | CallError::NoAnswer(_) => ("", false),
+    };
     match error.class() {
         Class::Throttled => Reason::Throttled,
         Class::WaitState => Reason::WaitingForStableState,
@@ -125,8 +128,8 @@ fn reason(error: &CallError) -> Reason {
         Class::Gone => Reason::InstanceNotFound,
         Class::Denied if code.starts_with("InstanceLocked") => Reason::InstanceLocked,
         Class::Denied if code.starts_with("InstanceExpired") => Reason::InstanceExpired,
-        Class::Denied => Reason::NotPermitted,
-        Class::Invalid | Class::Refused | Class::Unknown => Reason::PasswordRefused,
+        Class::Denied if is_about_rights => Reason::NotPermitted,
+        Class::Denied | Class::Invalid | Class::Refused | Class::Unknown => Reason::PasswordRefused,
     }
 }
 
@@ -156,7 +159,10 @@ fn log(record: &ResetRecord, call: Call, outcome: &CallOutcome, refusal: Option<
 
 #[cfg(test)]
 mod tests {
-    use super::whole_second_after;
+    use super::{reason, whole_second_after};
+    use crate::decide::words_tests::Words;
+    use crate::ecs::error::{ErrorAnswer, classify};
+    use crate::ecs::{ApiCall, CallError, Class, ErrorResponse};
 
     #[test]
     fn an_acknowledgement_is_never_before_its_answer() {
@@ -166,5 +172,40 @@ mod tests {
             let at = |time: &str| format!("2026-11-29T{time}").parse().unwrap();
             assert_eq!(whole_second_after(at(answered)), at(noted));
         }
+    }
+
+    /// Each code of the table, since what is denied has many causes, and a person is sent to only one of them.
+    #[test]
+    fn words_of_what_ecs_denies() {
+        let mut words = Words::of("denied");
+        for line in include_str!("../../ecs/errors.tsv").lines() {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let &[code, message, http, class, ..] = columns.as_slice() else { continue };
+            if class != Class::Denied.as_str() {
+                continue;
+            }
+            let code = code.replace('*', "New");
+            let http_status = http.split('|').next().unwrap().parse().unwrap();
+            let (class, executed) =
+                classify(&ErrorAnswer { http_status, code: Some(&code), request_id: Some("R-1"), message });
+            for action in [ApiCall::ModifyInstanceAttribute, ApiCall::DescribeInstances] {
+                let (code, request_id) = (code.clone(), Some("R-1".to_owned()));
+                let (unreadable, names_instance_id, retry_after) = (None, false, None);
+                let error = CallError::Refused(ErrorResponse {
+                    action,
+                    code,
+                    http_status,
+                    request_id,
+                    unreadable,
+                    names_instance_id,
+                    executed,
+                    class,
+                    retry_after,
+                });
+                let shown = if action.is_change() { reason(&error).as_str() } else { "read" };
+                words.say(shown, &error);
+            }
+        }
+        words.assert();
     }
 }
