@@ -40,6 +40,8 @@ enum Property {
     Estimable,
     /// It says no more than how far the claim is: what is waited for may be said instead.
     Plain,
+    /// It was said while the instance was away, which may come back later.
+    ReturnsLate,
 }
 
 macro_rules! reasons {
@@ -202,7 +204,7 @@ reasons! {
     /// ECS refused the restart, or it could not begin in time; the password takes effect at the next start.
     RestartRefused: [];
     /// An accepted restart did not finish in time.
-    RestartStuck: [];
+    RestartStuck: [ReturnsLate];
     /// Whether the restart was carried out is not known.
     RestartOutcomeUnknown: [];
     /// Whether the password was set is not known.
@@ -329,6 +331,8 @@ predicates! {
     names_wait: Waits;
     /// Whether it says no more than how far the claim is.
     is_plain: Plain;
+    /// Whether it was said while the instance was away, which may come back later.
+    returns_late: ReturnsLate;
 }
 
 /// Stored objects hold reasons as text.

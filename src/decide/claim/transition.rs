@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::start_time_evidence;
 use super::step::{Call, Change, NextStart};
 use crate::api::Reason;
-use crate::api::password_reset::{PlannedAction, State};
+use crate::api::password_reset::{InstanceRow, PlannedAction, State};
 use crate::api::reset_record::{Attempt, Phase, ResetRecord, ResetRecordSpec, ResetRecordStatus, StartTimeEvidence};
+use crate::decide::resolution::happened_command;
 use crate::decide::row::advance;
 use crate::decide::{Power, ProtocolBounds, Reading, after, history};
 
@@ -265,7 +266,10 @@ pub fn apply(record: &ResetRecord, change: Change, reading: Option<&Reading>, no
             let message = "a person recorded that the restart happened (annotation resolve-unknown)".to_owned();
             end(&mut status, spec, Phase::InEffect, Reason::ResolvedByPerson, message, now);
         }
-        Change::Available => status.available_time = Some(Time(now)),
+        Change::Available => {
+            status.available_time = Some(Time(now));
+            show_return(&mut status, spec, reading, now);
+        }
         Change::RestartNotSent => {
             let call = Call::Restart { start_time_before: status.start_time_before.map_or(now, |time| time.0) };
             let message = "the restart was not sent".to_owned();
@@ -309,6 +313,24 @@ fn end(
     if status.start_time_before.is_some() && (status.accepted_at.is_some() || status.unanswered_until.is_some()) {
         let sent = status.attempt.as_ref().map(|attempt| attempt.timestamp.clone());
         status.last_restart_time = status.accepted_at.clone().or(sent);
+    }
+}
+
+/// An instance that was called stuck is back: whoever decides on it is to know, and no more of it than its user may.
+fn show_return(status: &mut ResetRecordStatus, spec: &ResetRecordSpec, reading: Option<&Reading>, now: Timestamp) {
+    let was_away = status.row.as_ref().and_then(InstanceRow::reason).filter(|reason| reason.returns_late());
+    let is_back =
+        |reading: &&Reading| reading.seen.as_ref().is_some_and(|seen| seen.permitted && seen.power == Power::Running);
+    let Some((reason, reading)) = was_away.zip(reading.filter(is_back)) else { return };
+    let message = format!(
+        "ECS accepted the restart, but it was not seen to finish within {} s. By now the instance is back: ECS showed it Running at {}. If the ECS console shows a start after passwordSetTime, record that: {}",
+        spec.timeout_seconds,
+        short(reading.sent_at),
+        happened_command(&spec.owner, &spec.instance_id, spec.claim)
+    );
+    show(status, State::Unknown, reason, message, now);
+    if let Some(row) = &status.row {
+        status.completed = history::complete(&status.completed, spec, row.clone());
     }
 }
 

@@ -94,6 +94,20 @@ fn words_of_changes() {
     say("LeftRunning", Change::LeftRunning);
     say("Happened", Change::Happened);
     say("RestartNotSent", Change::RestartNotSent);
+    let mut stuck = record.clone();
+    let unknown = Change::Unknown(Reason::RestartStuck, "<what the row said>".to_owned());
+    stuck.status = Some(transition::apply(&record, unknown, Some(&stopped), at(942)));
+    let running = reading(1_000, 990, Power::Running, 960);
+    let status = transition::apply(&stuck, Change::Available, Some(&running), at(1_001));
+    assert_eq!(status.completed.iter().map(|entry| &entry.row).collect::<Vec<_>>(), [status.row.as_ref().unwrap()]);
+    words.row("stuck, back later", &status.row.unwrap());
+    let mut forbidden = running.clone();
+    forbidden.seen.as_mut().unwrap().permitted = false;
+    for (situation, shown) in
+        [("stuck, back unseen by its user", &forbidden), ("stuck, off its owner's list", &stopped)]
+    {
+        words.row(situation, &transition::apply(&stuck, Change::Available, Some(shown), at(1_001)).row.unwrap());
+    }
     words.assert();
 }
 
