@@ -208,7 +208,7 @@ pub(super) fn another(object: &ResetFacts, owner: &Owner) -> String {
     if owner.namespace == object.request.owner.namespace {
         format!("PasswordReset {}", owner.name)
     } else {
-        "another PasswordReset".to_owned()
+        "a PasswordReset in another namespace".to_owned()
     }
 }
 

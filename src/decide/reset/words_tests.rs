@@ -121,6 +121,7 @@ fn words_of_rows_before_a_claim() {
     let entry = OwnerHistory { owner: owner("web"), row: own, ..record.status.as_ref().unwrap().completed[0].clone() };
     record.status.as_mut().unwrap().completed.insert(0, entry);
     words.row("superseded", &with_record(&record));
+    record.spec.owner.namespace = "dev".to_owned();
     record.status.as_mut().unwrap().completed[1].owner.namespace = "dev".to_owned();
     words.row("superseded by an object of another namespace", &with_record(&record));
 
