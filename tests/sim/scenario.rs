@@ -162,11 +162,6 @@ impl Scenario {
         self.account("limits")["maxUnavailable"].as_u64()
     }
 
-    /// The same in each zone.
-    pub fn zone_max_unavailable(&self) -> Option<u64> {
-        self.account("limits")["maxUnavailablePerZone"].as_u64()
-    }
-
     /// The zone of an instance.
     pub fn zone_of(&self, instance_id: &str) -> &str {
         let instance = self.instances.iter().find(|instance| instance.instance_id == instance_id);

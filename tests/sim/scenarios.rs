@@ -77,7 +77,7 @@ pub fn restorable() -> Vec<Scenario> {
     ]
 }
 
-fn scenario(name: &'static str, instances: &[Instance], resets: &[Value]) -> Scenario {
+pub fn scenario(name: &'static str, instances: &[Instance], resets: &[Value]) -> Scenario {
     let objects = installed().into_iter().chain(resets.iter().cloned()).collect();
     Scenario {
         name,
@@ -93,7 +93,7 @@ fn scenario(name: &'static str, instances: &[Instance], resets: &[Value]) -> Sce
     }
 }
 
-fn running(id: &str) -> Instance {
+pub fn running(id: &str) -> Instance {
     // Away for longer than two readings are apart.
     Instance::running(id, REGION).rebooting(0.5, 25.0)
 }

@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::story::Story;
 
 /// The titles of the suites.
-const SUITES: [&str; 22] = [
+const SUITES: [&str; 23] = [
     "crash matrix",
     "lost restarts",
     "pairs of crashes",
@@ -35,6 +35,7 @@ const SUITES: [&str; 22] = [
     "windows at each step",
     "the brake at each step",
     "Secrets at each step",
+    "slots of an account",
     "seeds, safety",
     "seeds, liveness",
 ];

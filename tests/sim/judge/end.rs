@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use ecs_simulator::{Core, Effect, Journal, Outcome, RequestEntry, Status};
 
-use super::{Attempt, Claim, Judge, Last};
+use super::{Attempt, Claim, Judge, Last, MAX, MAX_PER_ZONE};
 
 /// Why a claim may end as Unknown; protocol and documentation name no others.
 const UNKNOWN: [&str; 3] = ["Unknown PasswordOutcomeUnknown", "Unknown RestartOutcomeUnknown", "Unknown RestartStuck"];
@@ -71,7 +71,7 @@ impl Judge {
             journal.requests().map(|it| (it.request_id.as_str(), it)).collect();
         let mut away: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut most: BTreeMap<String, u64> = BTreeMap::new();
-        let (mut in_all, mut in_a_zone) = (0, 0);
+        let mut too_many = BTreeSet::new();
         for effect in journal.effects() {
             match (&effect.effect, &effect.cause) {
                 (Effect::RebootBegan, Some(cause)) => {
@@ -86,10 +86,15 @@ impl Judge {
                     theirs.insert(effect.instance_id.clone());
                     let most = most.entry(attempt.claim.owner.clone()).or_default();
                     *most = (theirs.len() as u64).max(*most);
-                    in_all = in_all.max(away.values().map(|theirs| theirs.len() as u64).sum());
+                    let in_all = away.values().map(|theirs| theirs.len() as u64).sum();
                     let zone = self.scenario.zone_of(&effect.instance_id);
                     let is_same_zone = |id: &&String| self.scenario.zone_of(id) == zone;
-                    in_a_zone = in_a_zone.max(away.values().flatten().filter(is_same_zone).count() as u64);
+                    let in_zone = away.values().flatten().filter(is_same_zone).count() as u64;
+                    let counts = [("the account", in_all, MAX), ("a zone", in_zone, MAX_PER_ZONE)];
+                    too_many.extend(counts.into_iter().filter_map(|(of, count, limit)| {
+                        let allowed = self.allowed(limit, request.at)?;
+                        (count > allowed).then_some((of, count, allowed))
+                    }));
                 }
                 (Effect::StatusChanged { to: Status::Running | Status::Stopped, .. } | Effect::Released, _) => {
                     for theirs in away.values_mut() {
@@ -99,14 +104,9 @@ impl Judge {
                 _ => {}
             }
         }
-        let allowed = self.scenario.account_max_unavailable().map(|max| max + self.one_more_away);
-        self.require(allowed.is_none_or(|allowed| in_all <= allowed), || {
-            format!("I8: {in_all} instances of the account were away at once, of {allowed:?}")
-        });
-        let allowed = self.scenario.zone_max_unavailable().map(|max| max + self.one_more_away);
-        self.require(allowed.is_none_or(|allowed| in_a_zone <= allowed), || {
-            format!("I8: {in_a_zone} instances of a zone were away at once, of {allowed:?}")
-        });
+        for (of, count, allowed) in too_many {
+            self.require(false, || format!("I8: {count} instances of {of} were away at once, of {allowed}"));
+        }
         for (owner, most) in most {
             let allowed = self.scenario.max_unavailable(&owner) + self.one_more_away;
             self.require(most <= allowed, || {

@@ -36,6 +36,10 @@ const PROMPT: SignedDuration = SignedDuration::from_secs(2);
 const OFF: SignedDuration = SignedDuration::from_secs(1);
 const OFF_IF_TOO_FAST: SignedDuration = SignedDuration::from_secs(60);
 
+/// The limits of an account that bound how many instances are away, in all and in each zone.
+const MAX: &str = "maxUnavailable";
+const MAX_PER_ZONE: &str = "maxUnavailablePerZone";
+
 /// How long after its Timestamp ECS carries out a request.
 const REQUEST_VALIDITY: SignedDuration = SignedDuration::from_secs(1_860);
 
@@ -83,6 +87,8 @@ pub struct Judge {
     ready: BTreeSet<String>,
     /// Since when objects and accounts are suspended.
     suspended: BTreeMap<String, Timestamp>,
+    /// The limits of the account, from when on.
+    limits: Vec<(Timestamp, Value)>,
 }
 
 /// What distinguishes a claim from every other one. Its number alone does not: where a record is gone, another owner begins to
@@ -164,6 +170,7 @@ impl Judge {
             ends: BTreeMap::new(),
             ready: BTreeSet::new(),
             suspended: BTreeMap::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -297,7 +304,10 @@ impl Judge {
                     self.run_begins_with_a_claim(change.object());
                 }
             }
-            "ecsaccounts" => self.suspension(change, now),
+            "ecsaccounts" => {
+                self.suspension(change, now);
+                self.note_limits(change, now);
+            }
             "leases" => self.holders.push((change.version, text(&change.object()["spec"]["holderIdentity"]))),
             _ => {}
         }
@@ -320,7 +330,7 @@ impl Judge {
 
     /// I8, of an account: no more claims are in progress than it has slots. One that arrived late was decided by what was known before; how
     /// many machines are away is judged in the end.
-    fn account_bound(&mut self, claim: &Claim, is_in_time: bool) {
+    fn account_bound(&mut self, claim: &Claim, now: Timestamp, is_in_time: bool) {
         if !is_in_time {
             return;
         }
@@ -328,15 +338,36 @@ impl Judge {
         let zone = |record: &Value| self.scenario.zone_of(record["spec"]["instanceID"].as_str().unwrap_or_default());
         let is_same_zone = |record: &&Value| zone(record) == self.scenario.zone_of(&claim.instance_id);
         let counts = [
-            (open.clone().count() as u64, self.scenario.account_max_unavailable()),
-            (open.filter(is_same_zone).count() as u64, self.scenario.zone_max_unavailable()),
+            (open.clone().count() as u64, self.allowed(MAX, now)),
+            (open.filter(is_same_zone).count() as u64, self.allowed(MAX_PER_ZONE, now)),
         ];
-        for (open, max) in counts {
-            let allowed = max.map(|max| max + self.one_more_away);
+        for (open, allowed) in counts {
             self.require(allowed.is_none_or(|allowed| open <= allowed), || {
                 format!("I8: {open} claims are in progress with {claim}, of {allowed:?}")
             });
         }
+    }
+
+    fn note_limits(&mut self, change: &Change, now: Timestamp) {
+        let limits = change.object()["spec"]["limits"].clone();
+        if self.limits.last().is_none_or(|(_, before)| *before != limits) {
+            self.limits.push((now, limits));
+        }
+    }
+
+    /// How many instances of the account may be away because of what is let through at a moment: the most that its limits have allowed
+    /// since shortly before, as what was let through then is on its way for a while. `None`: any number.
+    fn allowed(&self, limit: &str, at: Timestamp) -> Option<u64> {
+        let since = at - self.grace();
+        let began = self.limits.iter().rposition(|(from, _)| *from <= since).unwrap_or_default();
+        let in_force = self.limits.iter().skip(began).filter(|(from, _)| *from <= at);
+        let most = in_force.map(|(_, limits)| limits[limit].as_u64().unwrap_or(u64::MAX)).max();
+        most.filter(|most| *most < u64::MAX).map(|most| most + self.one_more_away)
+    }
+
+    /// How long what was let through is on its way.
+    fn grace(&self) -> SignedDuration {
+        if self.scenario.is_prompt { PROMPT } else { SEND_WINDOW }
     }
 
     fn suspension(&mut self, change: &Change, now: Timestamp) {
@@ -355,8 +386,7 @@ impl Judge {
     /// Whether nothing may be begun at a moment by a process that is `off` at most: what was let through just before is on its way for a
     /// while.
     fn is_held(&self, at: Timestamp, off: SignedDuration) -> bool {
-        let grace = if self.scenario.is_prompt { PROMPT } else { SEND_WINDOW };
-        let (is_closed, long_before) = (self.scenario.is_closed, at - grace);
+        let (is_closed, long_before) = (self.scenario.is_closed, at - self.grace());
         let is_suspended = self.suspended.values().any(|since| *since < long_before);
         is_suspended || (is_closed(at) && is_closed(long_before) && is_closed(at + off))
     }
@@ -443,7 +473,7 @@ impl Judge {
             });
         }
         let is_in_time = by.is_some_and(|by| now <= wall(by.sent) + PROMPT);
-        self.account_bound(&claim, is_new && is_in_time);
+        self.account_bound(&claim, now, is_new && is_in_time);
         // I4, where the record is gone: its owner says so first.
         let open = self.last.get(&claim.instance_id).filter(|last| is_new && before.is_null() && !last.has_ended);
         let of_another = open.filter(|last| last.claim.owner != claim.owner).map(|last| last.claim.clone());
