@@ -25,6 +25,7 @@ mod run;
 mod scenario;
 mod scenarios;
 mod seeds;
+mod selector;
 mod slots;
 mod stale;
 mod steps;

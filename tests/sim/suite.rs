@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::story::Story;
 
 /// The titles of the suites.
-const SUITES: [&str; 23] = [
+const SUITES: [&str; 26] = [
     "crash matrix",
     "lost restarts",
     "pairs of crashes",
@@ -36,6 +36,9 @@ const SUITES: [&str; 23] = [
     "the brake at each step",
     "Secrets at each step",
     "slots of an account",
+    "a selector at each step",
+    "a selector and a crash",
+    "a selector and a page that fails",
     "seeds, safety",
     "seeds, liveness",
 ];

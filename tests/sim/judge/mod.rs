@@ -5,6 +5,7 @@ mod claims;
 mod end;
 mod outcome;
 mod readings;
+mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::scenario::Scenario;
 use crate::world::{ProcessId, Travel, UnderWay, has_ended, wall};
 use outcome::Nothing;
 use readings::{Readings, permits, shown};
+use selection::{Page, Selections};
 
 pub use readings::Shown;
 
@@ -89,6 +91,7 @@ pub struct Judge {
     suspended: BTreeMap<String, Timestamp>,
     /// The limits of the account, from when on.
     limits: Vec<(Timestamp, Value)>,
+    selections: Selections,
 }
 
 /// What distinguishes a claim from every other one. Its number alone does not: where a record is gone, another owner begins to
@@ -171,6 +174,7 @@ impl Judge {
             ready: BTreeSet::new(),
             suspended: BTreeMap::new(),
             limits: Vec::new(),
+            selections: Selections::default(),
         }
     }
 
@@ -216,7 +220,13 @@ impl Judge {
         let request = entries.find_map(|it| if let Entry::Request(request) = it { Some(request) } else { None })?;
         match request.action.as_str() {
             "DescribeInstances" if request.outcome == Outcome::Executed => {
-                return answer.map(|answer| shown(&request.instance_ids, answer));
+                let answer = answer?;
+                let is_by_id = !request.instance_ids.is_empty();
+                return Some(if is_by_id {
+                    Shown::Instances(shown(&request.instance_ids, answer))
+                } else {
+                    Shown::Page(Page::of(travel, answer))
+                });
             }
             "ModifyInstanceAttribute" => self.changing_call(ecs, request, travel, "SettingPassword"),
             "RebootInstance" => self.changing_call(ecs, request, travel, "RestartRequested"),
@@ -225,9 +235,12 @@ impl Judge {
         None
     }
 
-    /// An answer that shows instances has reached the process that waits for it.
-    pub fn reading(&mut self, process: ProcessId, sent: Ms, now: Ms, shown: Shown) {
-        self.readings.add(process, sent, now, shown);
+    /// An answer that shows instances has reached the process that waits for it; `version`: of the objects when it was asked for.
+    pub fn reading(&mut self, process: ProcessId, (sent, version): (Ms, u64), now: Ms, shown: Shown) {
+        match shown {
+            Shown::Instances(shown) => self.readings.add(process, sent, now, shown),
+            Shown::Page(page) => self.selections.page(process, version, now, page),
+        }
     }
 
     fn changing_call(&mut self, ecs: &Core, request: &RequestEntry, travel: &Travel, phase: &str) {
@@ -299,6 +312,7 @@ impl Judge {
             "passwordresets" => {
                 self.suspension(change, now);
                 self.one_password(change);
+                self.selection(change, by);
                 // A person may have restored what began with a claim that nobody remembers.
                 if by.is_some() && !self.restores() {
                     self.run_begins_with_a_claim(change.object());
@@ -454,6 +468,7 @@ impl Judge {
         });
         if let Some(by) = by.filter(|_| is_new) {
             self.number_rises(&claim);
+            self.is_a_target(&claim, record, by);
             self.clock_is_right(&claim, by.process, by.sent);
         }
         if is_another {

@@ -6,12 +6,18 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::Value;
 
+use super::selection::Page;
 use crate::plan::Ms;
 use crate::scenario::NAMESPACE;
 use crate::world::ProcessId;
 
-/// An instance as an answer of `DescribeInstances` shows it; `None` where it is not in it.
-pub type Shown = BTreeMap<String, Option<Value>>;
+/// What an answer of `DescribeInstances` shows.
+pub enum Shown {
+    /// Of the instances that were asked for: each as it is; `None` where it is not there.
+    Instances(BTreeMap<String, Option<Value>>),
+    /// Of all that match.
+    Page(Page),
+}
 
 /// A reading that has reached its process.
 pub struct Delivered {
@@ -26,7 +32,7 @@ pub struct Readings(BTreeMap<(ProcessId, String), Vec<Delivered>>);
 
 impl Readings {
     /// An answer has reached a process.
-    pub fn add(&mut self, process: ProcessId, sent: Ms, at: Ms, shown: Shown) {
+    pub fn add(&mut self, process: ProcessId, sent: Ms, at: Ms, shown: BTreeMap<String, Option<Value>>) {
         for (id, shows) in shown {
             self.0.entry((process, id)).or_default().push(Delivered { sent, at, shows });
         }
@@ -41,12 +47,13 @@ impl Readings {
     }
 }
 
-/// What an answer to a question for these instances shows of them.
-pub fn shown(ids: &[String], answer: &Response<Bytes>) -> Shown {
+/// What an answer to a question for these instances shows of them. One page of several tells nothing of those that it lacks.
+pub fn shown(ids: &[String], answer: &Response<Bytes>) -> BTreeMap<String, Option<Value>> {
     let answer: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
     let instances = answer["Instances"]["Instance"].as_array().cloned().unwrap_or_default();
     let of = |id: &String| instances.iter().find(|instance| instance["InstanceId"] == **id).cloned();
-    ids.iter().map(|id| (id.clone(), of(id))).collect()
+    let is_whole = answer["TotalCount"].as_u64() == Some(instances.len() as u64);
+    ids.iter().map(|id| (id.clone(), of(id))).filter(|(_, shows)| is_whole || shows.is_some()).collect()
 }
 
 /// Whether the rules of an account let an instance that looks so be reset; without rules every one.

@@ -57,6 +57,14 @@ pub struct Travel {
     waiting: Option<oneshot::Sender<Reply>>,
 }
 
+impl Travel {
+    /// Whether it asks ECS to go on after a page.
+    pub fn asks_for_a_further_page(&self) -> bool {
+        let Call::Ecs(request) = &self.call else { return false };
+        parameter(&String::from_utf8_lossy(request.body()), "NextToken").is_some()
+    }
+}
+
 /// A copy of a changing call that has not reached ECS yet, and will.
 pub struct UnderWay {
     pub instance_id: String,
@@ -153,7 +161,8 @@ impl State {
         }
         let Some(travel) = self.travels.get_mut(&id) else { return };
         let (reply, waiting) = (travel.reply.take(), travel.waiting.take());
-        let (crash, sent, shows) = (travel.crash, travel.sent, travel.shows.take());
+        let (crash, shows) = (travel.crash, travel.shows.take());
+        let asked = (travel.sent, travel.version);
         let is_answer = matches!(reply, Some(Reply::Answer(_)));
         // A late one has still to arrive.
         if !matches!(travel.fault, Some(Fault::Late(_))) {
@@ -170,7 +179,7 @@ impl State {
             // Whoever gave up waiting wants it no more.
             let is_read = waiting.send(reply).is_ok();
             if let Some(shows) = shows.filter(|_| is_read && is_answer) {
-                self.judge.reading(process, sent, self.now, shows);
+                self.judge.reading(process, asked, self.now, shows);
             }
         }
     }

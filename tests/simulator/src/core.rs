@@ -38,6 +38,7 @@ pub struct Core {
     pub(crate) machines: BTreeMap<String, Machine>,
     pub(crate) regions: BTreeSet<String>,
     unpermitted_are_unlisted: bool,
+    pub(crate) page_max: usize,
     pub(crate) journal: Journal,
     pub(crate) random: Random,
     /// When something happens by itself. An item may be stale: the machine has the last word.
@@ -65,6 +66,7 @@ impl Core {
             machines: BTreeMap::new(),
             regions: config.regions.into_iter().collect(),
             unpermitted_are_unlisted: config.unpermitted_are_unlisted,
+            page_max: describe::PAGE_MAX,
             journal: Journal::default(),
             random: Random::new(config.seed),
             agenda: BTreeSet::new(),
@@ -182,7 +184,8 @@ impl Core {
                     Some(Fault::StaleDescribe { seconds }) => View::At(before(self.now, *seconds)),
                     _ => View::At(self.now),
                 };
-                describe::describe(&self.machines, &self.regions, call, &key, view, self.unpermitted_are_unlisted)
+                let (machines, regions) = (&self.machines, &self.regions);
+                describe::describe(machines, regions, call, &key, view, self.unpermitted_are_unlisted, self.page_max)
             }
             "GetCallerIdentity" if !key.may(call.action(), "") => Err(forbidden()),
             "GetCallerIdentity" => Ok(identity::get_caller_identity(&key)),

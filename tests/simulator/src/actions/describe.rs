@@ -19,6 +19,8 @@ use crate::time::to_minute;
 const ACTION: &str = "DescribeInstances";
 /// How many instances of a tag or a resource group can be reached.
 const SHOWN_MAX: usize = 1_000;
+/// How many fit a page.
+pub(crate) const PAGE_MAX: usize = 100;
 
 /// How the answer is made to lie.
 #[derive(Clone, Copy)]
@@ -36,6 +38,7 @@ pub(crate) fn describe(
     key: &AccessKey,
     view: View,
     unpermitted_are_unlisted: bool,
+    page_max: usize,
 ) -> Result<Body, Refusal> {
     let region = call.get("RegionId").ok_or_else(|| Refusal::missing("RegionId"))?;
     if !regions.contains(region) {
@@ -64,7 +67,7 @@ pub(crate) fn describe(
     };
     // ECS goes no further for a tag or a resource group.
     let shown = if filter.tags.is_empty() && filter.resource_group.is_none() { found.len() } else { SHOWN_MAX };
-    page(call, found.get(..shown).unwrap_or(&found))
+    page(call, found.get(..shown).unwrap_or(&found), page_max)
 }
 
 /// What the call asks for; all parts must hold.
@@ -145,8 +148,8 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Cuts one page out of what was found. With `PageNumber` or `PageSize` the old way, else by `NextToken`.
-fn page(call: &Call, found: &[(&Machine, Timestamp)]) -> Result<Body, Refusal> {
+/// Cuts one page out of what was found. With `PageNumber` or `PageSize` the old way, else by `NextToken`, with `max` at most.
+fn page(call: &Call, found: &[(&Machine, Timestamp)], max: usize) -> Result<Body, Refusal> {
     let number = |name: &str| match call.get(name) {
         None => Ok(None),
         Some(text) => text.parse::<usize>().map(Some).map_err(|_| Refusal::invalid(name)),
@@ -160,7 +163,7 @@ fn page(call: &Call, found: &[(&Machine, Timestamp)]) -> Result<Body, Refusal> {
         body.insert("PageSize".to_owned(), json!(size));
         ((page - 1).saturating_mul(size), size)
     } else {
-        let size = number("MaxResults")?.unwrap_or(10).clamp(10, 100);
+        let size = number("MaxResults")?.unwrap_or(10).clamp(10, PAGE_MAX).min(max);
         let skip = match call.get("NextToken") {
             None => 0,
             Some(token) => {

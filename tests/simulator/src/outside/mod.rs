@@ -91,6 +91,11 @@ impl Core {
         self.quotas.set(action, calls_per_minute);
     }
 
+    /// Shows so many instances a page at most, whatever `MaxResults` asks for; more follow by `NextToken`.
+    pub fn set_page_max(&mut self, instances: usize) {
+        self.page_max = instances;
+    }
+
     /// A person starts it in the console.
     pub fn start(&mut self, now: Timestamp, instance_id: &str) -> Result<(), Refusal> {
         self.outsider(now, instance_id, Power::Start)

@@ -25,6 +25,22 @@ fn at_most_100_ids_are_taken_and_an_empty_list_finds_nothing() {
 }
 
 #[test]
+fn pages_may_be_shorter_than_asked_for_and_go_on_all_the_same() {
+    let mut world = World::new(fleet(5));
+    world.core.set_page_max(2);
+    let mut page = |token: &str| {
+        let asked = [("RegionId", REGION), ("MaxResults", "100"), ("NextToken", token)];
+        let got = world.ask("DescribeInstances", if token.is_empty() { &asked[..2] } else { &asked });
+        let found = got.body["Instances"]["Instance"].as_array().unwrap().len();
+        (found, got.body["NextToken"].as_str().unwrap().to_owned())
+    };
+    let (first, token) = page("");
+    let (second, token) = page(&token);
+    let (third, token) = page(&token);
+    assert_eq!(([first, second, third], token.as_str()), ([2, 2, 1], ""));
+}
+
+#[test]
 fn unreadable_instance_looks_missing_without_a_dry_run() {
     let key = AccessKey::testing().deny("DescribeInstances", Some("i-0001"));
     let mut world = World::new(Config { access_keys: vec![key], ..fleet(3) });
