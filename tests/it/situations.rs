@@ -576,6 +576,9 @@ fn pages_of_what_ends_by_a_deadline() {
         world.try_kubectl(&["create", "--validate=ignore", "--filename=-"], &record.to_string()).ok()
     });
     world.apply(&reset("unreadable", json!({"instanceIDs": ["i-poison0001"]})));
+    eventually("its instance was read", || {
+        (condition(&world.status("unreadable"), "TargetsResolved")["status"] == "True").then_some(())
+    });
     world.page(
         "58-record-unreadable",
         "unreadable",
