@@ -1,10 +1,12 @@
 //! What the ledger knows after each order of watch events and own writes.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::error_boundary::InvalidObject;
 
 use super::*;
 use crate::api::reset_record::{Phase, StartTimeEvidence};
-use crate::decide::fixtures::{claimed, owner};
+use crate::decide::budget;
+use crate::decide::fixtures::{at, claimed, owner, spec};
 
 fn version(generation: i64) -> ResetRecord {
     let mut record = claimed();
@@ -246,4 +248,33 @@ fn a_record_is_of_the_instance_in_its_name_and_of_no_other() {
     elsewhere.spec.region_id = "cn-beijing".to_owned();
     other.spec.instance_id = "i-bp1b0000".to_owned();
     assert!(!elsewhere.is_named_after_its_instance() && !other.is_named_after_its_instance());
+}
+
+#[test]
+fn whoever_holds_a_slot_is_among_the_holders() {
+    let until = Time(at(100));
+    for phase in
+        [Phase::Idle, Phase::SettingPassword, Phase::Restarting, Phase::InEffect, Phase::Failed, Phase::Unknown]
+    {
+        for (unanswered_until, start_time_before) in
+            [(None, None), (Some(&until), None), (None, Some(&until)), (Some(&until), Some(&until))]
+        {
+            let mut record = version(1);
+            let status = record.status.as_mut().unwrap();
+            status.phase = phase;
+            status.unanswered_until = unanswered_until.cloned();
+            status.start_time_before = start_time_before.cloned();
+            status.available_time = start_time_before.cloned();
+            let (ledger, mut show) = ledger();
+            show(Event::Apply(guarded(record.clone())));
+            let (owner, other) = (owner("web"), ResetRecord::new("other", spec("web", "i-bp1b0000")));
+            for now in [at(0), at(100), at(200)] {
+                let said = (phase, unanswered_until, start_time_before, now);
+                let is_holder = budget::holds_slot(record.status.as_ref().unwrap(), now);
+                assert!(!is_holder || ledger.holders(&owner).len() == 1, "{said:?}");
+                let away = budget::others_away(&[&record], &other, now);
+                assert_eq!(budget::others_away(&ledger.away(&owner), &other, now), away, "{said:?}");
+            }
+        }
+    }
 }
