@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
+use lz4_flex::block::{DecompressError, compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -11,6 +11,16 @@ use serde::de::DeserializeOwned;
 pub(super) enum Cached<K> {
     Parsed(Arc<K>),
     Packed(Box<[u8]>),
+}
+
+/// Why a packed object cannot be read: never so by design, since what was packed can be.
+#[derive(Debug, thiserror::Error)]
+#[error("what was packed cannot be read: {0}")]
+pub(super) enum UnpackError {
+    /// It is not what was packed.
+    Packing(#[from] DecompressError),
+    /// It is, and is no such object.
+    Json(#[from] serde_json::Error),
 }
 
 /// The first object at rest of a cache. The others are mostly the same words: each is packed by what it differs in.
@@ -24,10 +34,10 @@ impl Words {
         Some(compress_prepend_size_with_dict(&text, words).into_boxed_slice())
     }
 
-    fn unpack<K: DeserializeOwned>(&self, packed: &[u8]) -> Result<K, String> {
+    fn unpack<K: DeserializeOwned>(&self, packed: &[u8]) -> Result<K, UnpackError> {
         let words = self.0.get().map(Vec::as_slice).unwrap_or_default();
-        let text = decompress_size_prepended_with_dict(packed, words).map_err(|error| error.to_string())?;
-        serde_json::from_slice(&text).map_err(|error| error.to_string())
+        let text = decompress_size_prepended_with_dict(packed, words)?;
+        Ok(serde_json::from_slice(&text)?)
     }
 }
 
@@ -39,10 +49,7 @@ impl<K: Clone + Serialize + DeserializeOwned> Cached<K> {
     }
 
     /// The object; `words` are those that it was packed by.
-    ///
-    /// # Errors
-    /// Never so by design: what was packed can be read.
-    pub(super) fn get(&self, words: &Words) -> Result<Arc<K>, String> {
+    pub(super) fn get(&self, words: &Words) -> Result<Arc<K>, UnpackError> {
         match self {
             Self::Parsed(object) => Ok(Arc::clone(object)),
             Self::Packed(packed) => words.unpack(packed).map(Arc::new),

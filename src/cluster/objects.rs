@@ -10,7 +10,7 @@ use kube::api::ObjectMeta;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
-use super::cached::{Cached, Words};
+use super::cached::{Cached, UnpackError, Words};
 use super::object_index::ObjectIndex;
 use crate::api::GROUP;
 use crate::api::password_reset::PasswordReset;
@@ -95,7 +95,7 @@ impl Shown {
     }
 
     fn get(&self, words: &Words) -> Result<Arc<PasswordReset>, Unreadable> {
-        let unreadable = |why| Unreadable { why, generation: None };
+        let unreadable = |error: UnpackError| Unreadable { why: error.to_string(), generation: None };
         self.object.as_ref().map_err(Unreadable::clone)?.get(words).map_err(unreadable)
     }
 }
