@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 IMG ?= ecs-password-reset:0.1.0
 # Put in front of a command that needs the tools: $(call with-tools,kubectl).
 with-tools = tools=$$(scripts/tools env $(1)) && eval "$$tools" &&
+# Runs tests. The control planes that they leave for each other end with it, also when it is interrupted.
+run-tests = trap scripts/end-planes EXIT && "$$NEXTEST" nextest run --locked
 # Tools and workspace are built beside each other: a cold start costs the longer of the two. --all-targets, because
 # without the tests' features the shared dependencies would be compiled a second time for `make test`.
 prepare = scripts/tools $(1) & tools=$$!; cargo build --locked --workspace --all-targets; wait $$tools
@@ -39,7 +41,7 @@ demo-down: ## Stop what demo-up left running, and remove its data
 test: ## Run all tests, also those on a real API server (NEXTEST_ARGS narrows the run)
 	@$(call prepare,)
 	@cargo test --locked --workspace --doc --quiet
-	@$(call with-tools,) "$$NEXTEST" nextest run --locked --workspace $(NEXTEST_ARGS)
+	@$(call with-tools,) $(run-tests) --workspace $(NEXTEST_ARGS)
 
 .PHONY: check
 check: lint lint-packaging tree deny manifests-check reference-check mutants-check ## What CI checks before the tests: format, clippy, linters, dependency tree, licences, generated files
@@ -123,7 +125,7 @@ chaos-few: ## Run chaos at three points of each scenario, with fewer instances, 
 
 .PHONY: security
 security: ## Try to borrow the controller's rights in every known way, on a real API server
-	@$(call with-tools,control-plane kubectl nextest) "$$NEXTEST" nextest run --locked \
+	@$(call with-tools,control-plane kubectl nextest) $(run-tests) \
 	  --test security --success-output final --no-fail-fast
 
 # The dev profile checks its arithmetic, which a release does not.

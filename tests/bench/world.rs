@@ -38,6 +38,7 @@ pub fn setup(instances: Vec<Instance>, pace: Pace) -> Setup {
         account_check_seconds: 60,
         describe_interval_milliseconds: pace.describe_interval_milliseconds,
         secret_poll_seconds: 30,
+        own_control_plane: true,
         ..Setup::default()
     }
 }

@@ -32,6 +32,7 @@ fn world(flags: &[&str]) -> World {
         restart_settle_seconds: 1,
         leader_elect: !flags.is_empty(),
         flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+        own_control_plane: true,
         ..Setup::default()
     })
 }

@@ -16,6 +16,7 @@ fn thousand_unanswered_restarts_each_happen_once() {
         request_validity_margin_seconds: MARGIN,
         restart_settle_seconds: 1,
         log_filter: "info",
+        own_control_plane: true,
         ..Setup::default()
     });
     let fault = Fault::LoseAnswerAfterEffect;

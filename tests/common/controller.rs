@@ -1,7 +1,7 @@
 //! The controller's process: the binary that ships, started as its Deployment would start it. The variable `CONTROLLER` names
 //! another program to start in its place: `make image-check` runs these tests against the image.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::wait::eventually;
 
 /// How a controller is started.
+#[derive(Default)]
 pub struct Launch {
     /// With whose rights.
     pub kubeconfig: PathBuf,
@@ -21,6 +22,8 @@ pub struct Launch {
     pub log: PathBuf,
     /// Flags.
     pub flags: Vec<String>,
+    /// The lock of its control plane, if that is one of a pool: nobody else has it while this process can still write there.
+    pub lock: Option<File>,
 }
 
 /// A running controller; dropping it kills it.
@@ -39,7 +42,7 @@ impl Controller {
 
     /// Starts it with these environment variables, and waits for nothing.
     pub fn spawn(launch: &Launch, environment: &[(&str, &str)]) -> Self {
-        let Launch { kubeconfig, log, flags } = launch;
+        let Launch { kubeconfig, log, flags, lock } = launch;
         let admin = free_address();
         let file = OpenOptions::new().create(true).append(true).open(log).unwrap();
         let program = std::env::var_os("CONTROLLER").unwrap_or_else(|| env!("CARGO_BIN_EXE_ecs-password-reset").into());
@@ -49,7 +52,7 @@ impl Controller {
             .args(flags)
             .env("KUBECONFIG", kubeconfig)
             .envs(environment.iter().copied())
-            .stdin(Stdio::null())
+            .stdin(lock.as_ref().map_or_else(Stdio::null, |lock| lock.try_clone().unwrap().into()))
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()

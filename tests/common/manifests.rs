@@ -64,6 +64,14 @@ pub fn namespace(name: &str) -> [Value; 2] {
     [json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}), binding]
 }
 
+/// What every world has beside its account: credentials, and the namespace `prod` with its Secret.
+pub fn furniture() -> Vec<Value> {
+    let mut objects = vec![credentials()];
+    objects.extend(namespace(NAMESPACE));
+    objects.push(secret(NAMESPACE, SECRET, &json!({"password": PASSWORD})));
+    objects
+}
+
 /// A `PasswordReset` with the fields of `spec` on top of a region, a Secret, and no pause between two restarts.
 pub fn password_reset(namespace: &str, name: &str, spec: Value) -> Value {
     let mut all = json!({

@@ -13,8 +13,10 @@
 
 mod control_plane;
 mod controller;
+mod http;
 pub mod manifests;
 mod page;
+mod plane_pool;
 mod proof;
 mod wait;
 mod world;

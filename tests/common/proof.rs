@@ -4,7 +4,7 @@ use ecs_simulator::Outcome;
 use serde_json::{Value, json};
 
 use super::manifests::{NAMESPACE, SYSTEM_NAMESPACE};
-use super::world::{World, condition, row};
+use super::world::{World, condition, objects, row};
 
 impl World {
     /// Proves that an instance was reset once and restarted once, by the journal, and that its row tells the same story:
@@ -50,9 +50,8 @@ impl World {
     pub fn ask_for_another_look(&self, namespace: &str, name: &str) {
         let tolerated =
             self.get_in(namespace, "passwordreset", name)["spec"]["maxFailures"].as_u64().unwrap_or_default();
-        let patch = json!({"spec": {"maxFailures": tolerated + 1}}).to_string();
-        let reset = ["passwordreset", name, "--namespace", namespace];
-        self.kubectl(&[&["patch"], &reset[..], &["--type=merge", "--patch", &patch]].concat());
+        let path = format!("{}/{name}", objects("passwordresets", namespace));
+        self.control_plane().patch(&path, &json!({"spec": {"maxFailures": tolerated + 1}}));
     }
 
     /// Waits until it has.
@@ -67,8 +66,7 @@ impl World {
 
     /// The number of the last claim of each record, by name.
     fn claims(&self) -> Value {
-        let get = ["get", "resetrecords", "--namespace", SYSTEM_NAMESPACE, "--output=json"];
-        let list: Value = serde_json::from_str(&self.kubectl(&get)).unwrap();
+        let list = self.control_plane().look_up(&objects("resetrecords", SYSTEM_NAMESPACE)).unwrap();
         let records = list["items"].as_array().unwrap().iter();
         records.map(|record| json!([record["metadata"]["name"], record["spec"]["claim"]])).collect()
     }

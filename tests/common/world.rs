@@ -46,6 +46,9 @@ pub struct Setup {
     /// Whether the controller is installed from `deploy/base`. Default true; without it the test installs it in its own way,
     /// and calls [`World::sign_in`] and [`World::furnish`] then.
     pub installed: bool,
+    /// Whether the control plane is started for this world alone, and lives no longer. Default false: it is one of the pool, if the
+    /// controller is installed there and no audit log is asked for.
+    pub own_control_plane: bool,
 }
 
 impl Default for Setup {
@@ -64,6 +67,7 @@ impl Default for Setup {
             flags: Vec::new(),
             audit: false,
             installed: true,
+            own_control_plane: false,
         }
     }
 }
@@ -107,7 +111,11 @@ impl World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let ecs = Config { request_validity_seconds, ..setup.ecs };
         let simulator = runtime.block_on(Simulator::start(ecs)).unwrap();
-        let control_plane = ControlPlane::start(&dir.join("control-plane"), setup.audit);
+        let (control_plane, is_installed) = if setup.own_control_plane || setup.audit || !setup.installed {
+            (ControlPlane::start(&dir.join("control-plane"), setup.audit), false)
+        } else {
+            ControlPlane::take(&dir.join("control-plane"))
+        };
         let mut flags = vec![format!("--log-filter={log_filter}")];
         if allow_http_endpoints {
             flags.extend([
@@ -127,11 +135,17 @@ impl World {
             flags.push("--leader-elect=false".to_owned());
         }
         flags.extend(setup.flags);
-        let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags };
+        let lock = control_plane.place().map(|place| place.lock.try_clone().unwrap());
+        let launch = Launch { kubeconfig: dir.join("kubeconfig"), log: dir.join("controller.log"), flags, lock };
         let world = Self { controller: None, simulator, control_plane, _runtime: runtime, launch, dir: data };
-        if setup.installed {
+        if setup.installed && !is_installed {
             world.install();
-            world.furnish();
+            world.apply_all(manifests::furniture());
+            world.control_plane.keep();
+        }
+        if setup.installed {
+            world.take_token();
+            world.apply(&world.account());
         }
         world
     }
@@ -148,16 +162,22 @@ impl World {
     /// Takes a token of the controller's `ServiceAccount` for the next [`World::start_controller`].
     pub fn sign_in(&self) {
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
-        let token = ["create", "token", "ecs-password-reset", "--namespace", SYSTEM_NAMESPACE, "--duration=1h"];
-        self.control_plane.kubectl().write_kubeconfig(&self.launch.kubeconfig, self.kubectl(&token).trim());
+        self.take_token();
+    }
+
+    fn take_token(&self) {
+        let path = format!("/api/v1/namespaces/{SYSTEM_NAMESPACE}/serviceaccounts/ecs-password-reset/token");
+        let (status, answer) =
+            self.control_plane.ask("POST", &path, &json!({"spec": {"expirationSeconds": 3600}}).to_string());
+        assert_eq!(status, 201, "{answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let token = answer["status"]["token"].as_str().unwrap();
+        self.control_plane.kubectl().write_kubeconfig(&self.launch.kubeconfig, token);
     }
 
     /// Makes the account and its credentials, and the namespace `prod` with its Secret.
     pub fn furnish(&self) {
-        let mut objects = vec![manifests::credentials(), self.account()];
-        objects.extend(manifests::namespace(NAMESPACE));
-        objects.push(manifests::secret(NAMESPACE, SECRET, &json!({"password": PASSWORD})));
-        self.apply_all(objects);
+        self.apply_all(manifests::furniture().into_iter().chain([self.account()]));
     }
 
     /// Puts the account's credentials into the controller's namespace.
@@ -185,20 +205,25 @@ impl World {
         self.try_apply(object).unwrap_or_else(|error| panic!("kubectl apply: {error}"))
     }
 
-    /// One `kubectl apply` of several objects, in their order: each kubectl takes a sixth of a second of a core.
+    /// Applies several objects, in their order.
     pub fn apply_all(&self, objects: impl IntoIterator<Item = Value>) {
-        let items: Vec<Value> = objects.into_iter().collect();
-        self.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}));
+        let rest: Vec<Value> =
+            objects.into_iter().filter(|it| !matches!(self.control_plane.create(it), Some(Ok(_)))).collect();
+        if !rest.is_empty() {
+            self.apply(&json!({"apiVersion": "v1", "kind": "List", "items": rest}));
+        }
     }
 
-    /// `kubectl apply` of one object that may be refused.
+    /// `kubectl apply` of one object that may be refused. What is new takes no process: each takes a tenth of a second of a core.
     pub fn try_apply(&self, object: &Value) -> Result<String, String> {
-        self.try_kubectl(&["apply", "--filename=-"], &object.to_string())
+        self.control_plane
+            .create(object)
+            .unwrap_or_else(|| self.try_kubectl(&["apply", "--filename=-"], &object.to_string()))
     }
 
     /// The kubeconfig of the cluster admin, for a test that is its own client.
     pub fn admin_kubeconfig(&self) -> PathBuf {
-        self.dir.0.join("control-plane/kubeconfig")
+        self.control_plane.kubeconfig().to_owned()
     }
 
     /// One object; `kind` and `name` as `kubectl get` takes them, in the namespace `prod`.
@@ -231,10 +256,11 @@ impl World {
         manifests::account(ACCOUNT, &self.simulator.url())
     }
 
-    /// Waits for a condition of the account.
-    pub fn wait_for_account(&self, condition: &str) {
-        let condition = format!("--for=condition={condition}");
-        self.kubectl(&["wait", &condition, "--timeout=120s", "ecsaccount", ACCOUNT]);
+    /// Waits for a condition of the account, as `kubectl wait` does.
+    pub fn wait_for_account(&self, wanted: &str) {
+        eventually(&format!("the account is {wanted}"), || {
+            is_true(&self.get("ecsaccount", ACCOUNT), wanted).then_some(())
+        });
     }
 
     /// Puts a password into the Secret `root-password`.
@@ -262,23 +288,25 @@ impl World {
     /// Sets an annotation of the group on a `PasswordReset`; `None` removes it.
     pub fn annotate(&self, name: &str, annotation: &str, value: Option<&str>) {
         let key = format!("ecs.password-reset.dev/{annotation}");
-        let change = value.map_or_else(|| format!("{key}-"), |value| format!("{key}={value}"));
-        self.kubectl(&["annotate", "--overwrite", "passwordreset", name, &change, "--namespace", NAMESPACE]);
+        let path = format!("{}/{name}", objects("passwordresets", NAMESPACE));
+        self.control_plane.patch(&path, &json!({"metadata": {"annotations": {key: value}}}));
     }
 
     /// Deletes a `PasswordReset` and waits until it is gone, which a finalizer would prevent.
     pub fn delete_reset(&self, name: &str) {
-        self.kubectl(&["delete", "--timeout=30s", "passwordreset", name, "--namespace", NAMESPACE]);
+        let path = format!("{}/{name}", objects("passwordresets", NAMESPACE));
+        let (status, answer) = self.control_plane.ask("DELETE", &path, "");
+        assert_eq!(status, 200, "DELETE {path}: {answer}");
+        eventually(&format!("PasswordReset {name} is gone"), || {
+            self.control_plane.look_up(&path).is_none().then_some(())
+        });
     }
 
-    /// `kubectl wait` for a condition of a `PasswordReset`; returns its status then.
-    pub fn wait_for(&self, name: &str, condition: &str) -> Value {
-        let condition = format!("--for=condition={condition}");
-        let wait = ["wait", &condition, "--timeout=120s", "passwordreset", name, "--namespace", NAMESPACE];
-        if let Err(error) = self.try_kubectl(&wait, "") {
-            panic!("{error}\nits status: {:#}", self.status(name));
-        }
-        self.status(name)
+    /// Waits for a condition of a `PasswordReset`, as `kubectl wait` does; returns its status then.
+    pub fn wait_for(&self, name: &str, wanted: &str) -> Value {
+        self.wait_for_reset(name, &format!("it is {wanted}"), |object| {
+            is_true(object, wanted).then(|| object["status"].clone())
+        })
     }
 
     /// Waits until the controller has answered the present spec and the object is Ready; returns its status.
@@ -335,8 +363,7 @@ impl World {
 
     /// The record of an instance; null if there is none.
     pub fn record(&self, instance_id: &str) -> Value {
-        let group = "/apis/ecs.password-reset.dev/v1alpha1";
-        let path = format!("{group}/namespaces/{SYSTEM_NAMESPACE}/resetrecords/{REGION}.{instance_id}");
+        let path = format!("{}/{REGION}.{instance_id}", objects("resetrecords", SYSTEM_NAMESPACE));
         self.control_plane.look_up(&path).unwrap_or(Value::Null)
     }
 
@@ -353,12 +380,13 @@ impl World {
     /// Starts one more controller, which is the test's own: with this name in the Lease, these flags on top, and a log of
     /// its own. It is ready then, and may stand by.
     pub fn start_replica(&self, name: &str, flags: &[&str]) -> Controller {
-        let Launch { kubeconfig, log, flags: usual } = &self.launch;
+        let Launch { kubeconfig, log, flags: usual, lock } = &self.launch;
         let mut all = usual.clone();
         all.push(format!("--leader-elect-identity={name}"));
         all.extend(flags.iter().map(|&flag| flag.to_owned()));
         let log = log.with_file_name(format!("controller-{name}.log"));
-        Controller::start(&Launch { kubeconfig: kubeconfig.clone(), log, flags: all })
+        let lock = lock.as_ref().map(|lock| lock.try_clone().unwrap());
+        Controller::start(&Launch { kubeconfig: kubeconfig.clone(), log, flags: all, lock })
     }
 
     /// What a replica has logged.
@@ -460,9 +488,13 @@ impl World {
             return;
         }
         self.wait_for_look_at_account();
-        let touch = format!("test/touched={}", self.simulator.now().as_millisecond());
-        let records = ["resetrecords", "--all", "--namespace", SYSTEM_NAMESPACE];
-        self.kubectl(&[&["annotate", "--overwrite"], &records[..], &[&touch]].concat());
+        let touch =
+            json!({"metadata": {"annotations": {"test/touched": self.simulator.now().as_millisecond().to_string()}}});
+        let path = objects("resetrecords", SYSTEM_NAMESPACE);
+        let records = self.control_plane.look_up(&path).unwrap();
+        for record in records["items"].as_array().unwrap() {
+            self.control_plane.patch(&format!("{path}/{}", record["metadata"]["name"].as_str().unwrap()), &touch);
+        }
     }
 
     /// Moves ECS's clock to the beginning of a minute, so that what follows falls into one: no restart is requested in the minute of
@@ -521,6 +553,7 @@ impl Drop for World {
                 let _ = writeln!(story, "{} {} {:?} {:?}", entry.at, entry.action, entry.instance_ids, entry.outcome);
             }
         }
+        eprintln!("--- the logs of the control plane are in {}", self.dir.0.join("control-plane").display());
         eprintln!("--- what ECS was asked to change\n{story}");
         for entry in std::fs::read_dir(&self.dir.0).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -534,6 +567,20 @@ impl Drop for World {
 /// A condition of a status; null if it has none of that type.
 pub fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
     find(&status["conditions"], "type", kind)
+}
+
+/// What `kubectl wait --for=condition=…` waits for: the condition holds of the object as it is now.
+fn is_true(object: &Value, kind: &str) -> bool {
+    let status = &object["status"];
+    let condition = condition(status, kind);
+    let observed = condition["observedGeneration"].as_i64().or_else(|| status["observedGeneration"].as_i64());
+    let current = observed.is_none_or(|it| Some(it) >= object["metadata"]["generation"].as_i64());
+    condition["status"] == "True" && current
+}
+
+/// The path of the objects of a kind in a namespace.
+pub fn objects(plural: &str, namespace: &str) -> String {
+    format!("/apis/ecs.password-reset.dev/v1alpha1/namespaces/{namespace}/{plural}")
 }
 
 /// The row of an instance; null if there is none.

@@ -78,27 +78,37 @@ func writeSigningKey(path string) error {
 
 // ready asks /readyz with what the kubeconfig holds, and writes the kubeconfig when the answer is ok.
 func (a access) ready(ctx context.Context) bool {
-	authority, roots, err := a.authority()
-	if err != nil {
+	body, err := a.get(ctx, "/readyz")
+	if err != nil || string(body) != "ok" {
 		return false
+	}
+	authority, _, err := a.authority()
+	return err == nil && a.writeKubeconfig(authority) == nil
+}
+
+// get asks the API server for a path.
+func (a access) get(ctx context.Context, path string) ([]byte, error) {
+	_, roots, err := a.authority()
+	if err != nil {
+		return nil, err
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}
 	client := http.Client{Transport: transport, Timeout: 5 * time.Second}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server()+"/readyz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server()+path, nil)
 	if err != nil {
-		return false
+		return nil, err
 	}
 	request.Header.Set("Authorization", "Bearer "+a.token)
 	answer, err := client.Do(request)
 	if err != nil {
-		return false
+		return nil, err
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != http.StatusOK || string(body) != "ok" {
-		return false
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the API server answers %s to %s", answer.Status, path)
 	}
-	return a.writeKubeconfig(authority) == nil
+	return body, err
 }
 
 // authority reads what kube-apiserver wrote itself: its leaf certificate, then the authority that signed it.

@@ -36,6 +36,7 @@ func run(args []string) error {
 	dataDir := flags.String("data-dir", "", "`DIR` for data, logs and kubeconfig; starting again over it keeps everything (required)")
 	manager := flags.Bool("controller-manager", true, "run kube-controller-manager: garbage collection, namespace deletion, default ServiceAccounts")
 	stdin := flags.Bool("stop-on-stdin-eof", false, "stop as soon as standard input ends, so that a parent that was killed leaves nothing behind")
+	lock := flags.String("pool", "", "serve one user after another, those who hold the lock on `FILE`; ends by itself when none has come for a minute")
 	audit := flags.Bool("audit", false, "write DIR/audit.log: every request and answer in full, those about Secrets and tokens without their bodies")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -60,5 +61,5 @@ func run(args []string) error {
 			stop()
 		}()
 	}
-	return serve(ctx, dir, *audit, programs)
+	return serve(ctx, dir, *audit, *lock, programs)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -18,8 +19,9 @@ const (
 )
 
 // serve runs a control plane over `dir` until `ctx` ends. It prints `ready` once it is, and again after each SIGHUP, on
-// which kube-apiserver is killed and started anew over the same etcd and port. Where etcd listens is in `dir`/etcd-url.
-func serve(ctx context.Context, dir string, audit bool, from programs) (err error) {
+// which kube-apiserver is killed and started anew over the same etcd and port. Where etcd listens is in `dir`/etcd-url. With `lock` it is
+// one of a pool.
+func serve(ctx context.Context, dir string, audit bool, lock string, from programs) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -38,8 +40,17 @@ func serve(ctx context.Context, dir string, audit bool, from programs) (err erro
 		}
 	}
 
+	if lock != "" {
+		if err := os.WriteFile(filepath.Join(dir, "pid"), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+			return err
+		}
+	}
+
 	var running []*child
 	defer func() {
+		if lock != "" {
+			return // The kernel kills them, and nobody reads what they would still write.
+		}
 		// Clients first: kube-apiserver waits for open watches, and etcd for nobody.
 		for i := len(running) - 1; i >= 0; i-- {
 			running[i].stop(stopPatience)
@@ -79,11 +90,27 @@ func serve(ctx context.Context, dir string, audit bool, from programs) (err erro
 	if err := access.serveProxy(); err != nil {
 		return err
 	}
-	manager := &child{exited: make(chan struct{})} // never exits, unless a real one takes its place
-	if from.manager != nil {
-		if manager, err = start("kube-controller-manager", *from.manager, managerFlags(access.kubeconfig)); err != nil {
+	startManager := func() (*child, error) {
+		if from.manager == nil {
+			return &child{exited: make(chan struct{})}, nil // never exits
+		}
+		return start("kube-controller-manager", *from.manager, managerFlags(access.kubeconfig))
+	}
+	manager, err := startManager()
+	if err != nil {
+		return err
+	}
+	restarts, unwanted := make(chan restart), make(chan error)
+	if lock != "" {
+		pool := &pool{dir: dir, lock: lock, store: newStore(etcdURL), access: access, restart: func(between func() error) error {
+			request := restart{between: between, done: make(chan error)}
+			restarts <- request
+			return <-request.done
+		}}
+		if err := pool.serve(); err != nil {
 			return err
 		}
+		go func() { unwanted <- pool.watch(ctx) }()
 	}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -98,13 +125,36 @@ func serve(ctx context.Context, dir string, audit bool, from programs) (err erro
 			return apiserver.died()
 		case <-manager.exited:
 			return manager.died()
+		case err := <-unwanted:
+			return err
 		case <-hangups:
 			apiserver.kill()
 			if apiserver, err = startAPIServer(); err != nil || ctx.Err() != nil {
 				return err
 			}
+		case request := <-restarts:
+			apiserver.kill()
+			if from.manager != nil {
+				manager.kill()
+			}
+			if err = request.between(); err == nil {
+				apiserver, err = startAPIServer()
+			}
+			if err == nil {
+				manager, err = startManager()
+			}
+			request.done <- err
+			if err != nil || ctx.Err() != nil {
+				return err
+			}
 		}
 	}
+}
+
+// restart asks for new processes over the same etcd, and for something to be done while there are none.
+type restart struct {
+	between func() error
+	done    chan error
 }
 
 // waitReady returns when /readyz is ok through the kubeconfig: an open port means little.
@@ -133,6 +183,8 @@ func etcdFlags(dir, client string, peerPort int) []string {
 		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
 		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=test=" + peer,
 		"--socket-reuse-port", "--unsafe-no-fsync", "--log-level=warn",
+		// The reset of a pool is one transaction.
+		"--max-txn-ops=100000", "--max-request-bytes=33554432",
 	}
 }
 

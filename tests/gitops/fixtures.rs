@@ -52,8 +52,11 @@ fn dumps_are_written_when_asked_for() {
         return;
     }
     let instances = IDS.iter().map(|id| Instance::running(id, REGION)).collect();
-    let mut world =
-        World::without_controller(Setup { ecs: Config { instances, ..Config::default() }, ..Setup::default() });
+    let mut world = World::without_controller(Setup {
+        ecs: Config { instances, ..Config::default() },
+        own_control_plane: true,
+        ..Setup::default()
+    });
 
     // Seen by nobody yet.
     world.apply_reset(RESET, spec(json!({})));

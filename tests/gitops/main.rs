@@ -33,6 +33,7 @@ fn world() -> World {
             instances: IDS.iter().map(|id| Instance::running(id, REGION)).collect(),
             ..common::Config::default()
         },
+        own_control_plane: true,
         ..Setup::default()
     });
     world.apply_secret(SECRET, &json!({"password": PASSWORD}));

@@ -98,7 +98,7 @@ fn log_of_a_run_names_the_object_on_every_line() {
 #[test]
 fn a_missing_kubeconfig_is_named_in_one_pair_of_quotes() {
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("no-kubeconfig-{}.log", std::process::id()));
-    let launch = Launch { kubeconfig: "/nonexistent".into(), log: log.clone(), flags: Vec::new() };
+    let launch = Launch { kubeconfig: "/nonexistent".into(), log: log.clone(), ..Launch::default() };
     assert!(!Controller::spawn(&launch, &[]).wait_for_end().success());
     let said = std::fs::read_to_string(&log).unwrap();
     assert!(said.contains("from '/nonexistent': No such file or directory"), "{said}");
@@ -146,7 +146,10 @@ fn an_api_server_that_refuses_is_named_with_every_cause() {
     for leader_elect in [true, false] {
         let log = dir.join(format!("{leader_elect}.log"));
         let flags = vec![format!("--leader-elect={leader_elect}"), "--log-filter=info".to_owned()];
-        let controller = Controller::spawn(&Launch { kubeconfig: kubeconfig.clone(), log: log.clone(), flags }, &[]);
+        let controller = Controller::spawn(
+            &Launch { kubeconfig: kubeconfig.clone(), log: log.clone(), flags, ..Launch::default() },
+            &[],
+        );
         let read = || std::fs::read_to_string(&log).unwrap();
         let said = eventually("it says what is in the way", || {
             let named = |line: &Value| line["error"].as_str().is_some_and(|error| error.contains("127.0.0.1"));

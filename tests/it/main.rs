@@ -10,6 +10,7 @@ mod common;
 mod credentials;
 mod faults;
 mod fleet;
+mod handed_on;
 mod leader;
 mod limits;
 mod logs;

@@ -91,6 +91,7 @@ fn an_instance_id_from_before_2014_is_reset_once() {
     assert_eq!(record["spec"]["instanceID"], OLD);
 
     // The memory is found again, by the name that was made of the id.
+    world.advance(60);
     world.apply_reset("web", json!({"instanceIDs": [OLD], "runID": "again"}));
     world.wait_for_run("web", 2);
     assert_eq!((world.modifies(OLD), world.reboots(OLD)), (2, 2));

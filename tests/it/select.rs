@@ -44,6 +44,8 @@ fn tagged_fleet_is_reset_and_stays_the_same_for_the_run() {
     world.assert_untouched("i-db000001");
     assert_eq!(status["targets"]["matched"], 2);
 
+    // No instance is restarted twice in one minute.
+    world.advance(60);
     let again = json!({"runID": "again", "selector": by_tag(10)["selector"]});
     world.apply_reset("web", again);
     let status = world.wait_for_run("web", 2);

@@ -155,6 +155,7 @@ fn decision_on_a_claim_to_come_lets_it_not_begin() {
     assert_eq!((&ready["status"], world.modifies(ID)), (&json!("False"), 1), "{message}");
 
     let (_, command) = message.split_once("to go on: ").unwrap();
+    world.advance(60);
     world.paste(command).unwrap();
     world.wait_for_run("web", 2);
     assert_eq!(world.modifies(ID), 2);
@@ -169,6 +170,7 @@ fn annotation_left_on_object_counts_once_without_record() {
     world.kubectl(&["delete", "resetrecord", &record, "--namespace", SYSTEM_NAMESPACE]);
 
     // Claims go on being counted where the object's status left off, so the word is of another one.
+    world.advance(60);
     world.ecs().core().inject(Rule::once("RebootInstance", Fault::LoseRequest));
     world.apply_reset("web", json!({"instanceIDs": [ID], "runID": "2"}));
     eventually("the request is lost", || (world.calls("RebootInstance", ID) == 3).then_some(()));

@@ -26,6 +26,14 @@ fn suspend(world: &World, kind: &str, name: &str, suspended: bool) {
     world.kubectl(&patching);
 }
 
+/// Has the record looked at, whose next look is not due before the next minute, and waits until it says that its restart is held back.
+fn wait_for_hold(world: &World) {
+    world.advance(1);
+    eventually("the hold is stored", || {
+        world.record("i-starting1")["status"]["restartHeldSince"].is_string().then_some(())
+    });
+}
+
 /// A world whose instance starts in the very minute in which its password is set: its restart waits for the next one.
 fn waiting_for_its_restart() -> World {
     let world = World::with([Instance::starting("i-starting1", REGION).held()]);
@@ -52,9 +60,7 @@ fn suspended_object_requests_no_restart_until_released() {
     suspend(&world, "passwordreset", "web", true);
     let ready = world.wait_for_reason("web", "Suspended");
     assert!(ready["message"].as_str().unwrap().contains("1 password set, restart held back"), "{ready:#}");
-    eventually("the hold is stored", || {
-        world.record("i-starting1")["status"]["restartHeldSince"].is_string().then_some(())
-    });
+    wait_for_hold(&world);
     // Far longer than its timeout of a minute.
     world.advance(600);
     world.wait_for_look_at_account();
@@ -69,9 +75,7 @@ fn suspended_object_requests_no_restart_until_released() {
 fn deleted_suspended_object_restarts_nothing() {
     let world = waiting_for_its_restart();
     suspend(&world, "passwordreset", "web", true);
-    eventually("the hold is stored", || {
-        world.record("i-starting1")["status"]["restartHeldSince"].is_string().then_some(())
-    });
+    wait_for_hold(&world);
     world.delete_reset("web");
     world.advance(600);
     world.wait_for_look_at_account();
@@ -134,9 +138,7 @@ fn restart_waits_for_the_next_window_when_one_closes() {
     world.release("i-starting1");
     world.wait_for_state("web", "i-starting1", "PasswordSet");
     suspend(&world, "passwordreset", "web", true);
-    eventually("the hold is stored", || {
-        world.record("i-starting1")["status"]["restartHeldSince"].is_string().then_some(())
-    });
+    wait_for_hold(&world);
     world.advance(360);
     suspend(&world, "passwordreset", "web", false);
     world.wait_for_reason("web", "WaitingForWindow");
