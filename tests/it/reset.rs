@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 fn running_instance_is_restarted_and_password_in_effect() {
     let world = World::with([Instance::running("i-running1", REGION).named("web-1")]);
     world.apply_reset("web", json!({"instanceIDs": ["i-running1"]}));
-    let status = world.wait_for("web", "Ready");
+    // What a pipeline runs, itself: it returns when the run has ended, and not before.
+    world.kubectl(&["wait", "--for=condition=Ready", "--timeout=120s", "pwr/web", "--namespace=prod"]);
+    let status = world.status("web");
 
     world.assert_reset_and_restarted_once(&status, "i-running1", PASSWORD);
     let row = row(&status, "i-running1");
