@@ -54,9 +54,11 @@ fn log_of_a_run_names_the_object_on_every_line() {
     let world = World::with([Instance::running(ID, REGION)]);
     world.apply_reset("web", json!({"instanceIDs": [ID], "runID": "first"}));
     world.assert_reset_and_restarted_once(&world.wait_until_done("web"), ID, PASSWORD);
+    // The last line of a run, which is written after the status.
     let lines = eventually("the end of the run is logged", || {
         let lines = lines(&world.log());
-        (!of(&lines, "web", "a run has ended").is_empty()).then_some(lines)
+        let ready = of(&lines, "web", "Ready has changed");
+        ready.last().is_some_and(|last| last["reason"] == "Succeeded").then_some(lines)
     });
     let first = &lines[0];
     assert_eq!(
@@ -82,9 +84,7 @@ fn log_of_a_run_names_the_object_on_every_line() {
     for line in &of_record {
         assert_eq!((&line["namespace"], &line["name"]), (&json!("prod"), &json!("web")), "{line}");
     }
-    let ready = of(&lines, "web", "Ready has changed");
-    assert_eq!(ready.last().unwrap()["reason"], "Succeeded");
-    for line in ready {
+    for line in of(&lines, "web", "Ready has changed") {
         assert!(line["ready"] != line["was"] || line["reason"] != line["because"], "{line}");
     }
     for line in &lines {

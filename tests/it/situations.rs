@@ -451,13 +451,6 @@ fn pages_of_what_waits_and_of_what_is_done() {
     page_of_account(&world, "45-account-throttled", "throttled", "The same, for the account's administrator.");
 }
 
-/// Has the controller look at every object: it does so by timers of this machine's clock, which no test waits for.
-fn touch(world: &World) {
-    for change in ["test/touched=now", "test/touched-"] {
-        world.kubectl(&["annotate", "passwordresets", "--all", "--namespace", NAMESPACE, change]);
-    }
-}
-
 /// Objects for which time has to pass: what ends by a deadline, and what is not known then.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a list of situations")]
@@ -523,7 +516,6 @@ fn pages_of_what_ends_by_a_deadline() {
     // can be carried out any more, and what it did shows; and more than the timeouts above.
     world.advance(40);
     world.advance(40);
-    touch(&world);
     world.page("53-restart-unknown", "unknown", "PausedOnFailure", "The same as in 50, a minute later.");
     world.page(
         "54-slot-held",
@@ -538,7 +530,6 @@ fn pages_of_what_ends_by_a_deadline() {
         "The instance was Starting for longer than stableStateTimeoutSeconds.",
     );
     eventually("the account's trouble has lasted", || {
-        touch(&world);
         (condition(&world.status("refused"), "Ready")["status"] == "False").then_some(())
     });
     world.page(
