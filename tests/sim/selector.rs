@@ -57,10 +57,15 @@ fn fleet(is_asked_again: bool) -> Scenario {
     }
 }
 
-fn changed(scenario: &Scenario, at: Ms, acts: Vec<Do>) -> Scenario {
-    let mut changed = scenario.clone();
-    changed.script.extend(acts.into_iter().map(|act| (When::At(at), act)));
-    changed
+/// A run for each thing that a person may do to the fleet, at one moment.
+fn with_each_change(scenario: &Scenario, at: Ms, name: &str, plan: &Plan) -> Vec<Case> {
+    let case = |(what, acts): (&str, Vec<Do>)| {
+        let mut scenario = scenario.clone();
+        scenario.script.extend(acts.into_iter().map(|act| (When::At(at), act)));
+        let name = format!("{name}, {what}");
+        Case { name, scenario, plan: plan.clone(), limit: LIMIT, must_end: true, ends: Ends::Any }
+    };
+    changes().into_iter().map(case).collect()
 }
 
 /// From when a selector is looked up until some moment after the first claim, in a run in which nobody changes anything.
@@ -68,10 +73,6 @@ fn look_up(report: &Report, from: Ms) -> std::ops::Range<Ms> {
     let mut later = report.requests.iter().filter(|it| it.at >= from);
     let claim = later.find(|it| it.class == Class::Write && it.key.contains("resetrecords"));
     from..claim.expect("something is claimed").at + 100
-}
-
-fn case(name: String, scenario: Scenario, plan: Plan) -> Case {
-    Case { name, scenario, plan, limit: LIMIT, must_end: true, ends: Ends::Any }
 }
 
 #[test]
@@ -93,12 +94,8 @@ fn fleet_that_changes_at_any_moment_has_one_list_for_a_run() {
         (fleet(false), 0, "two controllers", two()),
     ];
     let cases = worlds.into_iter().flat_map(|(scenario, from, controllers, plan)| {
-        suite::origins(look_up(&calm(&scenario), from).step_by(STEP), 7).flat_map(move |at| {
-            let (scenario, plan) = (scenario.clone(), plan.clone());
-            changes().into_iter().map(move |(what, acts)| {
-                case(format!("{controllers}, {at} ms, {what}"), changed(&scenario, at, acts), plan.clone())
-            })
-        })
+        suite::origins(look_up(&calm(&scenario), from).step_by(STEP), 7)
+            .flat_map(move |at| with_each_change(&scenario, at, &format!("{controllers}, {at} ms"), &plan))
     });
     suite::run("a selector at each step", 1, cases);
 }
@@ -113,11 +110,8 @@ fn crash_while_a_selector_is_looked_up_leaves_one_list() {
     let cases = suite::origins(requests, 5).flat_map(|request| {
         let scenario = scenario.clone();
         STAGES.into_iter().flat_map(move |stage| {
-            let (scenario, request) = (scenario.clone(), request.clone());
-            changes().into_iter().map(move |(what, acts)| {
-                let plan = Plan::calm(SEED).with_crash(&request.key, stage);
-                case(format!("{} {stage:?}, {what}", request.key), changed(&scenario, request.at + 500, acts), plan)
-            })
+            let plan = Plan::calm(SEED).with_crash(&request.key, stage);
+            with_each_change(&scenario, request.at + 500, &format!("{} {stage:?}", request.key), &plan)
         })
     });
     suite::run("a selector and a crash", 1, cases);
@@ -133,11 +127,8 @@ fn page_that_fails_counts_for_nothing() {
     let cases = pages.flat_map(|page| {
         let scenario = scenario.clone();
         FAILURES.into_iter().flat_map(move |failure| {
-            let (scenario, page) = (scenario.clone(), page.clone());
-            changes().into_iter().map(move |(what, acts)| {
-                let plan = Plan::calm(SEED).with_fault(&page.key, failure);
-                case(format!("{} {failure:?}, {what}", page.key), changed(&scenario, page.at + 200, acts), plan)
-            })
+            let plan = Plan::calm(SEED).with_fault(&page.key, failure);
+            with_each_change(&scenario, page.at + 200, &format!("{} {failure:?}", page.key), &plan)
         })
     });
     suite::run("a selector and a page that fails", 1, cases);
