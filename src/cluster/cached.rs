@@ -19,7 +19,7 @@ pub(super) enum Cached<K> {
 pub(super) enum UnpackError {
     /// It is not what was packed.
     Packing(#[from] DecompressError),
-    /// It is, and is no such object.
+    /// It is not such an object.
     Json(#[from] serde_json::Error),
 }
 

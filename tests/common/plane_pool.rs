@@ -55,7 +55,7 @@ impl Place {
         }
     }
 
-    /// Where its plane is told to wait for the end of this use.
+    /// The file whose lock its plane waits for.
     pub fn lock_file(&self) -> PathBuf {
         self.dir.with_extension("lock")
     }

@@ -19,7 +19,7 @@ const (
 )
 
 // serve runs a control plane over `dir` until `ctx` ends. It prints `ready` once it is, and again after each SIGHUP, on
-// which kube-apiserver is killed and started anew over the same etcd and port. Where etcd listens is in `dir`/etcd-url. With `lock` it is
+// which kube-apiserver is killed and started again over the same etcd and port. Where etcd listens is in `dir`/etcd-url. With `lock` it is
 // one of a pool.
 func serve(ctx context.Context, dir string, audit bool, lock string, from programs) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {

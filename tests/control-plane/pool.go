@@ -160,7 +160,7 @@ func (p *pool) put(differs difference) error {
 }
 
 // reset puts the baseline back. The API server hears of it by its watches, as of any write. For what is not plain, the API server and the
-// controllers start anew.
+// controllers start again.
 func (p *pool) reset() (string, error) {
 	differs, err := p.look()
 	if err != nil || differs.isEmpty() {
@@ -192,7 +192,7 @@ func (p *pool) reset() (string, error) {
 		}
 		if differs.isEmpty() {
 			if why != "" {
-				return "reset and started anew, because of " + why, nil
+				return "reset and restarted, because of " + why, nil
 			}
 			return "reset", nil
 		}

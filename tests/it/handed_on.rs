@@ -128,7 +128,7 @@ fn a_control_plane_that_is_handed_on_is_as_new() {
     let mut world = World::without_controller(Setup { ecs, ..Setup::default() });
     let reset = |world: &World, restarts: bool| {
         let said = world.control_plane().place().unwrap().reset().unwrap();
-        assert_eq!(said.contains("started anew"), restarts, "{said}");
+        assert_eq!(said.contains("restarted"), restarts, "{said}");
         (world.control_plane().etcd_contents(), served(world))
     };
     let new = reset(&world, false);

@@ -26,7 +26,7 @@ fn suspend(world: &World, kind: &str, name: &str, suspended: bool) {
     world.kubectl(&patching);
 }
 
-/// Has the record looked at, whose next look is not due before the next minute, and waits until it says that its restart is held back.
+/// Has the record reconciled, which is not due before the next minute, and waits until it says that its restart is held back.
 fn wait_for_hold(world: &World) {
     world.advance(1);
     eventually("the hold is stored", || {

@@ -44,7 +44,7 @@ pub(super) async fn principal<T: Transport>(
     let scope = Scope { account: name, region_id: region.to_owned() };
     let check = IdentityCheck { context, scope, spec, endpoint, learnt };
     let now = check.now();
-    let again = |hold: &Hold| looked_at_again(hold, super::recheck(&context.settings));
+    let again = |hold: &Hold| checked_again(hold, super::recheck(&context.settings));
     let current = before
         .filter(|before| is_same_source(&before.spec, spec))
         .and_then(|before| before.principal.as_ref().ok())
@@ -79,12 +79,12 @@ pub(super) async fn principal<T: Transport>(
     Ok(principal)
 }
 
-/// When the cause is looked at again, for whoever has just mended it.
-pub(super) fn looked_at_again(hold: &Hold, within: Duration) -> Hold {
-    Hold { message: format!("{}; looked at again within {} s", hold.message, within.as_secs()), ..hold.clone() }
+/// Adds when the cause is checked again, for whoever has just fixed it.
+pub(super) fn checked_again(hold: &Hold, within: Duration) -> Hold {
+    Hold { message: format!("{}; checked again within {} s", hold.message, within.as_secs()), ..hold.clone() }
 }
 
-/// Which Secret is to be mended, where a person has to mend the credentials and they are in one.
+/// Adds which Secret holds the credentials, where a person must fix them.
 pub(super) fn of_source(hold: Hold, spec: &ECSAccountSpec, namespace: &str) -> Hold {
     let secret = spec.credentials.secret_ref.as_ref().filter(|_| hold.reason.needs_person());
     let Some(reference) = secret else { return hold };

@@ -80,7 +80,7 @@ async fn check<T: Transport>(context: &Context<T>, waker: &Waker, name: &str) ->
     {
         wake_all_objects(context, waker);
     }
-    let missing = || Some(identity::looked_at_again(&context.policies.hold_all()?, recheck(&context.settings)));
+    let missing = || Some(identity::checked_again(&context.policies.hold_all()?, recheck(&context.settings)));
     let hold = principal.as_ref().err().cloned().or_else(missing);
     let checks = context.settings.account_check.min(context.settings.policy_check);
     let mut pause = if hold.is_none() { checks } else { recheck(&context.settings) };

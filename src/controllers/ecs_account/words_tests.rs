@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::identity::{check_account_id, check_clock, endpoint, looked_at_again, of_source, refused};
+use super::identity::{check_account_id, check_clock, checked_again, endpoint, of_source, refused};
 use super::publish::conditions_of;
 use crate::api::Reason;
 use crate::api::ecs_account::ECSAccountSpec;
@@ -52,7 +52,7 @@ fn words_of_an_account() {
     let of_secret = spec(&json!({"credentials": {"secretRef": {"name": "keys"}}}));
     for reason in [Reason::CredentialsRefused, Reason::Throttled] {
         let hold = of_source(Hold::new(reason, "<what was answered>"), &of_secret, "ecs-password-reset-system");
-        words.hold("credentials in a Secret", &looked_at_again(&hold, Duration::from_secs(15)));
+        words.hold("credentials in a Secret", &checked_again(&hold, Duration::from_secs(15)));
     }
     words.hold("of another account", &check_account_id(&expects, &identity).unwrap_err());
     let (skew, limit) = (SignedDuration::from_secs(-412), SignedDuration::from_secs(300));
