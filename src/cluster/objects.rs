@@ -95,7 +95,7 @@ impl Shown {
     }
 
     fn get(&self, words: &Words) -> Result<Arc<PasswordReset>, Unreadable> {
-        let unreadable = |error: UnpackError| Unreadable { why: error.to_string(), generation: None };
+        let unreadable = |error: UnpackError| Unreadable { why: unreadable::why(&error.to_string()), generation: None };
         self.object.as_ref().map_err(Unreadable::clone)?.get(words).map_err(unreadable)
     }
 }
